@@ -1,0 +1,1 @@
+//! Adapters: one runtime each, one type each, behind the feature of the same name.

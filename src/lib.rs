@@ -1,0 +1,5 @@
+//! Structured concurrency for every Rust runtime: no task is orphaned.
+
+pub mod runtime;
+#[path = "../runtimes/mod.rs"]
+pub mod runtimes;

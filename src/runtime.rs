@@ -1,0 +1,250 @@
+//! What foster asks of a runtime: to run tasks, to tell the time, and to take blocking jobs.
+//!
+//! A runtime is a *value*. It is passed on explicitly, or inherited from the context of the future that
+//! runs; it is never found in a global and never chosen by a feature. Whoever wants to bring another one
+//! implements four small traits:
+//!
+//! | trait | what it does |
+//! |---|---|
+//! | [`Spawn`](futures_task::Spawn) | runs a `'static + Send` future to its end, on any thread |
+//! | [`Clock`] | tells the time and makes timers |
+//! | [`Blocking`] | runs a closure that may block its thread |
+//! | [`Runtime`] | the three together, and how to wait for a root future |
+//!
+//! What foster relies on:
+//!
+//! - A spawned future that is not polled to its end is *dropped*, be it refused, thrown away or left over when the
+//!   runtime ends. Scopes hear of it through that drop.
+//! - A spawned future that panics takes no other task with it. (Those that foster spawns never panic.)
+//! - The runtime keeps a spawned future until its end although nobody holds a handle to it.
+//! - A timer never fires before its instant, and fires at most once.
+//! - [`Blocking::spawn_blocking`] never runs the job on the caller's stack.
+//!
+//! In return, foster never blocks a thread of the runtime, and never polls a future after its end.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_task::{FutureObj, Spawn, SpawnError};
+use pin_project_lite::pin_project;
+
+/// A blocking job: a closure that may block the thread it runs on.
+pub type Job = Box<dyn FnOnce() + Send + 'static>;
+
+/// Tells the time and makes timers.
+pub trait Clock {
+    /// The present instant on this clock. It never goes back.
+    fn now(&self) -> Instant;
+
+    /// A timer that fires once [`now`](Clock::now) has reached `at`.
+    fn timer(&self, at: Instant) -> Timer;
+}
+
+/// Runs closures that may block their thread.
+pub trait Blocking {
+    /// Hands `job` to a thread where it may block.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime is gone. The job is then dropped unrun.
+    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError>;
+}
+
+/// Something that runs tasks, tells the time and takes blocking jobs. See the [module](self) for what is relied on.
+pub trait Runtime: Spawn + Clock + Blocking + Send + Sync + 'static {
+    /// A short name, for people: `"tokio"`.
+    fn name(&self) -> &'static str;
+
+    /// Blocks the calling thread until `root` is ready.
+    ///
+    /// A runtime that needs its caller's thread to make progress drives its tasks meanwhile; one with threads of
+    /// its own may simply park.
+    ///
+    /// # Errors
+    ///
+    /// When `root` can never become ready, or the runtime is gone.
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError>;
+}
+
+/// Why a root future was not run to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunError {
+    message: String,
+}
+
+impl RunError {
+    /// An error that says what happened, and what to do about it.
+    pub fn new(message: impl Into<String>) -> Self {
+        RunError { message: message.into() }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// A clonable reference to a [`Runtime`].
+///
+/// The adapters in [`runtimes`](crate::runtimes) dereference to it; an own runtime becomes one by [`Handle::new`].
+#[derive(Clone)]
+pub struct Handle {
+    runtime: Arc<dyn Runtime>,
+    grace: Duration,
+}
+
+impl Handle {
+    /// How long [`Handle::run`] waits for adopted futures after its root future is over, unless told otherwise.
+    pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+    /// Makes a runtime known to foster.
+    pub fn new(runtime: impl Runtime) -> Self {
+        Handle { runtime: Arc::new(runtime), grace: Self::DEFAULT_GRACE }
+    }
+
+    /// The same runtime with another grace period for what was adopted; see [`Handle::run`].
+    ///
+    /// [`Duration::ZERO`] drops it at once; [`Duration::MAX`] waits for as long as it takes.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The runtime's name.
+    pub fn name(&self) -> &'static str {
+        self.runtime.name()
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.runtime
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.name()).finish()
+    }
+}
+
+impl Spawn for Handle {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.runtime.spawn_obj(future)
+    }
+
+    fn status(&self) -> Result<(), SpawnError> {
+        self.runtime.status()
+    }
+}
+
+impl Clock for Handle {
+    fn now(&self) -> Instant {
+        self.runtime.now()
+    }
+
+    fn timer(&self, at: Instant) -> Timer {
+        self.runtime.timer(at)
+    }
+}
+
+impl Blocking for Handle {
+    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
+        self.runtime.spawn_blocking(job)
+    }
+}
+
+pin_project! {
+    /// A timer of some [`Clock`]: a future that is ready once its instant has come.
+    ///
+    /// Known clocks keep theirs inline, so that a timeout allocates nothing; others box theirs.
+    #[must_use = "a timer does nothing unless polled"]
+    pub struct Timer {
+        #[pin]
+        kind: Kind,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    enum Kind {
+        Never,
+        Thread { #[pin] delay: futures_timer::Delay },
+        Tokio { #[pin] sleep: TokioSleep },
+        Smol { #[pin] timer: SmolTimer },
+        Boxed { future: Pin<Box<dyn Future<Output = ()> + Send>> },
+    }
+}
+
+#[cfg(feature = "tokio")]
+type TokioSleep = tokio::time::Sleep;
+#[cfg(not(feature = "tokio"))]
+type TokioSleep = std::future::Pending<()>;
+
+#[cfg(feature = "smol")]
+type SmolTimer = smol::Timer;
+#[cfg(not(feature = "smol"))]
+type SmolTimer = std::future::Pending<()>;
+
+impl Timer {
+    /// A timer that never fires.
+    pub fn never() -> Self {
+        Timer { kind: Kind::Never }
+    }
+
+    /// A timer that fires when `future` is ready. One allocation has been made for it.
+    pub fn boxed(future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
+        Timer { kind: Kind::Boxed { future } }
+    }
+
+    /// A timer on the thread that `futures-timer` keeps, which serves where there is no runtime.
+    pub fn thread(after: Duration) -> Self {
+        Timer { kind: Kind::Thread { delay: futures_timer::Delay::new(after) } }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn tokio(sleep: tokio::time::Sleep) -> Self {
+        Timer { kind: Kind::Tokio { sleep } }
+    }
+
+    #[cfg(feature = "smol")]
+    pub(crate) fn smol(timer: smol::Timer) -> Self {
+        Timer { kind: Kind::Smol { timer } }
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().kind.project() {
+            KindProjection::Never => Poll::Pending,
+            KindProjection::Thread { delay } => delay.poll(cx),
+            KindProjection::Tokio { sleep } => sleep.poll(cx),
+            KindProjection::Smol { timer } => timer.poll(cx).map(drop),
+            KindProjection::Boxed { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.kind {
+            Kind::Never => "Timer(never)",
+            Kind::Thread { .. } => "Timer(futures-timer)",
+            Kind::Tokio { .. } => "Timer(tokio)",
+            Kind::Smol { .. } => "Timer(smol)",
+            Kind::Boxed { .. } => "Timer(boxed)",
+        })
+    }
+}
