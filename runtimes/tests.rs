@@ -80,7 +80,7 @@ pub(super) fn contract(handle: impl Into<Handle>) {
     tasks_spawn_tasks_and_outlive_those_who_spawned_them(handle);
     tasks_are_spawned_and_woken_from_other_threads(handle);
     a_task_that_panics_takes_none_with_it(handle);
-    timers_fire_in_order_and_never_early(handle);
+    timers_never_fire_early(handle);
     far_and_past_timers_do_not_panic(handle);
     jobs_run_off_the_callers_stack(handle);
     a_job_that_panics_takes_none_with_it(handle);
@@ -184,7 +184,7 @@ fn a_task_that_panics_takes_none_with_it(handle: &Handle) {
     drops.await_count(8);
 }
 
-fn timers_fire_in_order_and_never_early(handle: &Handle) {
+fn timers_never_fire_early(handle: &Handle) {
     let start = handle.now();
     let fired = async |after: Duration| {
         handle.timer(start + after).await;
@@ -193,7 +193,10 @@ fn timers_fire_in_order_and_never_early(handle: &Handle) {
     let (late, early) = block_on(handle, join(fired(TICK * 4), fired(TICK))).unwrap();
     assert!(early >= start + TICK);
     assert!(late >= start + TICK * 4);
-    assert!(early <= late);
+    if handle.name() == "sim" {
+        // Elsewhere both may be due by the time the thread gets its turn.
+        assert_eq!((early, late), (start + TICK, start + TICK * 4));
+    }
 }
 
 fn far_and_past_timers_do_not_panic(handle: &Handle) {

@@ -12,7 +12,8 @@ use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
 
 /// tokio: the runtime that the application runs on, or one of its own.
 ///
-/// Time is tokio's, so that a paused clock (`tokio::time::pause`) holds for foster too.
+/// Time is tokio's, so that a paused clock (`tokio::time::pause`) holds for foster too. A runtime that was built without
+/// `enable_time` panics when a timer is made.
 ///
 /// # Running a future
 ///
