@@ -182,7 +182,7 @@ mod tests {
                 panic!("a payload that panics in its drop");
             }
         }
-        let pool = pool(1);
+        let pool: &Pool = Box::leak(Box::new(Pool::new(1, PATIENCE)));
         pool.spawn(Box::new(|| panic!("a job that panics")))
             .unwrap();
         pool.spawn(Box::new(|| std::panic::panic_any(Bomb)))
