@@ -329,7 +329,7 @@ where
         }
         let rest = self.timeout.take();
         if polled.is_pending() {
-            if let (Some(rest), Some(adopter)) = (rest, context::with(|ambient| ambient.adopter())) {
+            if let (Some(rest), Some(adopter)) = (rest, context::with(|ambient| ambient.scope())) {
                 let rest: Adopted = Box::pin(async move { drop(rest.await) });
                 drop(adopter.adopt(rest));
             }
