@@ -12,14 +12,14 @@
 //!   until the set takes `ready` back to 0; who makes it nonzero is the one to queue it. So it is in one place at most,
 //!   and one link, `next`, is enough. The set reads that link *before* it takes `ready`.
 
-use std::alloc::{self, Layout};
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::process;
 use std::ptr::{self, NonNull};
 
 use super::queue::Stack;
-use super::sync::{AtomicPtr, AtomicUsize, Ordering};
+use super::sync::{AtomicPtr, AtomicUsize, Ordering, alloc, dealloc};
 
 /// The most slots of one block: one for each bit of a word.
 pub(super) const SLOTS: usize = usize::BITS as usize;
@@ -73,9 +73,9 @@ impl Block {
         debug_assert!((1..=SLOTS).contains(&capacity));
         let layout = layout::<F>(capacity);
         // SAFETY: the layout has the size of a header at least.
-        let memory = unsafe { alloc::alloc(layout) }.cast::<Header>();
+        let memory = unsafe { alloc(layout) }.cast::<Header>();
         let Some(block) = NonNull::new(memory) else {
-            alloc::handle_alloc_error(layout)
+            handle_alloc_error(layout)
         };
         if let Some(root) = root {
             root.blocks.fetch_add(1, Ordering::Relaxed);
@@ -173,7 +173,7 @@ impl Block {
         if self != root {
             // SAFETY: allocated with this layout. By [members] there is no member in it, and of the header only the
             // root's `stack` owns something.
-            unsafe { alloc::dealloc(self.as_ptr().cast(), self.layout) };
+            unsafe { dealloc(self.as_ptr().cast(), self.layout) };
         }
         if let Last::Yes = let_go(&root.blocks) {
             let layout = root.layout;
@@ -192,7 +192,7 @@ struct Memory(*mut u8, Layout);
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: made in `Block::free` alone, of memory that was allocated with this layout and is used no more.
-        unsafe { alloc::dealloc(self.0, self.1) }
+        unsafe { dealloc(self.0, self.1) }
     }
 }
 
