@@ -24,10 +24,10 @@ use super::sync::{AtomicPtr, AtomicUsize, Ordering, alloc, dealloc};
 /// The most slots of one block: one for each bit of a word.
 pub(super) const SLOTS: usize = usize::BITS as usize;
 
-/// What a block's address is a multiple of, so that a slot number fits below it.
-pub(super) const ALIGN: usize = 64;
+/// What a block's address is a multiple of, so that the low bits of a slot's number fit below it.
+pub(super) const ALIGN: usize = 16;
 
-const _: () = assert!(SLOTS <= ALIGN && ALIGN <= size_of::<Header>());
+const _: () = assert!(ALIGN <= size_of::<Header>());
 
 /// What stands before the members.
 #[repr(C)]

@@ -9,12 +9,15 @@ use std::cell::Cell;
 /// Polls in one pass of an outermost set.
 pub(super) const FULL: u32 = 61;
 
+/// No set is being polled on this thread.
+const NONE: u32 = u32::MAX;
+
 thread_local! {
-    /// What is left for the pass under way on this thread. `None`: no set is being polled here.
-    static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    /// What is left for the pass under way on this thread, or `NONE`.
+    static LEFT: Cell<u32> = const { Cell::new(NONE) };
 }
 
-/// One call of `poll_next`, during which this thread has a budget. Its end, also by a panic, ends the outermost budget.
+/// A stretch of polling, during which this thread has a budget. Its end, also by a panic, ends the outermost budget.
 pub(super) struct Turn {
     outermost: bool,
 }
@@ -23,9 +26,9 @@ impl Turn {
     /// Begins a turn with `left` polls, or with what the set around this one has left.
     #[inline]
     pub(super) fn begin(left: u32) -> Self {
-        let outermost = LEFT.get().is_none();
+        let outermost = LEFT.get() == NONE;
         if outermost {
-            LEFT.set(Some(left));
+            LEFT.set(left);
         }
         Self { outermost }
     }
@@ -33,14 +36,16 @@ impl Turn {
     /// Polls left.
     #[inline]
     pub(super) fn left(&self) -> u32 {
-        LEFT.get().unwrap_or(0)
+        LEFT.get()
     }
 
-    /// Takes one poll from the budget, if there is one to take.
+    /// Takes one poll from the budget. False if there is none to take.
     #[inline]
     pub(super) fn spend(&self) -> bool {
-        let left = self.left();
-        LEFT.set(Some(left.saturating_sub(1)));
+        let left = LEFT.get();
+        if left > 0 {
+            LEFT.set(left - 1);
+        }
         left > 0
     }
 }
@@ -49,7 +54,7 @@ impl Drop for Turn {
     #[inline]
     fn drop(&mut self) {
         if self.outermost {
-            LEFT.set(None);
+            LEFT.set(NONE);
         }
     }
 }

@@ -33,6 +33,8 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
+use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -235,35 +237,48 @@ impl<F> Set<F> {
     ///
     /// - `Ready(Some(..))`: call again; the pass is not over, and nobody has promised a wake-up.
     /// - `Ready(None)`: there are no members.
-    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or has been already. The next call begins a new
-    ///   pass, also within the same poll of the parent.
+    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or has been already. The
+    ///   next call begins a new pass, also within the same poll of the parent.
     ///
-    /// A pass polls a member once, however often it is woken meanwhile, and ends after [`budget::FULL`] polls. Sets inside members share that
-    /// budget; one that finds it used up polls a single member a pass, so that deep nesting still gets on.
-    ///
-    /// # Panics
-    ///
-    /// With what `each` or the drop of a finished member panics with. A member that panics stays, and stays ready: it is polled again
-    /// if the set is, so that a panic never turns into a hang. All others, and their wake-ups, are unharmed.
+    /// See [`poll_until`](Self::poll_until) for what a pass is.
+    #[inline]
     pub(crate) fn poll_next<R>(
         &mut self,
         cx: &mut Context<'_>,
         mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<Option<(Key, R)>> {
-        let Some(root) = self.root.filter(|_| self.len > 0) else {
+        self.poll_until(cx, |key, member, cx| {
+            each(key, member, cx).map(|result| ControlFlow::Break((key, result)))
+        })
+    }
+
+    /// Polls ready members, drops those that are done, and returns when one of them is done with a `Break`. Otherwise as
+    /// [`poll_next`](Self::poll_next), and cheaper than to return for each.
+    ///
+    /// A pass polls a member once, however often it is woken meanwhile, and ends after [`budget::FULL`] polls. Sets
+    /// inside members share that budget; one that finds it used up polls a single member a pass, so that deep nesting
+    /// still gets on.
+    ///
+    /// # Panics
+    ///
+    /// With what `each` or the drop of a finished member panics with. A member whose poll panics stays, and stays ready: it is
+    /// polled again if the set is, so that a panic never turns into a hang. All others, and their wake-ups, are unharmed.
+    #[inline]
+    pub(crate) fn poll_until<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<ControlFlow<B>>,
+    ) -> Poll<Option<B>> {
+        if self.len == 0 {
             return Poll::Ready(None);
-        };
+        }
         if self.pass == Pass::Over {
-            root.stack.take(&mut self.list);
-            self.pass = Pass::Begun;
-            self.budget = budget::FULL;
+            self.begin_pass();
         }
         let turn = Turn::begin(self.budget);
         while let Some((block, slot)) = self.next_ready() {
-            if !turn.spend() && self.pass != Pass::Begun {
-                self.pass = Pass::Over;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            if !turn.spend() && self.pass == Pass::UnderWay {
+                return self.break_off(cx);
             }
             self.pass = Pass::UnderWay;
             let key = Key(block.first_key + slot as u32);
@@ -271,15 +286,45 @@ impl<F> Set<F> {
             // SAFETY: as in `get`; the bits to be polled are of occupied slots.
             let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
             let polled = each(key, member, &mut Context::from_waker(&waker));
-            self.bits &= self.bits - 1;
-            if let Poll::Ready(result) = polled {
-                self.budget = turn.left();
+            self.bits &= self.bits.wrapping_sub(1);
+            if let Poll::Ready(flow) = polled {
                 self.drop_member(block, slot);
-                return Poll::Ready(Some((key, result)));
+                if let ControlFlow::Break(value) = flow {
+                    self.budget = turn.left();
+                    return Poll::Ready(Some(value));
+                }
             }
         }
+        self.budget = turn.left();
+        self.end_pass(cx)
+    }
+
+    #[inline]
+    fn begin_pass(&mut self) {
+        if let Some(root) = self.root {
+            root.stack.take(&mut self.list);
+        }
+        self.pass = Pass::Begun;
+        self.budget = budget::FULL;
+    }
+
+    /// Ends a pass whose budget is used up: the next one goes on there.
+    #[cold]
+    fn break_off<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
         self.pass = Pass::Over;
-        if !root.stack.sleep(cx.waker()) {
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ends a pass that has polled all there was, unless that has left the set empty: whoever goes on filling it goes on
+    /// spending from the same budget.
+    #[inline]
+    fn end_pass<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
+        if self.len == 0 {
+            return Poll::Ready(None);
+        }
+        self.pass = Pass::Over;
+        if !self.root.is_some_and(|root| root.stack.sleep(cx.waker())) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -288,12 +333,14 @@ impl<F> Set<F> {
     /// The next member of this pass. It stays the next one until its bit is cleared.
     #[inline]
     fn next_ready(&mut self) -> Option<(Block, usize)> {
-        while self.bits == 0 {
+        loop {
+            if let Some(bits) = NonZero::new(self.bits) {
+                return Some((self.current?, bits.trailing_zeros() as usize));
+            }
             let block = self.list.pop()?;
             self.bits = block.take_ready();
             self.current = Some(block);
         }
-        Some((self.current?, self.bits.trailing_zeros() as usize))
     }
 
     #[inline]
@@ -309,10 +356,17 @@ impl<F> Set<F> {
         if block.is_full() {
             block.next_free.set(self.free.replace(block));
         }
+        // SAFETY: the slot was occupied, and counts as vacant from here on, whether the drop panics or not.
+        unsafe { self.vacate(block, slot).drop_in_place() };
+    }
+
+    /// Declares a slot vacant, and returns where its member, now nobody's, is.
+    #[inline]
+    fn vacate(&mut self, block: Block, slot: usize) -> *mut F {
         block.vacate(slot);
         self.len -= 1;
-        // SAFETY: the slot was occupied, and is vacant from here on, whether the drop panics or not.
-        unsafe { block.slot::<F>(slot).drop_in_place() };
+        // SAFETY: the block is one of this set's, made for `F`, and has this slot.
+        unsafe { block.slot(slot) }
     }
 
     /// Drops all members, come what may, and returns the first panic. The free list is out of order then.
@@ -321,11 +375,11 @@ impl<F> Set<F> {
         let mut chunks = self.chunks();
         let mut drop_newest_first = || {
             while let Some(block) = chunks.checked_sub(1).and_then(|i| self.chunk(i)) {
-                while let Some(slot) = block.occupied().checked_ilog2() {
-                    block.vacate(slot as usize);
-                    self.len -= 1;
+                let mut left = block.occupied();
+                while let Some(slot) = left.checked_ilog2() {
+                    left ^= 1 << slot;
                     // SAFETY: as in `drop_member`.
-                    unsafe { block.slot::<F>(slot as usize).drop_in_place() };
+                    unsafe { self.vacate(block, slot as usize).drop_in_place() };
                 }
                 chunks -= 1;
             }
