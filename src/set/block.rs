@@ -2,15 +2,16 @@
 //!
 //! The invariants that the `unsafe` in this folder leans on:
 //!
-//! - **[alive]** Whoever has a [`Block`] to use holds, or borrows, a reference on it: the set has one on each of its blocks
-//!   from their making to its own end, a waker has one, and a lent waker borrows the set's. A block's memory goes with its
-//!   last reference; the root's moreover outlasts every other block's, since wakers reach the queue through it.
-//! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them, under `&mut`
-//!   (or `&`, to read). A slot holds a member exactly when its bit in `vacant` is 0. Members never move; the set drops
+//! - **[alive]** Whoever has a [`Block`] to use holds, or borrows, a reference on it: the set has one on each of its
+//!   blocks from their making to its own end, a waker has one, and a lent waker borrows the set's. A block's memory
+//!   goes with its last reference; the root's moreover outlasts every other block's, since wakers reach the queue
+//!   through it.
+//! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them, under `&mut` (or
+//!   `&`, to read). A slot holds a member exactly when its bit in `vacant` is 0. Members never move; the set drops
 //!   them all before it lets go of the block, so what a late waker frees is plain memory.
-//! - **[queued]** A block is queued, in the root's stack or in the set's list, from the moment when `ready` becomes nonzero
-//!   until the set takes `ready` back to 0; who makes it nonzero is the one to queue it. So it is in one place at most,
-//!   and one link, `next`, is enough. The set reads that link *before* it takes `ready`.
+//! - **[queued]** A block is queued, in the root's stack or in the set's list, from the moment when `ready` becomes
+//!   nonzero until the set takes `ready` back to 0; who makes it nonzero is the one to queue it. So it is in one
+//!   place at most, and one link, `next`, is enough. The set reads that link *before* it takes `ready`.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
@@ -27,7 +28,7 @@ pub(super) const SLOTS: usize = usize::BITS as usize;
 /// What a block's address is a multiple of, so that the low bits of a slot's number fit below it.
 pub(super) const ALIGN: usize = 16;
 
-const _: () = assert!(ALIGN <= size_of::<Header>());
+const _: () = assert!(ALIGN <= SLOTS && SLOTS <= size_of::<Header>());
 
 /// What stands before the members.
 #[repr(C)]
@@ -116,6 +117,12 @@ impl Block {
     #[inline]
     pub(super) fn root(self) -> Block {
         Block(self.root)
+    }
+
+    /// What tells a slot from all others of all sets: the address of the header's byte of that number.
+    #[inline]
+    pub(super) fn tag(self, slot: usize) -> usize {
+        self.as_ptr().addr() + slot
     }
 
     /// Where the member of a slot is, or would be.

@@ -1,5 +1,5 @@
-//! The waker protocol under loom, which tries every interleaving, watches for races on what a wake-up publishes, and for
-//! leaked blocks. `RUSTFLAGS="--cfg foster_loom" cargo test --lib --release set::loom`
+//! The waker protocol under loom, which tries every interleaving, watches for races on what a wake-up publishes, and
+//! for leaked blocks. `RUSTFLAGS="--cfg foster_loom" cargo test --lib --release set::loom`
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
@@ -134,6 +134,34 @@ fn two_threads_that_wake_the_same_member_are_both_heard() {
             });
         }
         count_to(set, &count, 2);
+    });
+}
+
+#[test]
+fn a_member_may_wake_itself_while_another_thread_wakes_it() {
+    model(|| {
+        let (set, [waker]) = set_and_wakers(1, [()]);
+        let count = Arc::new(AtomicUsize::new(0));
+        let other = count.clone();
+        waker.wake_by_ref();
+        thread::spawn(move || {
+            other.fetch_add(1, Ordering::Relaxed);
+            waker.wake();
+        });
+        let (mut set, mut polls) = (set, 0);
+        block_on(poll_fn(|cx| {
+            let polled = set.poll_next(cx, |_, _, cx| {
+                polls += 1;
+                if polls == 1 {
+                    cx.waker().wake_by_ref();
+                }
+                match (polls, count.load(Ordering::Relaxed)) {
+                    (2.., 1) => Poll::Ready(()),
+                    _ => Poll::Pending,
+                }
+            });
+            polled.map(drop)
+        }));
     });
 }
 

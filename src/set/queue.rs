@@ -76,8 +76,8 @@ impl Stack {
 
     /// Lets the poller sleep until the next push. False if there has been one already.
     ///
-    /// A push that comes before the exchange makes it fail; a push that comes after it finds `ASLEEP`, and with it the
-    /// waker that was registered before.
+    /// A push that comes before the exchange makes it fail; a push that comes after it finds `ASLEEP`, and with it
+    /// the waker that was registered before.
     pub(super) fn sleep(&self, waker: &Waker) -> bool {
         if self.top.load(Ordering::Relaxed) != AWAKE {
             return false;

@@ -1,21 +1,21 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
 
-use futures::channel::oneshot;
-
-use super::{Key, Set, budget};
+use super::turn::BUDGET;
+use super::{Key, Set};
 
 mod budgets;
 mod model;
 mod panics;
+mod wakers;
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -80,7 +80,7 @@ fn polled<F>(set: &mut Set<F>, waker: &Waker) -> Vec<Key> {
 /// Polls everybody once and hands out a clone of each waker.
 fn wakers<F>(set: &mut Set<F>, waker: &Waker) -> BTreeMap<usize, Waker> {
     let mut wakers = BTreeMap::new();
-    for _ in 0..=set.len() / budget::FULL as usize {
+    for _ in 0..=set.len() / BUDGET as usize {
         drive(set, waker, |key, _, cx| {
             wakers.insert(key.index(), cx.waker().clone());
             Poll::<()>::Pending
@@ -187,30 +187,6 @@ fn a_member_that_wakes_itself_is_polled_once_a_pass() {
 }
 
 #[test]
-fn one_wake_among_100_000_is_one_poll() {
-    let (parent, waker) = Parent::new();
-    let mut set = Set::with_capacity(100_000);
-    for i in 0..100_000 {
-        set.insert(i);
-    }
-    let wakers = wakers(&mut set, &waker);
-    assert_eq!(wakers.len(), 100_000);
-    assert!(polled(&mut set, &waker).is_empty());
-    parent.woken();
-    wakers[&77_777].wake_by_ref();
-    wakers[&77_777].wake_by_ref();
-    assert_eq!(parent.woken(), 1);
-    assert_eq!(
-        polled(&mut set, &waker)
-            .iter()
-            .map(|key| key.index())
-            .collect::<Vec<_>>(),
-        [77_777]
-    );
-    assert_eq!(parent.woken(), 0);
-}
-
-#[test]
 fn blocks_are_polled_in_the_order_in_which_they_were_woken() {
     let mut set = Set::with_capacity(640);
     set.extend(0..640);
@@ -227,23 +203,26 @@ fn blocks_are_polled_in_the_order_in_which_they_were_woken() {
 }
 
 #[test]
-fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
-    let (first, first_waker) = Parent::new();
-    let (second, second_waker) = Parent::new();
+fn poll_until_goes_on_after_continue_and_returns_with_break() {
+    let (parent, waker) = Parent::new();
+    let mut cx = Context::from_waker(&waker);
     let mut set = Set::new();
-    set.insert(0);
-    set.insert(1);
-    let wakers = wakers(&mut set, &first_waker);
-    // A pass that begins with one poller and ends with another.
-    wakers[&0].wake_by_ref();
-    assert_eq!(first.woken(), 1);
-    let done = set.poll_next(&mut Context::from_waker(&first_waker), |_, _, _| {
-        Poll::Ready(())
-    });
-    assert!(done.is_ready());
-    assert!(polled(&mut set, &second_waker).is_empty());
-    wakers[&1].wake_by_ref();
-    assert_eq!((first.woken(), second.woken()), (0, 1));
+    set.extend(0..10);
+    let mut done = Vec::new();
+    let mut each = |_, n: Pin<&mut usize>, _: &mut Context<'_>| match *n {
+        3 => Poll::Pending,
+        6 => Poll::Ready(ControlFlow::Break("six")),
+        n => {
+            done.push(n);
+            Poll::Ready(ControlFlow::Continue(()))
+        }
+    };
+    assert_eq!(set.poll_until(&mut cx, &mut each), Poll::Ready(Some("six")));
+    assert_eq!(set.poll_until(&mut cx, &mut each), Poll::Pending);
+    assert_eq!((set.len(), parent.woken()), (1, 0));
+    assert!(set.remove(Key(3)));
+    assert_eq!(set.poll_until(&mut cx, &mut each), Poll::Ready(None));
+    assert_eq!(done, [0, 1, 2, 4, 5, 7, 8, 9]);
 }
 
 #[test]
@@ -327,63 +306,6 @@ fn the_call_after_pending_begins_a_new_pass() {
 }
 
 #[test]
-fn wakers_kept_too_long_do_nothing() {
-    let (parent, waker) = Parent::new();
-    let mut set = Set::with_capacity(70);
-    set.extend(0..70);
-    let wakers = wakers(&mut set, &waker);
-    polled(&mut set, &waker);
-    let gone: Vec<_> = set.keys().filter(|key| key.index() % 2 == 0).collect();
-    for key in gone {
-        set.remove(key);
-    }
-    wakers.values().for_each(Waker::wake_by_ref);
-    let woken = polled(&mut set, &waker);
-    assert_eq!(woken.len(), 35);
-    assert!(woken.iter().all(|key| key.index() % 2 == 1));
-    drop(set);
-    parent.woken();
-    wakers.values().for_each(Waker::wake_by_ref);
-    let copies: Vec<_> = wakers.values().cloned().collect();
-    drop(wakers);
-    copies.into_iter().for_each(Waker::wake);
-    assert_eq!(parent.woken(), 0);
-    drop(waker);
-    assert_eq!(
-        Arc::strong_count(&parent),
-        1,
-        "the set kept the parent's waker"
-    );
-}
-
-#[test]
-fn a_waker_left_behind_does_not_keep_the_parent() {
-    let (parent, waker) = Parent::new();
-    let mut set = Set::new();
-    set.insert(());
-    let wakers = wakers(&mut set, &waker);
-    polled(&mut set, &waker);
-    assert_eq!(Arc::strong_count(&parent), 3);
-    drop((set, waker));
-    assert_eq!(Arc::strong_count(&parent), 1);
-    drop(wakers);
-}
-
-#[test]
-fn wakers_of_one_slot_are_alike() {
-    let mut set = Set::new();
-    set.insert(0);
-    set.insert(1);
-    let wakers = wakers(&mut set, Waker::noop());
-    assert!(!wakers[&0].will_wake(&wakers[&1]));
-    set.wake(Key(0));
-    drive(&mut set, Waker::noop(), |_, _, cx| {
-        assert!(cx.waker().will_wake(&wakers[&0]));
-        Poll::<()>::Pending
-    });
-}
-
-#[test]
 fn every_member_is_dropped_exactly_once() {
     let drops = Cell::new(0);
     let mut set = Set::new();
@@ -460,35 +382,4 @@ fn a_set_is_as_send_and_sync_as_its_members() {
     send::<Set<Cell<u8>>>();
     sync::<Set<std::sync::MutexGuard<'static, u8>>>();
     unpin::<Set<std::marker::PhantomPinned>>();
-}
-
-#[test]
-fn wakes_from_other_threads_are_never_lost() {
-    let mut set = Set::new();
-    let threads = [0, 1].map(|_| {
-        let (senders, members): (Vec<_>, Vec<_>) = (0..100).map(|_| oneshot::channel()).unzip();
-        set.extend(members);
-        thread::spawn(move || {
-            senders
-                .into_iter()
-                .for_each(|sender| sender.send(()).unwrap())
-        })
-    });
-    let mut left = 200;
-    futures::executor::block_on(std::future::poll_fn(|cx| {
-        loop {
-            match set.poll_next(cx, |_, member, cx| member.poll(cx)) {
-                Poll::Ready(Some((_, result))) => {
-                    result.unwrap();
-                    left -= 1;
-                }
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    }));
-    assert_eq!(left, 0);
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
 }

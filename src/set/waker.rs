@@ -1,13 +1,14 @@
 //! The waker of a member: the address of its block, plus the slot.
 //!
-//! A block is aligned as an allocator aligns anyway, which leaves room for a few bits of the slot's number below its address; the
-//! rest is the *row*, and each row has its own vtable. A stricter alignment for one vtable would cost more than all else
-//! that a small set does: allocators are slow at it.
+//! A block is aligned as an allocator aligns anyway, which leaves room for a few bits of the slot's number below its
+//! address; the rest is the *row*, and each row has its own vtable. A stricter alignment, for a single vtable, would
+//! cost more than all else that a small set does: allocators are slow at it.
 
 use std::mem::ManuallyDrop;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::block::{ALIGN, Block, SLOTS};
+use super::turn;
 
 const _: () = assert!(SLOTS <= 4 * ALIGN);
 
@@ -67,16 +68,21 @@ unsafe fn wake<const ROW: usize>(data: *const ()) {
     // SAFETY: as in `clone`.
     let (block, slot) = unsafe { parts::<ROW>(data) };
     let _release = Release(block);
-    block.wake(slot);
+    if !turn::wakes_itself(block.tag(slot)) {
+        block.wake(slot);
+    }
 }
 
 unsafe fn wake_by_ref<const ROW: usize>(data: *const ()) {
     // SAFETY: as in `clone`.
     let (block, slot) = unsafe { parts::<ROW>(data) };
-    block.wake(slot);
+    if !turn::wakes_itself(block.tag(slot)) {
+        block.wake(slot);
+    }
 }
 
 unsafe fn release<const ROW: usize>(data: *const ()) {
-    // SAFETY: as in `clone`. A waker that is dropped is a clone, since what is lent is never dropped: it owns a reference.
+    // SAFETY: as in `clone`. A waker that is dropped is a clone, since what is lent is never dropped: it owns a
+    // reference.
     unsafe { parts::<ROW>(data).0.release() }
 }

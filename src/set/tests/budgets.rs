@@ -28,7 +28,7 @@ fn members_that_are_always_ready_let_the_executor_run() {
         results += 1;
         set.insert(());
     }
-    assert_eq!((results, parent.woken()), (budget::FULL as usize, 1));
+    assert_eq!((results, parent.woken()), (BUDGET as usize, 1));
 }
 
 #[test]
@@ -86,10 +86,7 @@ fn nested_sets_share_the_budget_of_the_outermost() {
         .is_pending()
     {
         let leaves = polls.replace(0);
-        assert!(
-            leaves <= budget::FULL as usize,
-            "{leaves} leaves in one poll"
-        );
+        assert!(leaves <= BUDGET as usize, "{leaves} leaves in one poll");
         assert_eq!(parent.woken(), 1);
         passes += 1;
         assert!(passes < 1000);

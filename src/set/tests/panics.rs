@@ -75,7 +75,7 @@ fn a_panic_in_a_poll_gives_the_budget_back() {
     let mut other = Set::with_capacity(100);
     other.extend(0..100);
     let (results, _) = drive(&mut other, Waker::noop(), |_, _, _| Poll::Ready(()));
-    assert_eq!(results.len(), budget::FULL as usize);
+    assert_eq!(results.len(), BUDGET as usize);
 }
 
 #[test]
