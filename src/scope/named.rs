@@ -5,11 +5,11 @@ use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
 
+use super::Scope;
 use super::child::{Fallible, Label, Plain};
 use super::kind::{AnyThread, Kind};
 use super::parallel;
 use super::task::Task;
-use super::Scope;
 use crate::name::Name;
 use crate::runtime::Handle;
 

@@ -163,14 +163,7 @@ pin_project! {
 
 impl<F: Future> Timeout<F> {
     fn new(limit: Limit, future: F) -> Self {
-        Timeout {
-            region: Region::new(future),
-            phase: Phase::Fresh,
-            limit,
-            grace: None,
-            timer: None,
-            timer_at: None,
-        }
+        Timeout { region: Region::new(future), phase: Phase::Fresh, limit, grace: None, timer: None, timer_at: None }
     }
 
     pub(super) fn movable(deadline: Deadline, future: F) -> Self {
