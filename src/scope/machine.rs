@@ -341,7 +341,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.births = self.births.wrapping_add(1);
             let key = self.set.insert(Member::new(runner));
             if let Some(runner) = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref()) {
-                runner.header().set_place(key.get());
+                runner.header().set_place(key.index() as u32);
             }
         }
     }

@@ -76,11 +76,6 @@ impl Key {
         Key(slot)
     }
 
-    /// The number of the slot, as it goes into [`Key::new`].
-    pub(crate) fn get(self) -> u32 {
-        self.0
-    }
-
     /// The number of the slot.
     pub(crate) fn index(self) -> usize {
         self.0 as usize
@@ -215,6 +210,7 @@ impl<F> Set<F> {
     }
 
     /// Marks a member ready, as if freshly inserted: the parent is not woken. Without a member it does nothing.
+    #[cfg(test)]
     pub(crate) fn wake(&mut self, key: Key) {
         if let Some((block, slot)) = self.find(key) {
             self.mark(block, slot);

@@ -260,7 +260,7 @@ impl<F: Future> Timeout<F> {
             Some(token) if self.phase == Phase::Overdue => token.take_overrun(),
             _ => Vec::new(),
         };
-        Elapsed { overrun: (!overrun.is_empty()).then(|| Box::new(overrun)) }
+        Elapsed { overrun: (!overrun.is_empty()).then(|| overrun.into()) }
     }
 }
 
@@ -343,13 +343,13 @@ impl<F> fmt::Debug for TimeoutDetach<F> {
 /// An ordinary error: what was guarded has been wound down, and nothing around it is cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
-    overrun: Option<Box<Vec<Name>>>,
+    overrun: Option<Box<[Name]>>,
 }
 
 impl Elapsed {
     /// What had not ended within the [grace](Timeout::grace), and was dropped.
     pub fn overrun(&self) -> &[Name] {
-        self.overrun.as_deref().map_or(&[], Vec::as_slice)
+        self.overrun.as_deref().unwrap_or_default()
     }
 }
 
