@@ -41,7 +41,7 @@ pub(crate) fn sim() -> Handle {
 }
 
 /// Runs `test` on the runtime that `runtime` makes; a test that hangs fails.
-pub(crate) fn run<F: Future<Output = ()>>(runtime: fn() -> Handle, test: fn() -> F) {
+pub(crate) fn run<F: Future<Output = ()> + 'static>(runtime: fn() -> Handle, test: fn() -> F) {
     let (done, waiting) = mpsc::channel::<()>();
     let runner = thread::Builder::new()
         .stack_size(64 << 20)
@@ -103,6 +103,7 @@ macro_rules! matrix {
 }
 
 /// Tests that need exact instants, under virtual time.
+#[allow(unused_macros)]
 macro_rules! sim {
     ($($(#[$meta:meta])* async fn $name:ident() $body:block)*) => {$(
         $(#[$meta])*
