@@ -18,6 +18,7 @@ mod set;
 pub mod stream;
 pub mod time;
 mod token;
+mod tree;
 mod values;
 
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};

@@ -23,6 +23,7 @@ use crate::panic::{Payload, catch};
 use crate::runtime::{Blocking, Handle, Job};
 use crate::set::node::{Ended, Extra, Failed, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
+use crate::tree;
 use crate::values::Values;
 
 type ParallelNode<F, T> = Node<F, T, Arc<Reason>, Seat<F, T>>;
@@ -108,7 +109,13 @@ where
         let _control = Swap::new(&ambient.scope, &mut self.control);
         let _due = Swap::new(&ambient.due, &mut self.due);
         let _values = Swap::new(&ambient.values, &mut self.values);
-        ambient.with_runtime(&mut self.runtime, || ambient.enter(&mut self.token, || self.runner.poll(cx)))
+        let runner = &mut self.runner;
+        ambient.with_runtime(&mut self.runtime, || {
+            ambient.enter(&mut self.token, || match ambient.drawing.get() {
+                true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
+                false => runner.poll(cx),
+            })
+        })
     }
 
     /// Puts the region's token, if there is one, below the scope's.

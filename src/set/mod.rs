@@ -210,7 +210,6 @@ impl<F> Set<F> {
     }
 
     /// Marks a member ready, as if freshly inserted: the parent is not woken. Without a member it does nothing.
-    #[cfg(test)]
     pub(crate) fn wake(&mut self, key: Key) {
         if let Some((block, slot)) = self.find(key) {
             self.mark(block, slot);
