@@ -33,6 +33,8 @@
 //! Members' polls and drops and the parent's waker may do anything: wake, clone and drop any of these wakers, or
 //! panic. No lock is held around them, and no state of the set is half-way when they are called.
 
+#![allow(unsafe_code)]
+
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
