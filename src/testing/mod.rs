@@ -1,5 +1,7 @@
-//! The test kit: probes for tests.
+//! The test kit: probes, cancellation at every await, and conformance for adapters.
 
+mod cancel;
 mod probes;
 
+pub use cancel::{CancelFailure, EveryAwait, Report, cancel_at_every_await};
 pub use probes::{CountingWaker, DropGuard, Drops, Gate, GateWait, PollOnce, Polled, Polls, poll_once};
