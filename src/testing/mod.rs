@@ -1,6 +1,7 @@
 //! The test kit: probes, cancellation at every await, and conformance for adapters.
 
 mod cancel;
+pub mod conformance;
 mod probes;
 
 pub use cancel::{CancelFailure, EveryAwait, Report, cancel_at_every_await};

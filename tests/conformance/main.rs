@@ -1,0 +1,3 @@
+//! Conformance: of the adapters that foster brings along, of two that it does not, and of broken ones.
+
+mod adapters;
