@@ -331,21 +331,8 @@ mod tests {
     use futures::channel::oneshot;
     use futures::task::SpawnExt;
 
-    use super::super::tests::{Drops, block_on, contract, leftovers_are_dropped, yield_once};
+    use super::super::tests::{Drops, block_on, yield_once};
     use super::*;
-
-    #[test]
-    fn both_flavours_keep_the_contract() {
-        contract(Basic::current_thread());
-        contract(Basic::thread_pool(1).unwrap());
-        contract(Basic::thread_pool(2).unwrap());
-    }
-
-    #[test]
-    fn leftovers_are_dropped_with_the_last_handle() {
-        leftovers_are_dropped(Basic::current_thread());
-        leftovers_are_dropped(Basic::thread_pool(2).unwrap());
-    }
 
     #[test]
     fn tasks_wait_while_nobody_blocks() {

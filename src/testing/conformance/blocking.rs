@@ -48,7 +48,8 @@ fn jobs_run_off_the_callers_stack(handle: &Handle) {
 
 fn many_jobs_all_run(handle: &Handle) {
     let gates: Vec<_> = (0..64).map(|_| Gate::new()).collect();
-    for gate in gates.iter().cloned() {
+    for gate in &gates {
+        let gate = gate.clone();
         run_job(handle, move || gate.open());
     }
     block_on(handle, async {

@@ -12,6 +12,7 @@ use futures_util::task::SpawnExt;
 
 use super::watchdog::{TICK, block_on, panic_quietly, until};
 use crate::runtime::{Clock, Handle};
+use crate::testing::cancel::message;
 use crate::testing::{Drops, Gate};
 use crate::time::yield_now;
 
@@ -53,13 +54,18 @@ fn tasks_run_to_their_end_and_are_dropped(handle: &Handle) {
     let (drops, ended, all) = (Drops::new(), Arc::new(AtomicUsize::new(0)), Gate::new());
     for _ in 0..TASKS {
         let (guard, ended, all) = (drops.guard(), ended.clone(), all.clone());
-        spawn(handle, async move {
-            let _guard = guard;
+        let mut end = Box::pin(async move {
             yield_now().await;
             if ended.fetch_add(1, Ordering::SeqCst) + 1 == TASKS {
                 all.open();
             }
         });
+        // The guard goes with the whole future, and not with a block that is over.
+        let task = poll_fn(move |cx| {
+            let _whole = &guard;
+            end.as_mut().poll(cx)
+        });
+        assert!(handle.spawn_obj(Box::new(task).into()).is_ok(), "a task was refused while the runtime goes on");
     }
     block_on(handle, all.wait());
     until("every future that is over was dropped", || drops.alive() == 0);
@@ -82,7 +88,8 @@ fn tasks_spawned_on_other_threads_run(handle: &Handle) {
     thread::scope(|scope| {
         for gates in gates.chunks(25) {
             scope.spawn(move || {
-                for gate in gates.iter().cloned() {
+                for gate in gates {
+                    let gate = gate.clone();
                     spawn(handle, async move { gate.open() });
                 }
             });
@@ -175,7 +182,8 @@ fn a_root_that_panics_leaves_the_runtime_usable(handle: &Handle) {
             panic_quietly("a root that panics");
         });
     };
-    assert!(catch_unwind(AssertUnwindSafe(root)).is_err(), "the root's panic was lost");
+    let payload = catch_unwind(AssertUnwindSafe(root));
+    assert_eq!(payload.as_ref().map_err(|payload| message(&**payload)), Err("a root that panics"));
     go.open();
     block_on(handle, done.wait());
 }

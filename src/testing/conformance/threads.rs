@@ -44,7 +44,8 @@ async fn ping_pong() {
 
 fn tasks_may_be_woken_from_any_thread(handle: &Handle) {
     let gates: Vec<_> = (0..4).map(|_| Gate::new()).collect();
-    for gate in gates.iter().cloned() {
+    for gate in &gates {
+        let gate = gate.clone();
         spawn(handle, async move {
             ping_pong().await;
             gate.open();
