@@ -85,6 +85,7 @@ fn basic_on_the_current_thread() {
 
 #[test]
 fn basic_with_threads() {
+    Conformance::of(|| Basic::thread_pool(1).unwrap()).ends_with_last_handle().run();
     Conformance::of(|| Basic::thread_pool(2).unwrap()).ends_with_last_handle().run();
 }
 
