@@ -1,7 +1,8 @@
 //! Telling the time, and timers.
 
 use std::pin::pin;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -55,17 +56,16 @@ fn timers_never_fire_early(handle: &Handle) {
 }
 
 fn many_timers_all_fire(handle: &Handle) {
-    let gates: Vec<_> = (0..300).map(|_| Gate::new()).collect();
+    let (gates, early) = ((0..300).map(|_| Gate::new()).collect::<Vec<_>>(), Arc::new(AtomicUsize::new(0)));
     for (i, gate) in gates.iter().cloned().enumerate() {
-        let clock = handle.clone();
+        let (clock, early) = (handle.clone(), early.clone());
         // Neither in their order nor in the reverse one.
         let after = Duration::from_micros(i as u64 * 7919 % 20_000);
         let task = async move {
             let at = clock.now() + after;
             clock.timer(at).await;
-            if clock.now() >= at {
-                gate.open();
-            }
+            early.fetch_add(usize::from(clock.now() < at), Ordering::SeqCst);
+            gate.open();
         };
         spawn(handle, task);
     }
@@ -75,6 +75,7 @@ fn many_timers_all_fire(handle: &Handle) {
             gate.wait().await;
         }
     });
+    assert_eq!(early.load(Ordering::SeqCst), 0, "timers that fired early");
 }
 
 fn a_timer_of_the_past_fires_at_once(handle: &Handle) {
