@@ -22,6 +22,7 @@ struct Drawing {
     polled: Vec<usize>,
 }
 
+#[cfg_attr(not(feature = "sim"), allow(dead_code))]
 struct Line {
     text: String,
     /// What was being polled when it was noted.

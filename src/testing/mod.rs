@@ -5,4 +5,6 @@ pub mod conformance;
 mod probes;
 
 pub use cancel::{CancelFailure, EveryAwait, Report, cancel_at_every_await};
-pub use probes::{CountingWaker, DropGuard, Drops, Gate, GateWait, PollOnce, Polled, Polls, poll_once};
+pub use probes::{
+    CountingWaker, DropGuard, Drops, Gate, GateWait, PollOnce, Polled, Polls, WaitingFor, poll_once, waiting_for,
+};

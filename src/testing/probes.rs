@@ -331,6 +331,53 @@ impl<F: Future> Future for PollOnce<F> {
     }
 }
 
+/// The same future, with a name that reports of the test kit call it by while it is pending.
+///
+/// foster's own futures and a scope's children have names already; this is for what comes from elsewhere.
+///
+/// ```
+/// use foster::testing::{cancel_at_every_await, waiting_for};
+///
+/// let ask = || async {
+///     let (question, answer) = futures::channel::oneshot::channel();
+///     foster::scope(|s| async move {
+///         s.spawn_parallel(async move { drop(question.send(7)) });
+///         assert_eq!(waiting_for("the answer", answer).await, Ok(7));
+///     })
+///     .named("ask")
+///     .await
+/// };
+/// let report = cancel_at_every_await(ask, || ());
+/// assert_eq!(report.suspensions()[0], "scope `ask` > the answer");
+/// ```
+pub fn waiting_for<F: Future>(what: impl Into<Name>, future: F) -> WaitingFor<F> {
+    WaitingFor { future, what: what.into() }
+}
+
+pin_project! {
+    /// The future of [`waiting_for`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WaitingFor<F> {
+        #[pin]
+        future: F,
+        what: Name,
+    }
+}
+
+impl<F: Future> Future for WaitingFor<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let polled = this.future.poll(cx);
+        if polled.is_pending() {
+            tree::waiting(|| this.what.to_string());
+        }
+        polled
+    }
+}
+
 /// Makes wakers, and counts how often they are woken and how many of them are still held.
 ///
 /// ```
