@@ -117,6 +117,11 @@ impl<T> Lane<T> {
         true
     }
 
+    /// Whether there is nothing to drain.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.lock().receiver, Receiver::Gone)
     }

@@ -316,6 +316,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.control().parallel() > 0 && !self.handed_on {
             return ControlFlow::Continue(false);
         }
+        // After the look at the parallel children, so that what the last of them left behind is seen.
+        if !self.core.inbox.is_empty() || !(self.handed_on || self.control().news.is_empty()) {
+            return ControlFlow::Continue(true);
+        }
         if let Some(finalizer) = self.finalizers.pop() {
             if self.phase == Phase::WindingDown {
                 self.set_alarm(Alarm::Grace, self.policy.grace, ambient);

@@ -7,5 +7,6 @@
 #[macro_use]
 mod harness;
 
+mod hostile;
 mod parallel_children;
 mod task_groups;

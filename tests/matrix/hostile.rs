@@ -1,0 +1,135 @@
+//! Programs that try to break the scopes: what is left behind at the last moment, races, and panics where nobody expects them.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use foster::runtimes::{Basic, Sim};
+use foster::*;
+use futures::FutureExt;
+use futures::executor::block_on;
+
+const S: Duration = Duration::from_secs(1);
+
+/// Runs `test` under a watchdog.
+fn watched<R: Send + 'static>(test: impl FnOnce() -> R + Send + 'static) -> R {
+    let (done, waiting) = mpsc::channel::<()>();
+    let runner = thread::Builder::new()
+        .stack_size(64 << 20)
+        .spawn(move || {
+            let _done = done;
+            test()
+        })
+        .unwrap();
+    if let Err(mpsc::RecvTimeoutError::Timeout) = waiting.recv_timeout(Duration::from_secs(10)) {
+        panic!("it hangs");
+    }
+    match runner.join() {
+        Ok(r) => r,
+        Err(p) => std::panic::resume_unwind(p),
+    }
+}
+
+fn sim<F: Future<Output = ()> + 'static>(f: fn() -> F) {
+    watched(move || Sim::new(1).run(f()))
+}
+
+fn basic<F: Future<Output = ()> + 'static>(f: fn() -> F) {
+    watched(move || Basic::thread_pool(2).unwrap().run(f()))
+}
+
+fn bare<F: Future<Output = ()> + 'static>(f: fn() -> F) {
+    watched(move || block_on(f()))
+}
+
+/// Does something when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)()
+    }
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            panic!("bomb")
+        }
+    }
+}
+
+#[test]
+fn a_child_spawned_in_the_bodys_last_poll_runs() {
+    bare(|| async {
+        let mut ran = false;
+        let r = &mut ran;
+        scope(|s| async move {
+            s.spawn(async move { *r = true });
+        })
+        .await;
+        assert!(ran);
+    });
+}
+
+#[test]
+fn a_finalizer_deferred_in_the_bodys_last_poll_runs() {
+    bare(|| async {
+        let mut ran = false;
+        let r = &mut ran;
+        scope(|s| async move {
+            s.defer(async move { *r = true });
+        })
+        .await;
+        assert!(ran);
+    });
+}
+
+#[test]
+fn what_the_bodys_drop_spawns_runs() {
+    bare(|| async {
+        let ran = Arc::new(AtomicBool::new(false));
+        let r = ran.clone();
+        scope(|s| {
+            let s2 = s.clone();
+            let r = r.clone();
+            let d = OnDrop(move || {
+                let r = r.clone();
+                s2.spawn(async move { r.store(true, Ordering::SeqCst) });
+            });
+            poll_fn(move |_| {
+                let _d = &d;
+                Poll::Ready(())
+            })
+        })
+        .await;
+        assert!(ran.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
+fn what_the_bodys_drop_adopts_is_finished_first() {
+    bare(|| async {
+        let ran = Arc::new(AtomicBool::new(false));
+        let r = ran.clone();
+        scope(|_| {
+            let r = r.clone();
+            let mut a = Box::pin(adopt(async move {
+                yield_now().await;
+                yield_now().await;
+                r.store(true, Ordering::SeqCst)
+            }));
+            poll_fn(move |cx| {
+                let _ = a.as_mut().poll(cx);
+                Poll::Ready(())
+            })
+        })
+        .await;
+        assert!(ran.load(Ordering::SeqCst));
+    });
+}
