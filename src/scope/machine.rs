@@ -222,7 +222,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.update_hold(ambient);
             self.settle(ambient, cx);
             match flow {
-                ControlFlow::Continue(()) => Poll::Pending,
+                ControlFlow::Continue(()) => {
+                    if self.has_news_of_token() {
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
                 ControlFlow::Break(()) => self.finish(ambient),
             }
         })
@@ -243,6 +248,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             ambient.link(token);
             self.listener.get_or_insert_with(|| Listener::new(token.clone())).listen(cx.waker());
         }
+    }
+
+    /// Whether the token's level has not been acted on: a token that was made in this poll learns of a cancellation
+    /// around only when it is put in its place, before anybody listens to it.
+    fn has_news_of_token(&self) -> bool {
+        self.core.control.known_token().is_some_and(|token| match token.level() {
+            Level::Live | Level::Asked => false,
+            Level::Cancelled => self.phase == Phase::Running,
+            Level::Overdue => !self.overdue,
+        })
     }
 
     fn update_hold(&mut self, ambient: &Ambient) {

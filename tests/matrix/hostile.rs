@@ -133,3 +133,32 @@ fn what_the_bodys_drop_adopts_is_finished_first() {
         assert!(ran.load(Ordering::SeqCst));
     });
 }
+
+#[test]
+fn an_inner_scope_that_cancels_the_outer_one_in_its_first_poll_runs_its_finalizer() {
+    bare(|| async {
+        let done = AtomicBool::new(false);
+        let d = &done;
+        let out = scope(|s| async move {
+            let s2 = s.clone();
+            s.spawn(async move {
+                let _t = Token::current();
+                yield_now().await;
+                scope(|inner| async move {
+                    inner.defer(async move {
+                        yield_now().await;
+                        d.store(true, Ordering::SeqCst)
+                    });
+                    s2.cancel("x");
+                    pending::<()>().await
+                })
+                .await;
+            });
+            pending::<()>().await
+        })
+        .outcome()
+        .await;
+        assert!(out.is_err());
+        assert!(done.load(Ordering::SeqCst));
+    });
+}
