@@ -264,7 +264,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let needed = self.finalizing.is_some()
             || !self.finalizers.is_empty()
             || !self.adopted.is_empty()
-            || self.control().parallel() > 0;
+            || (self.control().parallel() > 0 && !self.handed_on);
         if !needed {
             self.hold = None;
         } else if self.hold.is_none() && ambient.inside.get() {

@@ -162,3 +162,23 @@ fn an_inner_scope_that_cancels_the_outer_one_in_its_first_poll_runs_its_finalize
         assert!(done.load(Ordering::SeqCst));
     });
 }
+
+#[test]
+fn a_scope_whose_grace_ended_lets_a_timeout_return() {
+    basic(|| async {
+        let (tx, rx) = mpsc::channel::<()>();
+        let out = timeout(
+            Duration::from_millis(10),
+            scope(|s| async move {
+                s.spawn_blocking(move || {
+                    let _ = rx.recv_timeout(Duration::from_millis(300));
+                });
+                pending::<()>().await
+            })
+            .grace(Duration::from_millis(10)),
+        )
+        .await;
+        assert!(out.is_err());
+        drop(tx);
+    });
+}
