@@ -108,7 +108,9 @@ impl Control {
 
     /// Parallel children that have not ended.
     pub(crate) fn parallel(&self) -> usize {
-        self.parallel.load(Ordering::Acquire) & !CLOSED
+        let count = self.parallel.load(Ordering::Acquire);
+        // What is refused is counted for a moment.
+        if count & CLOSED == 0 { count } else { 0 }
     }
 
     /// Counts one more parallel child. False if the scope is over.

@@ -560,7 +560,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
     fn hand_on(&mut self, around: Option<Arc<Control>>) {
-        self.handed_on = true;
+        let before = mem::replace(&mut self.handed_on, true);
         let Some(around) = self.control().around.get().cloned().or(around) else {
             self.panics.run(|| self.adopted.clear());
             return;
@@ -573,7 +573,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 orphans::adopt(&around, future, &mut self.panics);
             }
         }
-        if !self.control().close_parallel() {
+        if !before && !self.control().close_parallel() {
             let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
             orphans::adopt(&around, wait, &mut self.panics);
         }

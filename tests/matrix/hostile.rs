@@ -182,3 +182,24 @@ fn a_scope_whose_grace_ended_lets_a_timeout_return() {
         drop(tx);
     });
 }
+
+#[test]
+fn two_overruns_of_one_scope_leave_nothing_to_wait_for() {
+    sim(|| async {
+        scope(|_| async {
+            let out = scope(|s| async move {
+                s.defer(pending());
+                s.defer(pending());
+                s.spawn(shield(pending::<()>()));
+                yield_now().await;
+                s.cancel("x");
+                pending::<()>().await
+            })
+            .grace(S)
+            .outcome()
+            .await;
+            assert!(out.is_err());
+        })
+        .await;
+    });
+}
