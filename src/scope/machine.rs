@@ -574,6 +574,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
         }
         if !before && !self.control().close_parallel() {
+            // They have been told, unless they have come in this moment.
+            self.control().cancel(&Reason::Dropped);
             let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
             orphans::adopt(&around, wait, &mut self.panics);
         }
@@ -700,11 +702,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             let reason = Arc::new(self.control().refusal());
             self.panics.run_result(runner.refuse(Some(reason)));
         }
-        if self.control().parallel() > 0 {
+        let around = self.control().around.get().or(around).cloned();
+        if self.control().parallel() > 0 && around.is_some() {
             // The orphans' wait listens to the news from here on.
             return;
         }
-        let around = self.control().around.get().or(around).cloned();
         for item in self.control().news.close() {
             orphans::forward(item, around.as_ref(), &mut self.panics);
         }

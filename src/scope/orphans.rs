@@ -47,6 +47,16 @@ impl Future for Orphans {
     }
 }
 
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        // Nobody listens any more: what comes from here on is refused.
+        for item in self.left.news.close() {
+            forward(item, Some(&self.around), &mut self.panics);
+        }
+        std::mem::take(&mut self.panics).resume();
+    }
+}
+
 /// Deals with news for a scope that is no more.
 pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut FirstPanic) {
     match item {

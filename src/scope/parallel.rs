@@ -20,7 +20,7 @@ use super::task::Task;
 use crate::context::{self, Ambient, Due, Swap};
 use crate::control::{Control, News};
 use crate::name::Name;
-use crate::panic::{Payload, catch};
+use crate::panic::{Payload, discard};
 use crate::runtime::{Blocking, Handle, Job};
 use crate::set::node::{Ended, Extra, Failed, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
@@ -202,9 +202,11 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    // The lane is open as long as a parallel child is counted.
-    if let Err(News::Failed(_, Some(payload))) = control.news.push(News::Failed(runner.shared(), payload)) {
-        drop(catch(|| drop(payload)));
+    // The lane is open as long as somebody waits for the parallel children.
+    if let Err(News::Failed(mut runner, payload)) = control.news.push(News::Failed(runner.shared(), payload)) {
+        let name = runner.name();
+        discard(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
+        discard(payload);
     }
 }
 

@@ -34,7 +34,7 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 
 use crate::name::Name;
-use crate::panic::{Payload, catch};
+use crate::panic::{Payload, catch, discard};
 
 const RUNNING: u8 = 0;
 const UNSETTLED: u8 = 1;
@@ -227,7 +227,7 @@ where
             (Ok(Err(Failed)), Ok(())) => Ended::Failed,
             (Err(payload), _) => Ended::Panicked(payload),
             (Ok(value), Err(payload)) => {
-                drop(catch(|| drop(value)));
+                discard(value);
                 Ended::Panicked(payload)
             }
         })
@@ -319,7 +319,7 @@ impl<R: ?Sized + Run> Runner<R> {
 impl<R: ?Sized + Run> Drop for Runner<R> {
     fn drop(&mut self) {
         // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
-        drop(self.refuse(None));
+        discard(self.refuse(None));
     }
 }
 

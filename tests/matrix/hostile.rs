@@ -203,3 +203,30 @@ fn two_overruns_of_one_scope_leave_nothing_to_wait_for() {
         .await;
     });
 }
+
+#[test]
+fn a_task_left_by_a_dropped_scope_hears_of_its_childs_panic() {
+    watched(|| {
+        let rt = Basic::thread_pool(1).unwrap();
+        let (tx, rx) = mpsc::channel::<()>();
+        let (tx2, rx2) = mpsc::channel::<()>();
+        let mut task = None;
+        {
+            let t = &mut task;
+            let rt = rt.clone();
+            let mut f = Box::pin(scope(|s| async move {
+                *t = Some(s.spawn_on(&rt, async move {
+                    tx2.send(()).unwrap();
+                    rx.recv().unwrap();
+                    panic!("boo")
+                }));
+                pending::<()>().await
+            }));
+            assert!(f.as_mut().now_or_never().is_none());
+            rx2.recv().unwrap();
+        }
+        tx.send(()).unwrap();
+        let out: Result<(), Cancelled> = block_on(task.unwrap().outcome());
+        assert!(out.is_err());
+    });
+}
