@@ -34,6 +34,8 @@ pub(crate) enum News {
     Stop(Reason, Duration),
     /// A parallel child failed; its future is gone, and its task has not heard yet.
     Failed(ParallelRunner, Option<Payload>),
+    /// What a parallel child left behind panicked when it was dropped.
+    Panicked(Payload),
 }
 
 /// See the [module](self).

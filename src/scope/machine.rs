@@ -120,6 +120,8 @@ pub(super) struct End<T, E> {
 enum Exit<'env, K: Kind> {
     Ended,
     Failed(ChildRunner<'env, K>, Option<Payload>),
+    /// It ended, and its value, which nobody waits for, panicked when it was dropped.
+    Panicked(Payload),
     /// To be dropped: cancelled, and it needs no more time.
     Stopped(ChildRunner<'env, K>),
     /// The body is over, or to be dropped for that reason.
@@ -402,6 +404,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
                 }
             }
+            News::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
             News::Failed(mut runner, payload) => {
                 let name = runner.name();
                 self.fail(&name, payload);
@@ -645,6 +648,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         match exit {
             Exit::Ended => {}
+            Exit::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
             Exit::Failed(mut runner, payload) => {
                 let name = runner.name();
                 self.fail(&name, payload);
@@ -740,6 +744,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 }
 
+/// Who failed where a value that nobody waited for panicked when it was dropped.
+fn by_drop() -> Name {
+    Name::from("the destructor of a value")
+}
+
 /// Polls one member with its token in the context.
 fn poll_member<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
@@ -774,7 +783,10 @@ where
     };
     let failed = match polled {
         Poll::Pending => return Poll::Pending,
-        Poll::Ready(Ended::Value) => return Poll::Ready(Exit::Ended),
+        Poll::Ready(Ended::Value) => {
+            let runner = member.runner.take();
+            return Poll::Ready(catch(|| drop(runner)).map_or_else(Exit::Panicked, |()| Exit::Ended));
+        }
         Poll::Ready(Ended::Failed) => None,
         Poll::Ready(Ended::Panicked(payload)) => Some(payload),
     };

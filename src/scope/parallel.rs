@@ -20,7 +20,7 @@ use super::task::Task;
 use crate::context::{self, Ambient, Due, Swap};
 use crate::control::{Control, News};
 use crate::name::Name;
-use crate::panic::{Payload, discard};
+use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job};
 use crate::set::node::{Ended, Extra, Failed, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
@@ -171,16 +171,23 @@ where
 {
     /// Lets go of the node, then tells the scope.
     fn end(&mut self, ended: Ended) {
-        let Some(Child { runner, control, .. }) = self.child.take() else { return };
+        let Some(Child { runner, control, runtime, values, .. }) = self.child.take() else { return };
         let Some(control) = control else { return };
+        let rest = (runtime, values);
         let failure = match ended {
             Ended::Value => None,
             Ended::Failed => Some(None),
             Ended::Panicked(payload) => Some(Some(payload)),
         };
-        match failure {
-            None => drop(runner),
-            Some(payload) => report(&control, runner, payload),
+        let dropped = match failure {
+            None => catch(|| drop((runner, rest))),
+            Some(payload) => {
+                report(&control, runner, payload);
+                catch(|| drop(rest))
+            }
+        };
+        if let Err(payload) = dropped {
+            discard(control.news.push(News::Panicked(payload)));
         }
         control.parallel_ended();
     }

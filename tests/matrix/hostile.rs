@@ -230,3 +230,37 @@ fn a_task_left_by_a_dropped_scope_hears_of_its_childs_panic() {
         assert!(out.is_err());
     });
 }
+
+#[test]
+fn a_value_that_panics_when_dropped_on_a_runtime_is_no_hang() {
+    basic(|| async {
+        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+            s.spawn_parallel(async { Bomb });
+        }))
+        .catch_unwind()
+        .await;
+        assert!(out.is_err());
+    });
+}
+
+#[test]
+fn a_value_that_panics_when_dropped_leaves_no_sibling_running() {
+    bare(|| async {
+        let mut over = false;
+        let o = &mut over;
+        let mut f = Box::pin(
+            std::panic::AssertUnwindSafe(scope(|s| async move {
+                s.defer(async move {
+                    yield_now().await;
+                    *o = true
+                });
+                s.spawn(async { Bomb });
+            }))
+            .catch_unwind(),
+        );
+        let out = f.as_mut().await;
+        assert!(out.is_err());
+        drop(f);
+        assert!(over);
+    });
+}
