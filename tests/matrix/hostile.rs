@@ -264,3 +264,20 @@ fn a_value_that_panics_when_dropped_leaves_no_sibling_running() {
         assert!(over);
     });
 }
+
+#[test]
+fn a_deferred_finalizer_of_a_scope_that_is_over_does_not_spoil_the_count() {
+    bare(|| async {
+        let mut left = None;
+        let l = &mut left;
+        scope(|s| async move {
+            *l = Some(s.clone());
+        })
+        .await;
+        let s = left.unwrap();
+        s.defer(async {});
+        assert_eq!(s.len(), 0);
+        let _ = futures::task::Spawn::spawn_obj(&s.spawner(), Box::pin(async {}).into());
+        assert_eq!(s.len(), 0);
+    });
+}
