@@ -281,3 +281,35 @@ fn a_deferred_finalizer_of_a_scope_that_is_over_does_not_spoil_the_count() {
         assert_eq!(s.len(), 0);
     });
 }
+
+#[test]
+fn a_timeout_in_a_parallel_child_fires_though_the_deadline_around_was_moved() {
+    sim(|| async {
+        let d = Deadline::after(S);
+        let d2 = d.clone();
+        let out = d
+            .timeout(scope(|s| async move {
+                let t = s.spawn_parallel(async { timeout(2 * S, pending::<()>()).await.is_err() });
+                yield_now().await;
+                d2.set(None).unwrap();
+                t.await
+            }))
+            .await;
+        assert_eq!(out, Ok(true));
+    });
+}
+
+#[test]
+fn the_outer_of_two_timeouts_reports_also_when_the_inner_one_has_to_clean_up() {
+    sim(|| async {
+        let inner = timeout(
+            S,
+            scope(|s| async move {
+                s.defer(sleep(S));
+                pending::<()>().await
+            }),
+        );
+        let out = timeout(S, async { inner.await.is_err() }).await;
+        assert!(out.is_err());
+    });
+}
