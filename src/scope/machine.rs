@@ -386,8 +386,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
             let key = self.set.insert(Member::new(runner));
-            if let Some(runner) = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref()) {
-                runner.header().set_place(key.index() as u32);
+            let member = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref());
+            if member.is_some_and(|runner| runner.header().set_place_and_check(key.index() as u32)) {
+                // In this moment, and its task did not know the place.
+                self.cancel_child(key);
             }
         }
     }

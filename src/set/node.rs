@@ -94,11 +94,6 @@ impl Header {
         self.place.load(Ordering::SeqCst).checked_sub(1)
     }
 
-    /// Sets the place, by someone who learns of a cancellation by other means.
-    pub(crate) fn set_place(&self, place: u32) {
-        self.place.store(place.wrapping_add(1), Ordering::Release);
-    }
-
     /// Sets the place, and says whether the future is to end. Either this sees a [`cancel`](Self::cancel), or whoever
     /// calls [`place`](Self::place) after that sees the place.
     pub(crate) fn set_place_and_check(&self, place: u32) -> bool {

@@ -300,6 +300,30 @@ fn a_timeout_in_a_parallel_child_fires_though_the_deadline_around_was_moved() {
 }
 
 #[test]
+fn a_task_cancelled_while_its_child_arrives_ends() {
+    watched(|| {
+        for i in 0..20000u32 {
+            let (tx, rx) = mpsc::channel::<Task<()>>();
+            let h = thread::spawn(move || {
+                let t = rx.recv().unwrap();
+                for _ in 0..(i % 64) {
+                    std::hint::spin_loop()
+                }
+                t.cancel();
+            });
+            let out = block_on(async {
+                scope(|s| async move {
+                    tx.send(s.spawn(pending::<()>())).unwrap();
+                })
+                .await
+            });
+            let _ = out;
+            h.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn the_outer_of_two_timeouts_reports_also_when_the_inner_one_has_to_clean_up() {
     sim(|| async {
         let inner = timeout(
