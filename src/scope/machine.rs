@@ -58,7 +58,8 @@ impl<E, K: Kind> Core<'_, E, K> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<E> {
-    /// A child failed after the error that the scope returns.
+    /// A child failed, and the scope does not return its error: there was an earlier one, or a panic, or the scope was
+    /// dropped.
     LateError {
         /// The child.
         task: Name,
@@ -667,6 +668,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
         self.close(None);
         self.alarm = None;
+        if self.panics.is_some() {
+            self.report_errors();
+        }
         let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
         let from_around = self.phase == Phase::WindingDown && ambient.is_tripped();
         self.phase = Phase::Over;
@@ -677,6 +681,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         let reason = self.reason.as_ref().map_or(Reason::Parent, |reason| Reason::clone(reason));
         Poll::Ready(End { output: self.output.take(), errors, reason })
+    }
+
+    /// Offers the errors that the scope will not return to the observer.
+    fn report_errors(&mut self) {
+        let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
+        for (task, error) in errors.take() {
+            self.panics.run(|| observer(Event::LateError { task, error }));
+        }
     }
 
     /// Closes both lanes, and deals with what was still in them.
@@ -717,6 +729,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(finalizer.refuse(None));
         }
+        self.report_errors();
         self.hand_on(around.clone());
         self.close(around.as_ref());
         mem::take(&mut self.panics).resume();
