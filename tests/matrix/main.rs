@@ -6,5 +6,6 @@
 
 #[macro_use]
 mod harness;
+mod probes;
 
 mod task_groups;
