@@ -8,4 +8,5 @@
 mod harness;
 mod probes;
 
+mod every_point;
 mod task_groups;

@@ -336,7 +336,9 @@ matrix! {
                 canceller.cancel("enough");
             });
             let inner = scope(|inner| async move {
-                children.map(|child| inner.spawn(child));
+                for child in children {
+                    inner.spawn(child);
+                }
                 opening.open();
                 1
             });
