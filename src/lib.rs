@@ -90,3 +90,8 @@ pub use time::{
     timeout, timeout_at, timeout_detach, yield_now,
 };
 pub use values::{Inherited, Provide};
+
+/// The README's programs are tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
+#[cfg(feature = "sim")]
 use crate::context;
 
 thread_local! {

@@ -9,4 +9,5 @@ mod harness;
 mod probes;
 
 mod every_point;
+mod parallel_children;
 mod task_groups;
