@@ -212,9 +212,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.settle(ambient, cx);
             let flow = {
                 let mut scope = Some(Arc::clone(self.control()));
-                let mut yes = true;
+                let (mut inside, mut member) = (true, true);
                 let _scope = Swap::new(&ambient.scope, &mut scope);
-                let _inside = Swap::new(&ambient.inside, &mut yes);
+                let _inside = Swap::new(&ambient.inside, &mut inside);
+                let _member = Swap::new(&ambient.member, &mut member);
                 match ambient.drawing.get() {
                     true => self.turn_drawn(&mut body, ambient, cx),
                     false => self.turn(&mut body, ambient, cx),
@@ -568,6 +569,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         let mut never = Due::NEVER;
         let _due = Swap::new(&ambient.due, &mut never);
+        let mut no = false;
+        let _member = Swap::new(&ambient.member, &mut no);
         loop {
             let polled = self.adopted.poll_next(cx, |_, member, cx| {
                 let member = member.get_mut();
@@ -763,7 +766,10 @@ where
         };
     };
     let mut never = Due::NEVER;
-    let _due = runner.header().finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let mut no = false;
+    let finalizer = runner.header().finalizer;
+    let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
     let polled = match ambient.drawing.get() {
         true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
         false => runner.poll(cx),
