@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use foster::{Handle, Token, adopt, scope, shield, yield_now};
+use foster::{Handle, Token, adopt, local, scope, shield, yield_now};
 use futures::FutureExt;
 
 use crate::harness::{self, ALL};
@@ -149,6 +150,13 @@ async fn program(plan: Plan) {
             child.await;
         });
         nested.await;
+        let on_this_thread = Rc::new(plan.clone());
+        local::scope(|l| async move {
+            let plan = Rc::clone(&on_this_thread);
+            l.defer(async move { plan.steps(1).await });
+            l.spawn(async move { on_this_thread.steps(2).await });
+        })
+        .await;
         borrowed.wait().await;
         assert_eq!(job.await, 1);
         parallel.await;
@@ -179,15 +187,17 @@ async fn polled<F: Future>(future: F, n: usize) -> Result<bool, &'static str> {
     result
 }
 
+/// What must come to its end once it has begun.
+const PAIRS: [(&str, &str); 4] = [
+    ("adopted", "adopted over"),
+    ("shielded", "shield over"),
+    ("deferred", "finalized last"),
+    ("nested defer", "nested finalized"),
+];
+
 /// What began has ended: the finalizers too, unless the drop came from outside.
 fn assert_clean(plan: &Plan, wound_down: bool, at: usize) {
-    let pairs = [
-        ("adopted", "adopted over"),
-        ("shielded", "shield over"),
-        ("deferred", "finalized last"),
-        ("nested defer", "nested finalized"),
-    ];
-    for (began, ended) in pairs {
+    for (began, ended) in PAIRS {
         let survives = wound_down || began == "adopted";
         if survives && plan.began(began) {
             assert!(plan.began(ended), "{began}, but not {ended}, at point {at}: {:?}", plan.log.entries());
@@ -255,6 +265,9 @@ matrix! {
                 break;
             }
             assert_eq!(result, Err("planned"), "at point {n}: {:?}", plan.log.entries());
+            // The one that panicked, at most.
+            let unfinished = PAIRS.iter().filter(|(began, ended)| plan.began(began) && !plan.began(ended)).count();
+            assert!(unfinished <= 1, "at point {n}: {:?}", plan.log.entries());
         }
     }
 

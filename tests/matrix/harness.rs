@@ -14,7 +14,7 @@ use foster::runtimes::{AsyncStd, Basic, Sim, Smol, Tokio};
 pub(crate) const T: Duration = Duration::from_millis(10);
 
 /// How long a test may take by the wall clock, whatever its runtime's clock says.
-const WATCHDOG: Duration = Duration::from_secs(30);
+const WATCHDOG: Duration = Duration::from_secs(10);
 
 pub(crate) fn tokio() -> Handle {
     Tokio::current_thread().expect("a tokio runtime").into()

@@ -8,6 +8,8 @@
 mod harness;
 mod probes;
 
+mod anyio;
 mod every_point;
+mod nurseries;
 mod parallel_children;
 mod task_groups;
