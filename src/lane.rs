@@ -78,6 +78,10 @@ impl<T> Lane<T> {
         self.lock().pushed
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+
     /// Makes the receiver look again, without giving it anything.
     pub(crate) fn wake(&self) {
         let mut state = self.lock();
@@ -115,11 +119,6 @@ impl<T> Lane<T> {
         drop(state);
         drop(before);
         true
-    }
-
-    /// Whether there is nothing to drain.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

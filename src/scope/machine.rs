@@ -58,7 +58,8 @@ impl<E, K: Kind> Core<'_, E, K> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<E> {
-    /// A child failed after the error that the scope returns.
+    /// A child failed, and the scope does not return its error: there was an earlier one, or a panic, or the scope was
+    /// dropped.
     LateError {
         /// The child.
         task: Name,
@@ -213,9 +214,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.settle(ambient, cx);
             let flow = {
                 let mut scope = Some(Arc::clone(self.control()));
-                let mut yes = true;
+                let (mut inside, mut member) = (true, true);
                 let _scope = Swap::new(&ambient.scope, &mut scope);
-                let _inside = Swap::new(&ambient.inside, &mut yes);
+                let _inside = Swap::new(&ambient.inside, &mut inside);
+                let _member = Swap::new(&ambient.member, &mut member);
                 match ambient.drawing.get() {
                     true => self.turn_drawn(&mut body, ambient, cx),
                     false => self.turn(&mut body, ambient, cx),
@@ -589,6 +591,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         let mut never = Due::NEVER;
         let _due = Swap::new(&ambient.due, &mut never);
+        let mut no = false;
+        let _member = Swap::new(&ambient.member, &mut no);
         loop {
             let polled = self.adopted.poll_next(cx, |_, member, cx| {
                 let member = member.get_mut();
@@ -690,6 +694,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
         self.close(None);
         self.alarm = None;
+        if self.panics.is_some() {
+            self.report_errors();
+        }
         let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
         let from_around = self.phase == Phase::WindingDown && ambient.is_tripped();
         self.phase = Phase::Over;
@@ -700,6 +707,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         let reason = self.reason.as_ref().map_or(Reason::Parent, |reason| Reason::clone(reason));
         Poll::Ready(End { output: self.output.take(), errors, reason })
+    }
+
+    /// Offers the errors that the scope will not return to the observer.
+    fn report_errors(&mut self) {
+        let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
+        for (task, error) in errors.take() {
+            self.panics.run(|| observer(Event::LateError { task, error }));
+        }
     }
 
     /// Closes both lanes, and deals with what was still in them.
@@ -740,6 +755,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(finalizer.refuse(None));
         }
+        self.report_errors();
         self.hand_on(around.clone());
         self.close(around.as_ref());
         mem::take(&mut self.panics).resume();
@@ -778,7 +794,10 @@ where
         };
     };
     let mut never = Due::NEVER;
-    let _due = runner.header().finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let mut no = false;
+    let finalizer = runner.header().finalizer;
+    let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
     let polled = match ambient.drawing.get() {
         true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
         false => runner.poll(cx),

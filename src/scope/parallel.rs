@@ -116,9 +116,13 @@ where
         let _values = Swap::new(&ambient.values, &mut self.values);
         let runner = &mut self.runner;
         ambient.with_runtime(&mut self.runtime, || {
-            ambient.enter(&mut self.token, || match ambient.drawing.get() {
-                true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
-                false => runner.poll(cx),
+            ambient.enter(&mut self.token, || {
+                let mut yes = true;
+                let _member = Swap::new(&ambient.member, &mut yes);
+                match ambient.drawing.get() {
+                    true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
+                    false => runner.poll(cx),
+                }
             })
         })
     }
