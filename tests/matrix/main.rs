@@ -6,5 +6,10 @@
 
 #[macro_use]
 mod harness;
+mod probes;
 
+mod bounded_waits;
 mod task_groups;
+mod timeouts;
+mod trio_timeouts;
+mod virtual_clock;
