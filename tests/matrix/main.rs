@@ -9,6 +9,7 @@ mod harness;
 mod probes;
 
 mod bounded_waits;
+mod parallel_children;
 mod task_groups;
 mod timeouts;
 mod trio_timeouts;
