@@ -545,7 +545,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
     fn hand_on(&mut self, around: Option<Arc<Control>>) {
-        self.handed_on = true;
+        if mem::replace(&mut self.handed_on, true) {
+            return;
+        }
         let Some(around) = self.control().around.get().cloned().or(around) else {
             self.panics.run(|| self.adopted.clear());
             return;
