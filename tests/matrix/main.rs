@@ -14,3 +14,4 @@ mod task_groups;
 mod timeouts;
 mod trio_timeouts;
 mod virtual_clock;
+mod wind_down;

@@ -370,6 +370,7 @@ fn of_two_deadlines_that_passed_during_work_each_reports_to_its_own_handler() {
     sim.run(async {
         let outer = timeout(secs(2), async {
             let inner = timeout(secs(1), async {
+                yield_now().await;
                 sim.advance(secs(3));
                 pending::<()>().await
             });
