@@ -12,6 +12,7 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 
 use crate::contain::Contained;
 use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+use crate::tree;
 
 /// A simulated runtime for tests: one thread, a seeded schedule, virtual time.
 ///
@@ -152,7 +153,11 @@ impl World {
         let run = Run::start(self)?;
         let waker = Waker::from(run.main.clone());
         loop {
-            let task = self.next(&run.main)?;
+            let Some(task) = self.next() else {
+                let mut ready = false;
+                let stuck = tree::draw(|| self.poll_all(root.as_mut(), &mut ready));
+                return if ready { Ok(()) } else { Err(self.deadlock(&stuck)) };
+            };
             if !Arc::ptr_eq(&task, &run.main) {
                 self.step(task);
             } else if root.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
@@ -161,20 +166,28 @@ impl World {
         }
     }
 
-    /// The next task to run, after a jump of the clock if need be.
-    fn next(&self, main: &Task) -> Result<Arc<Task>, RunError> {
+    /// The next task to run, after a jump of the clock if need be. `None`: a deadlock.
+    fn next(&self) -> Option<Arc<Task>> {
         loop {
             let mut state = self.lock();
             if let Some(task) = state.pick() {
                 task.queued.store(false, Ordering::Release);
-                return Ok(task);
+                return Some(task);
             }
-            let Some((&(due, _), _)) = state.timers.first_key_value() else {
-                return Err(self.deadlock(main, &state));
-            };
+            let (&(due, _), _) = state.timers.first_key_value()?;
             let due = state.advance_to(due);
             drop(state);
             due.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Polls everything once more, for a drawing of what is stuck.
+    fn poll_all(&self, root: Pin<&mut dyn Future<Output = ()>>, ready: &mut bool) {
+        let root = || *ready = root.poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        tree::named("main".to_string(), root);
+        let tasks: Vec<_> = self.lock().tasks.values().cloned().collect();
+        for task in tasks {
+            tree::named(task.name.clone(), || self.step(task.clone()));
         }
     }
 
@@ -191,18 +204,21 @@ impl World {
         }
     }
 
-    fn deadlock(&self, main: &Task, state: &State) -> RunError {
-        const NAMED: usize = 16;
-        let names = state.tasks.values().map(|task| &*task.name);
-        let stuck: Vec<&str> = std::iter::once(&*main.name).chain(names).take(NAMED).collect();
-        let more = (state.tasks.len() + 1).saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        RunError::new(format!(
-            "deadlock in the simulation with seed {} after {:?}: nothing is ready and no timer is set; stuck: {}{more}",
+    fn deadlock(&self, stuck: &[String]) -> RunError {
+        const NAMED: usize = 32;
+        let mut message = format!(
+            "deadlock in the simulation with seed {} after {:?}: nothing is ready and no timer is set; stuck are:",
             self.seed,
-            state.elapsed,
-            stuck.join(", "),
-        ))
+            self.lock().elapsed,
+        );
+        for line in stuck.iter().take(NAMED) {
+            message.push_str("\n  ");
+            message.push_str(line);
+        }
+        if stuck.len() > NAMED {
+            message.push_str(&format!("\n  and {} more", stuck.len() - NAMED));
+        }
+        RunError::new(message)
     }
 }
 

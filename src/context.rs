@@ -15,6 +15,7 @@ use crate::values::Values;
 thread_local! {
     static AMBIENT: Ambient = const {
         Ambient {
+            drawing: Cell::new(false),
             inside: Cell::new(false),
             token: Cell::new(None),
             scope: Cell::new(None),
@@ -26,6 +27,8 @@ thread_local! {
 }
 
 pub(crate) struct Ambient {
+    /// Whether the [tree](crate::tree) of what is running is being drawn.
+    pub(crate) drawing: Cell<bool>,
     /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
     pub(crate) inside: Cell<bool>,
     /// The token of the innermost region, once somebody asked for it.

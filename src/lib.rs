@@ -1,4 +1,60 @@
 //! Structured concurrency for every Rust runtime: no task is orphaned.
+//!
+//! foster gives `async` code scopes that own their tasks, deadlines, cancellation with a reason, cleanup that really runs,
+//! and concurrency with a limit. It is written against the `futures` traits alone: a library that uses it does not choose a
+//! runtime, and the application that uses the library does not notice.
+//!
+//! ```
+//! use foster::{sleep, timeout, try_scope};
+//! use std::time::Duration;
+//!
+//! # #[derive(Debug, PartialEq)] struct Error;
+//! async fn fetch(path: &str) -> Result<usize, Error> {
+//!     sleep(Duration::from_millis(1)).await;
+//!     Ok(path.len())
+//! }
+//!
+//! # futures::executor::block_on(async {
+//! let path = String::from("/orders");
+//! let both = timeout(Duration::from_secs(2), try_scope(|s| {
+//!     let path = &path;
+//!     async move {
+//!         let user = s.try_spawn(fetch("/user"));      // children run concurrently
+//!         let orders = s.try_spawn(fetch(path));       // and may borrow
+//!         Ok((user.await, orders.await))               // an `Err` in either ends both, and is the scope's
+//!     }
+//! }));
+//! assert_eq!(both.await, Ok(Ok((5, 7))));
+//! # });
+//! ```
+//!
+//! # Where to begin
+//!
+//! | to do | use | asyncio | tokio |
+//! |---|---|---|---|
+//! | run children and wait for all | [`scope`], [`try_scope`] | `TaskGroup` | `JoinSet` |
+//! | run some of them on threads | [`Scope::spawn_parallel`], [`Scope::spawn_on`] | – | `spawn` |
+//! | call what blocks | [`Scope::spawn_blocking`] | `to_thread` | `spawn_blocking` |
+//! | clean up at the end, awaiting | [`Scope::defer`] | `AsyncExitStack` | – |
+//! | end what takes too long | [`timeout`] | `timeout`, `wait_for` | `timeout` |
+//! | ask for the end | [`Scope::stop`], [`Token`] | `Event` | `CancellationToken` |
+//! | cancel | [`Scope::cancel`], [`Task::cancel`] | `Task.cancel` | `abort` |
+//! | not be cancelled | [`shield`], [`adopt`] | `shield` | – |
+//! | wait for several futures | [`gather`], [`try_gather`] | `gather` | `join!` |
+//! | work off many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
+//! | pass on a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
+//! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |
+//! | test with virtual time | [`runtimes::Sim`] | – | `pause` |
+//!
+//! [`cancel`] explains what happens when something is cancelled; it is the page to read.
+//!
+//! # Runtimes
+//!
+//! By default there is none, and no thread is started: scopes run their children on the task that polls them, under any
+//! executor. What needs a runtime takes it from the context, which [`Handle::run`] and [`Handle::enter`] set; without
+//! one, [`sleep`] uses `futures-timer`, blocking jobs a pool that starts with the first of them, and `spawn_parallel` this
+//! task. The adapters in [`runtimes`] are features (`tokio`, `smol`, `async-std`, `basic`, `sim`): features add, they never
+//! choose, and all of them work side by side. Others are [brought along](runtime).
 
 mod blocking;
 pub mod cancel;
@@ -13,11 +69,11 @@ pub mod runtime;
 #[path = "../runtimes/mod.rs"]
 pub mod runtimes;
 mod scope;
-#[allow(unsafe_code)]
 mod set;
 pub mod stream;
 pub mod time;
 mod token;
+mod tree;
 mod values;
 
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};
@@ -34,3 +90,8 @@ pub use time::{
     timeout, timeout_at, timeout_detach, yield_now,
 };
 pub use values::{Inherited, Provide};
+
+/// The README's programs are tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,7 +6,7 @@
 //!
 //! | trait | what it does |
 //! |---|---|
-//! | [`Spawn`](futures_task::Spawn) | runs a `'static + Send` future to its end, on any thread |
+//! | [`Spawn`] | runs a `'static + Send` future to its end, on any thread |
 //! | [`Clock`] | tells the time and makes timers |
 //! | [`Blocking`] | runs a closure that may block its thread |
 //! | [`Runtime`] | the three together, and how to wait for a root future |

@@ -29,11 +29,11 @@ use crate::token::{Hold, Level, Listener, Token};
 /// the grace of the wind-down around it, it is dropped, and reported by its file and line.
 ///
 /// ```
-/// use foster::{runtimes::Sim, shield, sleep, timeout};
-/// use std::time::Duration;
-///
 /// # #[cfg(feature = "sim")]
-/// Sim::default().run(async {
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{shield, sleep, timeout};
+///     use std::time::Duration;
+///
 ///     let mut saved = false;
 ///     let second = Duration::from_secs(1);
 ///     let late = timeout(second, async {

@@ -25,7 +25,7 @@ impl Token {
     ///
     /// Dropping this drops `future`.
     pub fn run_until_cancelled<F: Future>(&self, future: F) -> UntilCancelled<F> {
-        UntilCancelled { region: Region::new(future), listener: Listener::new(self.clone()), started: false }
+        UntilCancelled { region: Region::new(future), listener: Listener::new(self.clone()), phase: Phase::Fresh }
     }
 
     /// The token of the region in which the caller is being polled: a scope's child, the inside of a timeout.
@@ -44,8 +44,15 @@ pin_project! {
         #[pin]
         region: Region<F>,
         listener: Listener,
-        started: bool,
+        phase: Phase,
     }
+}
+
+#[derive(Debug)]
+enum Phase {
+    Fresh,
+    Running,
+    WindingDown(Reason),
 }
 
 impl<F: Future> Future for UntilCancelled<F> {
@@ -54,33 +61,27 @@ impl<F: Future> Future for UntilCancelled<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         this.listener.listen(cx.waker());
-        let reason = || this.listener.token().reason();
-        if *this.started || reason().is_none() {
-            *this.started = true;
-            if let Poll::Ready(Some(value)) = this.region.as_mut().poll(cx) {
-                return Poll::Ready(Ok(value));
+        if let Phase::Fresh = this.phase {
+            if let Some(reason) = this.listener.token().reason() {
+                return Poll::Ready(Err(Cancelled::new(reason, None)));
+            }
+            *this.phase = Phase::Running;
+        }
+        loop {
+            match (this.region.as_mut().poll(cx), &*this.phase) {
+                (Poll::Ready(Some(value)), _) => return Poll::Ready(Ok(value)),
+                (Poll::Ready(None), Phase::WindingDown(reason)) => {
+                    return Poll::Ready(Err(Cancelled::new(reason.clone(), None)));
+                }
+                (Poll::Pending, Phase::Running) => {
+                    let Some(reason) = this.listener.token().reason() else { return Poll::Pending };
+                    this.region.as_mut().trip(Level::Cancelled, &reason);
+                    *this.phase = Phase::WindingDown(reason);
+                }
+                // Still ending; or cancelled from around, and about to be dropped.
+                (Poll::Pending | Poll::Ready(None), _) => return Poll::Pending,
             }
         }
-        let Some(reason) = reason() else { return Poll::Pending };
-        this.region.as_mut().trip(Level::Cancelled, &reason);
-        if this.region.is_over() {
-            Poll::Ready(Err(Cancelled::new(reason, None)))
-        } else {
-            repoll(this.region, cx, reason)
-        }
-    }
-}
-
-/// Polls a region that was just tripped once more, so that what winds down inside it begins now.
-fn repoll<F: Future>(
-    region: Pin<&mut Region<F>>,
-    cx: &mut Context<'_>,
-    reason: Reason,
-) -> Poll<Result<F::Output, Cancelled>> {
-    match region.poll(cx) {
-        Poll::Ready(Some(value)) => Poll::Ready(Ok(value)),
-        Poll::Ready(None) => Poll::Ready(Err(Cancelled::new(reason, None))),
-        Poll::Pending => Poll::Pending,
     }
 }
 

@@ -33,6 +33,7 @@ use crate::runtime::Timer;
 use crate::set::node::Ended;
 use crate::set::{Key, Set};
 use crate::token::{Hold, Level, Listener, Reason, Token};
+use crate::tree;
 
 /// What the handles of a scope share with its future.
 pub(super) struct Core<'env, E, K: Kind> {
@@ -203,13 +204,20 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 Phase::Fresh => self.start(ambient),
                 Phase::Running | Phase::WindingDown => {}
             }
+            if ambient.is_tripped() {
+                // Made if there was none, so that `settle` passes the cancellation on.
+                self.control().token();
+            }
             self.settle(ambient, cx);
             let flow = {
                 let mut scope = Some(Arc::clone(self.control()));
                 let mut yes = true;
                 let _scope = Swap::new(&ambient.scope, &mut scope);
                 let _inside = Swap::new(&ambient.inside, &mut yes);
-                self.turn(&mut body, ambient, cx)
+                match ambient.drawing.get() {
+                    true => self.turn_drawn(&mut body, ambient, cx),
+                    false => self.turn(&mut body, ambient, cx),
+                }
             };
             self.update_hold(ambient);
             self.settle(ambient, cx);
@@ -249,6 +257,20 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
+    /// Polls every member, for a drawing of the tree.
+    fn turn_drawn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
+    where
+        B: Future<Output = Result<T, E>>,
+    {
+        let keys: Vec<Key> = self.set.keys().collect();
+        keys.into_iter().for_each(|key| self.set.wake(key));
+        if self.policy.linger.is_some() {
+            return self.turn(body, ambient, cx);
+        }
+        let name = self.policy.name.clone();
+        tree::named(tree::quoted("scope ", name), || self.turn(body, ambient, cx))
+    }
+
     /// Goes on until nothing is ready. `Break`: the scope is over.
     fn turn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
     where
@@ -258,7 +280,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.take_in(ambient);
             self.check(body, ambient);
             self.poll_adopted(ambient, cx);
-            self.poll_members(body, ambient, cx);
+            if !self.poll_members(body, ambient, cx) && self.phase == Phase::WindingDown {
+                // Woken, but not by a member: perhaps one lost its last hold from elsewhere.
+                self.stop_idle(body);
+            }
             if self.phase == Phase::Running && self.control().is_cancelled() {
                 continue;
             }
@@ -445,9 +470,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Drops what needs no time to end, newest first.
     fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         self.phase = Phase::WindingDown;
-        let reason = Arc::new(self.control().refusal());
-        self.reason = Some(Arc::clone(&reason));
+        self.reason = Some(Arc::new(self.control().refusal()));
         self.set_alarm(Alarm::Grace, self.policy.grace, ambient);
+        self.stop_idle(body);
+    }
+
+    fn stop_idle<B>(&mut self, body: &mut Body<'_, B>) {
+        let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
         self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
     }
 
@@ -551,16 +580,18 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Polls the members that are ready, until the pass is over or the scope has been cancelled.
-    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>)
+    /// Polls the members that are ready, until the pass is over or the scope has been cancelled. False if none was.
+    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
     where
         B: Future<Output = Result<T, E>>,
     {
+        let mut any = false;
         loop {
             let mut result = None;
             let control = &self.core.control;
             let winding_down = self.phase == Phase::WindingDown;
             let polled = self.set.poll_next(cx, |_, member, cx| {
+                any = true;
                 let member = member.get_mut();
                 let polled = poll_member(member, body, &mut result, ambient, cx);
                 if polled.is_pending() && member.token.is_some() {
@@ -570,10 +601,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             });
             match polled {
                 Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
-                Poll::Ready(None) | Poll::Pending => return,
+                Poll::Ready(None) | Poll::Pending => return any,
             }
             if self.phase == Phase::Running && self.control().is_cancelled() {
-                return;
+                return any;
             }
         }
     }
@@ -716,7 +747,11 @@ where
     };
     let mut never = Due::NEVER;
     let _due = runner.header().finalizer.then(|| Swap::new(&ambient.due, &mut never));
-    let failed = match runner.poll(cx) {
+    let polled = match ambient.drawing.get() {
+        true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
+        false => runner.poll(cx),
+    };
+    let failed = match polled {
         Poll::Pending => return Poll::Pending,
         Poll::Ready(Ended::Value) => return Poll::Ready(Exit::Ended),
         Poll::Ready(Ended::Failed) => None,

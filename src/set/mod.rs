@@ -33,6 +33,8 @@
 //! Members' polls and drops and the parent's waker may do anything: wake, clone and drop any of these wakers, or
 //! panic. No lock is held around them, and no state of the set is half-way when they are called.
 
+#![allow(unsafe_code)]
+
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
@@ -210,7 +212,6 @@ impl<F> Set<F> {
     }
 
     /// Marks a member ready, as if freshly inserted: the parent is not woken. Without a member it does nothing.
-    #[cfg(test)]
     pub(crate) fn wake(&mut self, key: Key) {
         if let Some((block, slot)) = self.find(key) {
             self.mark(block, slot);
