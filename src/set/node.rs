@@ -35,7 +35,7 @@ use futures_util::task::AtomicWaker;
 pub(crate) use super::owner::Memory;
 use super::owner::Owner;
 use crate::name::Name;
-use crate::panic::{Payload, catch};
+use crate::panic::{Payload, catch, discard};
 
 const RUNNING: u8 = 0;
 const UNSETTLED: u8 = 1;
@@ -96,11 +96,6 @@ impl Header {
 
     pub(crate) fn place(&self) -> Option<u32> {
         self.place.load(Ordering::SeqCst).checked_sub(1)
-    }
-
-    /// Sets the place, by someone who learns of a cancellation by other means.
-    pub(crate) fn set_place(&self, place: u32) {
-        self.place.store(place.wrapping_add(1), Ordering::Release);
     }
 
     /// Sets the place, and says whether the future is to end. Either this sees a [`cancel`](Self::cancel), or whoever
@@ -235,7 +230,7 @@ where
             (Ok(Err(Failed)), Ok(())) => Ended::Failed,
             (Err(payload), _) => Ended::Panicked(payload),
             (Ok(value), Err(payload)) => {
-                drop(catch(|| drop(value)));
+                discard(value);
                 Ended::Panicked(payload)
             }
         })
@@ -327,7 +322,7 @@ impl<R: ?Sized + Run> Runner<R> {
 impl<R: ?Sized + Run> Drop for Runner<R> {
     fn drop(&mut self) {
         // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
-        drop(self.refuse(None));
+        discard(self.refuse(None));
     }
 }
 

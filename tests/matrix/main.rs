@@ -6,6 +6,11 @@
 
 #[macro_use]
 mod harness;
+mod probes;
 
+mod hostile;
+mod anyio;
+mod every_point;
+mod nurseries;
 mod parallel_children;
 mod task_groups;
