@@ -11,7 +11,7 @@ use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_task::{FutureObj, UnsafeFutureObj};
@@ -22,7 +22,7 @@ use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job};
-use crate::set::node::{Ended, Extra, Failed, Node, Runner};
+use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
 use crate::values::Values;
@@ -68,7 +68,7 @@ where
     /// `None` once the child is over.
     child: Option<Child<F, T>>,
     /// Of the node in which this sits, and which may be dropped as soon as the child is over.
-    _memory: Weak<ParallelNode<F, T>>,
+    _memory: Memory<ParallelNode<F, T>>,
 }
 
 struct Child<F, T>
@@ -261,7 +261,7 @@ where
             None => unreachable!("a pulse starts with its child"),
         };
         // SAFETY: the seat is vacant: a node's pulse is made once, and has not been put there before. The pointer came
-        // out of an `UnsafeCell` in an `Arc`, whose memory the pulse holds and so outlives it there.
+        // out of an `UnsafeCell` in a node, whose memory the pulse holds and so outlives it there.
         unsafe { seat.write(pulse) };
         seat
     }
