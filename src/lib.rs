@@ -3,3 +3,5 @@
 pub mod runtime;
 #[path = "../runtimes/mod.rs"]
 pub mod runtimes;
+#[allow(unsafe_code, dead_code)]
+mod set;

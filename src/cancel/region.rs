@@ -1,0 +1,88 @@
+//! A region: the inside of whatever can be cancelled.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::context;
+use crate::token::{Level, Listener, Reason, Token};
+
+pin_project! {
+    /// A future that can be wound down: the inside of a timeout, a child of a `try_` combinator.
+    pub(crate) struct Region<F> {
+        #[pin]
+        inside: Option<F>,
+        // Made when something inside asks for it; out in the context while the inside is polled.
+        token: Option<Token>,
+        // There from the poll on in which the token was made: wakes this region's poller when the token is tripped.
+        listener: Option<Listener>,
+    }
+}
+
+impl<F: Future> Region<F> {
+    pub(crate) fn new(inside: F) -> Self {
+        Region { inside: Some(inside), token: None, listener: None }
+    }
+
+    /// Polls the inside. `Some` is its value; `None` says that it was cancelled and nothing is left of it.
+    pub(crate) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        context::with(|ambient| {
+            self.as_mut().settle(ambient, cx);
+            if ambient.is_tripped() && !self.is_held() {
+                self.as_mut().project().inside.set(None);
+            }
+            let mut this = self.as_mut().project();
+            let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+            if let Poll::Ready(value) = ambient.enter(this.token, || inside.poll(cx)) {
+                this.inside.set(None);
+                return Poll::Ready(Some(value));
+            }
+            self.as_mut().settle(ambient, cx);
+            if self.is_tripped() && !self.is_held() {
+                self.project().inside.set(None);
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+    }
+
+    /// Puts the token, if there is one, in its place in the tree, and listens to it.
+    fn settle(self: Pin<&mut Self>, ambient: &context::Ambient, cx: &mut Context<'_>) {
+        let this = self.project();
+        if let Some(token) = this.token {
+            ambient.link(token);
+            this.listener.get_or_insert_with(|| Listener::new(token.clone())).listen(cx.waker());
+        }
+    }
+
+    /// Cancels the inside: what needs no time to end is dropped before this returns.
+    ///
+    /// The rest is gone when [`poll`](Region::poll) says so.
+    pub(crate) fn trip(mut self: Pin<&mut Self>, level: Level, reason: &Reason) {
+        if let Some(token) = &self.token {
+            token.raise(level, reason);
+        }
+        if !self.is_held() {
+            self.as_mut().project().inside.set(None);
+        }
+    }
+
+    /// Whether there is nothing left inside.
+    pub(crate) fn is_over(&self) -> bool {
+        self.inside.is_none()
+    }
+
+    pub(crate) fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    fn is_tripped(&self) -> bool {
+        self.token.as_ref().is_some_and(Token::is_tripped)
+    }
+
+    fn is_held(&self) -> bool {
+        self.token.as_ref().is_some_and(Token::is_held)
+    }
+}

@@ -1,0 +1,218 @@
+//! Futures that no cancellation of ours drops, and futures that no drop ends.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::context::{self, Ambient, Due, Swap};
+use crate::control::{Adopted, Control};
+use crate::name::Name;
+use crate::token::{Hold, Level, Listener, Token};
+
+/// Keeps `future` from being dropped by any cancellation of foster's until it completes. It may borrow.
+///
+/// The region around it waits: a timeout that expires meanwhile returns when the shield is over. Inside, the deadlines
+/// and cancellations around do not count, so that cleanup may use timeouts of its own.
+///
+/// Where that is forgotten, `loop { shield(..).await }` would never end; so a shield that is *first polled* in a region
+/// that is being wound down does not start.
+///
+/// The counterparts of Trio's `CancelScope(shield=True)` and of asyncio's `shield`, which, unlike this one, lets its caller go on.
+///
+/// # Cancellation
+///
+/// Dropped by code that is not foster's (`tokio::select!`), the future is dropped with it: [`adopt`] survives that. Past
+/// the grace of the wind-down around it, it is dropped, and reported by its file and line.
+///
+/// ```
+/// use foster::{runtimes::Sim, shield, sleep, timeout};
+/// use std::time::Duration;
+///
+/// # #[cfg(feature = "sim")]
+/// Sim::default().run(async {
+///     let mut saved = false;
+///     let second = Duration::from_secs(1);
+///     let late = timeout(second, async {
+///         shield(async { sleep(3 * second).await; saved = true }).await;
+///         sleep(second).await;
+///     });
+///     assert!(late.await.is_err());
+///     assert!(saved);
+/// });
+/// ```
+#[track_caller]
+pub fn shield<F: Future>(future: F) -> Shield<F> {
+    Shield { inside: Some(future), guard: Guard::new() }
+}
+
+/// Runs `future` to its end, whoever drops the wait for it.
+///
+/// Like [`shield`], and it also survives drops by code that is not foster's, and panics: once started, an unfinished
+/// future passes to the enclosing scope, which finishes it before it resolves; without a scope, to
+/// [`Handle::run`](crate::Handle::run) or [`enter`](crate::Handle::enter). That is why it must be `'static + Send`.
+///
+/// # Cancellation
+///
+/// Without any enclosing scope or runtime, an unfinished future is dropped with the wait for it.
+#[track_caller]
+pub fn adopt<F>(future: F) -> Adopt<F>
+where
+    F: Future + Send + 'static,
+{
+    Adopt { inside: Some(Box::pin(future)), guard: Guard::new(), adopter: None }
+}
+
+/// What shields and adopted futures share: a hold on the region around, and a fresh region inside.
+struct Guard {
+    /// The token of the fresh region inside. Nothing ever trips it.
+    token: Option<Token>,
+    /// There from the first poll to the last, inside a region.
+    around: Option<(Hold, Listener)>,
+    started: bool,
+    name: Name,
+}
+
+impl Guard {
+    #[track_caller]
+    fn new() -> Self {
+        Guard { token: None, around: None, started: false, name: Name::caller() }
+    }
+
+    /// Takes, or keeps, the hold. False if the future must not run here any more.
+    fn enter(&mut self, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+        if !self.started && ambient.is_tripped() {
+            return false;
+        }
+        self.started = true;
+        let Some(token) = ambient.region_token() else {
+            self.around = None;
+            return true;
+        };
+        if !self.around.as_ref().is_some_and(|(hold, _)| hold.is_on(&token)) {
+            self.around = Some((token.hold(), Listener::new(token.clone())));
+        }
+        if let Some((_, listener)) = &mut self.around {
+            listener.listen(cx.waker());
+        }
+        if token.level() == Level::Overdue {
+            token.report_overrun(&self.name);
+            return false;
+        }
+        true
+    }
+
+    fn poll<F: Future>(&mut self, ambient: &Ambient, inside: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut never = Due::NEVER;
+        let _due = Swap::new(&ambient.due, &mut never);
+        ambient.enter(&mut self.token, || inside.poll(cx))
+    }
+}
+
+pin_project! {
+    /// The future of [`shield`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Shield<F> {
+        #[pin]
+        inside: Option<F>,
+        guard: Guard,
+    }
+}
+
+impl<F: Future> Future for Shield<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        context::with(|ambient| {
+            if this.inside.is_none() {
+                return Poll::Pending;
+            }
+            if !this.guard.enter(ambient, cx) {
+                if this.guard.started {
+                    this.inside.set(None);
+                    this.guard.around = None;
+                }
+                return Poll::Pending;
+            }
+            let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Pending };
+            let polled = this.guard.poll(ambient, inside, cx);
+            if polled.is_ready() {
+                this.inside.set(None);
+                this.guard.around = None;
+            }
+            polled
+        })
+    }
+}
+
+impl<F> fmt::Debug for Shield<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shield").field("name", &self.guard.name).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`adopt`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Adopt<F>
+where
+    F: Future + Send + 'static,
+{
+    inside: Option<Pin<Box<F>>>,
+    guard: Guard,
+    adopter: Option<Arc<Control>>,
+}
+
+impl<F: Future + Send + 'static> Adopt<F> {
+    /// Gives the future away, if it was started and is not over.
+    fn hand_over(&mut self) {
+        let Some(inside) = self.inside.take() else { return };
+        if let (true, Some(adopter)) = (self.guard.started, self.adopter.take()) {
+            let rest: Adopted = Box::pin(async move { drop(inside.await) });
+            drop(adopter.adopt(rest));
+        }
+        self.guard.around = None;
+    }
+}
+
+impl<F: Future + Send + 'static> Future for Adopt<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        context::with(|ambient| {
+            if this.inside.is_none() {
+                return Poll::Pending;
+            }
+            if !this.guard.enter(ambient, cx) {
+                if this.guard.started {
+                    this.hand_over();
+                }
+                return Poll::Pending;
+            }
+            this.adopter = this.adopter.take().or_else(|| ambient.adopter());
+            let Some(inside) = &mut this.inside else { return Poll::Pending };
+            let polled = this.guard.poll(ambient, inside.as_mut(), cx);
+            if polled.is_ready() {
+                this.inside = None;
+                this.guard.around = None;
+            }
+            polled
+        })
+    }
+}
+
+impl<F: Future + Send + 'static> Drop for Adopt<F> {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
+impl<F: Future + Send + 'static> fmt::Debug for Adopt<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adopt").field("name", &self.guard.name).finish_non_exhaustive()
+    }
+}

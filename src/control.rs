@@ -1,0 +1,164 @@
+//! What a scope shares with what it has sent away: parallel children, adopted futures, handles to its tasks.
+//!
+//! It borrows nothing, so it may outlive the scope; it is also what the context carries as "the nearest scope".
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::lane::Lane;
+use crate::name::Name;
+use crate::panic::Payload;
+use crate::set::node::{Reader, Run, Runner};
+use crate::token::{Level, Reason, Token};
+
+/// A future that whoever adopts it must finish.
+pub(crate) type Adopted = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+
+/// The reader's end of a child.
+pub(crate) type ChildReader<T> = Reader<T, Arc<Reason>, ChildMeta>;
+
+/// The runner's end of a child that another task runs.
+pub(crate) type ParallelRunner = Runner<dyn Run<Reason = Arc<Reason>, Meta = ChildMeta> + Send + Sync + 'static>;
+
+/// What reaches a scope from outside its own poll.
+pub(crate) enum News {
+    /// A future to finish before the scope resolves.
+    Adopt(Adopted),
+    /// The child in this slot may have been cancelled by its task: the mark is in its metadata.
+    CancelChild(u32),
+    /// Cancel what is left when this time is over.
+    Stop(Reason, Duration),
+    /// A parallel child failed; its future is gone, and its task has not heard yet.
+    Failed(ParallelRunner, Option<Payload>),
+}
+
+/// See the [module](self).
+pub(crate) struct Control {
+    pub(crate) news: Lane<News>,
+    /// Made when somebody asks for it.
+    token: OnceLock<Token>,
+    /// Parallel children that have not ended.
+    parallel: AtomicUsize,
+    /// In-task children that have ended. Written by the scope's poll alone.
+    pub(crate) ended: AtomicUsize,
+    /// The scope, or root, around: where what outlives this scope goes. Set by the first poll.
+    pub(crate) around: OnceLock<Arc<Control>>,
+}
+
+impl Control {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Control {
+            news: Lane::new(),
+            token: OnceLock::new(),
+            parallel: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            around: OnceLock::new(),
+        })
+    }
+
+    /// The scope's token, made now if nobody asked for it before.
+    pub(crate) fn token(&self) -> &Token {
+        self.token.get_or_init(Token::new)
+    }
+
+    pub(crate) fn known_token(&self) -> Option<&Token> {
+        self.token.get()
+    }
+
+    /// Whether the scope is being wound down.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.token.get().is_some_and(Token::is_tripped)
+    }
+
+    pub(crate) fn cancel(&self, reason: &Reason) {
+        self.token().raise(Level::Cancelled, reason);
+        self.news.wake();
+    }
+
+    /// Why the scope takes no more children.
+    pub(crate) fn refusal(&self) -> Reason {
+        self.token.get().and_then(Token::reason).unwrap_or(Reason::Parent)
+    }
+
+    /// Takes `future` over, or hands it to the nearest scope around that is not over.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back where none is left.
+    pub(crate) fn adopt(self: &Arc<Self>, future: Adopted) -> Result<(), Adopted> {
+        let mut future = future;
+        let mut next = Some(self);
+        while let Some(control) = next {
+            match control.news.push(News::Adopt(future)) {
+                Ok(()) => return Ok(()),
+                Err(News::Adopt(refused)) => future = refused,
+                Err(_) => return Ok(()),
+            }
+            next = control.around.get();
+        }
+        Err(future)
+    }
+
+    pub(crate) fn parallel(&self) -> usize {
+        self.parallel.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn parallel_started(&self) {
+        self.parallel.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// To be called after everything else that a parallel child does, so that the scope which sees zero sees all of it.
+    pub(crate) fn parallel_ended(&self) {
+        if self.parallel.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.news.wake();
+        }
+    }
+}
+
+/// What both ends of a child know of it.
+pub(crate) struct ChildMeta {
+    pub(crate) name: Name,
+    /// The child's slot in its scope, or, of a parallel child, its place among the listeners of the scope's token; plus
+    /// one, as long as there is none.
+    place: AtomicU32,
+    /// Set by [`Task::cancel`](crate::Task::cancel).
+    cancelled: AtomicBool,
+    pub(crate) role: Role,
+}
+
+/// What a member of a scope is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Child,
+    /// Not stopped by any cancellation.
+    Adopted,
+    /// Likewise, and it runs when the others are over.
+    Finalizer,
+}
+
+impl ChildMeta {
+    pub(crate) fn new(name: Name, role: Role) -> Self {
+        ChildMeta { name, place: AtomicU32::new(0), cancelled: AtomicBool::new(false), role }
+    }
+
+    /// Sequentially consistent, with [`is_cancelled`](Self::is_cancelled) after it, against
+    /// [`cancel`](Self::cancel) and [`place`](Self::place) the other way round: one of the two sees the other.
+    pub(crate) fn set_place(&self, place: u32) {
+        self.place.store(place.wrapping_add(1), Ordering::SeqCst);
+    }
+
+    pub(crate) fn place(&self) -> Option<u32> {
+        self.place.load(Ordering::SeqCst).checked_sub(1)
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,97 @@
+//! Names for children, for people to read.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// The name of a child: the one it was given, or the file and line that started it.
+///
+/// ```
+/// # use foster::Name;
+/// assert_eq!(Name::from("fetch").to_string(), "fetch");
+/// ```
+#[derive(Clone)]
+pub struct Name(Kind);
+
+/// Two words: the niche of the `Arc` tells the variants apart.
+#[derive(Clone)]
+enum Kind {
+    At(&'static Location<'static>),
+    Given(Arc<str>),
+}
+
+const _: () = assert!(size_of::<Name>() == 2 * size_of::<usize>());
+
+impl Name {
+    /// The caller's file and line.
+    #[track_caller]
+    pub(crate) fn caller() -> Self {
+        Name(Kind::At(Location::caller()))
+    }
+}
+
+impl From<&'static Location<'static>> for Name {
+    fn from(location: &'static Location<'static>) -> Self {
+        Name(Kind::At(location))
+    }
+}
+
+impl From<&'static str> for Name {
+    fn from(name: &'static str) -> Self {
+        Name(Kind::Given(name.into()))
+    }
+}
+
+impl From<String> for Name {
+    fn from(name: String) -> Self {
+        Name(Kind::Given(name.into()))
+    }
+}
+
+impl From<Cow<'static, str>> for Name {
+    fn from(name: Cow<'static, str>) -> Self {
+        match name {
+            Cow::Borrowed(name) => name.into(),
+            Cow::Owned(name) => name.into(),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::At(location) => write!(f, "{}:{}", location.file(), location.line()),
+            Kind::Given(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        match &self.0 {
+            Kind::At(_) => self.to_string() == other,
+            Kind::Given(name) => **name == *other,
+        }
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}

@@ -1,0 +1,57 @@
+//! Panics as values: catch, carry, resume.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send + 'static>;
+
+/// Runs `f`, and hands a panic back as a value.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+    catch_unwind(AssertUnwindSafe(f))
+}
+
+/// The first panic of several steps that must all be taken.
+///
+/// A panic in one step does not keep the next from running; the first payload is resumed when all are done.
+#[derive(Default)]
+pub(crate) struct FirstPanic {
+    payload: Option<Payload>,
+}
+
+impl FirstPanic {
+    /// Takes one step.
+    pub(crate) fn run(&mut self, step: impl FnOnce()) {
+        if let Err(payload) = catch(step) {
+            self.add(payload);
+        }
+    }
+
+    /// Keeps `payload` unless there is an earlier one.
+    pub(crate) fn add(&mut self, payload: Payload) {
+        match &self.payload {
+            None => self.payload = Some(payload),
+            // A payload may itself panic when it is dropped.
+            Some(_) => drop(catch(|| drop(payload))),
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Payload> {
+        self.payload.take()
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.payload.is_some()
+    }
+
+    /// Goes on with the first panic, if there was one. Within another panic it is dropped, since two at once abort.
+    pub(crate) fn resume(mut self) {
+        if let Some(payload) = self.take() {
+            if std::thread::panicking() {
+                drop(catch(|| drop(payload)));
+            } else {
+                resume_unwind(payload);
+            }
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! The engine: the children of one poller, their wakers and their ready bits. It is the only poll loop in the crate.
+//!
+//! # Memory
+//!
+//! Members sit inline, in blocks of up to one word's bits: 64 slots behind one header, in one allocation
+//! ([`block`]). A member never moves until it is dropped in place, and that happens the moment it is done or removed. A
+//! block stays until both the set and the last waker into it have let go.
+//!
+//! # A wake
+//!
+//! The waker of slot `i` is the address of its block plus `i`: making one allocates nothing and, for the length of a
+//! poll, counts nothing ([`waker`]). To wake is to set bit `i` of the block's `ready` word. Whoever turns that word from 0 also
+//! pushes the block on the stack in the root, the set's first block ([`queue`]); whoever finds that stack asleep also
+//! wakes the parent. That is O(1) whatever the size of the set, and takes no lock.
+//!
+//! # A pass
+//!
+//! The set is polled in passes. A pass takes the whole stack, oldest block first, and polls the members whose bits it
+//! finds. What is woken meanwhile goes to the stack again and waits for the next pass, so a member that wakes itself
+//! is polled once a pass. At its end the set goes to sleep on the stack: it registers the parent's waker, then marks
+//! the stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is under way the stack
+//! is marked awake and no push wakes anybody. So wake-ups that come out of the members' own polls reach the parent as one, and a
+//! set whose members only ever wake themselves registers no waker at all.
+//!
+//! A pass ends early when the [`budget`] is used up; what it has not polled comes first in the next one.
+//!
+//! # Foreign code
+//!
+//! Members' polls and drops and the parent's waker may do anything: wake, clone and drop any of these wakers, or panic. No lock
+//! is held around them and no state of the set is half-way when they are called.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread;
+
+use block::{Block, SLOTS};
+use budget::Turn;
+use queue::List;
+
+mod block;
+mod budget;
+mod queue;
+mod sync;
+mod waker;
+
+#[cfg(all(test, foster_loom))]
+mod loom;
+#[cfg(all(test, not(foster_loom)))]
+mod tests;
+
+/// The slots of the first block of a set that was not told its size.
+const FIRST: usize = 4;
+
+/// The name of a slot, and of its member as long as there is one.
+///
+/// In a set made `with_capacity(n)` the first `n` inserts, if nothing is removed between, have the keys 0 to `n - 1` in
+/// order. Beyond that keys have gaps.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Key(u32);
+
+impl Key {
+    /// The number of the slot.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    fn chunk(self) -> usize {
+        self.index() / SLOTS
+    }
+
+    fn slot(self) -> usize {
+        self.index() % SLOTS
+    }
+}
+
+/// How far the current pass is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// The next poll begins one.
+    Over,
+    /// Nothing has been polled in it yet: one member will be, budget or not.
+    Begun,
+    UnderWay,
+}
+
+/// Members that are polled when they were woken. See the [module](self).
+pub(crate) struct Set<F> {
+    /// The first block, which holds what the blocks share.
+    root: Option<Block>,
+    /// The other blocks: `rest[i]` has the keys from `SLOTS * (i + 1)`.
+    rest: Vec<Block>,
+    /// The size announced: blocks below it are made to measure.
+    planned: usize,
+    len: usize,
+    /// The first of the blocks that have a vacant slot.
+    free: Option<Block>,
+    /// What is left of this pass beyond the current block.
+    list: List,
+    /// The block being worked off, and those bits of it that are still to be polled.
+    current: Option<Block>,
+    bits: usize,
+    pass: Pass,
+    /// Polls left in this pass while no other set is around this one.
+    budget: u32,
+    members: PhantomData<Box<F>>,
+}
+
+// SAFETY: by [members] the set alone reaches its members and the `Cell`s of its blocks, so they move to another thread with
+// it. What wakers on other threads share with it is atomic.
+unsafe impl<F: Send> Send for Set<F> {}
+// SAFETY: `&Set` gives no access to members, and reads `Cell`s that only `&mut Set` writes.
+unsafe impl<F: Sync> Sync for Set<F> {}
+
+impl<F> Set<F> {
+    /// An empty set. It allocates with the first insert.
+    pub(crate) const fn new() -> Self {
+        Self {
+            root: None,
+            rest: Vec::new(),
+            planned: 0,
+            len: 0,
+            free: None,
+            list: List::new(),
+            current: None,
+            bits: 0,
+            pass: Pass::Over,
+            budget: budget::FULL,
+            members: PhantomData,
+        }
+    }
+
+    /// An empty set whose blocks will have `n` slots together. Up to one word's bits, that is a single allocation.
+    pub(crate) fn with_capacity(n: usize) -> Self {
+        let mut set = Self::new();
+        set.planned = n;
+        set.rest.reserve_exact(n.div_ceil(SLOTS).saturating_sub(1));
+        set
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a member, ready to be polled, and moves no other.
+    ///
+    /// While a pass is under way (the last `poll_next` gave a result), the member is polled in that pass, or in the next one
+    /// if its block has been woken meanwhile: then the parent is woken when this pass ends. Between passes the parent is
+    /// *not* woken: whoever inserts polls the set, or wakes itself.
+    ///
+    /// # Panics
+    ///
+    /// When the keys, 2³² of them, or the address space are used up.
+    #[inline]
+    pub(crate) fn insert(&mut self, member: F) -> Key {
+        let block = match self.free {
+            Some(block) => block,
+            None => self.grow(),
+        };
+        let slot = block.first_vacant();
+        // SAFETY: the block is one of this set's, made for `F`, and this slot of it is vacant.
+        unsafe { block.slot::<F>(slot).write(member) };
+        block.occupy(slot);
+        if block.is_full() {
+            self.free = block.next_free.take();
+        }
+        self.len += 1;
+        self.mark(block, slot);
+        Key(block.first_key + slot as u32)
+    }
+
+    /// Drops a member in place. False if there is none of that key.
+    pub(crate) fn remove(&mut self, key: Key) -> bool {
+        let Some((block, slot)) = self.find(key) else {
+            return false;
+        };
+        if self.current == Some(block) {
+            self.bits &= !(1 << slot);
+        }
+        self.drop_member(block, slot);
+        true
+    }
+
+    pub(crate) fn get(&mut self, key: Key) -> Option<Pin<&mut F>> {
+        let (block, slot) = self.find(key)?;
+        // SAFETY: `find` gives occupied slots only; by [members] nobody else reaches the member, and it never moves.
+        Some(unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) })
+    }
+
+    /// Marks a member ready, as if freshly inserted: the parent is not woken. Without a member it does nothing.
+    pub(crate) fn wake(&mut self, key: Key) {
+        if let Some((block, slot)) = self.find(key) {
+            self.mark(block, slot);
+        }
+    }
+
+    /// The keys of all members, in slot order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.blocks().flat_map(|block| {
+            let mut left = block.occupied();
+            std::iter::from_fn(move || {
+                let slot = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Some(Key(block.first_key + slot))
+            })
+        })
+    }
+
+    /// Drops all members, the newest slot first.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a member's drop, after all have been dropped; never while the thread is panicking.
+    pub(crate) fn clear(&mut self) {
+        let panic = self.drop_members();
+        self.bits = 0;
+        self.free = None;
+        for i in (0..self.chunks()).rev() {
+            if let Some(block) = self.chunk(i) {
+                block.next_free.set(self.free.replace(block));
+            }
+        }
+        resume(panic);
+    }
+
+    /// Polls ready members until one of them is done, drops that one and returns its result.
+    ///
+    /// - `Ready(Some(..))`: call again; the pass is not over, and nobody has promised a wake-up.
+    /// - `Ready(None)`: there are no members.
+    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or has been already. The next call begins a new
+    ///   pass, also within the same poll of the parent.
+    ///
+    /// A pass polls a member once, however often it is woken meanwhile, and ends after [`budget::FULL`] polls. Sets inside members share that
+    /// budget; one that finds it used up polls a single member a pass, so that deep nesting still gets on.
+    ///
+    /// # Panics
+    ///
+    /// With what `each` or the drop of a finished member panics with. A member that panics stays, and stays ready: it is polled again
+    /// if the set is, so that a panic never turns into a hang. All others, and their wake-ups, are unharmed.
+    pub(crate) fn poll_next<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<R>,
+    ) -> Poll<Option<(Key, R)>> {
+        let Some(root) = self.root.filter(|_| self.len > 0) else {
+            return Poll::Ready(None);
+        };
+        if self.pass == Pass::Over {
+            root.stack.take(&mut self.list);
+            self.pass = Pass::Begun;
+            self.budget = budget::FULL;
+        }
+        let turn = Turn::begin(self.budget);
+        while let Some((block, slot)) = self.next_ready() {
+            if !turn.spend() && self.pass != Pass::Begun {
+                self.pass = Pass::Over;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.pass = Pass::UnderWay;
+            let key = Key(block.first_key + slot as u32);
+            let waker = waker::lend(block, slot);
+            // SAFETY: as in `get`; the bits to be polled are of occupied slots.
+            let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
+            let polled = each(key, member, &mut Context::from_waker(&waker));
+            self.bits &= self.bits - 1;
+            if let Poll::Ready(result) = polled {
+                self.budget = turn.left();
+                self.drop_member(block, slot);
+                return Poll::Ready(Some((key, result)));
+            }
+        }
+        self.pass = Pass::Over;
+        if !root.stack.sleep(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// The next member of this pass. It stays the next one until its bit is cleared.
+    #[inline]
+    fn next_ready(&mut self) -> Option<(Block, usize)> {
+        while self.bits == 0 {
+            let block = self.list.pop()?;
+            self.bits = block.take_ready();
+            self.current = Some(block);
+        }
+        Some((self.current?, self.bits.trailing_zeros() as usize))
+    }
+
+    #[inline]
+    fn mark(&mut self, block: Block, slot: usize) {
+        if block.mark(slot) {
+            self.list.push(block);
+        }
+    }
+
+    /// Drops the member of an occupied slot, whose bit is not among those to be polled.
+    #[inline]
+    fn drop_member(&mut self, block: Block, slot: usize) {
+        if block.is_full() {
+            block.next_free.set(self.free.replace(block));
+        }
+        block.vacate(slot);
+        self.len -= 1;
+        // SAFETY: the slot was occupied, and is vacant from here on, whether the drop panics or not.
+        unsafe { block.slot::<F>(slot).drop_in_place() };
+    }
+
+    /// Drops all members, come what may, and returns the first panic. The free list is out of order then.
+    fn drop_members(&mut self) -> Option<Box<dyn Any + Send>> {
+        let mut first = None;
+        let mut chunks = self.chunks();
+        let mut drop_newest_first = || {
+            while let Some(block) = chunks.checked_sub(1).and_then(|i| self.chunk(i)) {
+                while let Some(slot) = block.occupied().checked_ilog2() {
+                    block.vacate(slot as usize);
+                    self.len -= 1;
+                    // SAFETY: as in `drop_member`.
+                    unsafe { block.slot::<F>(slot as usize).drop_in_place() };
+                }
+                chunks -= 1;
+            }
+        };
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut drop_newest_first)) {
+            first.get_or_insert(panic);
+        }
+        first
+    }
+
+    /// Adds a block, and makes it the one with vacant slots.
+    #[cold]
+    fn grow(&mut self) -> Block {
+        let chunks = self.chunks();
+        let first_key = chunks * SLOTS;
+        let last = chunks.checked_sub(1).and_then(|i| self.chunk(i));
+        let capacity = match self.planned.saturating_sub(first_key) {
+            0 => last.map_or(FIRST, |last| last.capacity() * 4),
+            planned => planned,
+        };
+        let key = u32::try_from(first_key + SLOTS - 1).expect("more members than keys");
+        let key = key - (SLOTS as u32 - 1);
+        self.rest.reserve(usize::from(self.root.is_some()));
+        let block = Block::new::<F>(capacity.min(SLOTS), key, self.root);
+        match self.root {
+            None => self.root = Some(block),
+            Some(_) => self.rest.push(block),
+        }
+        self.free = Some(block);
+        block
+    }
+
+    /// Where the member of a key is, if there is one.
+    #[inline]
+    fn find(&self, key: Key) -> Option<(Block, usize)> {
+        let block = self.chunk(key.chunk())?;
+        let slot = key.slot();
+        (block.occupied() & 1 << slot != 0).then_some((block, slot))
+    }
+
+    fn chunks(&self) -> usize {
+        usize::from(self.root.is_some()) + self.rest.len()
+    }
+
+    #[inline]
+    fn chunk(&self, i: usize) -> Option<Block> {
+        match i.checked_sub(1) {
+            None => self.root,
+            Some(i) => self.rest.get(i).copied(),
+        }
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = Block> {
+        self.root.into_iter().chain(self.rest.iter().copied())
+    }
+}
+
+impl<F> Drop for Set<F> {
+    fn drop(&mut self) {
+        let panic = self.drop_members();
+        for block in mem::take(&mut self.rest) {
+            // SAFETY: the set owns one reference on each of its blocks, and does not use the block after this.
+            unsafe { block.release() };
+        }
+        if let Some(root) = self.root.take() {
+            // Wakers that stay behind must not keep the parent, nor wake it. Nobody is there: it goes with the block.
+            let parent = match root.is_sole() {
+                true => None,
+                false => root.stack.forget_parent(),
+            };
+            // SAFETY: as above.
+            unsafe { root.release() };
+            drop(parent);
+        }
+        resume(panic);
+    }
+}
+
+impl<F> fmt::Debug for Set<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Set").field("len", &self.len).finish()
+    }
+}
+
+/// Goes on with a panic, unless one is under way already.
+fn resume(panic: Option<Box<dyn Any + Send>>) {
+    match panic {
+        Some(panic) if !thread::panicking() => resume_unwind(panic),
+        _ => {}
+    }
+}

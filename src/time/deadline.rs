@@ -1,0 +1,217 @@
+//! A deadline that can be moved while it runs.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::timeout::Timeout;
+use crate::context;
+
+/// A deadline that can be moved, or switched off, while what it guards is running. Clones are the same deadline.
+///
+/// The counterpart of asyncio's `Timeout.reschedule` and of assigning to a Trio `CancelScope.deadline`.
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{Deadline, now, sleep};
+///     use std::time::Duration;
+///
+///     let second = Duration::from_secs(1);
+///     let deadline = Deadline::after(second);
+///     let moved = deadline.timeout(async {
+///         deadline.set(now() + 10 * second).unwrap();
+///         sleep(5 * second).await;
+///     });
+///     assert!(moved.await.is_ok());
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Deadline {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    due: When,
+    status: Status,
+    /// Who waits for the deadline. Cloned, woken and dropped outside the lock.
+    waker: Option<Waker>,
+}
+
+/// When a timeout is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    Never,
+    /// So long after the first poll.
+    After(Duration),
+    At(Instant),
+}
+
+impl When {
+    pub(super) fn at(self) -> Option<Instant> {
+        match self {
+            When::At(at) => Some(at),
+            When::Never | When::After(_) => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Unused,
+    Active,
+    Expired,
+    Finished,
+}
+
+impl Deadline {
+    fn new(due: When) -> Self {
+        Deadline { state: Arc::new(Mutex::new(State { due, status: Status::Unused, waker: None })) }
+    }
+
+    /// A deadline `duration` after the first poll of what it guards.
+    pub fn after(duration: Duration) -> Self {
+        Self::new(When::After(duration))
+    }
+
+    /// A deadline at an instant of the runtime's clock.
+    pub fn at(at: Instant) -> Self {
+        Self::new(When::At(at))
+    }
+
+    /// A deadline that is switched off until it is [set](Deadline::set).
+    pub fn never() -> Self {
+        Self::new(When::Never)
+    }
+
+    /// Guards `future` with this deadline, as [`timeout`](crate::timeout) does.
+    ///
+    /// # Panics
+    ///
+    /// If this deadline guards, or guarded, something already.
+    #[track_caller]
+    pub fn timeout<F: Future>(&self, future: F) -> Timeout<F> {
+        let mut state = self.lock();
+        let unused = state.status == Status::Unused;
+        state.status = if unused { Status::Active } else { state.status };
+        drop(state);
+        assert!(unused, "a Deadline guards one future; make another for this one");
+        Timeout::movable(self.clone(), future)
+    }
+
+    /// Moves the deadline; `None` switches it off. An instant that has passed makes it expire at the next poll.
+    ///
+    /// # Errors
+    ///
+    /// When it has expired, or what it guarded is over.
+    pub fn set(&self, at: impl Into<Option<Instant>>) -> Result<(), DeadlineOver> {
+        let mut state = self.lock();
+        match state.status {
+            Status::Expired => return Err(DeadlineOver { expired: true }),
+            Status::Finished => return Err(DeadlineOver { expired: false }),
+            Status::Unused | Status::Active => {}
+        }
+        state.due = at.into().map_or(When::Never, When::At);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// The instant at which it expires. `None` if it is switched off, or counts from a first poll that is yet to come.
+    pub fn when(&self) -> Option<Instant> {
+        self.lock().due.at()
+    }
+
+    /// Whether it has expired.
+    pub fn is_expired(&self) -> bool {
+        self.lock().status == Status::Expired
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn due(&self) -> When {
+        self.lock().due
+    }
+
+    /// Counts from now on, if it counts from the first poll.
+    pub(super) fn start(&self, now: Instant) {
+        let mut state = self.lock();
+        if let When::After(duration) = state.due {
+            state.due = now.checked_add(duration).map_or(When::Never, When::At);
+        }
+    }
+
+    /// Has `waker` woken when the deadline is moved; returns when it is due.
+    pub(super) fn listen(&self, waker: &Waker) -> When {
+        let mut state = self.lock();
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            drop(state);
+            let waker = waker.clone();
+            state = self.lock();
+            let before = state.waker.replace(waker);
+            let due = state.due;
+            drop(state);
+            drop(before);
+            return due;
+        }
+        state.due
+    }
+
+    /// Ends it; the first end counts.
+    pub(super) fn end(&self, expired: bool) {
+        let mut state = self.lock();
+        if state.status == Status::Active {
+            state.status = if expired { Status::Expired } else { Status::Finished };
+        }
+        let waker = state.waker.take();
+        drop(state);
+        drop(waker);
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (status, due) = {
+            let state = self.lock();
+            (state.status, state.due)
+        };
+        let now = context::try_with(|ambient| ambient.now()).unwrap_or_else(Instant::now);
+        match (status, due) {
+            (Status::Expired, _) => f.write_str("Deadline(expired)"),
+            (Status::Finished, _) => f.write_str("Deadline(finished)"),
+            (_, When::Never) => f.write_str("Deadline(disabled)"),
+            (_, When::After(duration)) => write!(f, "Deadline(active, {duration:?} after the first poll)"),
+            (_, When::At(at)) => write!(f, "Deadline(active, in {:?})", at.saturating_duration_since(now)),
+        }
+    }
+}
+
+/// A [`Deadline`] was moved after its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadlineOver {
+    expired: bool,
+}
+
+impl DeadlineOver {
+    /// Whether it had expired; otherwise what it guarded ended before it.
+    pub fn is_expired(&self) -> bool {
+        self.expired
+    }
+}
+
+impl fmt::Display for DeadlineOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.expired {
+            true => "the deadline has expired and cannot be moved",
+            false => "what the deadline guarded is over, so there is nothing to move",
+        })
+    }
+}
+
+impl std::error::Error for DeadlineOver {}

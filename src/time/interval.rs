@@ -1,0 +1,158 @@
+//! Ticks at regular instants.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures_core::stream::{FusedStream, Stream};
+
+use super::sleep::{Sleep, sleep_until};
+use crate::context;
+
+/// Ticks at once, and then every `period`, counted from the first poll. The counterpart of `tokio::time::interval`.
+///
+/// # Panics
+///
+/// If `period` is zero.
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     let mut every_minute = foster::interval(std::time::Duration::from_secs(60));
+///     let first = every_minute.tick().await;
+///     let second = every_minute.tick().await;
+///     assert_eq!((second - first).as_secs(), 60);
+/// });
+/// ```
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    Interval::new(None, period)
+}
+
+/// Ticks at `start`, and then every `period`.
+///
+/// # Panics
+///
+/// If `period` is zero.
+#[track_caller]
+pub fn interval_at(start: Instant, period: Duration) -> Interval {
+    Interval::new(Some(start), period)
+}
+
+/// What an [`Interval`] does about ticks whose instants passed while nobody waited for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissedTick {
+    /// They follow one another at once, until the interval has caught up.
+    #[default]
+    Burst,
+    /// The next one comes a whole period after the late one; instants shift.
+    Delay,
+    /// They are left out; the next one comes at the next instant that is a multiple of the period from the start.
+    Skip,
+}
+
+/// A sequence of ticks. See [`interval`].
+#[derive(Debug)]
+#[must_use = "an interval does nothing unless its ticks are waited for"]
+pub struct Interval {
+    /// When the next tick is due; `None` before the first poll of an interval that starts at once, and when the clock's
+    /// range is exhausted.
+    next: Option<Instant>,
+    started: bool,
+    period: Duration,
+    missed: MissedTick,
+    /// Boxed, so that an interval can be moved between ticks. Made by the first tick that has to wait, kept for the rest.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Interval {
+    #[track_caller]
+    fn new(start: Option<Instant>, period: Duration) -> Self {
+        assert!(!period.is_zero(), "the period of an interval must be above zero");
+        Interval { next: start, started: start.is_some(), period, missed: MissedTick::Burst, sleep: None }
+    }
+
+    /// The same interval with another way of dealing with missed ticks.
+    pub fn missed_tick(mut self, missed: MissedTick) -> Self {
+        self.missed = missed;
+        self
+    }
+
+    /// The time from one tick to the next.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Waits for the next tick, and returns the instant at which it was due.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future loses no tick.
+    pub fn tick(&mut self) -> Tick<'_> {
+        Tick { interval: self }
+    }
+
+    /// Polls for the next tick.
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        let now = context::with(|ambient| ambient.now());
+        if !self.started {
+            self.started = true;
+            self.next = Some(now);
+        }
+        let Some(due) = self.next else { return Poll::Pending };
+        if due > now || self.sleep.is_some() {
+            ready!(self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due))).as_mut().poll(cx));
+            self.sleep = None;
+        }
+        let now = context::with(|ambient| ambient.now());
+        self.next = self.after(due, now.max(due));
+        Poll::Ready(due)
+    }
+
+    fn after(&self, due: Instant, now: Instant) -> Option<Instant> {
+        let next = due.checked_add(self.period)?;
+        if next > now {
+            return Some(next);
+        }
+        match self.missed {
+            MissedTick::Burst => Some(next),
+            MissedTick::Delay => now.checked_add(self.period),
+            MissedTick::Skip => {
+                let late = (now - due).as_nanos() % self.period.as_nanos();
+                // `late` is below the period, so it fits wherever the period does.
+                let late = Duration::new((late / 1_000_000_000) as u64, (late % 1_000_000_000) as u32);
+                now.checked_add(self.period - late)
+            }
+        }
+    }
+}
+
+impl Stream for Interval {
+    type Item = Instant;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.poll_tick(cx).map(Some)
+    }
+}
+
+impl FusedStream for Interval {
+    fn is_terminated(&self) -> bool {
+        false
+    }
+}
+
+/// The future of [`Interval::tick`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Tick<'a> {
+    interval: &'a mut Interval,
+}
+
+impl Future for Tick<'_> {
+    type Output = Instant;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
+        self.interval.poll_tick(cx)
+    }
+}

@@ -1,0 +1,62 @@
+//! Sleeping, deadlines and timeouts, on the clock of the runtime around.
+//!
+//! Nothing here belongs to a runtime. Inside [`Handle::run`](crate::Handle::run), [`Handle::enter`](crate::Handle::enter)
+//! or a child that a runtime runs, time is that runtime's, with its native timers; under
+//! [`Sim`](crate::runtimes::Sim) it is virtual. Elsewhere it is the system's, and the thread of `futures-timer` wakes the
+//! sleepers.
+//!
+//! | asyncio | Trio | tokio | here |
+//! |---|---|---|---|
+//! | `sleep` | `sleep` | `time::sleep` | [`sleep`] |
+//! | `wait_for`, `timeout` | `fail_after` | `time::timeout` | [`timeout`] |
+//! | `timeout_at` | `fail_at` | `time::timeout_at` | [`timeout_at`] |
+//! | `Timeout.reschedule` | `CancelScope.deadline = …` | – | [`Deadline`] |
+//! | `Timeout.when` | `current_effective_deadline` | – | [`deadline`], [`remaining`] |
+//! | – | – | `time::interval` | [`interval`] |
+//! | `sleep(0)` | `checkpoint` | `task::yield_now` | [`yield_now`] |
+
+mod deadline;
+mod interval;
+mod sleep;
+mod timeout;
+mod yield_now;
+
+use std::time::{Duration, Instant};
+
+pub use deadline::{Deadline, DeadlineOver};
+pub use interval::{Interval, MissedTick, Tick, interval, interval_at};
+pub use sleep::{Sleep, sleep, sleep_until};
+pub use timeout::{Elapsed, Timeout, TimeoutDetach, timeout, timeout_at, timeout_detach};
+pub use yield_now::{YieldNow, yield_now};
+
+use crate::context;
+
+/// The present instant on the clock of the runtime around: the virtual one under [`Sim`](crate::runtimes::Sim).
+///
+/// The counterpart of asyncio's `loop.time()` and of Trio's `current_time()`.
+pub fn now() -> Instant {
+    context::with(|ambient| ambient.now())
+}
+
+/// The effective deadline of what is running: the earliest of the timeouts around, up to the nearest shield.
+///
+/// `None` where there is none. The counterpart of Trio's `current_effective_deadline`.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use foster::{deadline, timeout};
+/// use std::time::Duration;
+///
+/// assert!(deadline().is_none());
+/// assert!(timeout(Duration::from_secs(1), async { deadline().is_some() }).await.unwrap());
+/// assert!(timeout(Duration::MAX, async { deadline().is_none() }).await.unwrap());
+/// # });
+/// ```
+pub fn deadline() -> Option<Instant> {
+    context::with(|ambient| ambient.deadline())
+}
+
+/// How long it is until the effective [`deadline`]: zero once it has passed, `None` where there is none.
+pub fn remaining() -> Option<Duration> {
+    context::with(|ambient| Some(ambient.deadline()?.saturating_duration_since(ambient.now())))
+}

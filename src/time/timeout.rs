@@ -1,0 +1,379 @@
+//! Ending a future that takes too long.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+
+use super::deadline::{Deadline, When};
+use crate::cancel::Region;
+use crate::context::{self, Ambient, Swap};
+use crate::control::Adopted;
+use crate::name::Name;
+use crate::runtime::Timer;
+use crate::token::{Level, Reason};
+
+/// Runs `future` for `duration` at most, counted from the first poll.
+///
+/// The future is polled before the clock is read: a result wins a tie, also against a timeout of zero, and for a future
+/// that is ready at once no timer is made. [`Duration::MAX`] never expires.
+///
+/// When the time is over, `future` is wound down: what inside needs time to end (async finalizers, shields, parallel
+/// children) has ended when this returns, also when combinators that are not foster's lie in between. What needs none is
+/// dropped at once. A wind-down lasts as long as the cleanup does; [`grace`](Timeout::grace) bounds it. A value
+/// that the future still produces while it is wound down is delivered.
+///
+/// The counterpart of `asyncio.wait_for` and `asyncio.timeout`, Trio's `fail_after`, and `tokio::time::timeout`.
+///
+/// # Errors
+///
+/// [`Elapsed`]. Where two nested timeouts expire at one instant, the outer one reports it.
+///
+/// # Cancellation
+///
+/// Dropping it drops `future`.
+///
+/// # Cost
+///
+/// No allocation besides those of `future`; the runtime's native timer, inline.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use foster::{sleep, timeout};
+/// use std::time::Duration;
+///
+/// assert_eq!(timeout(Duration::ZERO, async { 7 }).await, Ok(7));
+/// let late = timeout(Duration::from_millis(1), sleep(Duration::from_secs(60)));
+/// assert!(late.await.is_err());
+/// # });
+/// ```
+pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
+    Timeout::new(Limit::Fixed(When::After(duration)), future)
+}
+
+/// Runs `future` until `at` at the latest. Otherwise like [`timeout`].
+///
+/// The counterpart of `asyncio.timeout_at`, Trio's `fail_at` and `tokio::time::timeout_at`.
+///
+/// # Errors
+///
+/// [`Elapsed`].
+pub fn timeout_at<F: Future>(at: Instant, future: F) -> Timeout<F> {
+    Timeout::new(Limit::Fixed(When::At(at)), future)
+}
+
+/// Like [`timeout`], but does not wait for the wind-down: the enclosing scope does.
+///
+/// What inside still needs time to end when the time is over is adopted by the enclosing scope, or by
+/// [`Handle::run`](crate::Handle::run), which is why `future` must be `'static + Send`. Without either it is dropped.
+///
+/// # Errors
+///
+/// [`Elapsed`], at once.
+///
+/// # Cancellation
+///
+/// As for [`timeout`].
+pub fn timeout_detach<F>(duration: Duration, future: F) -> TimeoutDetach<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    TimeoutDetach { timeout: Some(Box::pin(timeout(duration, future))) }
+}
+
+/// Where a timeout's deadline is kept.
+enum Limit {
+    Fixed(When),
+    Movable(Deadline),
+}
+
+impl Limit {
+    fn due(&self) -> When {
+        match self {
+            Limit::Fixed(when) => *when,
+            Limit::Movable(deadline) => deadline.due(),
+        }
+    }
+
+    fn start(&mut self, ambient: &Ambient) {
+        match self {
+            Limit::Fixed(when) => {
+                if let When::After(duration) = *when {
+                    *when = ambient.now().checked_add(duration).map_or(When::Never, When::At);
+                }
+            }
+            Limit::Movable(deadline) => deadline.start(ambient.now()),
+        }
+    }
+
+    fn listen(&self, cx: &Context<'_>) -> Option<Instant> {
+        match self {
+            Limit::Fixed(when) => when.at(),
+            Limit::Movable(deadline) => deadline.listen(cx.waker()).at(),
+        }
+    }
+
+    fn end(&self, expired: bool) {
+        if let Limit::Movable(deadline) = self {
+            deadline.end(expired);
+        }
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+/// How far a timeout has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not polled yet.
+    Fresh,
+    /// Polled, and the deadline is ahead.
+    Running,
+    /// Expired; what is inside is ending.
+    WindingDown,
+    /// Expired, and so has the grace.
+    Overdue,
+}
+
+pin_project! {
+    /// The future of [`timeout`], [`timeout_at`] and [`Deadline::timeout`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Timeout<F> {
+        #[pin]
+        region: Region<F>,
+        phase: Phase,
+        limit: Limit,
+        // `None`: as long as it takes.
+        grace: Option<Duration>,
+        // For the instant beside it: the deadline, then the end of the grace. Made once the inside has been pending.
+        #[pin]
+        timer: Option<Timer>,
+        timer_at: Option<Instant>,
+    }
+}
+
+impl<F: Future> Timeout<F> {
+    fn new(limit: Limit, future: F) -> Self {
+        Timeout {
+            region: Region::new(future),
+            phase: Phase::Fresh,
+            limit,
+            grace: None,
+            timer: None,
+            timer_at: None,
+        }
+    }
+
+    pub(super) fn movable(deadline: Deadline, future: F) -> Self {
+        Self::new(Limit::Movable(deadline), future)
+    }
+
+    /// Bounds the wind-down: what has not ended by `grace` after the deadline is dropped, and named in the error.
+    ///
+    /// Finalizers that had no turn by then are polled once. [`Duration::MAX`] is no bound, as is the default.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// Polls the inside with the deadline in force.
+    fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let this = self.project();
+        let around = ambient.due.get();
+        let mut due = match this.limit.due() {
+            When::Never => around,
+            When::After(duration) => around.or_after(duration),
+            When::At(at) => around.or_at(Some(at)),
+        };
+        let _due = Swap::new(&ambient.due, &mut due);
+        this.region.poll(cx)
+    }
+
+    /// Whether the timer for `at` has fired; makes it if there is none yet.
+    fn poll_timer(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+        let mut this = self.project();
+        if *this.timer_at != Some(at) {
+            if at <= ambient.now() {
+                return true;
+            }
+            this.timer.set(Some(ambient.timer(at)));
+            *this.timer_at = Some(at);
+        }
+        let fired = this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready());
+        if fired {
+            this.timer.set(None);
+            *this.timer_at = None;
+        }
+        fired
+    }
+
+    /// Goes on to the next phase if it is time. True if the inside wants another poll.
+    fn advance(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+        if self.phase == Phase::Fresh {
+            let this = self.as_mut().project();
+            *this.phase = Phase::Running;
+            this.limit.start(ambient);
+        }
+        match self.phase {
+            Phase::Running => {
+                let Some(at) = self.limit.listen(cx) else { return false };
+                self.as_mut().poll_timer(at, ambient, cx) && self.expire(at, ambient)
+            }
+            Phase::WindingDown => {
+                let Some(at) = self.timer_at else { return false };
+                if !self.as_mut().poll_timer(at, ambient, cx) {
+                    return false;
+                }
+                self.overdue();
+                true
+            }
+            Phase::Fresh | Phase::Overdue => false,
+        }
+    }
+
+    fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient) -> bool {
+        let mut this = self.project();
+        this.limit.end(true);
+        if ambient.deadline().is_some_and(|around| around <= at) {
+            // The timeout around expires at this instant too, and is the one to report it.
+            return false;
+        }
+        *this.phase = Phase::WindingDown;
+        let end = this.grace.and_then(|grace| ambient.now().checked_add(grace));
+        this.timer.set(end.map(|end| ambient.timer(end)));
+        *this.timer_at = end;
+        this.region.trip(Level::Cancelled, &Reason::Deadline);
+        true
+    }
+
+    fn overdue(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.phase = Phase::Overdue;
+        this.region.trip(Level::Overdue, &Reason::Deadline);
+    }
+
+    /// The error, once nothing is left inside.
+    fn elapsed(&self) -> Elapsed {
+        let overrun = match self.region.token() {
+            Some(token) if self.phase == Phase::Overdue => token.take_overrun(),
+            _ => Vec::new(),
+        };
+        Elapsed { overrun: (!overrun.is_empty()).then(|| Box::new(overrun)) }
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        context::with(|ambient| {
+            loop {
+                match self.as_mut().poll_inside(ambient, cx) {
+                    Poll::Ready(Some(value)) => {
+                        self.limit.end(false);
+                        return Poll::Ready(Ok(value));
+                    }
+                    Poll::Ready(None) => {
+                        return match self.phase {
+                            Phase::WindingDown | Phase::Overdue => Poll::Ready(Err(self.elapsed())),
+                            // Cancelled from around: whoever did that drops this.
+                            Phase::Fresh | Phase::Running => Poll::Pending,
+                        };
+                    }
+                    Poll::Pending => {
+                        if !self.as_mut().advance(ambient, cx) {
+                            return Poll::Pending;
+                        }
+                    }
+                }
+            }
+        })
+    }
+}
+
+impl<F> fmt::Debug for Timeout<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeout").field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`timeout_detach`].
+#[must_use = "futures do nothing unless polled"]
+pub struct TimeoutDetach<F> {
+    /// `None` once it is over.
+    timeout: Option<Pin<Box<Timeout<F>>>>,
+}
+
+impl<F> Future for TimeoutDetach<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(timeout) = &mut self.timeout else { return Poll::Pending };
+        let polled = timeout.as_mut().poll(cx);
+        let expired = matches!(timeout.phase, Phase::WindingDown | Phase::Overdue);
+        if polled.is_pending() && !expired {
+            return Poll::Pending;
+        }
+        let rest = self.timeout.take();
+        if polled.is_pending() {
+            if let (Some(rest), Some(adopter)) = (rest, context::with(|ambient| ambient.adopter())) {
+                let rest: Adopted = Box::pin(async move { drop(rest.await) });
+                drop(adopter.adopt(rest));
+            }
+            return Poll::Ready(Err(Elapsed { overrun: None }));
+        }
+        polled
+    }
+}
+
+impl<F> fmt::Debug for TimeoutDetach<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeoutDetach").finish_non_exhaustive()
+    }
+}
+
+/// The time was over before the future was.
+///
+/// An ordinary error: what was guarded has been wound down, and nothing around it is cancelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elapsed {
+    overrun: Option<Box<Vec<Name>>>,
+}
+
+impl Elapsed {
+    /// What had not ended within the [grace](Timeout::grace), and was dropped.
+    pub fn overrun(&self) -> &[Name] {
+        self.overrun.as_deref().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time was over before the work was")?;
+        for (i, name) in self.overrun().iter().enumerate() {
+            write!(f, "{} `{name}`", if i == 0 { "; cleanup that overran its grace:" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for io::Error {
+    fn from(elapsed: Elapsed) -> Self {
+        io::Error::new(io::ErrorKind::TimedOut, elapsed)
+    }
+}

@@ -1,0 +1,119 @@
+//! Inherited values: what a future passes on to everything that it runs, on this task or another.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::context::{self, Swap};
+
+/// The values in force: a list whose front is the innermost.
+pub(crate) type Values = Arc<Binding>;
+
+pub(crate) struct Binding {
+    key: usize,
+    value: Arc<dyn Any + Send + Sync>,
+    next: Option<Values>,
+}
+
+/// A value that children inherit: a request's id, a user, a span.
+///
+/// The counterpart of Python's `contextvars.ContextVar` and of tokio's `task_local!`. A child sees what was in force
+/// where it was *spawned*; what it provides itself is seen only by what it runs.
+///
+/// ```
+/// use foster::Inherited;
+///
+/// static REQUEST: Inherited<u32> = Inherited::new();
+///
+/// # futures::executor::block_on(async {
+/// let seen = REQUEST.provide(7, foster::scope(|s| async move {
+///     s.spawn(async { *REQUEST.get().unwrap() }).await
+/// }));
+/// assert_eq!(seen.await, 7);
+/// assert!(REQUEST.get().is_none());
+/// # });
+/// ```
+pub struct Inherited<T> {
+    /// Keeps two keys from sharing an address.
+    _place: u8,
+    _value: PhantomData<fn() -> T>,
+}
+
+impl<T: Send + Sync + 'static> Inherited<T> {
+    /// A key. It is told from others by its address, so it wants to be a `static`.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Inherited { _place: 0, _value: PhantomData }
+    }
+
+    fn key(&'static self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Runs `future` with `value` in force. One allocation for the value, one for its place in the list.
+    pub fn provide<F: Future>(&'static self, value: T, future: F) -> Provide<F> {
+        let next = context::with(|ambient| ambient.values());
+        let values = Arc::new(Binding { key: self.key(), value: Arc::new(value), next });
+        Provide { future, values: Some(values) }
+    }
+
+    /// The value in force here, if there is one.
+    pub fn get(&'static self) -> Option<Arc<T>> {
+        let values = context::with(|ambient| ambient.values());
+        let mut binding = values.as_ref();
+        while let Some(here) = binding {
+            if here.key == self.key() {
+                return Arc::clone(&here.value).downcast().ok();
+            }
+            binding = here.next.as_ref();
+        }
+        None
+    }
+}
+
+impl<T> fmt::Debug for Inherited<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inherited").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The future of [`Inherited::provide`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Provide<F> {
+        #[pin]
+        future: F,
+        values: Option<Values>,
+    }
+}
+
+impl<F> Provide<F> {
+    /// `future` with `values` in force, instead of those around it.
+    pub(crate) fn with(values: Option<Values>, future: F) -> Self {
+        Provide { future, values }
+    }
+}
+
+impl<F: Future> Future for Provide<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        context::with(|ambient| {
+            let _values = Swap::new(&ambient.values, this.values);
+            this.future.poll(cx)
+        })
+    }
+}
+
+impl<F> fmt::Debug for Provide<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provide").finish_non_exhaustive()
+    }
+}
