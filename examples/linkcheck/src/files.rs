@@ -14,8 +14,14 @@ use walkdir::WalkDir;
 /// The bundled site, with broken links in it.
 const BUNDLED: &[(&str, &[u8])] = &[
     ("index.html", include_bytes!("../site/index.html")),
-    ("guide/index.html", include_bytes!("../site/guide/index.html")),
-    ("guide/links & fragments.html", include_bytes!("../site/guide/links & fragments.html")),
+    (
+        "guide/index.html",
+        include_bytes!("../site/guide/index.html"),
+    ),
+    (
+        "guide/links & fragments.html",
+        include_bytes!("../site/guide/links & fragments.html"),
+    ),
     ("moved.html", include_bytes!("../site/moved.html")),
     ("style.css", include_bytes!("../site/style.css")),
 ];
@@ -64,13 +70,17 @@ impl Files {
     /// Paths lead nowhere but down from the folder.
     pub(crate) fn find(&self, path_and_query: &str) -> io::Result<Document> {
         let path = path_and_query.split('?').next().unwrap_or_default();
-        let Some(mut names) = names(path) else { return Ok(Document::Missing) };
+        let Some(mut names) = names(path) else {
+            return Ok(Document::Missing);
+        };
         if self.is_folder(&names) {
             names.push("index.html".to_owned());
         } else if path.ends_with('/') {
             return Ok(Document::Missing);
         }
-        let Some(content) = self.read(&names)? else { return Ok(Document::Missing) };
+        let Some(content) = self.read(&names)? else {
+            return Ok(Document::Missing);
+        };
         let address = address(names.iter().map(String::as_str));
         if address != path_and_query {
             return Ok(Document::Elsewhere(address));
@@ -83,7 +93,10 @@ impl Files {
         match self {
             Files::Folder(root) => root.join(names.iter().collect::<PathBuf>()).is_dir(),
             Files::Bundled => {
-                let folder = names.iter().map(|name| format!("{name}/")).collect::<String>();
+                let folder = names
+                    .iter()
+                    .map(|name| format!("{name}/"))
+                    .collect::<String>();
                 BUNDLED.iter().any(|(name, _)| name.starts_with(&folder))
             }
         }
@@ -93,7 +106,11 @@ impl Files {
         match self {
             Files::Folder(root) => {
                 let file = root.join(names.iter().collect::<PathBuf>());
-                if file.is_file() { std::fs::read(file).map(|content| Some(content.into())) } else { Ok(None) }
+                if file.is_file() {
+                    std::fs::read(file).map(|content| Some(content.into()))
+                } else {
+                    Ok(None)
+                }
             }
             Files::Bundled => {
                 let found = BUNDLED.iter().find(|(name, _)| name.split('/').eq(names));
@@ -112,7 +129,8 @@ pub(crate) fn may_be_page(path: &str) -> bool {
 /// Whether a content type is that of a page.
 pub(crate) fn is_html(kind: &str) -> bool {
     let essence = kind.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")
+    essence.eq_ignore_ascii_case("text/html")
+        || essence.eq_ignore_ascii_case("application/xhtml+xml")
 }
 
 fn is_page(file: &Path) -> bool {
@@ -121,7 +139,10 @@ fn is_page(file: &Path) -> bool {
 
 /// The decoded names along a path, or `None` if one is not a plain name.
 fn names(path: &str) -> Option<Vec<String>> {
-    path.split('/').filter(|segment| !segment.is_empty()).map(name).collect()
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(name)
+        .collect()
 }
 
 fn name(segment: &str) -> Option<String> {
@@ -129,7 +150,9 @@ fn name(segment: &str) -> Option<String> {
     let mut components = Path::new(&*name).components();
     match (components.next(), components.next()) {
         // Compared, because `a/` has the same components as `a`.
-        (Some(Component::Normal(plain)), None) if plain == &*name && !name.contains('\0') => Some(name.into_owned()),
+        (Some(Component::Normal(plain)), None) if plain == &*name && !name.contains('\0') => {
+            Some(name.into_owned())
+        }
         _ => None,
     }
 }
@@ -138,7 +161,10 @@ fn folder_address(root: &Path, file: &Path) -> io::Result<String> {
     let relative = file.strip_prefix(root).unwrap_or(file);
     let names: Option<Vec<_>> = relative.iter().map(|name| name.to_str()).collect();
     let names = names.ok_or_else(|| {
-        let message = format!("the name of {} is not UTF-8, so it has no address", file.display());
+        let message = format!(
+            "the name of {} is not UTF-8, so it has no address",
+            file.display()
+        );
         io::Error::new(io::ErrorKind::InvalidData, message)
     })?;
     Ok(address(names))
@@ -147,6 +173,9 @@ fn folder_address(root: &Path, file: &Path) -> io::Result<String> {
 /// The address of a file, spelled as `url` spells it, so that it stays the same through any resolving.
 fn address<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut url = Url::parse("http://localhost/").expect("a valid address");
-    url.path_segments_mut().expect("http has paths").clear().extend(names);
+    url.path_segments_mut()
+        .expect("http has paths")
+        .clear()
+        .extend(names);
     url.path().to_owned()
 }

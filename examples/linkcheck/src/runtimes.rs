@@ -53,12 +53,18 @@ macro_rules! sockets {
         pub(super) struct Sockets;
 
         impl Network for Sockets {
-            fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+            fn connect<'a>(
+                &'a self,
+                host: &'a str,
+                port: u16,
+            ) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
                 Box::pin(async move { stream(TcpStream::connect((host, port)).await?) })
             }
 
             fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-                Box::pin(async move { Ok(Box::new(Bound(TcpListener::bind(address).await?)) as Box<dyn Listener>) })
+                Box::pin(async move {
+                    Ok(Box::new(Bound(TcpListener::bind(address).await?)) as Box<dyn Listener>)
+                })
             }
         }
 

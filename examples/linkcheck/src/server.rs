@@ -32,8 +32,13 @@ pub(crate) struct Server {
 impl Server {
     /// Binds to a free port of the loopback interface.
     pub(crate) async fn bind(network: &dyn Network, files: Files) -> io::Result<Self> {
-        let listener = network.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-        Ok(Server { listener, files: Arc::new(files) })
+        let listener = network
+            .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .await?;
+        Ok(Server {
+            listener,
+            files: Arc::new(files),
+        })
     }
 
     /// Where the files are found.
@@ -51,7 +56,11 @@ impl Server {
         foster::scope(|connections| async move {
             loop {
                 match self.listener.accept().await {
-                    Ok(stream) => drop(connections.spawn_parallel(converse(stream, self.files.clone(), connections.clone()))),
+                    Ok(stream) => drop(connections.spawn_parallel(converse(
+                        stream,
+                        self.files.clone(),
+                        connections.clone(),
+                    ))),
                     Err(_) => foster::sleep(PAUSE).await,
                 }
             }
@@ -67,14 +76,26 @@ async fn converse(stream: Box<dyn Stream>, files: Arc<Files>, scope: Scope<'stat
         async move { Ok::<_, Infallible>(answer(request, files, scope).await) }
     });
     // What can go wrong here goes wrong for the client too, and it is for the client to say so.
-    drop(http1::Builder::new().serve_connection(FuturesIo::new(stream), service).await);
+    drop(
+        http1::Builder::new()
+            .serve_connection(FuturesIo::new(stream), service)
+            .await,
+    );
 }
 
-async fn answer(request: Request<Incoming>, files: Arc<Files>, scope: Scope<'static>) -> Response<Full<Bytes>> {
+async fn answer(
+    request: Request<Incoming>,
+    files: Arc<Files>,
+    scope: Scope<'static>,
+) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED);
     }
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_owned();
     match scope.spawn_blocking(move || files.find(&path)).await {
         Ok(Document::Content(content, kind)) => with_header(content, CONTENT_TYPE, &kind),
         Ok(Document::Elsewhere(address)) => {
@@ -83,12 +104,18 @@ async fn answer(request: Request<Incoming>, files: Arc<Files>, scope: Scope<'sta
             response
         }
         Ok(Document::Missing) => text(StatusCode::NOT_FOUND),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => text(StatusCode::FORBIDDEN),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            text(StatusCode::FORBIDDEN)
+        }
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
-fn with_header(content: Bytes, name: hyper::header::HeaderName, value: &str) -> Response<Full<Bytes>> {
+fn with_header(
+    content: Bytes,
+    name: hyper::header::HeaderName,
+    value: &str,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(content));
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
