@@ -1,1 +1,93 @@
-//! Adapters: one runtime each, one type each, behind the feature of the same name.
+//! Adapters: the runtimes that foster knows, each a value behind a feature of its own name.
+//!
+//! | type | feature | constructors | tasks run | timers | blocking jobs |
+//! |---|---|---|---|---|---|
+//! | [`Tokio`] | `tokio` | `current`, `current_thread`, `multi_thread` | on tokio | tokio's, pausable | tokio's pool |
+//! | [`Smol`] | `smol` | `global`, `executor` | on smol's threads, or an executor of yours | `async-io` | smol's pool |
+//! | [`AsyncStd`] | `async-std` | `global` | on async-std's threads | `async-io`, boxed | async-std's pool |
+//! | [`Basic`] | `basic` | `thread_pool`, `current_thread` | on the `futures` executors | `futures-timer` | foster's shared pool |
+//! | [`Sim`] | `sim` | `new(seed)` | on the thread that runs the simulation | virtual | as tasks of the simulation |
+//!
+//! Which one? In an application that has a runtime already, that one. Without, [`Smol`] or [`Tokio`] if there is I/O to be
+//! done, [`Basic`] if there is none. In tests, [`Sim`] beside the real ones.
+//!
+//! Features only *add*: all five can be compiled into one program, and work side by side in it. Each dereferences to
+//! [`Handle`], which is what functions should take. Another runtime becomes one by [`Handle::new`].
+//!
+//! A task that holds a handle to its own runtime keeps that runtime alive, as is right for a task that runs. One that
+//! nothing will ever wake again is then never dropped either; foster's own tasks are always told to end.
+//!
+//! [`Handle`]: crate::runtime::Handle
+//! [`Handle::new`]: crate::runtime::Handle::new
+#![cfg_attr(not(feature = "tokio"), doc = "[`Tokio`]: self")]
+#![cfg_attr(not(feature = "smol"), doc = "[`Smol`]: self")]
+#![cfg_attr(not(feature = "async-std"), doc = "[`AsyncStd`]: self")]
+#![cfg_attr(not(feature = "basic"), doc = "[`Basic`]: self")]
+#![cfg_attr(not(feature = "sim"), doc = "[`Sim`]: self")]
+
+/// Makes an adapter stand for the `Handle` in its first field.
+#[cfg(any(
+    feature = "tokio",
+    feature = "smol",
+    feature = "async-std",
+    feature = "basic",
+    feature = "sim"
+))]
+macro_rules! stands_for_handle {
+    ($adapter:ident) => {
+        impl std::ops::Deref for $adapter {
+            type Target = crate::runtime::Handle;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+
+        impl From<$adapter> for crate::runtime::Handle {
+            fn from(adapter: $adapter) -> Self {
+                adapter.0
+            }
+        }
+    };
+}
+
+#[cfg(feature = "async-std")]
+mod async_std;
+#[cfg(feature = "basic")]
+mod basic;
+#[cfg(feature = "sim")]
+mod sim;
+#[cfg(feature = "smol")]
+mod smol;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+#[cfg(feature = "async-std")]
+pub use async_std::AsyncStd;
+#[cfg(feature = "basic")]
+pub use basic::Basic;
+#[cfg(feature = "sim")]
+pub use sim::Sim;
+#[cfg(feature = "smol")]
+pub use smol::Smol;
+#[cfg(feature = "tokio")]
+pub use tokio::Tokio;
+
+#[cfg(all(
+    test,
+    any(
+        feature = "tokio",
+        feature = "smol",
+        feature = "async-std",
+        feature = "basic",
+        feature = "sim"
+    )
+))]
+mod tests;
+
+/// What a constructor says to a runtime of no threads.
+#[cfg(any(feature = "tokio", feature = "basic"))]
+fn no_threads(what: &str) -> std::io::Error {
+    let message = format!("{what} of 0 threads could run nothing: ask for at least 1");
+    std::io::Error::new(std::io::ErrorKind::InvalidInput, message)
+}

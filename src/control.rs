@@ -4,31 +4,28 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::lane::Lane;
-use crate::name::Name;
 use crate::panic::Payload;
-use crate::set::node::{Reader, Run, Runner};
+use crate::set::Key;
+use crate::set::node::{Runner, Shared};
 use crate::token::{Level, Reason, Token};
 
 /// A future that whoever adopts it must finish.
 pub(crate) type Adopted = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
-/// The reader's end of a child.
-pub(crate) type ChildReader<T> = Reader<T, Arc<Reason>, ChildMeta>;
-
 /// The runner's end of a child that another task runs.
-pub(crate) type ParallelRunner = Runner<dyn Run<Reason = Arc<Reason>, Meta = ChildMeta> + Send + Sync + 'static>;
+pub(crate) type ParallelRunner = Runner<Shared<'static, Arc<Reason>>>;
 
 /// What reaches a scope from outside its own poll.
 pub(crate) enum News {
     /// A future to finish before the scope resolves.
     Adopt(Adopted),
-    /// The child in this slot may have been cancelled by its task: the mark is in its metadata.
-    CancelChild(u32),
+    /// The child in this slot may have been cancelled by its task: the mark is in its header.
+    CancelChild(Key),
     /// Cancel what is left when this time is over.
     Stop(Reason, Duration),
     /// A parallel child failed; its future is gone, and its task has not heard yet.
@@ -40,7 +37,7 @@ pub(crate) struct Control {
     pub(crate) news: Lane<News>,
     /// Made when somebody asks for it.
     token: OnceLock<Token>,
-    /// Parallel children that have not ended.
+    /// Parallel children that have not ended; or `CLOSED`, and then there will be no more.
     parallel: AtomicUsize,
     /// In-task children that have ended. Written by the scope's poll alone.
     pub(crate) ended: AtomicUsize,
@@ -102,12 +99,18 @@ impl Control {
         Err(future)
     }
 
+    /// Parallel children that have not ended.
     pub(crate) fn parallel(&self) -> usize {
-        self.parallel.load(Ordering::Acquire)
+        self.parallel.load(Ordering::Acquire) & !CLOSED
     }
 
-    pub(crate) fn parallel_started(&self) {
-        self.parallel.fetch_add(1, Ordering::Relaxed);
+    /// Counts one more parallel child. False if the scope is over.
+    pub(crate) fn parallel_started(&self) -> bool {
+        let open = self.parallel.fetch_add(1, Ordering::Relaxed) & CLOSED == 0;
+        if !open {
+            self.parallel.fetch_sub(1, Ordering::Relaxed);
+        }
+        open
     }
 
     /// To be called after everything else that a parallel child does, so that the scope which sees zero sees all of it.
@@ -116,49 +119,11 @@ impl Control {
             self.news.wake();
         }
     }
-}
 
-/// What both ends of a child know of it.
-pub(crate) struct ChildMeta {
-    pub(crate) name: Name,
-    /// The child's slot in its scope, or, of a parallel child, its place among the listeners of the scope's token; plus
-    /// one, as long as there is none.
-    place: AtomicU32,
-    /// Set by [`Task::cancel`](crate::Task::cancel).
-    cancelled: AtomicBool,
-    pub(crate) role: Role,
-}
-
-/// What a member of a scope is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Child,
-    /// Not stopped by any cancellation.
-    Adopted,
-    /// Likewise, and it runs when the others are over.
-    Finalizer,
-}
-
-impl ChildMeta {
-    pub(crate) fn new(name: Name, role: Role) -> Self {
-        ChildMeta { name, place: AtomicU32::new(0), cancelled: AtomicBool::new(false), role }
-    }
-
-    /// Sequentially consistent, with [`is_cancelled`](Self::is_cancelled) after it, against
-    /// [`cancel`](Self::cancel) and [`place`](Self::place) the other way round: one of the two sees the other.
-    pub(crate) fn set_place(&self, place: u32) {
-        self.place.store(place.wrapping_add(1), Ordering::SeqCst);
-    }
-
-    pub(crate) fn place(&self) -> Option<u32> {
-        self.place.load(Ordering::SeqCst).checked_sub(1)
-    }
-
-    pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
+    /// Takes no more parallel children. False if there are some.
+    pub(crate) fn close_parallel(&self) -> bool {
+        self.parallel.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
+
+const CLOSED: usize = 1 << (usize::BITS - 1);

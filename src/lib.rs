@@ -1,5 +1,7 @@
 //! Structured concurrency for every Rust runtime: no task is orphaned.
 
+mod blocking;
+mod contain;
 pub mod runtime;
 #[path = "../runtimes/mod.rs"]
 pub mod runtimes;

@@ -24,6 +24,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomPinned;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -172,6 +173,9 @@ pin_project! {
     pub struct Timer {
         #[pin]
         kind: Kind,
+        // Some kinds are not `Unpin`, and which there are depends on features, which must take nothing away.
+        #[pin]
+        pinned: PhantomPinned,
     }
 }
 
@@ -197,29 +201,38 @@ type SmolTimer = smol::Timer;
 type SmolTimer = std::future::Pending<()>;
 
 impl Timer {
+    fn new(kind: Kind) -> Self {
+        Timer { kind, pinned: PhantomPinned }
+    }
+
     /// A timer that never fires.
     pub fn never() -> Self {
-        Timer { kind: Kind::Never }
+        Timer::new(Kind::Never)
     }
 
     /// A timer that fires when `future` is ready. One allocation has been made for it.
     pub fn boxed(future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
-        Timer { kind: Kind::Boxed { future } }
+        Timer::new(Kind::Boxed { future })
     }
 
     /// A timer on the thread that `futures-timer` keeps, which serves where there is no runtime.
     pub fn thread(after: Duration) -> Self {
-        Timer { kind: Kind::Thread { delay: futures_timer::Delay::new(after) } }
+        // `futures-timer` adds to the present instant unchecked, and this far ahead that may leave the clock's range.
+        const FAR: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
+        if after > FAR {
+            return Timer::never();
+        }
+        Timer::new(Kind::Thread { delay: futures_timer::Delay::new(after) })
     }
 
     #[cfg(feature = "tokio")]
     pub(crate) fn tokio(sleep: tokio::time::Sleep) -> Self {
-        Timer { kind: Kind::Tokio { sleep } }
+        Timer::new(Kind::Tokio { sleep })
     }
 
     #[cfg(feature = "smol")]
     pub(crate) fn smol(timer: smol::Timer) -> Self {
-        Timer { kind: Kind::Smol { timer } }
+        Timer::new(Kind::Smol { timer })
     }
 }
 

@@ -44,6 +44,7 @@ use queue::List;
 
 mod block;
 mod budget;
+pub(crate) mod node;
 mod queue;
 mod sync;
 mod waker;
@@ -64,6 +65,16 @@ const FIRST: usize = 4;
 pub(crate) struct Key(u32);
 
 impl Key {
+    /// The key of a slot's number.
+    pub(crate) fn new(slot: u32) -> Self {
+        Key(slot)
+    }
+
+    /// The number of the slot, as it goes into [`Key::new`].
+    pub(crate) fn get(self) -> u32 {
+        self.0
+    }
+
     /// The number of the slot.
     pub(crate) fn index(self) -> usize {
         self.0 as usize

@@ -24,13 +24,16 @@
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
+use std::panic::Location;
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
+use crate::name::Name;
 use crate::panic::{Payload, catch};
 
 const RUNNING: u8 = 0;
@@ -53,11 +56,85 @@ pub(crate) enum Ended {
     Panicked(Payload),
 }
 
-/// A future `F` with the value `T`, or else a reason `C`; besides, `M` for whoever holds either end, and `X` for whoever
-/// knows the node's type.
-pub(crate) struct Node<F, T, C, M, X = ()> {
+/// What both ends know of a node. Everything but the state is theirs to use.
+pub(crate) struct Header {
     state: AtomicU8,
-    meta: M,
+    /// Set when the reader's side wants the future to end.
+    cancelled: AtomicBool,
+    /// Not stopped by a cancellation of the others.
+    pub(crate) finalizer: bool,
+    /// Where the runner's side has put the future, plus one; zero before that.
+    place: AtomicU32,
+    /// Tells older from younger; set by the runner's side.
+    age: AtomicU32,
+    at: &'static Location<'static>,
+}
+
+impl Header {
+    fn new(at: &'static Location<'static>, finalizer: bool) -> Self {
+        Header {
+            state: AtomicU8::new(RUNNING),
+            cancelled: AtomicBool::new(false),
+            finalizer,
+            place: AtomicU32::new(0),
+            age: AtomicU32::new(0),
+            at,
+        }
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn place(&self) -> Option<u32> {
+        self.place.load(Ordering::SeqCst).checked_sub(1)
+    }
+
+    /// Sets the place, by someone who learns of a cancellation by other means.
+    pub(crate) fn set_place(&self, place: u32) {
+        self.place.store(place.wrapping_add(1), Ordering::Release);
+    }
+
+    /// Sets the place, and says whether the future is to end. Either this sees a [`cancel`](Self::cancel), or whoever
+    /// calls [`place`](Self::place) after that sees the place.
+    pub(crate) fn set_place_and_check(&self, place: u32) -> bool {
+        self.place.store(place.wrapping_add(1), Ordering::SeqCst);
+        self.is_cancelled()
+    }
+
+    pub(crate) fn age(&self) -> u32 {
+        self.age.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_age(&self, age: u32) {
+        self.age.store(age, Ordering::Relaxed);
+    }
+}
+
+/// What a node carries besides: a name, where it was given one.
+pub(crate) trait Extra {
+    fn name(&self) -> Option<&Name>;
+}
+
+impl Extra for () {
+    fn name(&self) -> Option<&Name> {
+        None
+    }
+}
+
+impl Extra for Name {
+    fn name(&self) -> Option<&Name> {
+        Some(self)
+    }
+}
+
+/// A future `F` with the value `T`, or else a reason `C`; besides, `X` for whoever knows the node's type.
+pub(crate) struct Node<F, T, C, X = ()> {
+    header: Header,
     reader: AtomicWaker,
     extra: X,
     content: UnsafeCell<Content<F, T, C>>,
@@ -72,37 +149,28 @@ union Content<F, T, C> {
 // SAFETY: by "one runner, one reader" and "hand-over", the content is accessed by one thread at a time, which may be
 // another each time; everything else is `Sync`.
 #[allow(unsafe_code)]
-unsafe impl<F: Send, T: Send, C: Send, M: Sync, X: Sync> Sync for Node<F, T, C, M, X> {}
+unsafe impl<F: Send, T: Send, C: Send, X: Sync> Sync for Node<F, T, C, X> {}
 
-impl<F, T, C, M, X> Node<F, T, C, M, X> {
-    pub(crate) fn new(future: F, meta: M, extra: X) -> Self {
+impl<F, T, C, X> Node<F, T, C, X> {
+    fn new(future: F, header: Header, extra: X) -> Self {
         Node {
-            state: AtomicU8::new(RUNNING),
-            meta,
+            header,
             reader: AtomicWaker::new(),
             extra,
             content: UnsafeCell::new(Content { running: ManuallyDrop::new(future) }),
         }
     }
 
-    pub(crate) fn meta(&self) -> &M {
-        &self.meta
-    }
-
-    pub(crate) fn extra(&self) -> &X {
-        &self.extra
-    }
-
     fn publish(&self, state: u8) {
-        self.state.store(state, Ordering::Release);
+        self.header.state.store(state, Ordering::Release);
         self.reader.wake();
     }
 }
 
-impl<F, T, C, M, X> Drop for Node<F, T, C, M, X> {
+impl<F, T, C, X> Drop for Node<F, T, C, X> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        if *self.state.get_mut() == SETTLED {
+        if *self.header.state.get_mut() == SETTLED {
             // SAFETY: "hand-over": SETTLED says that there is a result which nobody has taken; `&mut self` says that
             // nobody will. In every other state there is nothing to drop: RUNNING is excluded by "future first".
             unsafe { ManuallyDrop::drop(&mut self.content.get_mut().settled) }
@@ -118,24 +186,24 @@ impl<F, T, C, M, X> Drop for Node<F, T, C, M, X> {
 #[allow(unsafe_code)]
 pub(crate) unsafe trait Run {
     type Reason;
-    type Meta;
 
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<Ended>;
     unsafe fn drop_future(&self) -> Result<(), Payload>;
     unsafe fn settle(&self, reason: Option<Self::Reason>);
-    fn meta(&self) -> &Self::Meta;
+    fn header(&self) -> &Header;
+    fn name(&self) -> Name;
     fn is_running(&self) -> bool;
     fn is_unsettled(&self) -> bool;
 }
 
 // SAFETY: nothing but the methods themselves touches the content while it is the runner's.
 #[allow(unsafe_code)]
-unsafe impl<F, T, C, M, X> Run for Node<F, T, C, M, X>
+unsafe impl<F, T, C, X> Run for Node<F, T, C, X>
 where
     F: Future<Output = Result<T, Failed>>,
+    X: Extra,
 {
     type Reason = C;
-    type Meta = M;
 
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<Ended> {
         debug_assert!(self.is_running());
@@ -170,7 +238,7 @@ where
             return Ok(());
         }
         // Before the drop, so that a panic in it does not drop the future twice.
-        self.state.store(UNSETTLED, Ordering::Relaxed);
+        self.header.state.store(UNSETTLED, Ordering::Relaxed);
         // SAFETY: it was RUNNING, so the content is the future, and the runner's; from here on nobody takes it for one.
         catch(|| unsafe { ManuallyDrop::drop(&mut (*self.content.get()).running) })
     }
@@ -188,18 +256,22 @@ where
         self.publish(state);
     }
 
-    fn meta(&self) -> &M {
-        &self.meta
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn name(&self) -> Name {
+        self.extra.name().cloned().unwrap_or_else(|| self.header.at.into())
     }
 
     fn is_running(&self) -> bool {
         // Only the runner leaves RUNNING, so it sees its own store.
-        self.state.load(Ordering::Relaxed) == RUNNING
+        self.header.state.load(Ordering::Relaxed) == RUNNING
     }
 
     fn is_unsettled(&self) -> bool {
         // Likewise.
-        self.state.load(Ordering::Relaxed) == UNSETTLED
+        self.header.state.load(Ordering::Relaxed) == UNSETTLED
     }
 }
 
@@ -235,8 +307,12 @@ impl<R: ?Sized + Run> Runner<R> {
         dropped
     }
 
-    pub(crate) fn meta(&self) -> &R::Meta {
-        self.node.meta()
+    pub(crate) fn header(&self) -> &Header {
+        self.node.header()
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        self.node.name()
     }
 }
 
@@ -253,64 +329,68 @@ impl<R: ?Sized + Run> Drop for Runner<R> {
 ///
 /// `take` is for the node's one [`Reader`] alone, and never two at once.
 #[allow(unsafe_code)]
-unsafe trait Read<T, C, M> {
+unsafe trait Read<T, C> {
     fn state(&self) -> u8;
     fn waker(&self) -> &AtomicWaker;
-    fn meta(&self) -> &M;
+    fn header(&self) -> &Header;
+    fn name(&self) -> Name;
     unsafe fn take(&self) -> Result<T, C>;
 }
 
 // SAFETY: nothing but `take` touches the content while it is the reader's.
 #[allow(unsafe_code)]
-unsafe impl<F, T, C, M, X> Read<T, C, M> for Node<F, T, C, M, X> {
+unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
     fn state(&self) -> u8 {
-        self.state.load(Ordering::Acquire)
+        self.header.state.load(Ordering::Acquire)
     }
 
     fn waker(&self) -> &AtomicWaker {
         &self.reader
     }
 
-    fn meta(&self) -> &M {
-        &self.meta
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn name(&self) -> Name {
+        self.extra.name().cloned().unwrap_or_else(|| self.header.at.into())
     }
 
     unsafe fn take(&self) -> Result<T, C> {
-        self.state.store(TAKEN, Ordering::Relaxed);
+        self.header.state.store(TAKEN, Ordering::Relaxed);
         // SAFETY: the caller saw SETTLED: the content is the result, and the reader's; TAKEN says that it is gone.
         unsafe { ManuallyDrop::take(&mut (*self.content.get()).settled) }
     }
 }
 
 /// The end of a node that waits for the value.
-pub(crate) struct Reader<T, C, M> {
+pub(crate) struct Reader<T, C> {
     /// The future's type, and what it borrows, are forgotten here.
-    node: Arc<dyn Read<T, C, M>>,
+    node: Arc<dyn Read<T, C>>,
 }
 
 // SAFETY: by "future first" all that a reader's thread can reach or drop is the result and the metadata, and by
 // "hand-over" it reaches the result alone.
 #[allow(unsafe_code)]
-unsafe impl<T: Send, C: Send, M: Send + Sync> Send for Reader<T, C, M> {}
+unsafe impl<T: Send, C: Send> Send for Reader<T, C> {}
 
 // SAFETY: through a shared reference there are only the state and the metadata.
 #[allow(unsafe_code)]
-unsafe impl<T: Send, C: Send, M: Send + Sync> Sync for Reader<T, C, M> {}
+unsafe impl<T: Send, C: Send> Sync for Reader<T, C> {}
 
-impl<T, C, M> Reader<T, C, M> {
+impl<T, C> Reader<T, C> {
     #[allow(unsafe_code)]
-    fn new<'a, F, X>(node: Arc<Node<F, T, C, M, X>>) -> Self
+    fn new<'a, F, X>(node: Arc<Node<F, T, C, X>>) -> Self
     where
         F: 'a,
         T: 'a,
         C: 'a,
-        M: 'a,
-        X: 'a,
+        X: Extra + 'a,
     {
-        let node: Arc<dyn Read<T, C, M> + 'a> = node;
+        let node: Arc<dyn Read<T, C> + 'a> = node;
         // SAFETY: the two types differ in the lifetime that the future, `F`, may borrow for. A reader has no way to
-        // reach a value of that type, and by "future first" never drops one. `T`, `C` and `M` keep their lifetimes.
-        Reader { node: unsafe { std::mem::transmute::<Arc<dyn Read<T, C, M> + 'a>, Arc<dyn Read<T, C, M>>>(node) } }
+        // reach a value of that type, and by "future first" never drops one. `T` and `C` keep their lifetimes.
+        Reader { node: unsafe { std::mem::transmute::<Arc<dyn Read<T, C> + 'a>, Arc<dyn Read<T, C>>>(node) } }
     }
 
     /// Waits for what becomes of the future. `None`: nobody said why there is no value, or it was taken before.
@@ -335,53 +415,73 @@ impl<T, C, M> Reader<T, C, M> {
         self.node.state() >= SETTLED
     }
 
-    pub(crate) fn meta(&self) -> &M {
-        self.node.meta()
+    pub(crate) fn header(&self) -> &Header {
+        self.node.header()
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        self.node.name()
     }
 }
 
-type Shared<'a, C, M> = dyn Run<Reason = C, Meta = M> + Send + Sync + 'a;
-type Local<'a, C, M> = dyn Run<Reason = C, Meta = M> + 'a;
+/// A node whose future may be polled by any thread, its type forgotten.
+pub(crate) type Shared<'a, C> = dyn Run<Reason = C> + Send + Sync + 'a;
 
-impl<'a, C: 'a, M: 'a> Runner<Shared<'a, C, M>> {
-    /// A new node and its two ends.
-    pub(crate) fn shared<F, T>(future: F, meta: M) -> (Self, Reader<T, C, M>)
-    where
-        F: Future<Output = Result<T, Failed>> + Send + 'a,
-        T: Send + 'a,
-        C: Send,
-        M: Send + Sync,
-    {
-        let node = Arc::new(Node::new(future, meta, ()));
-        (Runner { node: Arc::clone(&node) as _ }, Reader::new(node))
-    }
-}
+/// A node whose future stays on one thread, its type forgotten.
+pub(crate) type Local<'a, C> = dyn Run<Reason = C> + 'a;
 
-impl<'a, C: 'a, M: 'a> Runner<Local<'a, C, M>> {
-    /// A new node and its two ends, neither of which leaves this thread with the future.
-    pub(crate) fn local<F, T>(future: F, meta: M) -> (Self, Reader<T, C, M>)
-    where
-        F: Future<Output = Result<T, Failed>> + 'a,
-        T: 'a,
-    {
-        #[allow(clippy::arc_with_non_send_sync)] // One kind of node serves both; the reader's end may be `Send`.
-        let node = Arc::new(Node::new(future, meta, ()));
-        (Runner { node: Arc::clone(&node) as _ }, Reader::new(node))
-    }
-}
-
-impl<F, T, C, M, X> Runner<Node<F, T, C, M, X>>
+impl<F, T, C, X> Runner<Node<F, T, C, X>>
 where
     F: Future<Output = Result<T, Failed>>,
+    X: Extra,
 {
-    /// A new node and its two ends, the runner's with the node's type known.
-    pub(crate) fn sized(future: F, meta: M, extra: X) -> (Self, Reader<T, C, M>) {
-        #[allow(clippy::arc_with_non_send_sync)] // It is `Sync` where its parts are `Send`.
-        let node = Arc::new(Node::new(future, meta, extra));
+    /// A new node, and its two ends.
+    pub(crate) fn new(future: F, at: &'static Location<'static>, extra: X) -> (Self, Reader<T, C>) {
+        Self::with_header(future, Header::new(at, false), extra)
+    }
+
+    fn with_header(future: F, header: Header, extra: X) -> (Self, Reader<T, C>) {
+        #[allow(clippy::arc_with_non_send_sync)] // It is `Sync` where its parts are `Send`; the reader's end may be.
+        let node = Arc::new(Node::new(future, header, extra));
         (Runner { node: Arc::clone(&node) }, Reader::new(node))
     }
 
+    /// A new node that nobody reads.
+    pub(crate) fn finalizer(future: F, at: &'static Location<'static>, extra: X) -> Self {
+        Self::with_header(future, Header::new(at, true), extra).0
+    }
+
+    /// What the node carries besides.
     pub(crate) fn extra(&self) -> &X {
-        self.node.extra()
+        &self.node.extra
+    }
+
+    /// Forgets the node's type.
+    pub(crate) fn shared<'a>(self) -> Runner<Shared<'a, C>>
+    where
+        F: Send + 'a,
+        T: Send + 'a,
+        C: Send + 'a,
+        X: Send + Sync + 'a,
+    {
+        Runner { node: self.into_node() }
+    }
+
+    /// Forgets the node's type.
+    pub(crate) fn local<'a>(self) -> Runner<Local<'a, C>>
+    where
+        F: 'a,
+        T: 'a,
+        C: 'a,
+        X: 'a,
+    {
+        Runner { node: self.into_node() }
+    }
+
+    #[allow(unsafe_code)]
+    fn into_node(self) -> Arc<Node<F, T, C, X>> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped and not used again, so the `Arc` is moved out of it.
+        unsafe { ptr::read(&this.node) }
     }
 }

@@ -1,0 +1,448 @@
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use futures_executor::ThreadPool;
+use futures_task::{FutureObj, Spawn, SpawnError};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::blocking;
+use crate::contain::Contained;
+use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+
+/// The executors of the `futures` crate: small, and without I/O of their own.
+///
+/// Timers are `futures-timer`'s, blocking jobs run on foster's shared pool.
+///
+/// # When the runtime ends
+///
+/// It ends with its last handle, and drops the tasks that are left: at once on a current-thread runtime, and as
+/// soon as its threads come to them on a pool.
+///
+/// ```
+/// use foster::runtimes::Basic;
+/// use futures::channel::oneshot;
+/// use futures::task::SpawnExt;
+///
+/// let basic = Basic::thread_pool(2)?;
+/// let (done, wait) = oneshot::channel();
+/// basic.spawn(async { done.send(42).unwrap() }).unwrap();
+/// assert_eq!(futures::executor::block_on(wait), Ok(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Basic(Handle);
+
+stands_for_handle!(Basic);
+
+impl Basic {
+    /// A pool of `threads` threads; whoever blocks on it only waits.
+    ///
+    /// # Errors
+    ///
+    /// When `threads` is 0, or the system refuses them.
+    pub fn thread_pool(threads: usize) -> io::Result<Self> {
+        if threads == 0 {
+            return Err(super::no_threads("a thread pool"));
+        }
+        let pool = ThreadPool::builder()
+            .pool_size(threads)
+            .name_prefix("foster-basic-")
+            .create()?;
+        Ok(Self::new(Pool {
+            pool,
+            roster: Arc::default(),
+        }))
+    }
+
+    /// A runtime whose tasks, wherever they were spawned, run on whichever thread blocks on it, and wait while none does.
+    ///
+    /// Of several threads that block on it one runs the tasks; when that one is done, another takes over.
+    pub fn current_thread() -> Self {
+        Self::new(Local::default())
+    }
+
+    fn new<E: Executor>(executor: E) -> Self {
+        Basic(Handle::new(Adapter(executor)))
+    }
+}
+
+/// What differs between the two flavours.
+trait Executor: Spawn + Send + Sync + 'static {
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>);
+}
+
+struct Adapter<E>(E);
+
+impl<E: Executor> Spawn for Adapter<E> {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.0.spawn_obj(future)
+    }
+}
+
+impl<E> Clock for Adapter<E> {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn timer(&self, at: Instant) -> Timer {
+        Timer::thread(at.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl<E> Blocking for Adapter<E> {
+    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
+        blocking::spawn(job)
+    }
+}
+
+impl<E: Executor> Runtime for Adapter<E> {
+    fn name(&self) -> &'static str {
+        "basic"
+    }
+
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        if futures_executor::enter().is_err() {
+            return Err(RunError::new(
+                "this thread runs an executor of `futures` already and must not block: await the future, in `enter`",
+            ));
+        }
+        self.0.block_on(root);
+        Ok(())
+    }
+}
+
+struct Pool {
+    pool: ThreadPool,
+    roster: Arc<Roster>,
+}
+
+impl Executor for Pool {
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) {
+        futures_executor::block_on(root);
+    }
+}
+
+impl Spawn for Pool {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.pool.spawn_ok(Member {
+            future: Contained::new(future),
+            roster: self.roster.clone(),
+            key: None,
+        });
+        Ok(())
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.roster.close();
+    }
+}
+
+/// Wakes the pending tasks of a pool that ends.
+///
+/// A task of a `futures` pool keeps itself and the pool alive until it is ready; if nothing wakes it any more, for good.
+/// So every task that was pending once is on this list, and ends when it finds the roster closed.
+#[derive(Default)]
+struct Roster {
+    closed: AtomicBool,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Default)]
+struct Pending {
+    next_key: u64,
+    wakers: HashMap<u64, Waker>,
+}
+
+impl Roster {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a task down; `None` when the roster is closed. All of a task's wakers are the same.
+    fn join(&self, waker: &Waker) -> Option<u64> {
+        let waker = waker.clone();
+        let mut pending = self.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let key = pending.next_key;
+        pending.next_key += 1;
+        pending.wakers.insert(key, waker);
+        Some(key)
+    }
+
+    fn leave(&self, key: u64) {
+        let waker = self.lock().wakers.remove(&key);
+        drop(waker);
+    }
+
+    fn close(&self) {
+        let mut pending = self.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        let wakers = mem::take(&mut pending.wakers);
+        drop(pending);
+        wakers.into_values().for_each(Waker::wake);
+    }
+}
+
+/// A task of a pool.
+struct Member {
+    future: Contained,
+    roster: Arc<Roster>,
+    key: Option<u64>,
+}
+
+impl Future for Member {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.roster.closed.load(Ordering::Relaxed)
+            || Pin::new(&mut self.future).poll(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        if self.key.is_none() {
+            self.key = self.roster.join(cx.waker());
+        }
+        if self.key.is_some() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.roster.leave(key);
+        }
+    }
+}
+
+/// Tasks that run on the thread that blocks.
+///
+/// Not a `LocalPool`, which could neither move to the next such thread nor be dropped on any other.
+#[derive(Default)]
+struct Local {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Spawned since the driver looked last.
+    inbox: Vec<Contained>,
+    /// `None` while a thread drives them.
+    tasks: Option<FuturesUnordered<Contained>>,
+    driver: Option<Waker>,
+    /// Threads that block while another one drives.
+    waiting: Vec<Waker>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            inbox: Vec::new(),
+            tasks: Some(FuturesUnordered::new()),
+            driver: None,
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl Local {
+    // All wakers under this lock are those of `futures_executor::block_on`, so no code of users runs when one is cloned.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spawn for Local {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        let mut state = self.lock();
+        state.inbox.push(Contained::new(future));
+        let driver = if state.inbox.len() == 1 {
+            state.driver.clone()
+        } else {
+            None
+        };
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Ok(())
+    }
+}
+
+impl Executor for Local {
+    fn block_on(&self, mut root: Pin<&mut dyn Future<Output = ()>>) {
+        let mut seat = Seat {
+            local: self,
+            tasks: None,
+        };
+        futures_executor::block_on(poll_fn(|cx| {
+            let poll = root.as_mut().poll(cx);
+            if poll.is_pending() {
+                seat.drive(cx);
+            }
+            poll
+        }));
+    }
+}
+
+/// A thread that blocks on [`Local`]: it drives the tasks if it holds them, and passes them on when it leaves.
+struct Seat<'a> {
+    local: &'a Local,
+    tasks: Option<FuturesUnordered<Contained>>,
+}
+
+impl Seat<'_> {
+    /// How many tasks may end before the root gets its turn again.
+    const BUDGET: usize = 64;
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..Self::BUDGET {
+            let Some(tasks) = self.take_tasks(cx.waker()) else {
+                return;
+            };
+            let Poll::Ready(Some(())) = tasks.poll_next_unpin(cx) else {
+                return;
+            };
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// The tasks, with those from the inbox, unless another thread has them; that one will wake this.
+    fn take_tasks(&mut self, waker: &Waker) -> Option<&mut FuturesUnordered<Contained>> {
+        let mut state = self.local.lock();
+        if self.tasks.is_none() {
+            self.tasks = state.tasks.take();
+            if self.tasks.is_some() {
+                state.driver = Some(waker.clone());
+            } else if !state.waiting.iter().any(|other| other.will_wake(waker)) {
+                state.waiting.push(waker.clone());
+            }
+        }
+        let tasks = self.tasks.as_mut()?;
+        tasks.extend(state.inbox.drain(..));
+        Some(tasks)
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let Some(tasks) = self.tasks.take() else {
+            return;
+        };
+        let mut state = self.local.lock();
+        state.tasks = Some(tasks);
+        state.driver = None;
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use futures::channel::oneshot;
+    use futures::task::SpawnExt;
+
+    use super::super::tests::{Drops, block_on, contract, leftovers_are_dropped, yield_once};
+    use super::*;
+
+    #[test]
+    fn both_flavours_keep_the_contract() {
+        contract(Basic::current_thread());
+        contract(Basic::thread_pool(1).unwrap());
+        contract(Basic::thread_pool(2).unwrap());
+    }
+
+    #[test]
+    fn leftovers_are_dropped_with_the_last_handle() {
+        leftovers_are_dropped(Basic::current_thread());
+        leftovers_are_dropped(Basic::thread_pool(2).unwrap());
+    }
+
+    #[test]
+    fn tasks_wait_while_nobody_blocks() {
+        let basic = Basic::current_thread();
+        let drops = Drops::default();
+        let guard = drops.guard();
+        basic.spawn(async move { drop(guard) }).unwrap();
+        thread::yield_now();
+        assert_eq!(drops.count(), 0);
+        block_on(&basic, yield_once()).unwrap();
+        assert_eq!(drops.count(), 1);
+    }
+
+    #[test]
+    fn another_thread_takes_over_when_the_driver_leaves() {
+        let basic = Basic::current_thread();
+        for _ in 0..50 {
+            let (first, first_wait) = oneshot::channel();
+            let (second, second_wait) = oneshot::channel();
+            basic.spawn(async { first.send(()).unwrap() }).unwrap();
+            let late = async move {
+                for _ in 0..20 {
+                    yield_once().await
+                }
+                second.send(()).unwrap()
+            };
+            basic.spawn(late).unwrap();
+            thread::scope(|scope| {
+                scope.spawn(|| block_on(&basic, first_wait).unwrap().unwrap());
+                scope.spawn(|| block_on(&basic, second_wait).unwrap().unwrap());
+            });
+        }
+    }
+
+    #[test]
+    fn tasks_that_always_end_do_not_starve_the_root() {
+        fn chain(handle: Handle, stop: Arc<AtomicBool>) {
+            let next = handle.clone();
+            let task = async move {
+                if !stop.load(Ordering::Relaxed) {
+                    chain(next, stop)
+                }
+            };
+            handle.spawn(task).unwrap();
+        }
+        let basic = Basic::current_thread();
+        let stop = Arc::new(AtomicBool::new(false));
+        chain(basic.clone().into(), stop.clone());
+        block_on(&basic, async {
+            for _ in 0..10 {
+                yield_once().await
+            }
+        })
+        .unwrap();
+        stop.store(true, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn blocking_inside_of_a_futures_executor_is_an_error() {
+        let basic = Basic::current_thread();
+        let inner = block_on(&basic, async { block_on(&basic, async {}) }).unwrap();
+        assert!(inner.unwrap_err().to_string().contains("enter"));
+    }
+
+    #[test]
+    fn no_threads_are_said_clearly() {
+        assert_eq!(
+            Basic::thread_pool(0).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+    }
+}

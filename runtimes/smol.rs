@@ -1,0 +1,152 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Instant;
+
+use futures_task::{FutureObj, Spawn, SpawnError};
+
+use crate::contain::{Contained, contain};
+use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+
+/// smol: its global executor, or an executor of yours.
+///
+/// Timers and blocking jobs are those of the process (`async-io`, `blocking`) in either case.
+///
+/// # When the runtime ends
+///
+/// smol's global executor never does. An executor of yours drops its tasks when you drop it.
+#[derive(Debug, Clone)]
+pub struct Smol(Handle);
+
+stands_for_handle!(Smol);
+
+impl Smol {
+    /// smol's global executor, with as many threads as `SMOL_THREADS` says, else one. They start with the first task.
+    pub fn global() -> Self {
+        Self::new(|future| ::smol::spawn(Contained::new(future)).detach())
+    }
+
+    /// An executor of yours, known by how to spawn on it; such as a [`smol::Executor`], which keeps a task that was
+    /// detached.
+    ///
+    /// It is yours to run as well: blocking on this handle only waits, so let other threads run the executor, or be async
+    /// inside of it:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use foster::runtimes::Smol;
+    /// use futures::task::SpawnExt;
+    ///
+    /// let executor = Arc::new(smol::Executor::new());
+    /// let smol = Smol::executor({
+    ///     let executor = executor.clone();
+    ///     move |task| executor.spawn(task).detach()
+    /// });
+    ///
+    /// let (done, wait) = futures::channel::oneshot::channel();
+    /// smol.spawn(async { done.send("hello").unwrap() }).unwrap();
+    /// assert_eq!(smol::block_on(executor.run(wait)), Ok("hello"));
+    /// ```
+    ///
+    /// A closure that keeps an `Arc` of the executor, as above, keeps the executor and its tasks alive with this handle.
+    ///
+    /// [`smol::Executor`]: ::smol::Executor
+    pub fn executor(spawn: impl Fn(FutureObj<'static, ()>) + Send + Sync + 'static) -> Self {
+        Self::new(move |future| spawn(FutureObj::new(Box::new(Contained::new(future)))))
+    }
+
+    fn new(spawn: impl Fn(FutureObj<'static, ()>) + Send + Sync + 'static) -> Self {
+        Smol(Handle::new(Adapter { spawn }))
+    }
+}
+
+struct Adapter<S> {
+    spawn: S,
+}
+
+impl<S: Fn(FutureObj<'static, ()>)> Spawn for Adapter<S> {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        (self.spawn)(future);
+        Ok(())
+    }
+}
+
+impl<S> Clock for Adapter<S> {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn timer(&self, at: Instant) -> Timer {
+        Timer::smol(::smol::Timer::at(at))
+    }
+}
+
+impl<S> Blocking for Adapter<S> {
+    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
+        ::smol::unblock(|| contain(job)).detach();
+        Ok(())
+    }
+}
+
+impl<S: Fn(FutureObj<'static, ()>) + Send + Sync + 'static> Runtime for Adapter<S> {
+    fn name(&self) -> &'static str {
+        "smol"
+    }
+
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        ::smol::block_on(root);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use ::smol::Executor;
+    use futures::channel::oneshot;
+
+    use super::super::tests::{Drops, contract};
+    use super::*;
+
+    fn of(executor: &Arc<Executor<'static>>) -> Smol {
+        let executor = executor.clone();
+        Smol::executor(move |task| executor.spawn(task).detach())
+    }
+
+    #[test]
+    fn the_global_executor_keeps_the_contract() {
+        contract(Smol::global());
+    }
+
+    #[test]
+    fn an_executor_of_ones_own_keeps_the_contract() {
+        let executor = Arc::new(Executor::new());
+        let (stop, wait) = oneshot::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(|| ::smol::block_on(executor.run(wait)));
+            contract(of(&executor));
+            stop.send(()).unwrap();
+        });
+    }
+
+    #[test]
+    fn leftovers_are_dropped_with_the_executor() {
+        let executor = Arc::new(Executor::new());
+        let smol = of(&executor);
+        let drops = Drops::default();
+        for _ in 0..3 {
+            let guard = drops.guard();
+            let task = async move {
+                std::future::pending::<()>().await;
+                drop(guard)
+            };
+            smol.spawn_obj(FutureObj::new(Box::new(task))).unwrap();
+        }
+        executor.try_tick();
+        drop(executor);
+        assert_eq!(drops.count(), 0);
+        drop(smol);
+        assert_eq!(drops.count(), 3);
+    }
+}

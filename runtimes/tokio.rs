@@ -1,0 +1,293 @@
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Instant;
+
+use ::tokio::runtime::{Builder, Handle as TokioHandle, Runtime as TokioRuntime};
+use ::tokio::task::{JoinHandle, unconstrained};
+use futures_task::{FutureObj, Spawn, SpawnError};
+use futures_util::FutureExt;
+
+use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+
+/// tokio: the runtime that the application runs on, or one of its own.
+///
+/// Time is tokio's, so that a paused clock (`tokio::time::pause`) holds for foster too. A runtime that was built without
+/// `enable_time` panics when a timer is made.
+///
+/// # Running a future
+///
+/// Code that is async already belongs to `enter`. To block is for threads outside of any runtime: tokio panics when one
+/// of its own is to be blocked. [`Tokio::current`] only waits there, and leaves the driving of a current-thread runtime to
+/// whoever owns that; a runtime made by [`Tokio::current_thread`] is driven by those who block on it.
+///
+/// # When the runtime ends
+///
+/// One made here ends with its last handle. That never blocks, be it inside of async code; tasks are dropped at their
+/// suspension points, and blocking jobs that already run are left to end by themselves. After the end of the runtime
+/// behind [`Tokio::current`] tasks and jobs are refused, and polling a timer panics, as it does with tokio.
+///
+/// ```
+/// use foster::runtimes::Tokio;
+/// use futures::channel::oneshot;
+/// use futures::task::SpawnExt;
+///
+/// let tokio = Tokio::multi_thread(2)?;
+/// let (done, wait) = oneshot::channel();
+/// tokio.spawn(async { done.send(42).unwrap() }).unwrap();
+/// assert_eq!(futures::executor::block_on(wait), Ok(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tokio(Handle);
+
+stands_for_handle!(Tokio);
+
+impl Tokio {
+    /// The tokio runtime that the caller is in.
+    ///
+    /// # Panics
+    ///
+    /// When the caller is in none; [`try_current`](Tokio::try_current) says so instead.
+    #[track_caller]
+    pub fn current() -> Self {
+        let Some(tokio) = Self::try_current() else {
+            panic!(
+                "Tokio::current() outside of a tokio runtime: call it in async code, or make a runtime of your own"
+            )
+        };
+        tokio
+    }
+
+    /// The tokio runtime that the caller is in, or `None`.
+    pub fn try_current() -> Option<Self> {
+        let handle = TokioHandle::try_current().ok()?;
+        Some(Self::new(Adapter {
+            handle,
+            owned: None,
+        }))
+    }
+
+    /// A runtime whose tasks run on whichever thread blocks on it.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses what it needs, such as a selector for I/O.
+    pub fn current_thread() -> io::Result<Self> {
+        Self::build(&mut Builder::new_current_thread())
+    }
+
+    /// A runtime with `workers` threads of its own.
+    ///
+    /// # Errors
+    ///
+    /// When `workers` is 0, or the system refuses what it needs.
+    pub fn multi_thread(workers: usize) -> io::Result<Self> {
+        if workers == 0 {
+            return Err(super::no_threads("a tokio runtime"));
+        }
+        Self::build(Builder::new_multi_thread().worker_threads(workers))
+    }
+
+    fn build(builder: &mut Builder) -> io::Result<Self> {
+        let runtime = builder.enable_all().build()?;
+        Ok(Self::new(Adapter {
+            handle: runtime.handle().clone(),
+            owned: Some(runtime),
+        }))
+    }
+
+    fn new(adapter: Adapter) -> Self {
+        Tokio(Handle::new(adapter))
+    }
+}
+
+struct Adapter {
+    handle: TokioHandle,
+    owned: Option<TokioRuntime>,
+}
+
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.owned.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Detaches a task just spawned, or tells that the runtime is gone: it has then dropped the task already.
+///
+/// Nobody but tokio can cancel a task whose only `JoinHandle` is here. It is polled unconstrained because the caller's
+/// budget, if used up, would make it look pending.
+fn detach(task: JoinHandle<()>) -> Result<(), SpawnError> {
+    if !task.is_finished() {
+        return Ok(());
+    }
+    match unconstrained(task).now_or_never() {
+        Some(Err(error)) if error.is_cancelled() => Err(SpawnError::shutdown()),
+        _ => Ok(()),
+    }
+}
+
+impl Spawn for Adapter {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        detach(self.handle.spawn(future))
+    }
+}
+
+impl Clock for Adapter {
+    fn now(&self) -> Instant {
+        // Which clock is paused depends on the runtime that is entered, and the caller may be in another or in none.
+        let _entered = self.handle.enter();
+        ::tokio::time::Instant::now().into_std()
+    }
+
+    fn timer(&self, at: Instant) -> Timer {
+        let _entered = self.handle.enter();
+        Timer::tokio(::tokio::time::sleep_until(at.into()))
+    }
+}
+
+impl Blocking for Adapter {
+    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
+        detach(self.handle.spawn_blocking(job))
+    }
+}
+
+impl Runtime for Adapter {
+    fn name(&self) -> &'static str {
+        "tokio"
+    }
+
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        match &self.owned {
+            Some(runtime) => runtime.block_on(root),
+            None => self.handle.block_on(root),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::task::SpawnExt;
+
+    use super::super::tests::{Drops, block_on, contract, leftovers_are_dropped};
+    use super::*;
+
+    #[test]
+    fn both_flavours_keep_the_contract() {
+        contract(Tokio::current_thread().unwrap());
+        contract(Tokio::multi_thread(1).unwrap());
+        contract(Tokio::multi_thread(2).unwrap());
+    }
+
+    #[test]
+    fn the_applications_runtime_keeps_the_contract() {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_time()
+            .build()
+            .unwrap();
+        let entered = runtime.enter();
+        let tokio = Tokio::current();
+        drop(entered);
+        contract(tokio);
+    }
+
+    #[test]
+    fn leftovers_are_dropped_with_the_last_handle() {
+        leftovers_are_dropped(Tokio::current_thread().unwrap());
+        leftovers_are_dropped(Tokio::multi_thread(2).unwrap());
+    }
+
+    #[test]
+    fn an_owned_runtime_may_be_dropped_inside_of_async_code() {
+        let outer = Tokio::current_thread().unwrap();
+        block_on(&outer, async {
+            leftovers_are_dropped_without_blocking(Tokio::multi_thread(1).unwrap());
+            leftovers_are_dropped_without_blocking(Tokio::current_thread().unwrap());
+        })
+        .unwrap();
+    }
+
+    fn leftovers_are_dropped_without_blocking(tokio: Tokio) {
+        let drops = Drops::default();
+        let guard = drops.guard();
+        tokio
+            .spawn(async move {
+                std::future::pending::<()>().await;
+                drop(guard)
+            })
+            .unwrap();
+        drop(tokio);
+        drops.await_count(1);
+    }
+
+    #[test]
+    fn a_runtime_may_end_by_a_task_of_its_own() {
+        let tokio = Tokio::multi_thread(1).unwrap();
+        let drops = Drops::default();
+        let (guard, handle) = (drops.guard(), tokio.clone());
+        let (go, wait) = futures::channel::oneshot::channel::<()>();
+        tokio
+            .spawn(async move {
+                _ = wait.await;
+                drop(handle);
+                drop(guard)
+            })
+            .unwrap();
+        drop(tokio);
+        go.send(()).unwrap();
+        drops.await_count(1);
+    }
+
+    #[test]
+    fn a_runtime_that_is_gone_refuses_tasks_and_jobs() {
+        for builder in [
+            &mut Builder::new_current_thread(),
+            &mut Builder::new_multi_thread(),
+        ] {
+            let runtime = builder.build().unwrap();
+            let entered = runtime.enter();
+            let tokio = Tokio::current();
+            drop(entered);
+            drop(runtime);
+            let drops = Drops::default();
+            let (task, job) = (drops.guard(), drops.guard());
+            assert!(tokio.spawn(async move { drop(task) }).is_err());
+            assert!(tokio.spawn_blocking(Box::new(move || drop(job))).is_err());
+            assert_eq!(drops.count(), 2);
+        }
+    }
+
+    #[test]
+    fn a_paused_clock_is_seen_from_everywhere() {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let entered = runtime.enter();
+        let tokio = Tokio::current();
+        drop(entered);
+        let start = tokio.now();
+        runtime.block_on(async {
+            tokio.timer(start + Duration::from_secs(3600)).await;
+        });
+        let passed = tokio.now() - start;
+        assert!((3600..3601).contains(&passed.as_secs()), "{passed:?}");
+    }
+
+    #[test]
+    fn no_runtime_and_no_workers_are_said_clearly() {
+        assert!(Tokio::try_current().is_none());
+        assert!(std::panic::catch_unwind(Tokio::current).is_err());
+        assert_eq!(
+            Tokio::multi_thread(0).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+    }
+}
