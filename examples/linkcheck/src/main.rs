@@ -102,7 +102,7 @@ fn run(args: Args) -> Result<u8, Box<dyn Error>> {
     let bar = progress_bar(json);
     let mut observe = |progress| show(&bar, progress);
     let check = linkcheck::check(runtime.network(), &site, &config, &stop, &mut observe);
-    let report = runtime.handle().run(check);
+    let report = runtime.start()?.run(check);
     bar.finish_and_clear();
 
     let report = report?;

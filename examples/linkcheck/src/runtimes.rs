@@ -2,34 +2,42 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 
 use clap::ValueEnum;
 use foster::Handle;
-use foster::runtimes;
+use foster::runtimes::{AsyncStd, Basic, Smol, Tokio};
 use futures_util::future::BoxFuture;
 use linkcheck::{Listener, Network, Stream};
 
 /// What runs the check.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Runtime {
-    /// tokio, on as many threads as there are processors
+    /// tokio
     Tokio,
-    /// smol's global executor
+    /// an executor of smol's
     Smol,
     /// async-std
     AsyncStd,
-    /// The thread pool of the `futures` crate
+    /// the thread pool of the `futures` crate
     Basic,
 }
 
 impl Runtime {
-    pub(crate) fn handle(self) -> Handle {
+    /// The runtime, with as many threads as there are processors where that can be said.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses what it needs.
+    pub(crate) fn start(self) -> io::Result<Handle> {
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         match self {
-            Runtime::Tokio => Handle::clone(&runtimes::Tokio::multi_thread()),
-            Runtime::Smol => Handle::clone(&runtimes::Smol::new()),
-            Runtime::AsyncStd => Handle::clone(&runtimes::AsyncStd::new()),
-            Runtime::Basic => Handle::clone(&runtimes::Basic::new()),
+            Runtime::Tokio => Tokio::multi_thread(threads).map(Handle::from),
+            Runtime::Smol => smol(threads).map(Handle::from),
+            Runtime::AsyncStd => Ok(AsyncStd::global().into()),
+            Runtime::Basic => Basic::thread_pool(threads).map(Handle::from),
         }
     }
 
@@ -41,6 +49,19 @@ impl Runtime {
             Runtime::AsyncStd => Arc::new(on_async_std::Sockets),
         }
     }
+}
+
+/// An executor of smol's, run by threads that last as long as the program. (The global one has a single thread unless the
+/// environment says otherwise.)
+fn smol(threads: usize) -> io::Result<Smol> {
+    static EXECUTOR: smol::Executor<'static> = smol::Executor::new();
+    for index in 0..threads {
+        let run = || smol::block_on(EXECUTOR.run(smol::future::pending::<()>()));
+        thread::Builder::new()
+            .name(format!("smol-{index}"))
+            .spawn(run)?;
+    }
+    Ok(Smol::executor(|task| EXECUTOR.spawn(task).detach()))
 }
 
 /// Makes a [`Network`] named `Sockets` of the runtime's `TcpListener` and `TcpStream` in scope; `$adapt` gives the
