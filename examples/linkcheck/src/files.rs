@@ -1,7 +1,7 @@
 //! The documents of a site that is served from here: a folder's files, or the bundled ones.
 //!
-//! Each file has one address. Whatever else leads to it (a folder's name, another spelling, a query) is redirected there, so that a
-//! check reads it once.
+//! Each file has one address. Whatever else leads to it (a folder's name, another spelling, a query) is redirected
+//! there, so that a check reads it once.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};

@@ -51,8 +51,8 @@ impl Runtime {
     }
 }
 
-/// An executor of smol's, run by threads that last as long as the program. (The global one has a single thread unless the
-/// environment says otherwise.)
+/// An executor of smol's, run by threads that last as long as the program. (The global one has a single thread unless
+/// the environment says otherwise.)
 fn smol(threads: usize) -> io::Result<Smol> {
     static EXECUTOR: smol::Executor<'static> = smol::Executor::new();
     for index in 0..threads {

@@ -70,8 +70,8 @@ pub(crate) fn linkcheck(arguments: &[&str]) -> Run {
         .into()
 }
 
-/// A server whose answers are made by a closure from `GET /path`, byte by byte as they go out. It closes each connection after one answer,
-/// and lasts as long as the test program.
+/// A server whose answers are made by a closure from `GET /path`, byte by byte as they go out. It closes each connection
+/// after one answer, and lasts as long as the test program.
 pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let site = format!("http://{}/", address(&listener));
