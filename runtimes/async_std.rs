@@ -59,9 +59,7 @@ impl Clock for Adapter {
 
     fn timer(&self, at: Instant) -> Timer {
         // The duration is taken at the first poll, which is when async-std's sleep begins to count.
-        Timer::boxed(Box::pin(async move {
-            task::sleep(at.saturating_duration_since(Instant::now())).await
-        }))
+        Timer::boxed(Box::pin(async move { task::sleep(at.saturating_duration_since(Instant::now())).await }))
     }
 }
 

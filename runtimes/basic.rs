@@ -52,14 +52,8 @@ impl Basic {
         if threads == 0 {
             return Err(super::no_threads("a thread pool"));
         }
-        let pool = ThreadPool::builder()
-            .pool_size(threads)
-            .name_prefix("foster-basic-")
-            .create()?;
-        Ok(Self::new(Pool {
-            pool,
-            roster: Arc::default(),
-        }))
+        let pool = ThreadPool::builder().pool_size(threads).name_prefix("foster-basic-").create()?;
+        Ok(Self::new(Pool { pool, roster: Arc::default() }))
     }
 
     /// A runtime whose tasks, wherever they were spawned, run on whichever thread blocks on it, and wait while none does.
@@ -132,11 +126,7 @@ impl Executor for Pool {
 
 impl Spawn for Pool {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        self.pool.spawn_ok(Member {
-            future: Contained::new(future),
-            roster: self.roster.clone(),
-            key: None,
-        });
+        self.pool.spawn_ok(Member { future: Contained::new(future), roster: self.roster.clone(), key: None });
         Ok(())
     }
 }
@@ -206,19 +196,13 @@ impl Future for Member {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.roster.closed.load(Ordering::Relaxed)
-            || Pin::new(&mut self.future).poll(cx).is_ready()
-        {
+        if self.roster.closed.load(Ordering::Relaxed) || Pin::new(&mut self.future).poll(cx).is_ready() {
             return Poll::Ready(());
         }
         if self.key.is_none() {
             self.key = self.roster.join(cx.waker());
         }
-        if self.key.is_some() {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
+        if self.key.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
@@ -250,12 +234,7 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        State {
-            inbox: Vec::new(),
-            tasks: Some(FuturesUnordered::new()),
-            driver: None,
-            waiting: Vec::new(),
-        }
+        State { inbox: Vec::new(), tasks: Some(FuturesUnordered::new()), driver: None, waiting: Vec::new() }
     }
 }
 
@@ -270,11 +249,7 @@ impl Spawn for Local {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         let mut state = self.lock();
         state.inbox.push(Contained::new(future));
-        let driver = if state.inbox.len() == 1 {
-            state.driver.clone()
-        } else {
-            None
-        };
+        let driver = if state.inbox.len() == 1 { state.driver.clone() } else { None };
         drop(state);
         if let Some(driver) = driver {
             driver.wake();
@@ -285,10 +260,7 @@ impl Spawn for Local {
 
 impl Executor for Local {
     fn block_on(&self, mut root: Pin<&mut dyn Future<Output = ()>>) {
-        let mut seat = Seat {
-            local: self,
-            tasks: None,
-        };
+        let mut seat = Seat { local: self, tasks: None };
         futures_executor::block_on(poll_fn(|cx| {
             let poll = root.as_mut().poll(cx);
             if poll.is_pending() {
@@ -440,9 +412,6 @@ mod tests {
 
     #[test]
     fn no_threads_are_said_clearly() {
-        assert_eq!(
-            Basic::thread_pool(0).unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
+        assert_eq!(Basic::thread_pool(0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -26,13 +26,7 @@
 #![cfg_attr(not(feature = "sim"), doc = "[`Sim`]: self")]
 
 /// Makes an adapter stand for the `Handle` in its first field.
-#[cfg(any(
-    feature = "tokio",
-    feature = "smol",
-    feature = "async-std",
-    feature = "basic",
-    feature = "sim"
-))]
+#[cfg(any(feature = "tokio", feature = "smol", feature = "async-std", feature = "basic", feature = "sim"))]
 macro_rules! stands_for_handle {
     ($adapter:ident) => {
         impl std::ops::Deref for $adapter {
@@ -73,16 +67,7 @@ pub use smol::Smol;
 #[cfg(feature = "tokio")]
 pub use tokio::Tokio;
 
-#[cfg(all(
-    test,
-    any(
-        feature = "tokio",
-        feature = "smol",
-        feature = "async-std",
-        feature = "basic",
-        feature = "sim"
-    )
-))]
+#[cfg(all(test, any(feature = "tokio", feature = "smol", feature = "async-std", feature = "basic", feature = "sim")))]
 mod tests;
 
 /// What a constructor says to a runtime of no threads.

@@ -75,10 +75,7 @@ impl Sim {
     #[track_caller]
     pub fn advance(&self, by: Duration) {
         let mut state = self.1.lock();
-        let elapsed = state
-            .elapsed
-            .checked_add(by)
-            .filter(|&elapsed| self.1.start.checked_add(elapsed).is_some());
+        let elapsed = state.elapsed.checked_add(by).filter(|&elapsed| self.1.start.checked_add(elapsed).is_some());
         let due = elapsed.map(|elapsed| state.advance_to(elapsed));
         drop(state);
         match due {
@@ -97,10 +94,7 @@ impl Default for Sim {
 
 impl fmt::Debug for Sim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sim")
-            .field("seed", &self.seed())
-            .field("elapsed", &self.elapsed())
-            .finish_non_exhaustive()
+        f.debug_struct("Sim").field("seed", &self.seed()).field("elapsed", &self.elapsed()).finish_non_exhaustive()
     }
 }
 
@@ -138,11 +132,7 @@ impl World {
             timers: BTreeMap::new(),
             timers_made: 0,
         };
-        World {
-            seed,
-            start: Instant::now(),
-            state: Mutex::new(state),
-        }
+        World { seed, start: Instant::now(), state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -153,31 +143,19 @@ impl World {
         let mut state = self.lock();
         state.spawned += 1;
         let number = state.spawned;
-        let task = Task::new(
-            format!("{kind} {number}"),
-            number,
-            self,
-            Some(Contained::new(future)),
-        );
+        let task = Task::new(format!("{kind} {number}"), number, self, Some(Contained::new(future)));
         state.tasks.insert(number, task.clone());
         state.ready.push(task);
     }
 
-    fn block_on(
-        self: &Arc<Self>,
-        mut root: Pin<&mut dyn Future<Output = ()>>,
-    ) -> Result<(), RunError> {
+    fn block_on(self: &Arc<Self>, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
         let run = Run::start(self)?;
         let waker = Waker::from(run.main.clone());
         loop {
             let task = self.next(&run.main)?;
             if !Arc::ptr_eq(&task, &run.main) {
                 self.step(task);
-            } else if root
-                .as_mut()
-                .poll(&mut Context::from_waker(&waker))
-                .is_ready()
-            {
+            } else if root.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
                 return Ok(());
             }
         }
@@ -205,10 +183,7 @@ impl World {
             return;
         };
         let waker = Waker::from(task.clone());
-        if Pin::new(&mut future)
-            .poll(&mut Context::from_waker(&waker))
-            .is_pending()
-        {
+        if Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending() {
             *task.lock() = Some(future);
         } else {
             task.retire();
@@ -219,16 +194,9 @@ impl World {
     fn deadlock(&self, main: &Task, state: &State) -> RunError {
         const NAMED: usize = 16;
         let names = state.tasks.values().map(|task| &*task.name);
-        let stuck: Vec<&str> = std::iter::once(&*main.name)
-            .chain(names)
-            .take(NAMED)
-            .collect();
+        let stuck: Vec<&str> = std::iter::once(&*main.name).chain(names).take(NAMED).collect();
         let more = (state.tasks.len() + 1).saturating_sub(NAMED);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         RunError::new(format!(
             "deadlock in the simulation with seed {} after {:?}: nothing is ready and no timer is set; stuck: {}{more}",
             self.seed,
@@ -261,11 +229,7 @@ impl State {
     fn advance_to(&mut self, elapsed: Duration) -> Vec<Waker> {
         self.elapsed = elapsed;
         let mut due = Vec::new();
-        while let Some(timer) = self
-            .timers
-            .first_entry()
-            .filter(|timer| timer.key().0 <= elapsed)
-        {
+        while let Some(timer) = self.timers.first_entry().filter(|timer| timer.key().0 <= elapsed) {
             due.push(timer.remove());
         }
         due
@@ -286,13 +250,7 @@ struct Task {
 impl Task {
     fn new(name: String, number: u64, world: &Arc<World>, future: Option<Contained>) -> Arc<Self> {
         let (world, future) = (Arc::downgrade(world), Mutex::new(future));
-        Arc::new(Task {
-            name,
-            number,
-            world,
-            future,
-            queued: AtomicBool::new(true),
-        })
+        Arc::new(Task { name, number, world, future, queued: AtomicBool::new(true) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Contained>> {
@@ -429,17 +387,13 @@ impl Clock for Adapter {
         state.timers_made += 1;
         let key = (due, state.timers_made);
         drop(state);
-        Timer::boxed(Box::pin(SimTimer {
-            world: Arc::downgrade(&self.0),
-            key,
-        }))
+        Timer::boxed(Box::pin(SimTimer { world: Arc::downgrade(&self.0), key }))
     }
 }
 
 impl Blocking for Adapter {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
-        self.0
-            .spawn("job", FutureObj::new(Box::new(async { job() })));
+        self.0.spawn("job", FutureObj::new(Box::new(async { job() })));
         Ok(())
     }
 }

@@ -41,11 +41,7 @@ impl Drops {
     pub(super) fn await_count(&self, count: usize) {
         let patience = Instant::now() + Duration::from_secs(10);
         while self.count() != count {
-            assert!(
-                Instant::now() < patience,
-                "{} drops instead of {count}",
-                self.count()
-            );
+            assert!(Instant::now() < patience, "{} drops instead of {count}", self.count());
             thread::yield_now();
         }
     }
@@ -110,11 +106,7 @@ fn many_tasks_run_to_their_end(handle: &Handle) {
         wait
     });
     let waits: Vec<_> = waits.collect();
-    let sum: usize = block_on(handle, join_all(waits))
-        .unwrap()
-        .into_iter()
-        .map(Result::unwrap)
-        .sum();
+    let sum: usize = block_on(handle, join_all(waits)).unwrap().into_iter().map(Result::unwrap).sum();
     assert_eq!(sum, 999 * 1000 / 2);
     drops.await_count(1000);
 }
@@ -153,9 +145,7 @@ fn tasks_are_spawned_and_woken_from_other_threads(handle: &Handle) {
     drop(sender);
     if handle.name() == "sim" {
         // It waits for nothing outside of it, so everything has to be spawned before.
-        threads
-            .into_iter()
-            .for_each(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
     let mut all = block_on(handle, receiver.collect::<Vec<_>>()).unwrap();
     all.sort_unstable();
@@ -204,9 +194,7 @@ fn far_and_past_timers_do_not_panic(handle: &Handle) {
     let far = block_on(handle, async {
         handle.timer(now).await;
         handle.timer(now.checked_sub(TICK).unwrap_or(now)).await;
-        let far = [YEAR * 100, YEAR * 100_000]
-            .into_iter()
-            .filter_map(|after| now.checked_add(after));
+        let far = [YEAR * 100, YEAR * 100_000].into_iter().filter_map(|after| now.checked_add(after));
         let mut far: Vec<_> = far.map(|at| Box::pin(handle.timer(at))).collect();
         for timer in &mut far {
             assert!(futures::poll!(timer).is_pending());
@@ -220,9 +208,7 @@ fn jobs_run_off_the_callers_stack(handle: &Handle) {
     thread_local!(static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
     let (done, wait) = oneshot::channel();
     INSIDE.set(true);
-    handle
-        .spawn_blocking(Box::new(move || done.send(INSIDE.get()).unwrap()))
-        .unwrap();
+    handle.spawn_blocking(Box::new(move || done.send(INSIDE.get()).unwrap())).unwrap();
     INSIDE.set(false);
     assert_eq!(block_on(handle, wait), Ok(Ok(false)));
 }
@@ -233,9 +219,7 @@ fn a_job_that_panics_takes_none_with_it(handle: &Handle) {
         handle.spawn_blocking(Box::new(job)).unwrap();
     }
     let (done, wait) = oneshot::channel();
-    handle
-        .spawn_blocking(Box::new(move || done.send(()).unwrap()))
-        .unwrap();
+    handle.spawn_blocking(Box::new(move || done.send(()).unwrap())).unwrap();
     assert_eq!(block_on(handle, wait), Ok(Ok(())));
 }
 
@@ -251,10 +235,7 @@ fn a_root_that_panics_leaves_the_runtime_usable(handle: &Handle) {
 }
 
 /// For a runtime that can be ended: what is left over is dropped then, whoever holds its wakers.
-#[cfg_attr(
-    not(any(feature = "tokio", feature = "basic", feature = "sim")),
-    allow(dead_code)
-)]
+#[cfg_attr(not(any(feature = "tokio", feature = "basic", feature = "sim")), allow(dead_code))]
 pub(super) fn leftovers_are_dropped(handle: impl Into<Handle>) {
     let handle = handle.into();
     let drops = Drops::default();

@@ -52,9 +52,7 @@ impl Tokio {
     #[track_caller]
     pub fn current() -> Self {
         let Some(tokio) = Self::try_current() else {
-            panic!(
-                "Tokio::current() outside of a tokio runtime: call it in async code, or make a runtime of your own"
-            )
+            panic!("Tokio::current() outside of a tokio runtime: call it in async code, or make a runtime of your own")
         };
         tokio
     }
@@ -62,10 +60,7 @@ impl Tokio {
     /// The tokio runtime that the caller is in, or `None`.
     pub fn try_current() -> Option<Self> {
         let handle = TokioHandle::try_current().ok()?;
-        Some(Self::new(Adapter {
-            handle,
-            owned: None,
-        }))
+        Some(Self::new(Adapter { handle, owned: None }))
     }
 
     /// A runtime whose tasks run on whichever thread blocks on it.
@@ -91,10 +86,7 @@ impl Tokio {
 
     fn build(builder: &mut Builder) -> io::Result<Self> {
         let runtime = builder.enable_all().build()?;
-        Ok(Self::new(Adapter {
-            handle: runtime.handle().clone(),
-            owned: Some(runtime),
-        }))
+        Ok(Self::new(Adapter { handle: runtime.handle().clone(), owned: Some(runtime) }))
     }
 
     fn new(adapter: Adapter) -> Self {
@@ -186,11 +178,7 @@ mod tests {
 
     #[test]
     fn the_applications_runtime_keeps_the_contract() {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_time()
-            .build()
-            .unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
         let entered = runtime.enter();
         let tokio = Tokio::current();
         drop(entered);
@@ -246,10 +234,7 @@ mod tests {
 
     #[test]
     fn a_runtime_that_is_gone_refuses_tasks_and_jobs() {
-        for builder in [
-            &mut Builder::new_current_thread(),
-            &mut Builder::new_multi_thread(),
-        ] {
+        for builder in [&mut Builder::new_current_thread(), &mut Builder::new_multi_thread()] {
             let runtime = builder.build().unwrap();
             let entered = runtime.enter();
             let tokio = Tokio::current();
@@ -265,11 +250,7 @@ mod tests {
 
     #[test]
     fn a_paused_clock_is_seen_from_everywhere() {
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let entered = runtime.enter();
         let tokio = Tokio::current();
         drop(entered);
@@ -285,9 +266,6 @@ mod tests {
     fn no_runtime_and_no_workers_are_said_clearly() {
         assert!(Tokio::try_current().is_none());
         assert!(std::panic::catch_unwind(Tokio::current).is_err());
-        assert_eq!(
-            Tokio::multi_thread(0).unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
+        assert_eq!(Tokio::multi_thread(0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -46,17 +46,8 @@ struct State {
 
 impl Pool {
     const fn new(max_threads: usize, idle: Duration) -> Self {
-        let state = State {
-            jobs: VecDeque::new(),
-            threads: 0,
-            waiting: 0,
-        };
-        Pool {
-            state: Mutex::new(state),
-            work: Condvar::new(),
-            max_threads,
-            idle,
-        }
+        let state = State { jobs: VecDeque::new(), threads: 0, waiting: 0 };
+        Pool { state: Mutex::new(state), work: Condvar::new(), max_threads, idle }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -70,9 +61,7 @@ impl Pool {
             self.work.notify_one();
             return Ok(());
         }
-        let started = thread::Builder::new()
-            .name("foster-blocking".into())
-            .spawn(|| self.work());
+        let started = thread::Builder::new().name("foster-blocking".into()).spawn(|| self.work());
         if started.is_ok() {
             state.threads += 1;
         } else if state.threads == 0 {
@@ -103,10 +92,7 @@ impl Pool {
                 return None;
             }
             state.waiting += 1;
-            let (guard, waited) = self
-                .work
-                .wait_timeout(state, self.idle)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (guard, waited) = self.work.wait_timeout(state, self.idle).unwrap_or_else(PoisonError::into_inner);
             state = guard;
             state.waiting -= 1;
             timed_out = waited.timed_out();
@@ -132,8 +118,7 @@ mod tests {
         let pool = pool(4);
         assert_eq!(pool.lock().threads, 0);
         let (done, wait) = mpsc::channel();
-        pool.spawn(Box::new(move || done.send(()).unwrap()))
-            .unwrap();
+        pool.spawn(Box::new(move || done.send(()).unwrap())).unwrap();
         wait.recv_timeout(PATIENCE).unwrap();
         while pool.lock().threads > 0 {
             thread::yield_now();
@@ -146,10 +131,8 @@ mod tests {
         let pool = pool(2);
         let (first, second) = mpsc::channel();
         let (done, wait) = mpsc::channel();
-        pool.spawn(Box::new(move || done.send(second.recv().is_ok()).unwrap()))
-            .unwrap();
-        pool.spawn(Box::new(move || first.send(()).unwrap()))
-            .unwrap();
+        pool.spawn(Box::new(move || done.send(second.recv().is_ok()).unwrap())).unwrap();
+        pool.spawn(Box::new(move || first.send(()).unwrap())).unwrap();
         assert_eq!(wait.recv_timeout(PATIENCE), Ok(true));
     }
 
@@ -183,13 +166,10 @@ mod tests {
             }
         }
         let pool: &Pool = Box::leak(Box::new(Pool::new(1, PATIENCE)));
-        pool.spawn(Box::new(|| panic!("a job that panics")))
-            .unwrap();
-        pool.spawn(Box::new(|| std::panic::panic_any(Bomb)))
-            .unwrap();
+        pool.spawn(Box::new(|| panic!("a job that panics"))).unwrap();
+        pool.spawn(Box::new(|| std::panic::panic_any(Bomb))).unwrap();
         let (done, wait) = mpsc::channel();
-        pool.spawn(Box::new(move || done.send(()).unwrap()))
-            .unwrap();
+        pool.spawn(Box::new(move || done.send(()).unwrap())).unwrap();
         wait.recv_timeout(PATIENCE).unwrap();
         assert_eq!(pool.lock().threads, 1);
     }

@@ -16,20 +16,10 @@ pub(crate) fn contain(work: impl FnOnce()) {
     }
 }
 
-#[cfg(any(
-    feature = "smol",
-    feature = "async-std",
-    feature = "basic",
-    feature = "sim"
-))]
+#[cfg(any(feature = "smol", feature = "async-std", feature = "basic", feature = "sim"))]
 pub(crate) use future::Contained;
 
-#[cfg(any(
-    feature = "smol",
-    feature = "async-std",
-    feature = "basic",
-    feature = "sim"
-))]
+#[cfg(any(feature = "smol", feature = "async-std", feature = "basic", feature = "sim"))]
 mod future {
     use std::future::Future;
     use std::pin::Pin;
@@ -46,9 +36,7 @@ mod future {
 
     impl Contained {
         pub(crate) fn new(future: FutureObj<'static, ()>) -> Self {
-            Contained {
-                future: Some(future),
-            }
+            Contained { future: Some(future) }
         }
 
         fn end(&mut self) {

@@ -17,7 +17,7 @@ thread_local! {
         Ambient {
             inside: Cell::new(false),
             token: Cell::new(None),
-            adopter: Cell::new(None),
+            scope: Cell::new(None),
             runtime: RefCell::new(None),
             due: Cell::new(Due::NEVER),
             values: Cell::new(None),
@@ -30,8 +30,8 @@ pub(crate) struct Ambient {
     pub(crate) inside: Cell<bool>,
     /// The token of the innermost region, once somebody asked for it.
     pub(crate) token: Cell<Option<Token>>,
-    /// The nearest scope, or root, that takes over what outlives a drop.
-    pub(crate) adopter: Cell<Option<Arc<Control>>>,
+    /// The nearest scope, or root: it takes over what outlives a drop.
+    pub(crate) scope: Cell<Option<Arc<Control>>>,
     /// Only swapped and read, never lent to code that could swap it: `now` and `timer` are the runtime's own.
     pub(crate) runtime: RefCell<Option<Handle>>,
     /// The earliest of the deadlines around, up to the nearest shield.
@@ -109,8 +109,8 @@ impl Ambient {
         inside()
     }
 
-    pub(crate) fn adopter(&self) -> Option<Arc<Control>> {
-        Self::peek(&self.adopter, |adopter| adopter.cloned())
+    pub(crate) fn scope(&self) -> Option<Arc<Control>> {
+        Self::peek(&self.scope, |scope| scope.cloned())
     }
 
     pub(crate) fn values(&self) -> Option<Values> {

@@ -4,9 +4,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use futures_task::FutureObj;
 
 use crate::lane::Lane;
 use crate::panic::Payload;
@@ -24,6 +26,8 @@ pub(crate) type ParallelRunner = Runner<Shared<'static, Arc<Reason>>>;
 pub(crate) enum News {
     /// A future to finish before the scope resolves.
     Adopt(Adopted),
+    /// A child for the scope's own task, from a [`Spawner`](crate::Spawner).
+    Spawn(FutureObj<'static, ()>),
     /// The child in this slot may have been cancelled by its task: the mark is in its header.
     CancelChild(Key),
     /// Cancel what is left when this time is over.
@@ -41,6 +45,8 @@ pub(crate) struct Control {
     parallel: AtomicUsize,
     /// In-task children that have ended. Written by the scope's poll alone.
     pub(crate) ended: AtomicUsize,
+    /// In-task children, beyond those that went through the scope's inbox; and, below zero, what did that is no child.
+    pub(crate) uncounted: AtomicIsize,
     /// The scope, or root, around: where what outlives this scope goes. Set by the first poll.
     pub(crate) around: OnceLock<Arc<Control>>,
 }
@@ -52,6 +58,7 @@ impl Control {
             token: OnceLock::new(),
             parallel: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
+            uncounted: AtomicIsize::new(0),
             around: OnceLock::new(),
         })
     }

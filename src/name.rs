@@ -84,7 +84,7 @@ impl Eq for Name {}
 impl PartialEq<str> for Name {
     fn eq(&self, other: &str) -> bool {
         match &self.0 {
-            Kind::At(_) => self.to_string() == other,
+            Kind::At(_) => *self.to_string() == *other,
             Kind::Given(name) => **name == *other,
         }
     }

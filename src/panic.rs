@@ -22,7 +22,12 @@ pub(crate) struct FirstPanic {
 impl FirstPanic {
     /// Takes one step.
     pub(crate) fn run(&mut self, step: impl FnOnce()) {
-        if let Err(payload) = catch(step) {
+        self.run_result(catch(step));
+    }
+
+    /// Notes how a step went that caught its own panic.
+    pub(crate) fn run_result(&mut self, step: Result<(), Payload>) {
+        if let Err(payload) = step {
             self.add(payload);
         }
     }
@@ -36,17 +41,9 @@ impl FirstPanic {
         }
     }
 
-    pub(crate) fn take(&mut self) -> Option<Payload> {
-        self.payload.take()
-    }
-
-    pub(crate) fn is_some(&self) -> bool {
-        self.payload.is_some()
-    }
-
     /// Goes on with the first panic, if there was one. Within another panic it is dropped, since two at once abort.
-    pub(crate) fn resume(mut self) {
-        if let Some(payload) = self.take() {
+    pub(crate) fn resume(self) {
+        if let Some(payload) = self.payload {
             if std::thread::panicking() {
                 drop(catch(|| drop(payload)));
             } else {

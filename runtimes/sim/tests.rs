@@ -65,10 +65,7 @@ fn advancing_fires_what_is_due_and_no_more() {
         let mut far = Box::pin(sim.timer(sim.now() + HOUR * 3));
         assert!(futures::poll!(&mut near).is_pending() && futures::poll!(&mut far).is_pending());
         sim.advance(HOUR * 2);
-        (
-            futures::poll!(&mut near).is_ready(),
-            futures::poll!(&mut far).is_ready(),
-        )
+        (futures::poll!(&mut near).is_ready(), futures::poll!(&mut far).is_ready())
     });
     assert_eq!(polls, Ok((true, false)));
     assert_eq!(sim.elapsed(), HOUR * 2);
@@ -91,12 +88,7 @@ fn timers_of_one_instant_wake_in_the_order_of_their_making() {
     let mut timers: Vec<_> = (0..5).map(|_| Box::pin(sim.timer(at))).collect();
     for (i, timer) in timers.iter_mut().enumerate().rev() {
         let waker = Waker::from(Arc::new(Log(i, woken.clone())));
-        assert!(
-            timer
-                .as_mut()
-                .poll(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
+        assert!(timer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     }
     sim.advance(HOUR);
     assert_eq!(*woken.lock().unwrap(), [0, 1, 2, 3, 4]);
@@ -121,15 +113,11 @@ fn a_deadlock_names_those_who_are_stuck() {
     let sim = Sim::new(42);
     sim.spawn(yield_once()).unwrap();
     sim.spawn(std::future::pending()).unwrap();
-    let error = block_on(&sim, std::future::pending::<()>())
-        .unwrap_err()
-        .to_string();
+    let error = block_on(&sim, std::future::pending::<()>()).unwrap_err().to_string();
     assert!(error.ends_with("stuck: main, task 2"), "{error}");
     assert!(error.contains("seed 42"), "{error}");
     (0..98).for_each(|_| sim.spawn(std::future::pending()).unwrap());
-    let error = block_on(&sim, std::future::pending::<()>())
-        .unwrap_err()
-        .to_string();
+    let error = block_on(&sim, std::future::pending::<()>()).unwrap_err().to_string();
     assert!(error.ends_with("task 16 and 84 more"), "{error}");
     assert_eq!(block_on(&sim, async { 1 }), Ok(1));
 }
@@ -186,10 +174,8 @@ fn a_jobs_turn_comes_like_any_others() {
         let sim = Sim::new(seed);
         let log = Arc::new(Mutex::new(Vec::new()));
         let (task, job) = (log.clone(), log.clone());
-        sim.spawn(async move { task.lock().unwrap().push("task") })
-            .unwrap();
-        sim.spawn_blocking(Box::new(move || job.lock().unwrap().push("job")))
-            .unwrap();
+        sim.spawn(async move { task.lock().unwrap().push("task") }).unwrap();
+        sim.spawn_blocking(Box::new(move || job.lock().unwrap().push("job"))).unwrap();
         block_on(&sim, sim.timer(sim.now() + HOUR)).unwrap();
         log.lock().unwrap().clone()
     });

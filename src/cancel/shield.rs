@@ -193,7 +193,7 @@ impl<F: Future + Send + 'static> Future for Adopt<F> {
                 }
                 return Poll::Pending;
             }
-            this.adopter = this.adopter.take().or_else(|| ambient.adopter());
+            this.adopter = this.adopter.take().or_else(|| ambient.scope());
             let Some(inside) = &mut this.inside else { return Poll::Pending };
             let polled = this.guard.poll(ambient, inside.as_mut(), cx);
             if polled.is_ready() {

@@ -63,12 +63,20 @@ impl<F: Future> Future for UntilCancelled<F> {
         }
         let Some(reason) = reason() else { return Poll::Pending };
         this.region.as_mut().trip(Level::Cancelled, &reason);
-        if this.region.is_over() { Poll::Ready(Err(Cancelled::new(reason, None))) } else { repoll(this.region, cx, reason) }
+        if this.region.is_over() {
+            Poll::Ready(Err(Cancelled::new(reason, None)))
+        } else {
+            repoll(this.region, cx, reason)
+        }
     }
 }
 
 /// Polls a region that was just tripped once more, so that what winds down inside it begins now.
-fn repoll<F: Future>(region: Pin<&mut Region<F>>, cx: &mut Context<'_>, reason: Reason) -> Poll<Result<F::Output, Cancelled>> {
+fn repoll<F: Future>(
+    region: Pin<&mut Region<F>>,
+    cx: &mut Context<'_>,
+    reason: Reason,
+) -> Poll<Result<F::Output, Cancelled>> {
     match region.poll(cx) {
         Poll::Ready(Some(value)) => Poll::Ready(Ok(value)),
         Poll::Ready(None) => Poll::Ready(Err(Cancelled::new(reason, None))),

@@ -2,32 +2,33 @@
 //!
 //! The invariants that the `unsafe` in this folder leans on:
 //!
-//! - **[alive]** Whoever has a [`Block`] to use holds, or borrows, a reference on it: the set has one on each of its blocks
-//!   from their making to its own end, a waker has one, and a lent waker borrows the set's. A block's memory goes with its
-//!   last reference; the root's moreover outlasts every other block's, since wakers reach the queue through it.
-//! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them, under `&mut`
-//!   (or `&`, to read). A slot holds a member exactly when its bit in `vacant` is 0. Members never move; the set drops
+//! - **[alive]** Whoever has a [`Block`] to use holds, or borrows, a reference on it: the set has one on each of its
+//!   blocks from their making to its own end, a waker has one, and a lent waker borrows the set's. A block's memory
+//!   goes with its last reference; the root's moreover outlasts every other block's, since wakers reach the queue
+//!   through it.
+//! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them, under `&mut` (or
+//!   `&`, to read). A slot holds a member exactly when its bit in `vacant` is 0. Members never move; the set drops
 //!   them all before it lets go of the block, so what a late waker frees is plain memory.
-//! - **[queued]** A block is queued, in the root's stack or in the set's list, from the moment when `ready` becomes nonzero
-//!   until the set takes `ready` back to 0; who makes it nonzero is the one to queue it. So it is in one place at most,
-//!   and one link, `next`, is enough. The set reads that link *before* it takes `ready`.
+//! - **[queued]** A block is queued, in the root's stack or in the set's list, from the moment when `ready` becomes
+//!   nonzero until the set takes `ready` back to 0; who makes it nonzero is the one to queue it. So it is in one
+//!   place at most, and one link, `next`, is enough. The set reads that link *before* it takes `ready`.
 
-use std::alloc::{self, Layout};
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::process;
 use std::ptr::{self, NonNull};
 
 use super::queue::Stack;
-use super::sync::{AtomicPtr, AtomicUsize, Ordering};
+use super::sync::{AtomicPtr, AtomicUsize, Ordering, alloc, dealloc};
 
 /// The most slots of one block: one for each bit of a word.
 pub(super) const SLOTS: usize = usize::BITS as usize;
 
-/// What a block's address is a multiple of, so that a slot number fits below it.
-pub(super) const ALIGN: usize = 64;
+/// What a block's address is a multiple of, so that the low bits of a slot's number fit below it.
+pub(super) const ALIGN: usize = 16;
 
-const _: () = assert!(SLOTS <= ALIGN && ALIGN <= size_of::<Header>());
+const _: () = assert!(ALIGN <= SLOTS && SLOTS <= size_of::<Header>());
 
 /// What stands before the members.
 #[repr(C)]
@@ -73,10 +74,8 @@ impl Block {
         debug_assert!((1..=SLOTS).contains(&capacity));
         let layout = layout::<F>(capacity);
         // SAFETY: the layout has the size of a header at least.
-        let memory = unsafe { alloc::alloc(layout) }.cast::<Header>();
-        let Some(block) = NonNull::new(memory) else {
-            alloc::handle_alloc_error(layout)
-        };
+        let memory = unsafe { alloc(layout) }.cast::<Header>();
+        let Some(block) = NonNull::new(memory) else { handle_alloc_error(layout) };
         if let Some(root) = root {
             root.blocks.fetch_add(1, Ordering::Relaxed);
         }
@@ -118,6 +117,12 @@ impl Block {
         Block(self.root)
     }
 
+    /// What tells a slot from all others of all sets: the address of the header's byte of that number.
+    #[inline]
+    pub(super) fn tag(self, slot: usize) -> usize {
+        self.as_ptr().addr() + slot
+    }
+
     /// Where the member of a slot is, or would be.
     ///
     /// # Safety
@@ -126,12 +131,7 @@ impl Block {
     #[inline]
     pub(super) unsafe fn slot<F>(self, slot: usize) -> *mut F {
         // SAFETY: `layout::<F>` laid the slots out from this offset on, and the block's pointer spans them all.
-        unsafe {
-            self.as_ptr()
-                .byte_add(const { slots_offset::<F>() })
-                .cast::<F>()
-                .add(slot)
-        }
+        unsafe { self.as_ptr().byte_add(const { slots_offset::<F>() }).cast::<F>().add(slot) }
     }
 
     /// Marks a member ready on behalf of a waker, and sees to it that the set hears of it.
@@ -173,7 +173,7 @@ impl Block {
         if self != root {
             // SAFETY: allocated with this layout. By [members] there is no member in it, and of the header only the
             // root's `stack` owns something.
-            unsafe { alloc::dealloc(self.as_ptr().cast(), self.layout) };
+            unsafe { dealloc(self.as_ptr().cast(), self.layout) };
         }
         if let Last::Yes = let_go(&root.blocks) {
             let layout = root.layout;
@@ -192,7 +192,7 @@ struct Memory(*mut u8, Layout);
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: made in `Block::free` alone, of memory that was allocated with this layout and is used no more.
-        unsafe { alloc::dealloc(self.0, self.1) }
+        unsafe { dealloc(self.0, self.1) }
     }
 }
 
@@ -280,11 +280,7 @@ enum Last {
 /// Counts down. The last one is spared the locked instruction: nobody is left to race with.
 #[inline]
 fn let_go(count: &AtomicUsize) -> Last {
-    if count.load(Ordering::Acquire) == 1 || count.fetch_sub(1, Ordering::AcqRel) == 1 {
-        Last::Yes
-    } else {
-        Last::No
-    }
+    if count.load(Ordering::Acquire) == 1 || count.fetch_sub(1, Ordering::AcqRel) == 1 { Last::Yes } else { Last::No }
 }
 
 const fn slots_offset<F>() -> usize {

@@ -2,51 +2,57 @@
 //!
 //! # Memory
 //!
-//! Members sit inline, in blocks of up to one word's bits: 64 slots behind one header, in one allocation
-//! ([`block`]). A member never moves until it is dropped in place, and that happens the moment it is done or removed. A
-//! block stays until both the set and the last waker into it have let go.
+//! Members sit inline, in blocks of up to one word's bits: 64 slots behind one header, in one allocation ([`block`]).
+//! A member never moves until it is dropped in place, and that happens the moment it is done or removed. A block
+//! stays until both the set and the last waker into it have let go.
 //!
-//! # A wake
+//! # A wake-up
 //!
-//! The waker of slot `i` is the address of its block plus `i`: making one allocates nothing and, for the length of a
-//! poll, counts nothing ([`waker`]). To wake is to set bit `i` of the block's `ready` word. Whoever turns that word from 0 also
-//! pushes the block on the stack in the root, the set's first block ([`queue`]); whoever finds that stack asleep also
-//! wakes the parent. That is O(1) whatever the size of the set, and takes no lock.
+//! The waker of slot `i` is the address of its block, with `i` put into it: making one allocates nothing and, for the
+//! length of a poll, counts nothing ([`waker`]). To wake is to set bit `i` of the block's `ready` word. Whoever turns
+//! that word from 0 also pushes the block on the stack in the root, the set's first block ([`queue`]); whoever finds
+//! that stack asleep also wakes the parent. That is O(1) whatever the size of the set, and takes no lock.
+//!
+//! Two kinds of wake-up need no atomic instruction. A member that wakes itself while it is polled leaves a note to
+//! the set ([`turn`]). And as long as no waker into a block has been cloned, which its reference count tells, the set
+//! has that block for itself when it marks or takes ready bits.
 //!
 //! # A pass
 //!
 //! The set is polled in passes. A pass takes the whole stack, oldest block first, and polls the members whose bits it
 //! finds. What is woken meanwhile goes to the stack again and waits for the next pass, so a member that wakes itself
 //! is polled once a pass. At its end the set goes to sleep on the stack: it registers the parent's waker, then marks
-//! the stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is under way the stack
-//! is marked awake and no push wakes anybody. So wake-ups that come out of the members' own polls reach the parent as one, and a
-//! set whose members only ever wake themselves registers no waker at all.
+//! the stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is under way the
+//! stack is marked awake and no push wakes anybody. So wake-ups that come out of the members' own polls reach the
+//! parent as one, and a set whose members only ever wake themselves registers no waker at all.
 //!
-//! A pass ends early when the [`budget`] is used up; what it has not polled comes first in the next one.
+//! A pass ends early when its budget is used up ([`turn`]); what it has not polled comes first in the next one.
 //!
 //! # Foreign code
 //!
-//! Members' polls and drops and the parent's waker may do anything: wake, clone and drop any of these wakers, or panic. No lock
-//! is held around them and no state of the set is half-way when they are called.
+//! Members' polls and drops and the parent's waker may do anything: wake, clone and drop any of these wakers, or
+//! panic. No lock is held around them, and no state of the set is half-way when they are called.
 
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
+use std::num::NonZero;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread;
 
 use block::{Block, SLOTS};
-use budget::Turn;
 use queue::List;
+use turn::{BUDGET, Turn};
 
 mod block;
-mod budget;
 pub(crate) mod node;
 mod queue;
 mod sync;
+mod turn;
 mod waker;
 
 #[cfg(all(test, foster_loom))]
@@ -59,8 +65,8 @@ const FIRST: usize = 4;
 
 /// The name of a slot, and of its member as long as there is one.
 ///
-/// In a set made `with_capacity(n)` the first `n` inserts, if nothing is removed between, have the keys 0 to `n - 1` in
-/// order. Beyond that keys have gaps.
+/// In a set made `with_capacity(n)` the first `n` inserts, if nothing is removed between, have the keys 0 to `n - 1`
+/// in order. Beyond that keys have gaps.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Key(u32);
 
@@ -68,11 +74,6 @@ impl Key {
     /// The key of a slot's number.
     pub(crate) fn new(slot: u32) -> Self {
         Key(slot)
-    }
-
-    /// The number of the slot, as it goes into [`Key::new`].
-    pub(crate) fn get(self) -> u32 {
-        self.0
     }
 
     /// The number of the slot.
@@ -121,8 +122,8 @@ pub(crate) struct Set<F> {
     members: PhantomData<Box<F>>,
 }
 
-// SAFETY: by [members] the set alone reaches its members and the `Cell`s of its blocks, so they move to another thread with
-// it. What wakers on other threads share with it is atomic.
+// SAFETY: by [members] the set alone reaches its members and the `Cell`s of its blocks, so they move to another
+// thread with it. What wakers on other threads share with it is atomic.
 unsafe impl<F: Send> Send for Set<F> {}
 // SAFETY: `&Set` gives no access to members, and reads `Cell`s that only `&mut Set` writes.
 unsafe impl<F: Sync> Sync for Set<F> {}
@@ -130,27 +131,29 @@ unsafe impl<F: Sync> Sync for Set<F> {}
 impl<F> Set<F> {
     /// An empty set. It allocates with the first insert.
     pub(crate) const fn new() -> Self {
+        Self::planned(0, Vec::new())
+    }
+
+    /// An empty set whose blocks will have `n` slots together. Up to one word's bits, that is a single allocation.
+    #[inline]
+    pub(crate) fn with_capacity(n: usize) -> Self {
+        Self::planned(n, Vec::with_capacity(n.saturating_sub(1) / SLOTS))
+    }
+
+    const fn planned(planned: usize, rest: Vec<Block>) -> Self {
         Self {
             root: None,
-            rest: Vec::new(),
-            planned: 0,
+            rest,
+            planned,
             len: 0,
             free: None,
             list: List::new(),
             current: None,
             bits: 0,
             pass: Pass::Over,
-            budget: budget::FULL,
+            budget: BUDGET,
             members: PhantomData,
         }
-    }
-
-    /// An empty set whose blocks will have `n` slots together. Up to one word's bits, that is a single allocation.
-    pub(crate) fn with_capacity(n: usize) -> Self {
-        let mut set = Self::new();
-        set.planned = n;
-        set.rest.reserve_exact(n.div_ceil(SLOTS).saturating_sub(1));
-        set
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -163,9 +166,9 @@ impl<F> Set<F> {
 
     /// Adds a member, ready to be polled, and moves no other.
     ///
-    /// While a pass is under way (the last `poll_next` gave a result), the member is polled in that pass, or in the next one
-    /// if its block has been woken meanwhile: then the parent is woken when this pass ends. Between passes the parent is
-    /// *not* woken: whoever inserts polls the set, or wakes itself.
+    /// While a pass is under way (the last `poll_next` gave a result), the member is polled in that pass, or in the
+    /// next one if its block has been woken meanwhile: then the parent is woken when this pass ends. Between passes
+    /// the parent is *not* woken: whoever inserts polls the set, or wakes itself.
     ///
     /// # Panics
     ///
@@ -207,6 +210,7 @@ impl<F> Set<F> {
     }
 
     /// Marks a member ready, as if freshly inserted: the parent is not woken. Without a member it does nothing.
+    #[cfg(test)]
     pub(crate) fn wake(&mut self, key: Key) {
         if let Some((block, slot)) = self.find(key) {
             self.mark(block, slot);
@@ -246,51 +250,98 @@ impl<F> Set<F> {
     ///
     /// - `Ready(Some(..))`: call again; the pass is not over, and nobody has promised a wake-up.
     /// - `Ready(None)`: there are no members.
-    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or has been already. The next call begins a new
-    ///   pass, also within the same poll of the parent.
+    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or has been already.
+    ///   The next call begins a new pass, also within the same poll of the parent.
     ///
-    /// A pass polls a member once, however often it is woken meanwhile, and ends after [`budget::FULL`] polls. Sets inside members share that
-    /// budget; one that finds it used up polls a single member a pass, so that deep nesting still gets on.
-    ///
-    /// # Panics
-    ///
-    /// With what `each` or the drop of a finished member panics with. A member that panics stays, and stays ready: it is polled again
-    /// if the set is, so that a panic never turns into a hang. All others, and their wake-ups, are unharmed.
+    /// See [`poll_until`](Self::poll_until) for what a pass is.
+    #[inline]
     pub(crate) fn poll_next<R>(
         &mut self,
         cx: &mut Context<'_>,
         mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<Option<(Key, R)>> {
-        let Some(root) = self.root.filter(|_| self.len > 0) else {
+        self.poll_until(cx, |key, member, cx| each(key, member, cx).map(|result| ControlFlow::Break((key, result))))
+    }
+
+    /// Polls ready members, drops those that are done, and returns when one of them is done with a `Break`: as
+    /// [`poll_next`](Self::poll_next), and cheaper where there is no need to return for each.
+    ///
+    /// A pass polls a member once, however often it is woken meanwhile, and ends after [`BUDGET`] polls. Sets
+    /// inside members share that budget; one that finds it used up polls a single member a pass, so that deep nesting
+    /// still gets on.
+    ///
+    /// # Panics
+    ///
+    /// With what `each` or the drop of a finished member panics with. A member whose poll panics stays, and stays
+    /// ready: it is polled again if the set is, so that a panic never turns into a hang. All others, and their
+    /// wake-ups, are unharmed.
+    #[inline]
+    pub(crate) fn poll_until<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<ControlFlow<B>>,
+    ) -> Poll<Option<B>> {
+        if self.len == 0 {
             return Poll::Ready(None);
-        };
+        }
         if self.pass == Pass::Over {
-            root.stack.take(&mut self.list);
-            self.pass = Pass::Begun;
-            self.budget = budget::FULL;
+            self.begin_pass();
         }
         let turn = Turn::begin(self.budget);
         while let Some((block, slot)) = self.next_ready() {
-            if !turn.spend() && self.pass != Pass::Begun {
-                self.pass = Pass::Over;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            if !turn.spend() && self.pass == Pass::UnderWay {
+                drop(turn);
+                return self.break_off(cx);
             }
             self.pass = Pass::UnderWay;
             let key = Key(block.first_key + slot as u32);
             let waker = waker::lend(block, slot);
             // SAFETY: as in `get`; the bits to be polled are of occupied slots.
             let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
-            let polled = each(key, member, &mut Context::from_waker(&waker));
-            self.bits &= self.bits - 1;
-            if let Poll::Ready(result) = polled {
-                self.budget = turn.left();
+            let mut child = Context::from_waker(&waker);
+            let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
+            self.bits &= self.bits.wrapping_sub(1);
+            if let Poll::Ready(flow) = polled {
                 self.drop_member(block, slot);
-                return Poll::Ready(Some((key, result)));
+                if let ControlFlow::Break(value) = flow {
+                    self.budget = turn.left();
+                    return Poll::Ready(Some(value));
+                }
+            } else if woken && block.mark(slot) {
+                block.root().stack.push(block);
             }
         }
+        self.budget = turn.left();
+        drop(turn);
+        self.end_pass(cx)
+    }
+
+    #[inline]
+    fn begin_pass(&mut self) {
+        if let Some(root) = self.root {
+            root.stack.take(&mut self.list);
+        }
+        self.pass = Pass::Begun;
+        self.budget = BUDGET;
+    }
+
+    /// Ends a pass whose budget is used up: the next one goes on there.
+    #[cold]
+    fn break_off<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
         self.pass = Pass::Over;
-        if !root.stack.sleep(cx.waker()) {
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ends a pass that has polled all there was, unless that has left the set empty: whoever goes on filling it goes
+    /// on spending from the same budget.
+    #[inline]
+    fn end_pass<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
+        if self.len == 0 {
+            return Poll::Ready(None);
+        }
+        self.pass = Pass::Over;
+        if !self.root.is_some_and(|root| root.stack.sleep(cx.waker())) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -299,12 +350,14 @@ impl<F> Set<F> {
     /// The next member of this pass. It stays the next one until its bit is cleared.
     #[inline]
     fn next_ready(&mut self) -> Option<(Block, usize)> {
-        while self.bits == 0 {
+        loop {
+            if let Some(bits) = NonZero::new(self.bits) {
+                return Some((self.current?, bits.trailing_zeros() as usize));
+            }
             let block = self.list.pop()?;
             self.bits = block.take_ready();
             self.current = Some(block);
         }
-        Some((self.current?, self.bits.trailing_zeros() as usize))
     }
 
     #[inline]
@@ -320,23 +373,33 @@ impl<F> Set<F> {
         if block.is_full() {
             block.next_free.set(self.free.replace(block));
         }
+        // SAFETY: the slot was occupied, and counts as vacant from here on, whether the drop panics or not.
+        unsafe { self.vacate(block, slot).drop_in_place() };
+    }
+
+    /// Declares a slot vacant, and returns where its member, now nobody's, is.
+    #[inline]
+    fn vacate(&mut self, block: Block, slot: usize) -> *mut F {
         block.vacate(slot);
         self.len -= 1;
-        // SAFETY: the slot was occupied, and is vacant from here on, whether the drop panics or not.
-        unsafe { block.slot::<F>(slot).drop_in_place() };
+        // SAFETY: the block is one of this set's, made for `F`, and has this slot.
+        unsafe { block.slot(slot) }
     }
 
     /// Drops all members, come what may, and returns the first panic. The free list is out of order then.
     fn drop_members(&mut self) -> Option<Box<dyn Any + Send>> {
+        if self.len == 0 {
+            return None;
+        }
         let mut first = None;
         let mut chunks = self.chunks();
         let mut drop_newest_first = || {
             while let Some(block) = chunks.checked_sub(1).and_then(|i| self.chunk(i)) {
-                while let Some(slot) = block.occupied().checked_ilog2() {
-                    block.vacate(slot as usize);
-                    self.len -= 1;
+                let mut left = block.occupied();
+                while let Some(slot) = left.checked_ilog2() {
+                    left ^= 1 << slot;
                     // SAFETY: as in `drop_member`.
-                    unsafe { block.slot::<F>(slot as usize).drop_in_place() };
+                    unsafe { self.vacate(block, slot as usize).drop_in_place() };
                 }
                 chunks -= 1;
             }
@@ -357,10 +420,8 @@ impl<F> Set<F> {
             0 => last.map_or(FIRST, |last| last.capacity() * 4),
             planned => planned,
         };
-        let key = u32::try_from(first_key + SLOTS - 1).expect("more members than keys");
-        let key = key - (SLOTS as u32 - 1);
-        self.rest.reserve(usize::from(self.root.is_some()));
-        let block = Block::new::<F>(capacity.min(SLOTS), key, self.root);
+        let first_key = u32::try_from(first_key).expect("there are more members than keys");
+        let block = Block::new::<F>(capacity.min(SLOTS), first_key, self.root);
         match self.root {
             None => self.root = Some(block),
             Some(_) => self.rest.push(block),

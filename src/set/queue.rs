@@ -25,10 +25,7 @@ pub(super) struct Stack {
 impl Stack {
     /// An empty stack. The poller counts as awake, since it has not slept on it yet.
     pub(super) fn new() -> Self {
-        Self {
-            top: AtomicPtr::new(AWAKE),
-            parent: AtomicWaker::new(),
-        }
+        Self { top: AtomicPtr::new(AWAKE), parent: AtomicWaker::new() }
     }
 
     /// Puts a block that just became ready on top, and wakes the poller if it sleeps.
@@ -39,12 +36,7 @@ impl Stack {
         loop {
             block.next.store(top, Ordering::Relaxed);
             // Release publishes `next`; acquire pairs with `sleep`, so that the waker registered there is seen below.
-            match self.top.compare_exchange_weak(
-                top,
-                block.as_ptr(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
+            match self.top.compare_exchange_weak(top, block.as_ptr(), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => top = now,
             }
@@ -76,16 +68,14 @@ impl Stack {
 
     /// Lets the poller sleep until the next push. False if there has been one already.
     ///
-    /// A push that comes before the exchange makes it fail; a push that comes after it finds `ASLEEP`, and with it the
-    /// waker that was registered before.
+    /// A push that comes before the exchange makes it fail; a push that comes after it finds `ASLEEP`, and with it
+    /// the waker that was registered before.
     pub(super) fn sleep(&self, waker: &Waker) -> bool {
         if self.top.load(Ordering::Relaxed) != AWAKE {
             return false;
         }
         self.parent.register(waker);
-        self.top
-            .compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        self.top.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the waker of the poller out, so that nobody is woken any more.
@@ -103,10 +93,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) const fn new() -> Self {
-        Self {
-            first: ptr::null_mut(),
-            last: ptr::null_mut(),
-        }
+        Self { first: ptr::null_mut(), last: ptr::null_mut() }
     }
 
     /// Adds a block that, by [queued], is in no queue.
@@ -123,9 +110,7 @@ impl List {
             self.first = first;
         } else {
             // SAFETY: only blocks of the set are in its list, and the set holds a reference on each.
-            unsafe { Block::from_ptr(self.last) }
-                .next
-                .store(first, Ordering::Relaxed);
+            unsafe { Block::from_ptr(self.last) }.next.store(first, Ordering::Relaxed);
         }
         self.last = last;
     }

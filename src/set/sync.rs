@@ -1,13 +1,15 @@
-//! The atomics of the engine: std's, or loom's under `--cfg foster_loom`.
+//! The atomics and the allocator of the engine: std's, or loom's under `--cfg foster_loom`.
 
 #[cfg(not(foster_loom))]
 pub(super) use {
     futures_util::task::AtomicWaker,
+    std::alloc::{alloc, dealloc},
     std::sync::atomic::{AtomicPtr, AtomicUsize},
 };
 
 #[cfg(foster_loom)]
 pub(super) use {
+    loom::alloc::{alloc, dealloc},
     loom::sync::atomic::{AtomicPtr, AtomicUsize},
     model::AtomicWaker,
 };

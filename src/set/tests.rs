@@ -1,21 +1,21 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
 
-use futures::channel::oneshot;
-
-use super::{Key, Set, budget};
+use super::turn::BUDGET;
+use super::{Key, Set};
 
 mod budgets;
 mod model;
 mod panics;
+mod wakers;
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -80,7 +80,7 @@ fn polled<F>(set: &mut Set<F>, waker: &Waker) -> Vec<Key> {
 /// Polls everybody once and hands out a clone of each waker.
 fn wakers<F>(set: &mut Set<F>, waker: &Waker) -> BTreeMap<usize, Waker> {
     let mut wakers = BTreeMap::new();
-    for _ in 0..=set.len() / budget::FULL as usize {
+    for _ in 0..=set.len() / BUDGET as usize {
         drive(set, waker, |key, _, cx| {
             wakers.insert(key.index(), cx.waker().clone());
             Poll::<()>::Pending
@@ -100,10 +100,7 @@ impl Drop for CountDrop<'_> {
 #[test]
 fn an_empty_set_is_done() {
     let mut set = Set::<u8>::new();
-    assert_eq!(
-        drive(&mut set, Waker::noop(), |_, _, _| Poll::Ready(())),
-        (vec![], true)
-    );
+    assert_eq!(drive(&mut set, Waker::noop(), |_, _, _| Poll::Ready(())), (vec![], true));
     assert!(set.is_empty());
     assert_eq!(format!("{set:?}"), "Set { len: 0 }");
 }
@@ -178,36 +175,8 @@ fn a_member_that_wakes_itself_is_polled_once_a_pass() {
             drop(cx.waker().clone());
             Poll::<()>::Pending
         });
-        assert_eq!(
-            (polls, results.len(), parent.woken()),
-            (1, 0, 1),
-            "pass {pass}"
-        );
+        assert_eq!((polls, results.len(), parent.woken()), (1, 0, 1), "pass {pass}");
     }
-}
-
-#[test]
-fn one_wake_among_100_000_is_one_poll() {
-    let (parent, waker) = Parent::new();
-    let mut set = Set::with_capacity(100_000);
-    for i in 0..100_000 {
-        set.insert(i);
-    }
-    let wakers = wakers(&mut set, &waker);
-    assert_eq!(wakers.len(), 100_000);
-    assert!(polled(&mut set, &waker).is_empty());
-    parent.woken();
-    wakers[&77_777].wake_by_ref();
-    wakers[&77_777].wake_by_ref();
-    assert_eq!(parent.woken(), 1);
-    assert_eq!(
-        polled(&mut set, &waker)
-            .iter()
-            .map(|key| key.index())
-            .collect::<Vec<_>>(),
-        [77_777]
-    );
-    assert_eq!(parent.woken(), 0);
 }
 
 #[test]
@@ -219,31 +188,31 @@ fn blocks_are_polled_in_the_order_in_which_they_were_woken() {
         wakers[&(block * 64)].wake_by_ref();
     }
     wakers[&129].wake_by_ref();
-    let order: Vec<_> = polled(&mut set, Waker::noop())
-        .iter()
-        .map(|key| key.index())
-        .collect();
+    let order: Vec<_> = polled(&mut set, Waker::noop()).iter().map(|key| key.index()).collect();
     assert_eq!(order, [448, 128, 129, 576, 0]);
 }
 
 #[test]
-fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
-    let (first, first_waker) = Parent::new();
-    let (second, second_waker) = Parent::new();
+fn poll_until_goes_on_after_continue_and_returns_with_break() {
+    let (parent, waker) = Parent::new();
+    let mut cx = Context::from_waker(&waker);
     let mut set = Set::new();
-    set.insert(0);
-    set.insert(1);
-    let wakers = wakers(&mut set, &first_waker);
-    // A pass that begins with one poller and ends with another.
-    wakers[&0].wake_by_ref();
-    assert_eq!(first.woken(), 1);
-    let done = set.poll_next(&mut Context::from_waker(&first_waker), |_, _, _| {
-        Poll::Ready(())
-    });
-    assert!(done.is_ready());
-    assert!(polled(&mut set, &second_waker).is_empty());
-    wakers[&1].wake_by_ref();
-    assert_eq!((first.woken(), second.woken()), (0, 1));
+    set.extend(0..10);
+    let mut done = Vec::new();
+    let mut each = |_, n: Pin<&mut usize>, _: &mut Context<'_>| match *n {
+        3 => Poll::Pending,
+        6 => Poll::Ready(ControlFlow::Break("six")),
+        n => {
+            done.push(n);
+            Poll::Ready(ControlFlow::Continue(()))
+        }
+    };
+    assert_eq!(set.poll_until(&mut cx, &mut each), Poll::Ready(Some("six")));
+    assert_eq!(set.poll_until(&mut cx, &mut each), Poll::Pending);
+    assert_eq!((set.len(), parent.woken()), (1, 0));
+    assert!(set.remove(Key(3)));
+    assert_eq!(set.poll_until(&mut cx, &mut each), Poll::Ready(None));
+    assert_eq!(done, [0, 1, 2, 4, 5, 7, 8, 9]);
 }
 
 #[test]
@@ -254,21 +223,12 @@ fn a_wake_between_two_calls_of_a_pass_is_not_lost() {
     let wakers = wakers(&mut set, &waker);
     wakers[&0].wake_by_ref();
     parent.woken();
-    assert!(
-        set.poll_next(&mut Context::from_waker(&waker), |_, _, _| Poll::Ready(()))
-            .is_ready()
-    );
+    assert!(set.poll_next(&mut Context::from_waker(&waker), |_, _, _| Poll::Ready(())).is_ready());
     wakers[&2].wake_by_ref();
     assert_eq!(parent.woken(), 0, "the pass is not over");
-    assert_eq!(
-        drive(&mut set, &waker, |_, _, _| Poll::Ready(())),
-        (vec![], false)
-    );
+    assert_eq!(drive(&mut set, &waker, |_, _, _| Poll::Ready(())), (vec![], false));
     assert_eq!(parent.woken(), 1);
-    assert_eq!(
-        drive(&mut set, &waker, |_, _, _| Poll::Ready(())),
-        (vec![()], false)
-    );
+    assert_eq!(drive(&mut set, &waker, |_, _, _| Poll::Ready(())), (vec![()], false));
 }
 
 #[test]
@@ -303,10 +263,7 @@ fn a_member_inserted_into_a_woken_block_is_polled_in_the_next_pass() {
             }
         }
     };
-    assert!(
-        set.poll_next(&mut Context::from_waker(&waker), &mut each)
-            .is_ready()
-    );
+    assert!(set.poll_next(&mut Context::from_waker(&waker), &mut each).is_ready());
     set.insert("new");
     drive(&mut set, &waker, &mut each);
     assert_eq!(parent.woken(), 1);
@@ -324,63 +281,6 @@ fn the_call_after_pending_begins_a_new_pass() {
     assert_eq!(polled(&mut set, waker), [new]);
     set.wake(new);
     assert_eq!(polled(&mut set, waker), [new]);
-}
-
-#[test]
-fn wakers_kept_too_long_do_nothing() {
-    let (parent, waker) = Parent::new();
-    let mut set = Set::with_capacity(70);
-    set.extend(0..70);
-    let wakers = wakers(&mut set, &waker);
-    polled(&mut set, &waker);
-    let gone: Vec<_> = set.keys().filter(|key| key.index() % 2 == 0).collect();
-    for key in gone {
-        set.remove(key);
-    }
-    wakers.values().for_each(Waker::wake_by_ref);
-    let woken = polled(&mut set, &waker);
-    assert_eq!(woken.len(), 35);
-    assert!(woken.iter().all(|key| key.index() % 2 == 1));
-    drop(set);
-    parent.woken();
-    wakers.values().for_each(Waker::wake_by_ref);
-    let copies: Vec<_> = wakers.values().cloned().collect();
-    drop(wakers);
-    copies.into_iter().for_each(Waker::wake);
-    assert_eq!(parent.woken(), 0);
-    drop(waker);
-    assert_eq!(
-        Arc::strong_count(&parent),
-        1,
-        "the set kept the parent's waker"
-    );
-}
-
-#[test]
-fn a_waker_left_behind_does_not_keep_the_parent() {
-    let (parent, waker) = Parent::new();
-    let mut set = Set::new();
-    set.insert(());
-    let wakers = wakers(&mut set, &waker);
-    polled(&mut set, &waker);
-    assert_eq!(Arc::strong_count(&parent), 3);
-    drop((set, waker));
-    assert_eq!(Arc::strong_count(&parent), 1);
-    drop(wakers);
-}
-
-#[test]
-fn wakers_of_one_slot_are_alike() {
-    let mut set = Set::new();
-    set.insert(0);
-    set.insert(1);
-    let wakers = wakers(&mut set, Waker::noop());
-    assert!(!wakers[&0].will_wake(&wakers[&1]));
-    set.wake(Key(0));
-    drive(&mut set, Waker::noop(), |_, _, cx| {
-        assert!(cx.waker().will_wake(&wakers[&0]));
-        Poll::<()>::Pending
-    });
 }
 
 #[test]
@@ -408,12 +308,7 @@ fn every_member_is_dropped_exactly_once() {
 fn a_cleared_set_goes_on() {
     let mut set = Set::with_capacity(100);
     set.extend(0..100);
-    assert!(
-        set.poll_next(&mut Context::from_waker(Waker::noop()), |_, _, _| {
-            Poll::Ready(())
-        })
-        .is_ready()
-    );
+    assert!(set.poll_next(&mut Context::from_waker(Waker::noop()), |_, _, _| { Poll::Ready(()) }).is_ready());
     set.clear();
     assert_eq!(set.keys().count(), 0);
     assert!(polled(&mut set, Waker::noop()).is_empty());
@@ -436,13 +331,8 @@ fn members_without_size_and_with_large_alignment() {
         Poll::Ready(u32::from(member.0))
     });
     assert!(!empty && set.len() == 39);
-    let (rest, empty) = drive(&mut set, Waker::noop(), |_, member, _| {
-        Poll::Ready(u32::from(member.0))
-    });
-    assert_eq!(
-        (sum.iter().chain(&rest).sum::<u32>(), empty),
-        (99 * 50, true)
-    );
+    let (rest, empty) = drive(&mut set, Waker::noop(), |_, member, _| Poll::Ready(u32::from(member.0)));
+    assert_eq!((sum.iter().chain(&rest).sum::<u32>(), empty), (99 * 50, true));
 
     let mut set = Set::new();
     for _ in 0..1000 {
@@ -460,35 +350,4 @@ fn a_set_is_as_send_and_sync_as_its_members() {
     send::<Set<Cell<u8>>>();
     sync::<Set<std::sync::MutexGuard<'static, u8>>>();
     unpin::<Set<std::marker::PhantomPinned>>();
-}
-
-#[test]
-fn wakes_from_other_threads_are_never_lost() {
-    let mut set = Set::new();
-    let threads = [0, 1].map(|_| {
-        let (senders, members): (Vec<_>, Vec<_>) = (0..100).map(|_| oneshot::channel()).unzip();
-        set.extend(members);
-        thread::spawn(move || {
-            senders
-                .into_iter()
-                .for_each(|sender| sender.send(()).unwrap())
-        })
-    });
-    let mut left = 200;
-    futures::executor::block_on(std::future::poll_fn(|cx| {
-        loop {
-            match set.poll_next(cx, |_, member, cx| member.poll(cx)) {
-                Poll::Ready(Some((_, result))) => {
-                    result.unwrap();
-                    left -= 1;
-                }
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    }));
-    assert_eq!(left, 0);
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
 }

@@ -163,14 +163,7 @@ pin_project! {
 
 impl<F: Future> Timeout<F> {
     fn new(limit: Limit, future: F) -> Self {
-        Timeout {
-            region: Region::new(future),
-            phase: Phase::Fresh,
-            limit,
-            grace: None,
-            timer: None,
-            timer_at: None,
-        }
+        Timeout { region: Region::new(future), phase: Phase::Fresh, limit, grace: None, timer: None, timer_at: None }
     }
 
     pub(super) fn movable(deadline: Deadline, future: F) -> Self {
@@ -267,7 +260,7 @@ impl<F: Future> Timeout<F> {
             Some(token) if self.phase == Phase::Overdue => token.take_overrun(),
             _ => Vec::new(),
         };
-        Elapsed { overrun: (!overrun.is_empty()).then(|| Box::new(overrun)) }
+        Elapsed { overrun: (!overrun.is_empty()).then(|| overrun.into()) }
     }
 }
 
@@ -329,7 +322,7 @@ where
         }
         let rest = self.timeout.take();
         if polled.is_pending() {
-            if let (Some(rest), Some(adopter)) = (rest, context::with(|ambient| ambient.adopter())) {
+            if let (Some(rest), Some(adopter)) = (rest, context::with(|ambient| ambient.scope())) {
                 let rest: Adopted = Box::pin(async move { drop(rest.await) });
                 drop(adopter.adopt(rest));
             }
@@ -350,13 +343,13 @@ impl<F> fmt::Debug for TimeoutDetach<F> {
 /// An ordinary error: what was guarded has been wound down, and nothing around it is cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
-    overrun: Option<Box<Vec<Name>>>,
+    overrun: Option<Box<[Name]>>,
 }
 
 impl Elapsed {
     /// What had not ended within the [grace](Timeout::grace), and was dropped.
     pub fn overrun(&self) -> &[Name] {
-        self.overrun.as_deref().map_or(&[], Vec::as_slice)
+        self.overrun.as_deref().unwrap_or_default()
     }
 }
 

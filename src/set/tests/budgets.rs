@@ -28,7 +28,7 @@ fn members_that_are_always_ready_let_the_executor_run() {
         results += 1;
         set.insert(());
     }
-    assert_eq!((results, parent.woken()), (budget::FULL as usize, 1));
+    assert_eq!((results, parent.woken()), (BUDGET as usize, 1));
 }
 
 #[test]
@@ -81,15 +81,9 @@ fn nested_sets_share_the_budget_of_the_outermost() {
     let mut outer = all((0..10).map(|_| all((0..100).map(leaf))));
     let (parent, waker) = Parent::new();
     let mut passes = 0;
-    while Pin::new(&mut outer)
-        .poll(&mut Context::from_waker(&waker))
-        .is_pending()
-    {
+    while Pin::new(&mut outer).poll(&mut Context::from_waker(&waker)).is_pending() {
         let leaves = polls.replace(0);
-        assert!(
-            leaves <= budget::FULL as usize,
-            "{leaves} leaves in one poll"
-        );
+        assert!(leaves <= BUDGET as usize, "{leaves} leaves in one poll");
         assert_eq!(parent.woken(), 1);
         passes += 1;
         assert!(passes < 1000);
@@ -103,20 +97,14 @@ fn deep_nesting_gets_on() {
         let polls = polls.clone();
         match depth {
             0 => Box::pin(async move { polls.set(polls.get() + 1) }),
-            _ => Box::pin(all((0..2)
-                .map(|_| nest(depth - 1, &polls))
-                .chain([nest(0, &polls)]))),
+            _ => Box::pin(all((0..2).map(|_| nest(depth - 1, &polls)).chain([nest(0, &polls)]))),
         }
     }
     let polls = Rc::default();
     let mut deep = Box::pin(all([nest(9, &polls)]));
     let (parent, waker) = Parent::new();
     let mut passes = 0;
-    while deep
-        .as_mut()
-        .poll(&mut Context::from_waker(&waker))
-        .is_pending()
-    {
+    while deep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
         assert_eq!(parent.woken(), 1);
         passes += 1;
         assert!(passes < 10_000);
@@ -127,11 +115,7 @@ fn deep_nesting_gets_on() {
     for _ in 0..200 {
         chain = Box::pin(all([chain]));
     }
-    while chain
-        .as_mut()
-        .poll(&mut Context::from_waker(&waker))
-        .is_pending()
-    {
+    while chain.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
         assert_eq!(parent.woken(), 1);
     }
     assert_eq!(polls.get(), 1024);

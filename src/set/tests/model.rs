@@ -88,14 +88,8 @@ fn it_does_what_a_simple_model_does() {
                     asleep = !members.is_empty();
                 }
             }
-            assert_eq!(
-                set.keys().map(Key::index).collect::<Vec<_>>(),
-                members.iter().copied().collect::<Vec<_>>()
-            );
-            assert_eq!(
-                (set.len(), drops.get()),
-                (members.len(), inserted - members.len())
-            );
+            assert_eq!(set.keys().map(Key::index).collect::<Vec<_>>(), members.iter().copied().collect::<Vec<_>>());
+            assert_eq!((set.len(), drops.get()), (members.len(), inserted - members.len()));
         }
         drop(set);
         assert_eq!(drops.get(), inserted);

@@ -1,0 +1,5 @@
+//! Waiting for several futures.
+
+mod gather;
+
+pub use gather::{Gather, TryGather, gather, try_gather};

@@ -1,0 +1,104 @@
+//! The futures that stand between a child's own future and its node.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::name::Name;
+use crate::set::node::Failed;
+
+pin_project! {
+    /// A future that cannot fail, as one that could, by `E`.
+    pub(crate) struct Plain<F, E> {
+        #[pin]
+        future: F,
+        error: PhantomData<fn() -> E>,
+    }
+}
+
+impl<F, E> Plain<F, E> {
+    pub(crate) fn new(future: F) -> Self {
+        Plain { future, error: PhantomData }
+    }
+}
+
+impl<F: Future, E> Future for Plain<F, E> {
+    type Output = Result<F::Output, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map(Ok)
+    }
+}
+
+/// The errors of a scope's children, in the order in which they happened.
+#[derive(Debug)]
+pub(crate) struct Errors<E> {
+    list: Mutex<Vec<(Name, E)>>,
+}
+
+impl<E> Errors<E> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Errors { list: Mutex::new(Vec::new()) })
+    }
+
+    pub(crate) fn push(&self, name: Name, error: E) {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).push((name, error));
+    }
+
+    pub(crate) fn take(&self) -> Vec<(Name, E)> {
+        std::mem::take(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The name of a child that may fail, for its error.
+pub(crate) enum Label {
+    At(&'static Location<'static>),
+    Given(Name),
+}
+
+impl Label {
+    fn name(&self) -> Name {
+        match self {
+            Label::At(at) => (*at).into(),
+            Label::Given(name) => name.clone(),
+        }
+    }
+}
+
+pin_project! {
+    /// A future whose error goes to the scope.
+    pub(crate) struct Fallible<F, E> {
+        #[pin]
+        future: F,
+        label: Label,
+        errors: Arc<Errors<E>>,
+    }
+}
+
+impl<F, E> Fallible<F, E> {
+    pub(crate) fn new(future: F, label: Label, errors: Arc<Errors<E>>) -> Self {
+        Fallible { future, label, errors }
+    }
+}
+
+impl<F, T, E> Future for Fallible<F, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, Failed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.future.poll(cx).map(|result| {
+            result.map_err(|error| {
+                this.errors.push(this.label.name(), error);
+                Failed
+            })
+        })
+    }
+}

@@ -1,0 +1,344 @@
+//! The futures that scopes are, and what they resolve to.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use super::child::Plain;
+use super::kind::{AnyThread, Kind};
+use super::machine::{End, Event, Machine};
+use crate::name::Name;
+use crate::token::Cancelled;
+
+pin_project! {
+    /// The future of [`scope`](crate::scope): everything in it is over when it resolves.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the body or of a child, when all others are over. When the scope was
+    /// [cancelled](crate::Scope::cancel) before its body had a value; [`outcome`](ScopeFuture::outcome) tells that
+    /// instead. When polled after it was ready.
+    #[must_use = "a scope runs nothing unless polled"]
+    pub struct ScopeFuture<'env, F, K = AnyThread>
+    where
+        F: Future,
+        K: Kind,
+    {
+        #[pin]
+        body: Option<Plain<F, Infallible>>,
+        machine: Machine<'env, F::Output, Infallible, K>,
+    }
+
+    impl<'env, F, K> PinnedDrop for ScopeFuture<'env, F, K>
+    where
+        F: Future,
+        K: Kind,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            this.machine.abandon(&mut this.body);
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`try_scope`](crate::try_scope): everything in it is over when it resolves.
+    ///
+    /// # Errors
+    ///
+    /// The first error, of the body or of a child.
+    ///
+    /// # Panics
+    ///
+    /// As for [`ScopeFuture`].
+    #[must_use = "a scope runs nothing unless polled"]
+    pub struct TryScopeFuture<'env, F, T, E, K = AnyThread>
+    where
+        K: Kind,
+    {
+        #[pin]
+        body: Option<F>,
+        machine: Machine<'env, T, E, K>,
+    }
+
+    impl<'env, F, T, E, K> PinnedDrop for TryScopeFuture<'env, F, T, E, K>
+    where
+        K: Kind,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            this.machine.abandon(&mut this.body);
+        }
+    }
+}
+
+impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
+    pub(super) fn new(body: F, machine: Machine<'env, F::Output, Infallible, K>) -> Self {
+        ScopeFuture { body: Some(Plain::new(body)), machine }
+    }
+
+    /// Names the scope, for reports.
+    pub fn named(mut self, name: impl Into<Name>) -> Self {
+        self.machine.policy.name = name.into();
+        self
+    }
+
+    /// Bounds each step of a wind-down: the children's end, then each finalizer.
+    ///
+    /// What has not ended by then is dropped, and reported by name; parallel children and adopted futures pass to the
+    /// scope around. The finalizers that remain still get their turn, of the same length.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.machine.policy.grace = Some(grace);
+        self
+    }
+
+    /// Is told what is not part of the result: see [`Event`].
+    pub fn observe(mut self, observer: impl FnMut(Event<Infallible>) + Send + 'static) -> Self {
+        self.machine.policy.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Resolves to an error where the scope was cancelled before its body had a value, instead of panicking.
+    pub fn outcome(self) -> ScopeOutcome<Self> {
+        ScopeOutcome { scope: self }
+    }
+
+    /// Bounds the wait for adopted futures when the body is over.
+    pub(super) fn linger(mut self, linger: Duration) -> Self {
+        self.machine.policy.linger = Some(linger);
+        self
+    }
+}
+
+impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
+    pub(super) fn new(body: F, machine: Machine<'env, T, E, K>) -> Self {
+        TryScopeFuture { body: Some(body), machine }
+    }
+
+    /// Names the scope, for reports.
+    pub fn named(mut self, name: impl Into<Name>) -> Self {
+        self.machine.policy.name = name.into();
+        self
+    }
+
+    /// Bounds each step of a wind-down; see [`ScopeFuture::grace`].
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.machine.policy.grace = Some(grace);
+        self
+    }
+
+    /// Is told what is not part of the result: errors after the first, and overruns. See [`Event`].
+    pub fn observe(mut self, observer: impl FnMut(Event<E>) + Send + 'static) -> Self {
+        self.machine.policy.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Lets the other children run on when one fails, and resolves to all errors. The counterpart of Kotlin's `supervisorScope`.
+    pub fn keep_going(mut self) -> KeepGoing<'env, F, T, E, K> {
+        self.machine.policy.keep_going = true;
+        KeepGoing { scope: self }
+    }
+
+    /// Resolves to an error where the scope was cancelled before its body had a value, instead of panicking.
+    pub fn outcome(self) -> ScopeOutcome<Self> {
+        ScopeOutcome { scope: self }
+    }
+}
+
+/// A scope's future that can say that it was cancelled. Not to be named from outside.
+#[allow(unreachable_pub)]
+pub trait PollOutcome {
+    /// What the scope resolves to.
+    type Output;
+
+    /// Polls the scope.
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Cancelled>>;
+}
+
+impl<F: Future, K: Kind> PollOutcome for ScopeFuture<'_, F, K> {
+    type Output = F::Output;
+
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<F::Output, Cancelled>> {
+        let this = self.project();
+        this.machine.poll(this.body, cx).map(|end| end.output.ok_or_else(|| Cancelled::new(end.reason, None)))
+    }
+}
+
+impl<F, T, E, K> PollOutcome for TryScopeFuture<'_, F, T, E, K>
+where
+    F: Future<Output = Result<T, E>>,
+    K: Kind,
+{
+    type Output = Result<T, E>;
+
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Result<T, E>, Cancelled>> {
+        let this = self.project();
+        this.machine.poll(this.body, cx).map(|End { output, errors, reason }| {
+            let mut errors = errors.into_iter();
+            let first = errors.next();
+            if let Some(observer) = &mut this.machine.policy.observer {
+                errors.for_each(|(task, error)| observer(Event::LateError { task, error }));
+            }
+            match (first, output) {
+                (Some((_, error)), _) => Ok(Err(error)),
+                (None, Some(output)) => Ok(Ok(output)),
+                (None, None) => Err(Cancelled::new(reason, None)),
+            }
+        })
+    }
+}
+
+impl<F, T, E, K> PollOutcome for KeepGoing<'_, F, T, E, K>
+where
+    F: Future<Output = Result<T, E>>,
+    K: Kind,
+{
+    type Output = Result<T, Errors<E>>;
+
+    fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Cancelled>> {
+        let this = self.project().scope.project();
+        this.machine.poll(this.body, cx).map(|End { output, errors, reason }| match output {
+            _ if !errors.is_empty() => Ok(Err(Errors { list: errors })),
+            Some(output) => Ok(Ok(output)),
+            None => Err(Cancelled::new(reason, None)),
+        })
+    }
+}
+
+fn value<T>(outcome: Result<T, Cancelled>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(cancelled) => panic!(
+            "the scope was cancelled before its body had a value ({}); `.outcome()` says so without a panic",
+            cancelled.reason()
+        ),
+    }
+}
+
+impl<F: Future, K: Kind> Future for ScopeFuture<'_, F, K> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.poll_outcome(cx).map(value)
+    }
+}
+
+impl<F, T, E, K> Future for TryScopeFuture<'_, F, T, E, K>
+where
+    F: Future<Output = Result<T, E>>,
+    K: Kind,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        self.poll_outcome(cx).map(value)
+    }
+}
+
+pin_project! {
+    /// The future of [`TryScopeFuture::keep_going`].
+    ///
+    /// # Errors
+    ///
+    /// All errors, of the body and of the children, in the order in which they happened.
+    #[must_use = "a scope runs nothing unless polled"]
+    pub struct KeepGoing<'env, F, T, E, K = AnyThread>
+    where
+        K: Kind,
+    {
+        #[pin]
+        scope: TryScopeFuture<'env, F, T, E, K>,
+    }
+}
+
+impl<F, T, E, K> Future for KeepGoing<'_, F, T, E, K>
+where
+    F: Future<Output = Result<T, E>>,
+    K: Kind,
+{
+    type Output = Result<T, Errors<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_outcome(cx).map(value)
+    }
+}
+
+pin_project! {
+    /// The future of [`ScopeFuture::outcome`] and [`TryScopeFuture::outcome`].
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`], where the scope was cancelled before its body had a value.
+    #[must_use = "a scope runs nothing unless polled"]
+    pub struct ScopeOutcome<S> {
+        #[pin]
+        scope: S,
+    }
+}
+
+impl<S: PollOutcome> Future for ScopeOutcome<S> {
+    type Output = Result<S::Output, Cancelled>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().scope.poll_outcome(cx)
+    }
+}
+
+/// All errors of a scope that kept going: at least one.
+#[derive(Debug)]
+pub struct Errors<E> {
+    list: Vec<(Name, E)>,
+}
+
+impl<E> Errors<E> {
+    /// The errors, each with the name of what failed, in the order in which they happened.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Name, &E)> {
+        self.list.iter().map(|(name, error)| (name, error))
+    }
+
+    /// The errors alone.
+    pub fn into_vec(self) -> Vec<E> {
+        self.list.into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// How many there are: never zero.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Errors<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, error)) in self.list.iter().enumerate() {
+            write!(f, "{}`{name}` failed: {error}", if i == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Errors<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.list.first().map(|(_, error)| error as _)
+    }
+}
+
+macro_rules! debug {
+    ($name:ident<$($param:tt),*> $(where $($bound:tt)*)?) => {
+        impl<$($param),*> fmt::Debug for $name<$($param),*> $(where $($bound)*)? {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+debug!(ScopeFuture<'env, F, K> where F: Future, K: Kind);
+debug!(TryScopeFuture<'env, F, T, E, K> where K: Kind);
+debug!(KeepGoing<'env, F, T, E, K> where K: Kind);
+debug!(ScopeOutcome<S>);

@@ -1,0 +1,441 @@
+//! Scopes: what owns tasks.
+
+mod child;
+mod futures;
+mod kind;
+pub mod local;
+mod machine;
+mod named;
+mod orphans;
+mod parallel;
+mod root;
+mod spawner;
+mod task;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::panic::{Location, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub use self::futures::{Errors, KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
+pub use self::kind::{AnyThread, Kind, OneThread};
+pub use self::machine::Event;
+pub use self::named::Named;
+pub use self::root::Enter;
+pub use self::spawner::Spawner;
+pub use self::task::{Outcome, Task};
+
+use self::child::{Fallible, Label, Plain};
+use self::kind::ChildRunner;
+use self::machine::{Core, Machine};
+use crate::context;
+use crate::control::News;
+use crate::name::Name;
+use crate::runtime::Handle;
+use crate::set::node::{Extra, Failed, Reader, Runner};
+use crate::token::{Level, Reason, Token};
+use crate::values::Provide;
+
+/// Runs `body`, and everything that is spawned in it, and resolves to the body's value when all of it is over.
+///
+/// The closure gets the [`Scope`], through which it spawns children. They run concurrently, on this task unless they are
+/// sent to a runtime; they may borrow what outlives the scope; and none of them outlives it, also when a child panics,
+/// when the scope is cancelled, or when its future is dropped.
+///
+/// The counterpart of asyncio's `TaskGroup`, Trio's nursery and Kotlin's `coroutineScope`. For children that fail, see
+/// [`try_scope`]; for futures that are not `Send`, [`local`].
+///
+/// # Cancellation
+///
+/// Within a [`timeout`](crate::timeout) or another region that is cancelled, the body and the children are dropped, newest
+/// first; those that need time to end, parallel children and [finalizers](Scope::defer) are waited for. Dropped by code that
+/// is not foster's, it drops the body and the children at once; parallel children and adopted futures pass to the
+/// scope around. See [`cancel`](crate::cancel).
+///
+/// # Panics
+///
+/// With the first panic of the body or of a child, when all others are over.
+///
+/// # Cost
+///
+/// Three allocations for a scope, one for a child.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let names = vec!["Ada".to_string(), "Grace".to_string()];
+/// let total = foster::scope(|s| {
+///     let names = &names;
+///     async move {
+///         let tasks: Vec<_> = names.iter().map(|name| s.spawn(async move { name.len() })).collect();
+///         let mut total = 0;
+///         for task in tasks {
+///             total += task.await;
+///         }
+///         total
+///     }
+/// }).await;
+/// assert_eq!(total, 8);
+/// # });
+/// ```
+///
+/// A child cannot borrow what lives inside the scope, nor a task's value escape what it borrows:
+///
+/// ```compile_fail,E0373
+/// # futures::executor::block_on(async {
+/// foster::scope(|s| async move {
+///     let local = 1;
+///     s.spawn(async { local + 1 }).await
+/// }).await;
+/// # });
+/// ```
+#[track_caller]
+pub fn scope<'env, F, Fut>(body: F) -> ScopeFuture<'env, Fut>
+where
+    F: FnOnce(Scope<'env>) -> Fut,
+    Fut: Future,
+{
+    let (scope, machine) = Scope::new(Location::caller());
+    ScopeFuture::new(body(scope), machine)
+}
+
+/// Like [`scope`], for a body and children that may fail: the first error cancels the rest, and is the scope's.
+///
+/// Children spawned with [`try_spawn`](Scope::try_spawn) resolve to `Result<T, E>`, and their tasks to `T`: an `Err` is the
+/// scope's affair. Errors after the first go to the [observer](TryScopeFuture::observe), if there is one; with
+/// [`keep_going`](TryScopeFuture::keep_going) an error cancels nothing, and the scope resolves to all of them.
+///
+/// # Errors
+///
+/// The first error of the body or of a child, when everything else is over.
+///
+/// # Cancellation
+///
+/// As for [`scope`]; an error that the cleanup brings up is returned even then.
+///
+/// # Panics
+///
+/// As for [`scope`]. A panic wins over an error.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// async fn fetch(id: u32) -> Result<u32, String> {
+///     if id < 10 { Ok(id) } else { Err(format!("no such id: {id}")) }
+/// }
+///
+/// let sum = foster::try_scope(|s| async move {
+///     let (a, b) = (s.try_spawn(fetch(1)), s.try_spawn(fetch(2)));
+///     Ok::<_, String>(a.await + b.await)
+/// }).await;
+/// assert_eq!(sum, Ok(3));
+///
+/// let failed = foster::try_scope(|s| async move {
+///     s.spawn(std::future::pending::<()>());
+///     let a = s.try_spawn(fetch(11));
+///     Ok::<_, String>(a.await)
+/// }).await;
+/// assert_eq!(failed, Err("no such id: 11".to_string()));
+/// # });
+/// ```
+#[track_caller]
+pub fn try_scope<'env, F, Fut, T, E>(body: F) -> TryScopeFuture<'env, Fut, T, E>
+where
+    F: FnOnce(Scope<'env, E>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let (scope, machine) = Scope::new(Location::caller());
+    TryScopeFuture::new(body(scope), machine)
+}
+
+/// The handle to a scope: spawns children into it, and cancels it.
+///
+/// Clones are the same scope. They may be sent anywhere, also into children, and may outlive the scope: then whatever is
+/// spawned is refused. `'env` is what children may borrow; `E` is how they may fail; `K` says whether they are `Send`.
+pub struct Scope<'env, E = Infallible, K: Kind = AnyThread> {
+    core: Arc<Core<'env, E, K>>,
+}
+
+impl<'env, E> Scope<'env, E> {
+    /// Starts a child on this task.
+    ///
+    /// It is polled when the scope is. Its name is the file and line of this call; [`named`](Scope::named) gives
+    /// another. In a scope that is cancelled or over, `future` is dropped unpolled, and the task says why.
+    ///
+    /// # Cost
+    ///
+    /// One allocation, for the future and its value.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'env,
+        F::Output: Send + 'env,
+    {
+        self.launch(Plain::new(future), Location::caller(), ())
+    }
+
+    /// Starts a child on this task whose `Err` fails the scope.
+    #[track_caller]
+    pub fn try_spawn<F, T>(&self, future: F) -> Task<T>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'env,
+        T: Send + 'env,
+        E: Send + 'env,
+    {
+        let at = Location::caller();
+        self.launch(Fallible::new(future, Label::At(at), Arc::clone(self.core.errors())), at, ())
+    }
+
+    /// Starts a child on the runtime of the context, or on this task where there is none.
+    #[track_caller]
+    pub fn spawn_parallel<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match context::with(|ambient| ambient.runtime()) {
+            Some(runtime) => self.spawn_on(&runtime, future),
+            None => self.spawn(future),
+        }
+    }
+
+    /// Starts a child that may fail on the runtime of the context, or on this task where there is none.
+    #[track_caller]
+    pub fn try_spawn_parallel<F, T>(&self, future: F) -> Task<T>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        match context::with(|ambient| ambient.runtime()) {
+            Some(runtime) => self.try_spawn_on(&runtime, future),
+            None => self.try_spawn(future),
+        }
+    }
+
+    /// Has `finalizer` run at the end of the scope, however it ends: the last one first.
+    ///
+    /// It runs when the body and all children are over, also when they failed or were cancelled; in a region of its own, so
+    /// that its timeouts and shields work; and it may borrow what the children may. The counterpart of asyncio's
+    /// `AsyncExitStack`, and of async destructors.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation of foster's waits for it, within the grace. When the scope's future is dropped by other code
+    /// (`tokio::select!`), it is dropped unrun: [`adopt`](crate::adopt) survives that, and borrows nothing.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{scope, sleep, timeout};
+    ///     use std::time::Duration;
+    ///
+    ///     let second = Duration::from_secs(1);
+    ///     let mut closed = false;
+    ///     let closing = &mut closed;
+    ///     let late = timeout(second, scope(|s| async move {
+    ///         s.defer(async move { sleep(second).await; *closing = true });
+    ///         std::future::pending::<()>().await
+    ///     }));
+    ///     assert!(late.await.is_err());
+    ///     assert!(closed);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn defer<F>(&self, finalizer: F)
+    where
+        F: Future<Output = ()> + Send + 'env,
+    {
+        self.finalize(Runner::<_>::finalizer(Plain::new(finalizer), Location::caller(), ()).shared());
+    }
+
+    /// Like [`defer`](Scope::defer), for a finalizer whose `Err` fails the scope, or joins the errors that it has.
+    #[track_caller]
+    pub fn try_defer<F>(&self, finalizer: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'env,
+        E: Send + 'env,
+    {
+        let at = Location::caller();
+        let finalizer = Fallible::new(finalizer, Label::At(at), Arc::clone(self.core.errors()));
+        self.finalize(Runner::<_>::finalizer(finalizer, at, ()).shared());
+    }
+
+    fn launch<F, T, X>(&self, future: F, at: &'static Location<'static>, extra: X) -> Task<T>
+    where
+        F: Future<Output = Result<T, Failed>> + Send + 'env,
+        T: Send + 'env,
+        X: Extra + Send + Sync + 'env,
+    {
+        match context::with(|ambient| ambient.values()) {
+            None => {
+                let (runner, reader) = Runner::new(future, at, extra);
+                self.add(runner.shared(), reader)
+            }
+            Some(values) => {
+                let (runner, reader) = Runner::new(Provide::with(Some(values), future), at, extra);
+                self.add(runner.shared(), reader)
+            }
+        }
+    }
+}
+
+impl<'env, E, K: Kind> Scope<'env, E, K> {
+    #[allow(clippy::type_complexity)]
+    fn new<T>(at: &'static Location<'static>) -> (Self, Machine<'env, T, E, K>) {
+        let core = Core::new();
+        (Scope { core: Arc::clone(&core) }, Machine::new(core, Name::from(at)))
+    }
+
+    /// Starts a child on `runtime`, in parallel.
+    ///
+    /// It runs on that runtime's threads, with its clock and timers, and belongs to this scope all the same: the scope waits
+    /// for it, cancels it, and resumes its panic. A runtime that refuses it, throws it away or ends makes it
+    /// [`Cancelled`](crate::Cancelled) by [`Shutdown`](Reason::Shutdown). Its context is the one it was spawned in.
+    ///
+    /// # Cost
+    ///
+    /// One allocation besides those of the runtime.
+    #[track_caller]
+    pub fn spawn_on<F>(&self, runtime: &Handle, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        parallel::spawn(&self.core.control, runtime, None, Location::caller(), Plain::new(future))
+    }
+
+    /// Starts a child on `runtime`, in parallel, whose `Err` fails the scope.
+    #[track_caller]
+    pub fn try_spawn_on<F, T>(&self, runtime: &Handle, future: F) -> Task<T>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let at = Location::caller();
+        let future = Fallible::new(future, Label::At(at), Arc::clone(self.core.errors()));
+        parallel::spawn(&self.core.control, runtime, None, at, future)
+    }
+
+    /// Runs `job`, which may block its thread, as a child: in the pool of the context's runtime, or in a shared one.
+    ///
+    /// The counterpart of `asyncio.to_thread` and `tokio::task::spawn_blocking`.
+    ///
+    /// # Cancellation
+    ///
+    /// A job that has begun cannot be interrupted: the scope waits for it. One that has not is dropped.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let sum = foster::scope(|s| async move { s.spawn_blocking(|| (1..=100).sum::<u32>()).await }).await;
+    /// assert_eq!(sum, 5050);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking<J, T>(&self, job: J) -> Task<T>
+    where
+        J: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        parallel::spawn_blocking(&self.core.control, Location::caller(), job)
+    }
+
+    /// Gives the next child a name: `s.named("fetch").spawn(..)`.
+    pub fn named(&self, name: impl Into<Name>) -> Named<'_, 'env, E, K> {
+        Named::new(self, name.into())
+    }
+
+    /// Something that implements `futures::task::Spawn` and borrows nothing, for code that wants to spawn: what it spawns
+    /// are children of this scope, on the runtime of the context or on this task where there is none.
+    pub fn spawner(&self) -> Spawner {
+        Spawner::new(Arc::clone(&self.core.control))
+    }
+
+    /// Cancels the scope: everything in it, the body included, is wound down.
+    ///
+    /// What needs no time to end is dropped, newest first, when the caller is suspended next; the scope resolves when the
+    /// rest has ended and the finalizers have run. The body's value is returned if it has one by then. Calls after the first
+    /// change nothing. The counterpart of `TaskGroup.cancel()` and of Trio's `nursery.cancel_scope.cancel()`.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let value = foster::scope(|s| async move {
+    ///     s.spawn(std::future::pending::<()>());
+    ///     s.cancel("the answer is known");
+    ///     42
+    /// }).await;
+    /// assert_eq!(value, 42);
+    /// # });
+    /// ```
+    pub fn cancel(&self, reason: impl Into<Reason>) {
+        self.core.control.cancel(&reason.into());
+    }
+
+    /// Asks everything in the scope to end by itself, and cancels what has not within `grace`.
+    ///
+    /// First the scope's [`token`](Scope::token) is cancelled, which whoever listens can heed; after `grace` the rest is
+    /// [cancelled](Scope::cancel). [`Duration::MAX`] waits for as long as it takes. A second call replaces the grace.
+    pub fn stop(&self, reason: impl Into<Reason>, grace: Duration) {
+        let reason = reason.into();
+        self.core.control.token().raise(Level::Asked, &reason);
+        drop(self.core.control.news.push(News::Stop(reason, grace)));
+    }
+
+    /// The scope's token: cancelled when the scope is stopped or cancelled, by itself or from around.
+    pub fn token(&self) -> Token {
+        let known = self.core.control.known_token().is_some();
+        let token = self.core.control.token().clone();
+        if !known {
+            // The scope's next poll puts it in its place below the region around.
+            self.core.control.news.wake();
+        }
+        token
+    }
+
+    /// How many children have not ended. The body is not counted.
+    pub fn len(&self) -> usize {
+        let control = &self.core.control;
+        let started = self.core.inbox.pushed().wrapping_add_signed(control.uncounted.load(Ordering::Relaxed));
+        started.saturating_sub(control.ended.load(Ordering::Relaxed)) + control.parallel()
+    }
+
+    /// Whether all children have ended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn add<T>(&self, mut runner: ChildRunner<'env, K>, reader: Reader<T, Arc<Reason>>) -> Task<T> {
+        let control = &self.core.control;
+        let task = Task::new(reader, Arc::clone(control), false);
+        let refused = match control.is_cancelled() {
+            true => Err(runner),
+            false => self.core.inbox.push(runner),
+        };
+        if let Err(refused) = refused {
+            runner = refused;
+            if let Err(payload) = runner.refuse(Some(Arc::new(control.refusal()))) {
+                resume_unwind(payload);
+            }
+        }
+        task
+    }
+
+    fn finalize(&self, runner: ChildRunner<'env, K>) {
+        self.core.control.uncounted.fetch_sub(1, Ordering::Relaxed);
+        drop(self.core.inbox.push(runner));
+    }
+}
+
+impl<E, K: Kind> Clone for Scope<'_, E, K> {
+    fn clone(&self) -> Self {
+        Scope { core: Arc::clone(&self.core) }
+    }
+}
+
+impl<E, K: Kind> fmt::Debug for Scope<'_, E, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

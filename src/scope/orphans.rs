@@ -1,0 +1,74 @@
+//! What is left of a scope that was dropped, or whose grace is over: the wait for its parallel children.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::control::{Adopted, Control, News};
+use crate::panic::FirstPanic;
+
+/// Ends when the parallel children of the scope that `left` belonged to have ended. They have been cancelled.
+pub(super) struct Orphans {
+    left: Arc<Control>,
+    around: Arc<Control>,
+    panics: FirstPanic,
+}
+
+impl Orphans {
+    pub(super) fn new(left: Arc<Control>, around: Arc<Control>) -> Self {
+        Orphans { left, around, panics: FirstPanic::default() }
+    }
+}
+
+impl Future for Orphans {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            let over = this.left.close_parallel();
+            let mut news = Vec::new();
+            match over {
+                true => news = this.left.news.close(),
+                false => this.left.news.drain(&mut news),
+            }
+            for item in news {
+                forward(item, Some(&this.around), &mut this.panics);
+            }
+            if over {
+                std::mem::take(&mut this.panics).resume();
+                return Poll::Ready(());
+            }
+            if this.left.news.sleep(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Deals with news for a scope that is no more.
+pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut FirstPanic) {
+    match item {
+        News::Adopt(future) => match around {
+            Some(around) => adopt(around, future, panics),
+            None => panics.run(|| drop(future)),
+        },
+        News::Failed(mut runner, payload) => {
+            if let Some(payload) = payload {
+                panics.add(payload);
+            }
+            let name = runner.name();
+            panics.run_result(runner.refuse(Some(Arc::new(crate::token::Reason::Failed(name)))));
+        }
+        News::Spawn(future) => panics.run(|| drop(future)),
+        News::CancelChild(_) | News::Stop(..) => {}
+    }
+}
+
+/// Gives `future` to `around`, or drops it where nobody is left to run it.
+pub(super) fn adopt(around: &Arc<Control>, future: Adopted, panics: &mut FirstPanic) {
+    if let Err(refused) = around.adopt(future) {
+        panics.run(|| drop(refused));
+    }
+}

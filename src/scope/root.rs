@@ -1,0 +1,99 @@
+//! Roots: where a runtime's context begins.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::futures::ScopeFuture;
+use super::kind::AnyThread;
+use super::machine::{Core, Machine};
+use crate::context;
+use crate::name::Name;
+use crate::runtime::{Handle, RunError};
+
+impl Handle {
+    /// Runs `future` to its end on this thread, with this runtime in its context, and blocks until then.
+    ///
+    /// What was adopted meanwhile is waited for, within the handle's [grace](Handle::with_grace), and dropped after that.
+    /// The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`.
+    ///
+    /// # Panics
+    ///
+    /// With `future`'s panic. Where [`try_run`](Handle::try_run) has an error: under [`Sim`](crate::runtimes::Sim), a
+    /// deadlock. Some runtimes, tokio among them, panic when this is called from async code: there, use
+    /// [`enter`](Handle::enter).
+    #[track_caller]
+    pub fn run<F: Future>(&self, future: F) -> F::Output {
+        match self.try_run(future) {
+            Ok(value) => value,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Like [`run`](Handle::run), with an error where the runtime cannot go on.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime is gone, or sees that `future` can never become ready; the message says more.
+    pub fn try_run<F: Future>(&self, future: F) -> Result<F::Output, RunError> {
+        let mut output = None;
+        {
+            let root = pin!(async { output = Some(self.enter(future).await) });
+            self.runtime().block_on(root)?;
+        }
+        output.ok_or_else(|| RunError::new("the runtime returned before the root future was ready"))
+    }
+
+    /// Runs `future` with this runtime in its context, without blocking.
+    ///
+    /// For programs that already run: under `#[tokio::main]`, `smol::block_on`, or in a task of any executor. When
+    /// `future` is ready, what was adopted meanwhile is waited for, within the handle's [grace](Handle::with_grace).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping it drops `future`. There is nobody around to adopt what that leaves behind: adopted futures are dropped, and
+    /// parallel children are cancelled, but not waited for.
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")]
+    /// smol::block_on(async {
+    ///     let rt = foster::runtimes::Smol::global();
+    ///     rt.enter(async { /* time, parallel children and blocking jobs are smol's in here */ }).await;
+    /// });
+    /// ```
+    pub fn enter<F: Future>(&self, future: F) -> Enter<F> {
+        let machine = Machine::new(Core::<Infallible, AnyThread>::new(), Name::from("the root"));
+        let root = ScopeFuture::new(future, machine).linger(self.grace());
+        Enter { root, runtime: Some(self.clone()) }
+    }
+}
+
+pin_project! {
+    /// The future of [`Handle::enter`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Enter<F: Future> {
+        #[pin]
+        root: ScopeFuture<'static, F>,
+        // Out in the context during a poll.
+        runtime: Option<Handle>,
+    }
+}
+
+impl<F: Future> Future for Enter<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        context::with(|ambient| ambient.with_runtime(this.runtime, || this.root.poll(cx)))
+    }
+}
+
+impl<F: Future> fmt::Debug for Enter<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enter").field("runtime", &self.runtime).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,158 @@
+//! The handle to a child.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use crate::context;
+use crate::control::{Control, News};
+use crate::name::Name;
+use crate::set::Key;
+use crate::set::node::Reader;
+use crate::token::{Cancelled, Reason};
+
+/// The handle to a child of a scope: a future of its value.
+///
+/// The scope owns the child. Dropping the task stops nothing and loses nothing but the value; a task may leave its
+/// scope, and then says what became of the child. The counterpart of asyncio's `Task` and tokio's `JoinHandle`.
+///
+/// # Panics
+///
+/// Awaiting the task of a child that was cancelled, or that failed in a scope that goes on, panics with the child's name and
+/// the reason; [`outcome`](Task::outcome) tells instead. Where the scope itself is being wound down, whoever waits inside is
+/// about to be dropped, and simply waits on. Polling it after it was ready panics, too.
+///
+/// # Cancellation
+///
+/// Dropping the wait does not stop the child.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// foster::scope(|s| async move {
+///     let seven = s.spawn(async { 7 });
+///     assert_eq!(seven.await, 7);
+///
+///     let endless = s.spawn(std::future::pending::<()>());
+///     endless.cancel();
+///     assert!(endless.outcome().await.is_err());
+/// }).await;
+/// # });
+/// ```
+pub struct Task<T> {
+    reader: Reader<T, Arc<Reason>>,
+    control: Arc<Control>,
+    /// Whether another task runs the child.
+    parallel: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    /// The outcome has been given out.
+    Taken,
+    /// There is no value, and whoever waits is about to be dropped.
+    Doomed,
+}
+
+impl<T> Task<T> {
+    pub(super) fn new(reader: Reader<T, Arc<Reason>>, control: Arc<Control>, parallel: bool) -> Self {
+        Task { reader, control, parallel, stage: Stage::Waiting }
+    }
+
+    /// Waits for what becomes of the child, and never panics about it.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`], when there is no value.
+    pub fn outcome(self) -> Outcome<T> {
+        Outcome { task: self }
+    }
+
+    /// Cancels this child alone.
+    ///
+    /// It is wound down, and ends at its next suspension at the latest; a value that it produces until then is
+    /// delivered. On a child that is over it does nothing. The counterpart of `Task.cancel()` and `JoinHandle::abort`.
+    pub fn cancel(&self) {
+        if self.reader.is_ended() {
+            return;
+        }
+        let header = self.reader.header();
+        header.cancel();
+        let Some(place) = header.place() else { return };
+        if self.parallel {
+            if let Some(token) = self.control.known_token() {
+                token.wake_listener(place as usize);
+            }
+        } else {
+            drop(self.control.news.push(News::CancelChild(Key::new(place))));
+        }
+    }
+
+    /// Whether the child is over, and it is known what became of it.
+    pub fn is_finished(&self) -> bool {
+        self.reader.is_ended()
+    }
+
+    /// The child's name: the one it was given, or the file and line of the call that spawned it.
+    pub fn name(&self) -> Name {
+        self.reader.name()
+    }
+
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Cancelled>> {
+        assert!(self.stage != Stage::Taken, "task `{}` was polled after it was ready", self.name());
+        let result = ready!(self.reader.poll(cx));
+        self.stage = Stage::Taken;
+        Poll::Ready(match result {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(reason)) => Err(Cancelled::new(Reason::clone(&reason), Some(self.name()))),
+            None => Err(Cancelled::new(Reason::Dropped, Some(self.name()))),
+        })
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        if self.stage == Stage::Doomed {
+            return Poll::Pending;
+        }
+        match ready!(self.poll_outcome(cx)) {
+            Ok(value) => Poll::Ready(value),
+            Err(_) if context::with(|ambient| ambient.is_tripped()) => {
+                self.stage = Stage::Doomed;
+                Poll::Pending
+            }
+            Err(cancelled) => panic!("{cancelled}; `outcome()` says so without a panic"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("name", &self.name()).field("finished", &self.is_finished()).finish()
+    }
+}
+
+/// The future of [`Task::outcome`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Outcome<T> {
+    task: Task<T>,
+}
+
+impl<T> Future for Outcome<T> {
+    type Output = Result<T, Cancelled>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.task.poll_outcome(cx)
+    }
+}
+
+impl<T> fmt::Debug for Outcome<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Outcome").field(&self.task).finish()
+    }
+}

@@ -1,0 +1,98 @@
+//! Where the futures come from.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+/// An iterator as a stream that is always ready.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct FromIterator<I> {
+    iter: I,
+}
+
+impl<I> FromIterator<I> {
+    pub(super) fn new(iter: I) -> Self {
+        FromIterator { iter }
+    }
+}
+
+impl<I> Unpin for FromIterator<I> {}
+
+impl<I: Iterator> Stream for FromIterator<I> {
+    type Item = I::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
+        Poll::Ready(self.iter.next())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.iter.size_hint()
+    }
+}
+
+/// How many futures are started before those that run get their turn.
+const BATCH: usize = 64;
+
+pin_project! {
+    /// A source of items, and what makes futures of them.
+    pub(super) struct Feed<S, F> {
+        #[pin]
+        source: S,
+        f: F,
+        limit: usize,
+        exhausted: bool,
+    }
+}
+
+impl<S: Stream, F> Feed<S, F> {
+    #[track_caller]
+    pub(super) fn new(source: S, f: F, limit: usize) -> Self {
+        assert!(limit > 0, "a concurrency limit of 0 would never start anything; use 1 or more");
+        Feed { source, f, limit, exhausted: false }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.exhausted
+    }
+
+    /// Takes no more from the source.
+    pub(super) fn close(self: Pin<&mut Self>) {
+        *self.project().exhausted = true;
+    }
+
+    /// Starts futures as long as there are fewer than the limit, `running` to begin with, and gives them to `start`.
+    ///
+    /// When this returns and neither the limit nor the end is reached, the waker will be woken when it is worth another
+    /// try.
+    pub(super) fn fill<Fut>(self: Pin<&mut Self>, running: usize, cx: &mut Context<'_>, mut start: impl FnMut(Fut))
+    where
+        F: FnMut(S::Item) -> Fut,
+    {
+        let mut this = self.project();
+        let room = this.limit.saturating_sub(running);
+        for _ in 0..room.min(BATCH) {
+            if *this.exhausted {
+                return;
+            }
+            match this.source.as_mut().poll_next(cx) {
+                Poll::Ready(Some(item)) => start((this.f)(item)),
+                Poll::Ready(None) => *this.exhausted = true,
+                Poll::Pending => return,
+            }
+        }
+        if room > BATCH {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.exhausted { (0, Some(0)) } else { self.source.size_hint() }
+    }
+}

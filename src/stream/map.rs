@@ -1,0 +1,147 @@
+//! Mapping with a limited number of futures at a time.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::stream::{FusedStream, Stream};
+use pin_project_lite::pin_project;
+
+use super::feed::Feed;
+use crate::set::{Key, Set};
+
+pin_project! {
+    /// The stream of [`map_concurrent`](super::ConcurrentIterator::map_concurrent).
+    #[must_use = "streams do nothing unless polled"]
+    pub struct MapConcurrent<S, F, Fut: Future> {
+        #[pin]
+        feed: Feed<S, F>,
+        running: Set<Fut>,
+        // `None`: values are streamed as they come.
+        order: Option<Order<Fut::Output>>,
+    }
+}
+
+/// Values on their way into the items' order.
+struct Order<T> {
+    /// The item's number of the future in each slot.
+    numbers: Vec<usize>,
+    /// The number of the next item to start.
+    started: usize,
+    /// Values from the next one to be streamed on; `None` is not there yet.
+    values: VecDeque<Option<T>>,
+}
+
+impl<T> Order<T> {
+    fn start(&mut self, key: Key) {
+        if self.numbers.len() <= key.index() {
+            self.numbers.resize(key.index() + 1, 0);
+        }
+        self.numbers[key.index()] = self.started;
+        self.started += 1;
+        self.values.push_back(None);
+    }
+
+    fn finish(&mut self, key: Key, value: T) {
+        let first = self.started - self.values.len();
+        self.values[self.numbers[key.index()] - first] = Some(value);
+    }
+
+    fn next(&mut self) -> Option<T> {
+        let value = self.values.front_mut()?.take()?;
+        self.values.pop_front();
+        Some(value)
+    }
+}
+
+impl<S, F, Fut> MapConcurrent<S, F, Fut>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> Fut,
+    Fut: Future,
+{
+    pub(super) fn new(feed: Feed<S, F>) -> Self {
+        MapConcurrent { feed, running: Set::new(), order: None }
+    }
+
+    /// Streams the values in the items' order. A value that waits for its turn counts towards the limit.
+    ///
+    /// # Panics
+    ///
+    /// If it has been polled.
+    #[track_caller]
+    pub fn in_order(mut self) -> Self {
+        assert!(
+            self.running.is_empty() && !self.feed.is_exhausted(),
+            "the order is to be chosen before the first poll"
+        );
+        self.order = Some(Order { numbers: Vec::new(), started: 0, values: VecDeque::new() });
+        self
+    }
+
+    /// The greatest number of futures at a time.
+    pub fn limit(&self) -> usize {
+        self.feed.limit()
+    }
+
+    /// How many futures have been started and not streamed.
+    fn occupied(&self) -> usize {
+        self.order.as_ref().map_or(self.running.len(), |order| order.values.len())
+    }
+}
+
+impl<S, F, Fut> Stream for MapConcurrent<S, F, Fut>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> Fut,
+    Fut: Future,
+{
+    type Item = Fut::Output;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Fut::Output>> {
+        loop {
+            let occupied = self.occupied();
+            let mut this = self.as_mut().project();
+            this.feed.as_mut().fill(occupied, cx, |future| {
+                let key = this.running.insert(future);
+                if let Some(order) = this.order {
+                    order.start(key);
+                }
+            });
+            if let Some(value) = this.order.as_mut().and_then(Order::next) {
+                return Poll::Ready(Some(value));
+            }
+            match (this.running.poll_next(cx, |_, future, cx| future.poll(cx)), this.order) {
+                (Poll::Ready(Some((key, value))), Some(order)) => order.finish(key, value),
+                (Poll::Ready(Some((_, value))), None) => return Poll::Ready(Some(value)),
+                (Poll::Ready(None), _) if this.feed.is_exhausted() => return Poll::Ready(None),
+                (Poll::Ready(None) | Poll::Pending, _) => return Poll::Pending,
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (least, most) = self.feed.size_hint();
+        let here = self.occupied();
+        (least.saturating_add(here), most.and_then(|most| most.checked_add(here)))
+    }
+}
+
+impl<S, F, Fut> FusedStream for MapConcurrent<S, F, Fut>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> Fut,
+    Fut: Future,
+{
+    fn is_terminated(&self) -> bool {
+        self.feed.is_exhausted() && self.occupied() == 0
+    }
+}
+
+impl<S, F, Fut: Future> fmt::Debug for MapConcurrent<S, F, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapConcurrent").field("running", &self.running.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! Doing many things at a time, but not too many.
+
+mod feed;
+mod for_each;
+mod map;
+mod try_for_each;
+
+use std::future::Future;
+
+use futures_core::Stream;
+
+pub use feed::FromIterator;
+pub use for_each::ForEachConcurrent;
+pub use map::MapConcurrent;
+pub use try_for_each::TryForEachConcurrent;
+
+use feed::Feed;
+
+/// Working off an iterator with a limited number of futures at a time.
+///
+/// All of it runs on this task, and only while it is polled; nothing is spawned. A child that is always ready starves
+/// neither the others nor the executor.
+///
+/// # Panics
+///
+/// With a limit of 0, which could never start anything.
+pub trait ConcurrentIterator: Iterator + Sized {
+    /// Maps each item to a future, runs at most `limit` of them at a time, and streams their values as they come.
+    ///
+    /// [`in_order`](MapConcurrent::in_order) streams them in the items' order instead. The counterpart of an asyncio
+    /// semaphore around each of many tasks, and of `buffer_unordered`.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the stream drops the futures in it. Items that have not been started stay in the iterator.
+    ///
+    /// # Cost
+    ///
+    /// No allocation per item: the futures lie inline.
+    ///
+    /// ```
+    /// use foster::ConcurrentIterator;
+    /// use futures::StreamExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let lengths: Vec<usize> = ["a", "bb", "ccc"]
+    ///     .into_iter()
+    ///     .map_concurrent(2, |word| async move { word.len() })
+    ///     .in_order()
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(lengths, [1, 2, 3]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn map_concurrent<F, Fut>(self, limit: usize, f: F) -> MapConcurrent<FromIterator<Self>, F, Fut>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future,
+    {
+        MapConcurrent::new(Feed::new(FromIterator::new(self), f, limit))
+    }
+
+    /// Runs a future for each item, at most `limit` at a time.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping it drops the futures in it.
+    #[track_caller]
+    fn for_each_concurrent<F, Fut>(self, limit: usize, f: F) -> ForEachConcurrent<FromIterator<Self>, F, Fut>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        ForEachConcurrent::new(self.map_concurrent(limit, f))
+    }
+
+    /// Runs a future for each item, at most `limit` at a time, until one fails: the others are then wound down.
+    ///
+    /// # Errors
+    ///
+    /// The first error, when everything else has ended.
+    ///
+    /// # Cancellation
+    ///
+    /// After an error, futures that need no time to end are dropped, newest first; the rest is waited for.
+    ///
+    /// ```
+    /// use foster::ConcurrentIterator;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let result = (1..100)
+    ///     .try_for_each_concurrent(8, |n| async move { if n == 40 { Err(n) } else { Ok(()) } })
+    ///     .await;
+    /// assert_eq!(result, Err(40));
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_for_each_concurrent<F, Fut, E>(
+        self,
+        limit: usize,
+        f: F,
+    ) -> TryForEachConcurrent<FromIterator<Self>, F, Fut, E>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+    {
+        TryForEachConcurrent::new(Feed::new(FromIterator::new(self), f, limit))
+    }
+}
+
+impl<I: Iterator> ConcurrentIterator for I {}
+
+/// Working off a stream with a limited number of futures at a time. As [`ConcurrentIterator`].
+///
+/// # Panics
+///
+/// With a limit of 0, which could never start anything.
+pub trait ConcurrentStream: Stream + Sized {
+    /// Maps each item to a future, runs at most `limit` of them at a time, and streams their values as they come.
+    ///
+    /// As [`ConcurrentIterator::map_concurrent`].
+    ///
+    /// ```
+    /// use foster::ConcurrentStream;
+    /// use futures::{StreamExt, stream};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut doubled: Vec<u32> = stream::iter([1, 2, 3])
+    ///     .map_concurrent(2, |n| async move { 2 * n })
+    ///     .collect()
+    ///     .await;
+    /// doubled.sort();
+    /// assert_eq!(doubled, [2, 4, 6]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn map_concurrent<F, Fut>(self, limit: usize, f: F) -> MapConcurrent<Self, F, Fut>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future,
+    {
+        MapConcurrent::new(Feed::new(self, f, limit))
+    }
+
+    /// Runs a future for each item, at most `limit` at a time. As [`ConcurrentIterator::for_each_concurrent`].
+    #[track_caller]
+    fn for_each_concurrent<F, Fut>(self, limit: usize, f: F) -> ForEachConcurrent<Self, F, Fut>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        ForEachConcurrent::new(self.map_concurrent(limit, f))
+    }
+
+    /// Runs a future for each item, at most `limit` at a time, until one fails. As
+    /// [`ConcurrentIterator::try_for_each_concurrent`].
+    ///
+    /// # Errors
+    ///
+    /// The first error, when everything else has ended.
+    #[track_caller]
+    fn try_for_each_concurrent<F, Fut, E>(self, limit: usize, f: F) -> TryForEachConcurrent<Self, F, Fut, E>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+    {
+        TryForEachConcurrent::new(Feed::new(self, f, limit))
+    }
+}
+
+impl<S: Stream> ConcurrentStream for S {}
