@@ -1,16 +1,17 @@
 //! Children that another task runs.
 //!
 //! A parallel child is one allocation besides the runtime's own: its node, in which the object that the runtime polls
-//! also has its seat. That object, the [`Pulse`], holds the runner's end of the node, and so the node itself, until
-//! the runtime drops it. Whatever the runtime does (finishes it, throws it away, refuses it), the future is gone before
-//! the scope hears of it.
+//! also has its seat. That object, the [`Pulse`], holds the runner's end of the node until the child is over, and the
+//! node's memory until the runtime drops it, which may be long after. Whatever the runtime does (finishes it, throws it
+//! away, refuses it), the future, and a value that nobody will read, is gone before the scope hears of it.
 
 use std::cell::UnsafeCell;
 use std::future::Future;
+use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures_task::{FutureObj, UnsafeFutureObj};
@@ -35,6 +36,8 @@ where
     name: Option<Name>,
     /// Reached through the one [`FutureObj`] alone, which puts the pulse in, polls it, and takes it out.
     pulse: UnsafeCell<MaybeUninit<Pulse<F, T>>>,
+    /// The node may be dropped, by `&mut`, while its pulse is being polled; no pointer to either is an exclusive one.
+    _pinned: PhantomPinned,
 }
 
 // SAFETY: the pulse is reached by the owner of the `FutureObj` alone, one thread at a time; and it is `Send` where the
@@ -63,6 +66,8 @@ where
 {
     /// `None` once the child is over.
     child: Option<Child<F, T>>,
+    /// Of the node in which this sits, and which may be dropped as soon as the child is over.
+    _memory: Weak<ParallelNode<F, T>>,
 }
 
 struct Child<F, T>
@@ -220,8 +225,9 @@ struct Obj<F, T>(Pulse<F, T>)
 where
     F: Future<Output = Result<T, Failed>>;
 
-// SAFETY: `into_raw` gives a pointer to a pulse that stays where it is, in the node that the pulse itself keeps alive;
-// it is used by the `FutureObj` alone, which polls it by `&mut` and at the end gives it to `drop`, once.
+// SAFETY: `into_raw` gives a pointer to a pulse that stays where it is, in the node whose memory the pulse itself keeps;
+// being `MaybeUninit` there, it outlasts a drop of the node. The pointer is used by the `FutureObj` alone, which polls
+// the pulse by `&mut` and at the end gives it to `drop`, once.
 #[allow(unsafe_code)]
 unsafe impl<F, T> UnsafeFutureObj<'static, ()> for Obj<F, T>
 where
@@ -235,14 +241,14 @@ where
             None => unreachable!("a pulse starts with its child"),
         };
         // SAFETY: the seat is vacant: a node's pulse is made once, and has not been put there before. The pointer came
-        // out of an `UnsafeCell` in an `Arc`, which the pulse holds and so outlives it there.
+        // out of an `UnsafeCell` in an `Arc`, whose memory the pulse holds and so outlives it there.
         unsafe { seat.write(pulse) };
         seat
     }
 
     unsafe fn drop(ptr: *mut (dyn Future<Output = ()> + 'static)) {
-        // SAFETY: `ptr` is from `into_raw`, and not used after this. The pulse is moved out of the node before it is
-        // dropped, since that may free the node.
+        // SAFETY: `ptr` is from `into_raw`, and not used after this. The pulse is moved out of the node's memory before it
+        // is dropped, since that may free it.
         let mut pulse = unsafe { ptr.cast::<Pulse<F, T>>().read() };
         pulse.abandon();
     }
@@ -314,7 +320,7 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    let seat = Seat { name, pulse: UnsafeCell::new(MaybeUninit::uninit()) };
+    let seat = Seat { name, pulse: UnsafeCell::new(MaybeUninit::uninit()), _pinned: PhantomPinned };
     let (mut runner, reader) = Runner::new(future, at, seat);
     let task = Task::new(reader, Arc::clone(control), true);
     if control.is_cancelled() || !control.parallel_started() {
@@ -333,7 +339,8 @@ where
         due: Due::NEVER.or_at(ambient.deadline()),
         values: ambient.values(),
     });
+    let memory = child.runner.memory();
     // The runtime drops what it refuses, and the drop tells the scope.
-    spawn(FutureObj::new(Obj(Pulse { child: Some(child) })));
+    spawn(FutureObj::new(Obj(Pulse { child: Some(child), _memory: memory })));
     task
 }

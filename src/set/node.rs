@@ -27,8 +27,8 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -454,6 +454,11 @@ where
     /// What the node carries besides.
     pub(crate) fn extra(&self) -> &X {
         &self.node.extra
+    }
+
+    /// Keeps the node's memory, but nothing that is in it.
+    pub(crate) fn memory(&self) -> Weak<Node<F, T, C, X>> {
+        Arc::downgrade(&self.node)
     }
 
     /// Forgets the node's type.

@@ -7,4 +7,5 @@
 #[macro_use]
 mod harness;
 
+mod parallel_children;
 mod task_groups;
