@@ -42,9 +42,7 @@ impl Resolver {
     pub(crate) fn new(site: &Url, path: &str, base: Option<&str>) -> Self {
         let page = at(site, path);
         let named = base.and_then(|base| page.join(base).ok());
-        let base = named
-            .filter(|base| !base.cannot_be_a_base())
-            .unwrap_or_else(|| page.clone());
+        let base = named.filter(|base| !base.cannot_be_a_base()).unwrap_or_else(|| page.clone());
         Resolver { page, base }
     }
 
@@ -54,10 +52,7 @@ impl Resolver {
                 Target::Inside(Place::new(&url))
             }
             Ok(_) => Target::Outside,
-            Err(error) => Target::Malformed {
-                address: address.to_owned(),
-                why: error.to_string(),
-            },
+            Err(error) => Target::Malformed { address: address.to_owned(), why: error.to_string() },
         }
     }
 }
@@ -78,39 +73,21 @@ mod tests {
     }
 
     fn inside(path: &str, fragment: Option<&str>) -> Target {
-        Target::Inside(Place {
-            path: path.to_owned(),
-            fragment: fragment.map(str::to_owned),
-        })
+        Target::Inside(Place { path: path.to_owned(), fragment: fragment.map(str::to_owned) })
     }
 
     #[test]
     fn addresses_are_relative_to_the_page_or_its_base() {
-        assert_eq!(
-            resolve(None, "two.html#a"),
-            inside("/book/two.html", Some("a"))
-        );
+        assert_eq!(resolve(None, "two.html#a"), inside("/book/two.html", Some("a")));
         assert_eq!(resolve(None, "#a"), inside("/book/one.html?x", Some("a")));
         assert_eq!(resolve(None, " ../a b "), inside("/a%20b", None));
-        assert_eq!(
-            resolve(Some("/other/"), "two.html"),
-            inside("/other/two.html", None)
-        );
-        assert_eq!(
-            resolve(Some("data:,"), "two.html"),
-            inside("/book/two.html", None)
-        );
+        assert_eq!(resolve(Some("/other/"), "two.html"), inside("/other/two.html", None));
+        assert_eq!(resolve(Some("data:,"), "two.html"), inside("/book/two.html", None));
     }
 
     #[test]
     fn other_hosts_and_schemes_are_outside() {
-        for address in [
-            "http://127.0.0.1:8001/",
-            "https://127.0.0.1:8000/",
-            "mailto:me",
-            "javascript:void 0",
-            "//x/",
-        ] {
+        for address in ["http://127.0.0.1:8001/", "https://127.0.0.1:8000/", "mailto:me", "javascript:void 0", "//x/"] {
             assert_eq!(resolve(None, address), Target::Outside, "{address}");
         }
         assert_eq!(resolve(Some("http://example.org/"), "a"), Target::Outside);
@@ -118,9 +95,6 @@ mod tests {
 
     #[test]
     fn what_is_no_address_says_why() {
-        assert!(matches!(
-            resolve(None, "http://[::1"),
-            Target::Malformed { .. }
-        ));
+        assert!(matches!(resolve(None, "http://[::1"), Target::Malformed { .. }));
     }
 }

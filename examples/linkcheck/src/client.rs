@@ -58,12 +58,7 @@ type Connection = SendRequest<Empty<Bytes>>;
 
 impl Client {
     /// A client for `site`'s host, whose connections are driven by children of `scope`.
-    pub(crate) fn new(
-        network: Arc<dyn Network>,
-        site: &Url,
-        config: &Config,
-        scope: Scope<'static>,
-    ) -> Self {
+    pub(crate) fn new(network: Arc<dyn Network>, site: &Url, config: &Config, scope: Scope<'static>) -> Self {
         let (returned, idle) = async_channel::bounded(config.per_host.get());
         for _ in 0..config.per_host.get() {
             returned.try_send(None).expect("room for every slot");
@@ -102,10 +97,7 @@ impl Client {
 
     async fn ask(&self, path: &str) -> Result<Answer, Reason> {
         // Waiting for a slot is not the host's fault, and does not count.
-        let mut slot = Slot {
-            connection: self.idle.recv().await.ok().flatten(),
-            client: self,
-        };
+        let mut slot = Slot { connection: self.idle.recv().await.ok().flatten(), client: self };
         match foster::timeout(self.timeout, slot.ask(path)).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(Reason::TimedOut(self.timeout)),
@@ -114,23 +106,12 @@ impl Client {
 
     async fn connect(&self) -> Result<Connection, Reason> {
         // Without the brackets of an IPv6 address.
-        let host = self
-            .site
-            .host_str()
-            .unwrap_or_default()
-            .trim_matches(['[', ']']);
+        let host = self.site.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = self.site.port_or_known_default().unwrap_or(80);
-        let stream = self
-            .network
-            .connect(host, port)
-            .await
-            .map_err(|error| connection_failed(&error))?;
-        let (connection, driver) = http1::handshake(FuturesIo::new(stream))
-            .await
-            .map_err(broken_off)?;
+        let stream = self.network.connect(host, port).await.map_err(|error| connection_failed(&error))?;
+        let (connection, driver) = http1::handshake(FuturesIo::new(stream)).await.map_err(broken_off)?;
         // Its errors are also those of the request under way.
-        self.drivers
-            .spawn_parallel(async move { drop(driver.await) });
+        self.drivers.spawn_parallel(async move { drop(driver.await) });
         Ok(connection)
     }
 }
@@ -153,11 +134,8 @@ impl Slot<'_> {
     async fn ask(&mut self, path: &str) -> Result<Answer, Reason> {
         if !may_be_page(path) {
             let answer = self.exchange(Method::HEAD, path).await;
-            if matches!(
-                answer,
-                Ok(Answer::File | Answer::Moved(_))
-                    | Err(Reason::TimedOut(_) | Reason::Connection(_))
-            ) {
+            if matches!(answer, Ok(Answer::File | Answer::Moved(_)) | Err(Reason::TimedOut(_) | Reason::Connection(_)))
+            {
                 return answer;
             }
         }
@@ -177,22 +155,14 @@ impl Slot<'_> {
         }
         match (head.status, header(LOCATION)) {
             _ if is_page => body.map(Answer::Page),
-            (status, _) if status.is_success() || status == StatusCode::NOT_MODIFIED => {
-                Ok(Answer::File)
-            }
-            (status, Some(location)) if status.is_redirection() => {
-                Ok(Answer::Moved(location.to_owned()))
-            }
+            (status, _) if status.is_success() || status == StatusCode::NOT_MODIFIED => Ok(Answer::File),
+            (status, Some(location)) if status.is_redirection() => Ok(Answer::Moved(location.to_owned())),
             (status, _) => Err(Reason::Status(status.as_u16())),
         }
     }
 
     /// Sends a request over the idle connection, or over a new one.
-    async fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-    ) -> Result<(Connection, Response<Incoming>), Reason> {
+    async fn send(&mut self, method: Method, path: &str) -> Result<(Connection, Response<Incoming>), Reason> {
         if let Some(mut connection) = self.connection.take() {
             // Hosts close connections that were idle for long; then this is no failure of the request.
             if let Ok(response) = connection.send_request(self.request(&method, path)?).await {
@@ -200,10 +170,7 @@ impl Slot<'_> {
             }
         }
         let mut connection = self.client.connect().await?;
-        let response = connection
-            .send_request(self.request(&method, path)?)
-            .await
-            .map_err(broken_off)?;
+        let response = connection.send_request(self.request(&method, path)?).await.map_err(broken_off)?;
         Ok((connection, response))
     }
 
@@ -211,10 +178,7 @@ impl Slot<'_> {
         Request::builder()
             .method(method)
             .uri(path)
-            .header(
-                HOST,
-                &self.client.site[Position::BeforeHost..Position::AfterPort],
-            )
+            .header(HOST, &self.client.site[Position::BeforeHost..Position::AfterPort])
             .header(USER_AGENT, concat!("linkcheck/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|error| Reason::Malformed(error.to_string()))
@@ -224,9 +188,7 @@ impl Slot<'_> {
 async fn read(body: Incoming, limit: usize) -> Result<Bytes, Reason> {
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Reason::Answer(format!("longer than {limit} bytes")))
-        }
+        Err(error) if error.is::<LengthLimitError>() => Err(Reason::Answer(format!("longer than {limit} bytes"))),
         Err(error) => match error.downcast::<hyper::Error>() {
             Ok(error) => Err(broken_off(*error)),
             Err(error) => Err(Reason::Connection(error.to_string())),
@@ -255,10 +217,7 @@ fn closed_early() -> Reason {
 }
 
 fn broken_off(error: hyper::Error) -> Reason {
-    match error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
-    {
+    match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
         Some(error) => connection_failed(error),
         None if error.is_parse() => Reason::Answer(format!("not an answer in HTTP: {error}")),
         None => closed_early(),

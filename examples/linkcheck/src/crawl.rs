@@ -27,11 +27,7 @@ const MAX_REDIRECTS: u8 = 10;
 #[derive(Debug)]
 pub(crate) enum Visit {
     /// A page, its links with their lines, and where it sends its readers on to.
-    Page {
-        anchors: Anchors,
-        links: Vec<(Target, Vec<u32>)>,
-        onward: Option<Place>,
-    },
+    Page { anchors: Anchors, links: Vec<(Target, Vec<u32>)>, onward: Option<Place> },
     /// A document without links of its own.
     File,
     /// A redirect.
@@ -112,14 +108,7 @@ impl Crawl {
 
     fn new(site: Url, is_folder: bool, pages: &[String]) -> Self {
         let (known, report) = (IndexMap::new(), Report::default());
-        let mut crawl = Crawl {
-            site,
-            is_folder,
-            known,
-            fresh: Vec::new(),
-            open: 0,
-            report,
-        };
+        let mut crawl = Crawl { site, is_folder, known, fresh: Vec::new(), open: 0, report };
         for path in pages {
             let page = crawl.intern(path, 0);
             crawl.settle(page, "", [Mention { page, line: 0 }]);
@@ -135,9 +124,7 @@ impl Crawl {
     /// The addresses to be visited that have not been taken yet.
     pub(crate) fn take_fresh(&mut self) -> Vec<(Id, Box<str>)> {
         let ids = mem::take(&mut self.fresh);
-        ids.into_iter()
-            .map(|id| (id, self.path(id).into()))
-            .collect()
+        ids.into_iter().map(|id| (id, self.path(id).into())).collect()
     }
 
     /// Whether every known address has been visited.
@@ -147,11 +134,7 @@ impl Crawl {
 
     pub(crate) fn progress(&self) -> Progress {
         let known = self.known.len();
-        Progress {
-            known,
-            visited: known - self.open,
-            broken: self.report.broken.len(),
-        }
+        Progress { known, visited: known - self.open, broken: self.report.broken.len() }
     }
 
     /// Takes in what the visit to `id` found.
@@ -170,15 +153,9 @@ impl Crawl {
 
     fn judge(&mut self, id: Id, visit: Visit) -> (State, Vec<(Target, Vec<u32>)>) {
         match visit {
-            Visit::Page {
-                anchors,
-                links,
-                onward,
-            } => {
+            Visit::Page { anchors, links, onward } => {
                 self.report.pages += 1;
-                let onward = onward
-                    .map(|place| self.next(id, place))
-                    .filter(|next| next.id != id);
+                let onward = onward.map(|place| self.next(id, place)).filter(|next| next.id != id);
                 (State::Page { anchors, onward }, links)
             }
             Visit::File => {
@@ -187,9 +164,7 @@ impl Crawl {
             }
             Visit::Moved(Target::Inside(place)) => (State::Moved(self.next(id, place)), Vec::new()),
             Visit::Moved(Target::Outside) => (State::MovedOutside, Vec::new()),
-            Visit::Moved(Target::Malformed { why, .. }) => {
-                (State::Broken(Reason::Malformed(why)), Vec::new())
-            }
+            Visit::Moved(Target::Malformed { why, .. }) => (State::Broken(Reason::Malformed(why)), Vec::new()),
             Visit::Broken(reason) => (State::Broken(reason), Vec::new()),
         }
     }
@@ -199,10 +174,7 @@ impl Crawl {
             State::Open { hops, .. } => hops + 1,
             _ => 0,
         };
-        Next {
-            id: self.intern(&place.path, hops),
-            fragment: place.fragment.map(String::into_boxed_str),
-        }
+        Next { id: self.intern(&place.path, hops), fragment: place.fragment.map(String::into_boxed_str) }
     }
 
     /// The id of an address, which `hops` redirects led to; one that was not known is to be visited.
@@ -213,10 +185,7 @@ impl Crawl {
         };
         let id = Id::try_from(index).expect("fewer than four billion addresses");
         if hops <= MAX_REDIRECTS && matches!(self.known[index], State::TooFar) {
-            self.known[index] = State::Open {
-                waiting: Waiting::new(),
-                hops,
-            };
+            self.known[index] = State::Open { waiting: Waiting::new(), hops };
             self.fresh.push(id);
             self.open += 1;
         }
@@ -234,17 +203,8 @@ impl Crawl {
             Target::Outside => self.report.outside += lines.len(),
             Target::Malformed { address, why } => {
                 for &line in lines {
-                    let (page, target, reason) = (
-                        self.name(page),
-                        address.clone(),
-                        Reason::Malformed(why.clone()),
-                    );
-                    self.report.broken.push(Broken {
-                        page,
-                        line,
-                        target,
-                        reason,
-                    });
+                    let (page, target, reason) = (self.name(page), address.clone(), Reason::Malformed(why.clone()));
+                    self.report.broken.push(Broken { page, line, target, reason });
                 }
             }
         }
@@ -258,20 +218,12 @@ impl Crawl {
                 let name = self.target_name(target, fragment);
                 for Mention { page, line } in mentions {
                     let (page, target, reason) = (self.name(page), name.clone(), reason.clone());
-                    self.report.broken.push(Broken {
-                        page,
-                        line,
-                        target,
-                        reason,
-                    });
+                    self.report.broken.push(Broken { page, line, target, reason });
                 }
             }
             Verdict::Waits(id) => {
                 if let State::Open { waiting, .. } = &mut self.known[id as usize] {
-                    waiting
-                        .entry((target, fragment.into()))
-                        .or_default()
-                        .extend(mentions);
+                    waiting.entry((target, fragment.into())).or_default().extend(mentions);
                 }
             }
         }
@@ -286,10 +238,7 @@ impl Crawl {
                 State::TooFar => break,
                 State::Page { anchors, .. } if anchors.offer(fragment) => return Verdict::Fine,
                 State::Page { onward: None, .. } => return Verdict::Broken(Reason::NoSuchFragment),
-                State::Page {
-                    onward: Some(next), ..
-                }
-                | State::Moved(next) => next,
+                State::Page { onward: Some(next), .. } | State::Moved(next) => next,
             };
             id = next.id;
             fragment = next.fragment.as_deref().unwrap_or(fragment);
@@ -314,9 +263,7 @@ impl Crawl {
     fn name(&self, id: Id) -> String {
         let path = self.path(id);
         if self.is_folder {
-            percent_decode_str(path.trim_start_matches('/'))
-                .decode_utf8_lossy()
-                .into_owned()
+            percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned()
         } else {
             address::at(&self.site, path).into()
         }

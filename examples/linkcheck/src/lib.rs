@@ -109,18 +109,11 @@ pub async fn check(
 }
 
 /// Serves files beside the crawl of them.
-async fn serve(
-    s: &Scope<'_>,
-    network: &dyn Network,
-    files: Files,
-) -> io::Result<(Crawl, Option<Task<()>>)> {
+async fn serve(s: &Scope<'_>, network: &dyn Network, files: Files) -> io::Result<(Crawl, Option<Task<()>>)> {
     let server = Server::bind(network, files.clone()).await?;
     let site = server.url()?;
     let pages = s.spawn_blocking(move || files.pages()).await?;
-    Ok((
-        Crawl::of_files(&site, &pages),
-        Some(s.spawn(server.serve())),
-    ))
+    Ok((Crawl::of_files(&site, &pages), Some(s.spawn(server.serve()))))
 }
 
 /// Visits every address of `crawl`, those included that become known on the way.
@@ -137,9 +130,7 @@ async fn visit_all(
         let mut visits = pin!(addresses.map_concurrent(config.jobs.get(), visit));
         loop {
             for address in crawl.take_fresh() {
-                frontier
-                    .try_send(address)
-                    .expect("the receiver is in this function");
+                frontier.try_send(address).expect("the receiver is in this function");
             }
             observe(crawl.progress());
             if crawl.is_complete() {

@@ -81,22 +81,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<u8, Box<dyn Error>> {
-    let Args {
-        runtime,
-        jobs,
-        per_host,
-        timeout,
-        retries,
-        json,
-        ..
-    } = args;
+    let Args { runtime, jobs, per_host, timeout, retries, json, .. } = args;
     let site = args.site.unwrap_or(Site::Bundled);
-    let config = Config {
-        jobs,
-        per_host,
-        timeout,
-        retries,
-    };
+    let config = Config { jobs, per_host, timeout, retries };
     let stop = stop_on_interrupt()?;
 
     let bar = progress_bar(json);
@@ -143,11 +130,7 @@ fn show(bar: &ProgressBar, progress: Progress) {
 
 fn print(report: &Report, json: bool) -> io::Result<()> {
     let out = io::BufWriter::new(io::stdout().lock());
-    let printed = if json {
-        report.write_json(out)
-    } else {
-        report.write_text(out)
-    };
+    let printed = if json { report.write_json(out) } else { report.write_text(out) };
     match printed {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -60,11 +60,7 @@ impl<'a> Reader<'a> {
         Reader {
             page: Page::default(),
             anchors: Vec::new(),
-            lines: Lines {
-                html,
-                offset: 0,
-                line: 1,
-            },
+            lines: Lines { html, offset: 0, line: 1 },
             tag: Vec::new(),
             tag_start: 0,
             attribute: Vec::new(),
@@ -94,11 +90,7 @@ impl<'a> Reader<'a> {
             // An end tag's attributes mean nothing.
             (b"", _) => {}
             (_, b"id" | b"name") => self.anchors.push(digest(value)),
-            (b"base", b"href") => drop(
-                self.page
-                    .base
-                    .get_or_insert_with(|| text(value).into_owned()),
-            ),
+            (b"base", b"href") => drop(self.page.base.get_or_insert_with(|| text(value).into_owned())),
             (b"meta", b"http-equiv") => self.refresh.asked = value.eq_ignore_ascii_case(b"refresh"),
             (b"meta", b"content") => self.refresh.content = text(value).into_owned(),
             (b"a" | b"area" | b"link", b"href")
@@ -149,9 +141,7 @@ fn refresh(content: &str) -> Option<(&str, &str)> {
     let (delay, rest) = content.split_once([';', ','])?;
     let (key, address) = rest.split_once('=')?;
     let address = address.trim().trim_matches(['"', '\'']);
-    key.trim()
-        .eq_ignore_ascii_case("url")
-        .then_some((delay, address))
+    key.trim().eq_ignore_ascii_case("url").then_some((delay, address))
 }
 
 /// The addresses in `small.png 1x, large.png 2x`.
@@ -164,11 +154,7 @@ fn candidates(srcset: &str) -> impl Iterator<Item = &str> {
         let bare = address.trim_end_matches(',');
         // Without a comma of its own, a description such as `2x` follows, up to the next comma.
         let described = bare.len() == address.len();
-        rest = if described {
-            after.split_once(',').map_or("", |(_, next)| next)
-        } else {
-            after
-        };
+        rest = if described { after.split_once(',').map_or("", |(_, next)| next) } else { after };
         (!bare.is_empty()).then_some(bare)
     })
 }
@@ -185,9 +171,7 @@ impl Lines<'_> {
         if offset > self.offset {
             let passed = &self.html[self.offset..offset.min(self.html.len())];
             let breaks = memchr::memchr_iter(b'\n', passed).count();
-            self.line = self
-                .line
-                .saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
+            self.line = self.line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
             self.offset = offset;
         }
         self.line
@@ -213,9 +197,7 @@ impl Anchors {
     /// `12-34` stands for its two ends, as in the listings of rustdoc, whose script selects the lines between.
     pub(crate) fn offer(&self, fragment: &str) -> bool {
         // What follows `:~:` is text to highlight.
-        let fragment = fragment
-            .split_once(":~:")
-            .map_or(fragment, |(anchor, _)| anchor);
+        let fragment = fragment.split_once(":~:").map_or(fragment, |(anchor, _)| anchor);
         let decoded: Cow<'_, [u8]> = percent_decode_str(fragment).into();
         fragment.is_empty()
             || self.contain(fragment.as_bytes())
@@ -225,11 +207,8 @@ impl Anchors {
     }
 
     fn contain_lines(&self, fragment: &str) -> bool {
-        let is_end =
-            |end: &str| end.bytes().all(|b| b.is_ascii_digit()) && self.contain(end.as_bytes());
-        fragment
-            .split_once('-')
-            .is_some_and(|(first, last)| is_end(first) && is_end(last))
+        let is_end = |end: &str| end.bytes().all(|b| b.is_ascii_digit()) && self.contain(end.as_bytes());
+        fragment.split_once('-').is_some_and(|(first, last)| is_end(first) && is_end(last))
     }
 
     fn contain(&self, name: &[u8]) -> bool {
@@ -263,10 +242,7 @@ mod tests {
 
     #[test]
     fn character_references_are_decoded() {
-        assert_eq!(
-            links(r#"<a href="?a=1&amp;b=&#50;">"#),
-            [link("?a=1&b=2", &[1])]
-        );
+        assert_eq!(links(r#"<a href="?a=1&amp;b=&#50;">"#), [link("?a=1&b=2", &[1])]);
     }
 
     #[test]
@@ -295,26 +271,14 @@ mod tests {
         assert_eq!(page.onward.as_deref(), Some("next.html"));
         let page = Page::parse(b"<meta http-equiv=refresh content='5;url=next.html'>");
         assert_eq!(page.onward, None);
-        assert_eq!(
-            page.links.into_iter().collect::<Vec<_>>(),
-            [link("next.html", &[1])]
-        );
+        assert_eq!(page.links.into_iter().collect::<Vec<_>>(), [link("next.html", &[1])]);
     }
 
     #[test]
     fn anchors_are_found_as_browsers_find_them() {
         let page = "<p id=one><a name='caf\u{e9}'></a><b id=3><b id=9><b id='a%20b'>";
         let anchors = Page::parse(page.as_bytes()).anchors;
-        for fragment in [
-            "",
-            "top",
-            "TOP",
-            "one",
-            "caf%C3%A9",
-            "3-9",
-            "a%20b",
-            "one:~:text=two",
-        ] {
+        for fragment in ["", "top", "TOP", "one", "caf%C3%A9", "3-9", "a%20b", "one:~:text=two"] {
             assert!(anchors.offer(fragment), "{fragment}");
         }
         for fragment in ["One", "two", "3-10", "-", "3-", "a b"] {

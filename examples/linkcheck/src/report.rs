@@ -142,22 +142,11 @@ impl fmt::Display for Broken {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.interrupted {
-            write!(
-                f,
-                "Interrupted, {} known addresses unchecked. ",
-                self.unchecked
-            )?;
+            write!(f, "Interrupted, {} known addresses unchecked. ", self.unchecked)?;
         }
         let (pages, files, links, outside) = (self.pages, self.files, self.links, self.outside);
         let (broken, seconds) = (self.broken.len(), self.elapsed.as_secs_f64());
-        write!(
-            f,
-            "{pages} pages, {files} other files, {links} links ({outside} to the outside, unchecked), "
-        )?;
-        write!(
-            f,
-            "{broken} broken; {seconds:.1} s, {:.0} pages per second",
-            self.pages_per_second()
-        )
+        write!(f, "{pages} pages, {files} other files, {links} links ({outside} to the outside, unchecked), ")?;
+        write!(f, "{broken} broken; {seconds:.1} s, {:.0} pages per second", self.pages_per_second())
     }
 }

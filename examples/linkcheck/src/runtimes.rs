@@ -57,9 +57,7 @@ fn smol(threads: usize) -> io::Result<Smol> {
     static EXECUTOR: smol::Executor<'static> = smol::Executor::new();
     for index in 0..threads {
         let run = || smol::block_on(EXECUTOR.run(smol::future::pending::<()>()));
-        thread::Builder::new()
-            .name(format!("smol-{index}"))
-            .spawn(run)?;
+        thread::Builder::new().name(format!("smol-{index}")).spawn(run)?;
     }
     Ok(Smol::executor(|task| EXECUTOR.spawn(task).detach()))
 }
@@ -74,18 +72,12 @@ macro_rules! sockets {
         pub(super) struct Sockets;
 
         impl Network for Sockets {
-            fn connect<'a>(
-                &'a self,
-                host: &'a str,
-                port: u16,
-            ) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+            fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
                 Box::pin(async move { stream(TcpStream::connect((host, port)).await?) })
             }
 
             fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-                Box::pin(async move {
-                    Ok(Box::new(Bound(TcpListener::bind(address).await?)) as Box<dyn Listener>)
-                })
+                Box::pin(async move { Ok(Box::new(Bound(TcpListener::bind(address).await?)) as Box<dyn Listener>) })
             }
         }
 

@@ -29,20 +29,16 @@ impl FromStr for Site {
         match word.split_once("://") {
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => match Url::parse(word) {
                 Ok(url) => Ok(Site::Host(url)),
-                Err(error) => Err(SiteError::new(format!(
-                    "`{word}` is not an address: {error}"
-                ))),
+                Err(error) => Err(SiteError::new(format!("`{word}` is not an address: {error}"))),
             },
             Some((scheme, _)) => Err(SiteError::new(format!(
                 "{scheme}:// is not supported, only http:// is; check the folder that the site is built into, or \
                  serve it over http:// on this machine"
             ))),
-            None if path.exists() => Err(SiteError::new(format!(
-                "`{word}` is not a folder; name the folder that holds the site"
-            ))),
-            None => Err(SiteError::new(format!(
-                "there is no folder `{word}`; an address begins with http://"
-            ))),
+            None if path.exists() => {
+                Err(SiteError::new(format!("`{word}` is not a folder; name the folder that holds the site")))
+            }
+            None => Err(SiteError::new(format!("there is no folder `{word}`; an address begins with http://"))),
         }
     }
 }

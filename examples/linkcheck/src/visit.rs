@@ -12,9 +12,7 @@ pub(crate) async fn visit(client: Arc<Client>, id: Id, path: Box<str>) -> (Id, V
     let found = match client.fetch(&path).await {
         Ok(Answer::Page(html)) => read(&client, &path, &html),
         Ok(Answer::File) => Visit::File,
-        Ok(Answer::Moved(location)) => {
-            Visit::Moved(Resolver::new(client.site(), &path, None).resolve(&location))
-        }
+        Ok(Answer::Moved(location)) => Visit::Moved(Resolver::new(client.site(), &path, None).resolve(&location)),
         Err(reason) => Visit::Broken(reason),
     };
     (id, found)
@@ -23,19 +21,9 @@ pub(crate) async fn visit(client: Arc<Client>, id: Id, path: Box<str>) -> (Id, V
 fn read(client: &Client, path: &str, html: &[u8]) -> Visit {
     let page = Page::parse(html);
     let resolver = Resolver::new(client.site(), path, page.base.as_deref());
-    let onward = page
-        .onward
-        .and_then(|address| inside(resolver.resolve(&address)));
-    let links = page
-        .links
-        .into_iter()
-        .map(|(address, lines)| (resolver.resolve(&address), lines))
-        .collect();
-    Visit::Page {
-        anchors: page.anchors,
-        links,
-        onward,
-    }
+    let onward = page.onward.and_then(|address| inside(resolver.resolve(&address)));
+    let links = page.links.into_iter().map(|(address, lines)| (resolver.resolve(&address), lines)).collect();
+    Visit::Page { anchors: page.anchors, links, onward }
 }
 
 fn inside(target: Target) -> Option<Place> {

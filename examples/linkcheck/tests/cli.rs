@@ -40,13 +40,8 @@ fn the_bundled_site_has_the_same_findings_under_every_runtime() {
         assert_eq!(run.broken(), expected, "{runtime}: {run:?}");
         assert_eq!((run.status, &*run.stderr), (Some(1), ""), "{runtime}");
         let report = run.json();
-        let counts =
-            ["pages", "files", "links", "outside", "unchecked"].map(|name| report[name].clone());
-        assert_eq!(
-            counts,
-            [4, 1, 27, 2, 0].map(|count| json!(count)),
-            "{runtime}"
-        );
+        let counts = ["pages", "files", "links", "outside", "unchecked"].map(|name| report[name].clone());
+        assert_eq!(counts, [4, 1, 27, 2, 0].map(|count| json!(count)), "{runtime}");
     }
 }
 
@@ -57,9 +52,7 @@ fn the_report_for_people_names_page_line_target_and_reason() {
     let lines: Vec<_> = run.stdout.lines().collect();
     assert_eq!(lines[2], "index.html:21: missing.html: 404 Not Found");
     assert!(
-        lines[8].starts_with(
-            "4 pages, 1 other files, 27 links (2 to the outside, unchecked), 8 broken; "
-        ),
+        lines[8].starts_with("4 pages, 1 other files, 27 links (2 to the outside, unchecked), 8 broken; "),
         "{run:?}"
     );
     assert_eq!((lines.len(), &*run.stderr), (9, ""));
@@ -67,52 +60,28 @@ fn the_report_for_people_names_page_line_target_and_reason() {
 
 #[test]
 fn one_job_and_one_connection_find_the_same() {
-    let (many, one) = (
-        linkcheck(&["--json"]),
-        linkcheck(&["--json", "--jobs", "1", "--per-host", "1"]),
-    );
+    let (many, one) = (linkcheck(&["--json"]), linkcheck(&["--json", "--jobs", "1", "--per-host", "1"]));
     assert_eq!(many.broken(), one.broken());
 }
 
 #[test]
 fn a_folder_without_broken_links_is_fine() {
-    let site = folder(&[
-        ("a b.html", "<a href='sub/'>"),
-        (
-            "sub/index.html",
-            "<i id=x><a href='../a b.html'><a href='?q#x'>",
-        ),
-    ]);
+    let site =
+        folder(&[("a b.html", "<a href='sub/'>"), ("sub/index.html", "<i id=x><a href='../a b.html'><a href='?q#x'>")]);
     let run = check(&site, &[]);
     assert_eq!((run.status, run.broken()), (Some(0), vec![]), "{run:?}");
-    assert_eq!(
-        run.json()["pages"],
-        2,
-        "each page counts once, by whatever name it is called"
-    );
+    assert_eq!(run.json()["pages"], 2, "each page counts once, by whatever name it is called");
 }
 
 #[test]
 fn pages_are_checked_that_no_other_page_links_to() {
-    let site = folder(&[
-        ("index.html", ""),
-        ("deep/er/lost.html", "\n<a href=nowhere.html>"),
-    ]);
-    assert_eq!(
-        check(&site, &[]).broken(),
-        ["deep/er/lost.html:2: deep/er/nowhere.html: 404 Not Found"]
-    );
+    let site = folder(&[("index.html", ""), ("deep/er/lost.html", "\n<a href=nowhere.html>")]);
+    assert_eq!(check(&site, &[]).broken(), ["deep/er/lost.html:2: deep/er/nowhere.html: 404 Not Found"]);
 }
 
 #[test]
 fn nothing_outside_the_folder_is_served() {
-    let site = folder(&[
-        (
-            "site/index.html",
-            "<a href='/%2e%2e/secret'><a href='/..%2fsecret'>",
-        ),
-        ("secret", ""),
-    ]);
+    let site = folder(&[("site/index.html", "<a href='/%2e%2e/secret'><a href='/..%2fsecret'>"), ("secret", "")]);
     let path = site.path().join("site");
     let run = linkcheck(&[path.to_str().expect("text"), "--json"]);
     assert_eq!(run.broken().len(), 2, "{run:?}");
@@ -122,10 +91,7 @@ fn nothing_outside_the_folder_is_served() {
 fn fragments_are_compared_as_browsers_compare_them() {
     let page = "<p id='ä b'><a name=old></a>\n<a href='#ä b'><a href='#%C3%A4%20b'><a href=#old><a href=#%6Fld><a href=#TOP>\n<a href=#Old>";
     let site = folder(&[("index.html", page)]);
-    assert_eq!(
-        check(&site, &[]).broken(),
-        ["index.html:3: index.html#Old: the page has no such fragment"]
-    );
+    assert_eq!(check(&site, &[]).broken(), ["index.html:3: index.html#Old: the page has no such fragment"]);
 }
 
 #[test]
@@ -157,10 +123,6 @@ fn wrong_usage_is_explained() {
     for (arguments, expected) in cases {
         let run = linkcheck(arguments);
         assert_eq!((run.status, &*run.stdout), (Some(2), ""), "{arguments:?}");
-        assert!(
-            run.stderr.contains(expected),
-            "{arguments:?}: {}",
-            run.stderr
-        );
+        assert!(run.stderr.contains(expected), "{arguments:?}: {}", run.stderr);
     }
 }

@@ -13,21 +13,8 @@ fn a_host_that_does_not_answer_times_out() {
         _ => hang(),
     });
     for runtime in RUNTIMES {
-        let run = linkcheck(&[
-            &site,
-            "--json",
-            "--timeout",
-            "200ms",
-            "--retries",
-            "1",
-            "--runtime",
-            runtime,
-        ]);
-        assert_eq!(
-            run.broken_at(&site),
-            ["/:2: /slow: no answer within 200ms"],
-            "{runtime}"
-        );
+        let run = linkcheck(&[&site, "--json", "--timeout", "200ms", "--retries", "1", "--runtime", runtime]);
+        assert_eq!(run.broken_at(&site), ["/:2: /slow: no answer within 200ms"], "{runtime}");
         assert_eq!(run.status, Some(1));
     }
 }
@@ -53,11 +40,7 @@ fn what_may_pass_is_tried_again() {
     for failure in failures {
         let site = flaky(failure);
         let run = linkcheck(&[&site, "--json", "--retries", "2", "--timeout", "500ms"]);
-        assert_eq!(
-            (run.status, run.broken_at(&site)),
-            (Some(0), vec![]),
-            "{run:?}"
-        );
+        assert_eq!((run.status, run.broken_at(&site)), (Some(0), vec![]), "{run:?}");
     }
 }
 
@@ -65,10 +48,7 @@ fn what_may_pass_is_tried_again() {
 fn without_retries_the_first_failure_counts() {
     let site = flaky(|| page("").replace("Length: 0", "Length: 80"));
     let run = linkcheck(&[&site, "--json", "--retries", "0"]);
-    assert_eq!(
-        run.broken_at(&site),
-        ["/:1: /flaky#x: the connection was closed too early"]
-    );
+    assert_eq!(run.broken_at(&site), ["/:1: /flaky#x: the connection was closed too early"]);
 }
 
 #[test]
@@ -79,18 +59,13 @@ fn what_will_not_pass_is_not_tried_again() {
         _ if requests.fetch_add(1, Ordering::Relaxed) == 0 => status("410 Gone"),
         _ => page(""),
     });
-    assert_eq!(
-        linkcheck(&[&site, "--json"]).broken_at(&site),
-        ["/:1: /gone: 410 Gone"]
-    );
+    assert_eq!(linkcheck(&[&site, "--json"]).broken_at(&site), ["/:1: /gone: 410 Gone"]);
 }
 
 #[test]
 fn redirects_are_followed_to_where_the_fragment_is() {
     let site = serve(|request| match request {
-        "GET /" => {
-            page("<a href=a#there>\n<a href=a#missing>\n<a href=away#any>\n<a href=own#missing>")
-        }
+        "GET /" => page("<a href=a#there>\n<a href=a#missing>\n<a href=away#any>\n<a href=own#missing>"),
         "GET /a" => redirect("/b"),
         "GET /b" => redirect("c"),
         "GET /c" => page("<p id=there>"),
@@ -99,10 +74,7 @@ fn redirects_are_followed_to_where_the_fragment_is() {
         _ => status("404 Not Found"),
     });
     let run = linkcheck(&[&site, "--json"]);
-    assert_eq!(
-        run.broken_at(&site),
-        ["/:2: /a#missing: the page has no such fragment"]
-    );
+    assert_eq!(run.broken_at(&site), ["/:2: /a#missing: the page has no such fragment"]);
 }
 
 #[test]
@@ -116,8 +88,7 @@ fn redirects_without_end_are_broken() {
     });
     let run = linkcheck(&[&site, "--json"]);
     let reason = "too many redirects";
-    let expected =
-        ["/:1: /circle", "/:2: /self", "/:3: /on/1"].map(|link| format!("{link}: {reason}"));
+    let expected = ["/:1: /circle", "/:2: /self", "/:3: /on/1"].map(|link| format!("{link}: {reason}"));
     assert_eq!(run.broken_at(&site), expected);
 }
 
@@ -130,10 +101,7 @@ fn only_the_host_itself_is_crawled() {
         _ => page(""),
     });
     let report = linkcheck(&[&site, "--json"]).json();
-    assert_eq!(
-        (&report["pages"], &report["outside"]),
-        (&2.into(), &2.into())
-    );
+    assert_eq!((&report["pages"], &report["outside"]), (&2.into(), &2.into()));
 }
 
 #[test]
@@ -144,10 +112,7 @@ fn a_host_that_refuses_to_give_heads_is_asked_for_the_whole() {
         head if head.starts_with("HEAD") => status("405 Method Not Allowed"),
         _ => status("404 Not Found"),
     });
-    assert_eq!(
-        linkcheck(&[&site, "--json"]).broken_at(&site),
-        ["/:2: /missing.png: 404 Not Found"]
-    );
+    assert_eq!(linkcheck(&[&site, "--json"]).broken_at(&site), ["/:2: /missing.png: 404 Not Found"]);
 }
 
 #[test]
@@ -157,10 +122,7 @@ fn what_is_not_http_is_said_to_be_so() {
         _ => "220 mail ready\r\n".to_owned(),
     });
     let broken = linkcheck(&[&site, "--json"]).broken_at(&site);
-    assert!(
-        broken[0].starts_with("/:1: /x: not an answer in HTTP"),
-        "{broken:?}"
-    );
+    assert!(broken[0].starts_with("/:1: /x: not an answer in HTTP"), "{broken:?}");
 }
 
 #[test]
@@ -190,37 +152,22 @@ fn an_interrupt_ends_the_check_in_order() {
                 hang()
             }
         });
-        let mut command =
-            support::command(&[&site, "--json", "--timeout", "1h", "--runtime", runtime]);
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program runs");
+        let mut command = support::command(&[&site, "--json", "--timeout", "1h", "--runtime", runtime]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
         wait.recv().expect("the slow page is asked for");
         // The other page is there by now, or will be long before the interrupt.
         std::thread::sleep(Duration::from_millis(300));
 
         let interrupted = Instant::now();
-        let kill = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status();
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
         assert!(kill.expect("kill runs").success());
         let run = support::Run::from(child.wait_with_output().expect("the program ends"));
 
         assert!(interrupted.elapsed() < Duration::from_secs(60), "{runtime}");
         assert_eq!(run.status, Some(130), "{runtime}: {run:?}");
-        assert_eq!(
-            run.broken_at(&site),
-            ["/page:1: /page#missing: the page has no such fragment"],
-            "{runtime}"
-        );
+        assert_eq!(run.broken_at(&site), ["/page:1: /page#missing: the page has no such fragment"], "{runtime}");
         let report = run.json();
-        let fields = (
-            &report["interrupted"],
-            &report["pages"],
-            &report["unchecked"],
-        );
+        let fields = (&report["interrupted"], &report["pages"], &report["unchecked"]);
         assert_eq!(fields, (&true.into(), &2.into(), &1.into()), "{runtime}");
     }
 }

@@ -46,11 +46,7 @@ impl Run {
         let broken = json["broken"].as_array().expect("a list");
         let text = |value: &Value| value.as_str().expect("text").replace(site, "/");
         let line = |link: &Value| {
-            let (page, target, reason) = (
-                text(&link["page"]),
-                text(&link["target"]),
-                text(&link["reason"]),
-            );
+            let (page, target, reason) = (text(&link["page"]), text(&link["target"]), text(&link["reason"]));
             format!("{page}:{}: {target}: {reason}", link["line"])
         };
         broken.iter().map(line).collect()
@@ -64,10 +60,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 }
 
 pub(crate) fn linkcheck(arguments: &[&str]) -> Run {
-    command(arguments)
-        .output()
-        .expect("the program runs")
-        .into()
+    command(arguments).output().expect("the program runs").into()
 }
 
 /// A server whose answers are made by a closure from `GET /path`, byte by byte as they go out. It closes each connection
@@ -116,9 +109,7 @@ pub(crate) fn status(status: &str) -> String {
 }
 
 pub(crate) fn redirect(location: &str) -> String {
-    format!(
-        "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )
+    format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
 /// Never answers, as far as any test here can tell.
