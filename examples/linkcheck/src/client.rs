@@ -27,6 +27,9 @@ const MAX_PAGE: usize = 64 << 20;
 /// What is read of an unwanted body, in bytes, so that its connection can be used again.
 const MAX_UNWANTED: usize = 64 << 10;
 
+/// The most that is buffered of a connection in each direction, in bytes.
+const BUFFER: usize = 64 << 10;
+
 /// The pause before the first retry; each further one takes twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -109,7 +112,8 @@ impl Client {
         let host = self.site.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = self.site.port_or_known_default().unwrap_or(80);
         let stream = self.network.connect(host, port).await.map_err(|error| connection_failed(&error))?;
-        let (connection, driver) = http1::handshake(FuturesIo::new(stream)).await.map_err(broken_off)?;
+        let (connection, driver) =
+            http1::Builder::new().max_buf_size(BUFFER).handshake(FuturesIo::new(stream)).await.map_err(broken_off)?;
         // Its errors are also those of the request under way.
         self.drivers.spawn_parallel(async move { drop(driver.await) });
         Ok(connection)
