@@ -1,6 +1,6 @@
 //! Asks one host for documents, over a limited number of connections that are used again and again.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,20 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 use foster::Scope;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use futures_util::TryStreamExt;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
+use lol_html::errors::RewritingError;
 use smol_hyper::rt::FuturesIo;
 use url::{Position, Url};
 
 use crate::Config;
 use crate::files::{is_html, may_be_page};
 use crate::net::Network;
+use crate::page::{Page, PageReader};
 use crate::report::Reason;
 
 /// The longest page that is read, in bytes.
@@ -36,7 +39,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// What a host answered.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Page(Bytes),
+    Page(Page),
     File,
     Moved(String),
 }
@@ -152,13 +155,15 @@ impl Slot<'_> {
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let is_page = head.status.is_success() && header(CONTENT_TYPE).is_some_and(is_html);
 
-        let limit = if is_page { MAX_PAGE } else { MAX_UNWANTED };
-        let body = read(body, limit).await;
-        if body.is_ok() {
+        if is_page {
+            let page = read_page(body).await?;
+            self.connection = Some(connection);
+            return Ok(Answer::Page(page));
+        }
+        if skip(body).await.is_ok() {
             self.connection = Some(connection);
         }
         match (head.status, header(LOCATION)) {
-            _ if is_page => body.map(Answer::Page),
             (status, _) if status.is_success() || status == StatusCode::NOT_MODIFIED => Ok(Answer::File),
             (status, Some(location)) if status.is_redirection() => Ok(Answer::Moved(location.to_owned())),
             (status, _) => Err(Reason::Status(status.as_u16())),
@@ -189,15 +194,32 @@ impl Slot<'_> {
     }
 }
 
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, Reason> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Reason::Answer(format!("longer than {limit} bytes"))),
-        Err(error) => match error.downcast::<hyper::Error>() {
-            Ok(error) => Err(broken_off(*error)),
-            Err(error) => Err(Reason::Connection(error.to_string())),
-        },
+/// Reads a page while it comes in: there is never more of its text in memory than a piece.
+async fn read_page(body: Incoming) -> Result<Page, Reason> {
+    let mut pieces = Limited::new(body, MAX_PAGE).into_data_stream();
+    let mut reader = PageReader::new();
+    while let Some(piece) = pieces.try_next().await.map_err(cut_short)? {
+        reader.read(&piece).map_err(unreadable)?;
     }
+    reader.finish().map_err(unreadable)
+}
+
+/// Reads to the end of a body that nobody wants, so that its connection can be used again.
+async fn skip(body: Incoming) -> Result<(), Reason> {
+    let mut pieces = Limited::new(body, MAX_UNWANTED).into_data_stream();
+    while pieces.try_next().await.map_err(cut_short)?.is_some() {}
+    Ok(())
+}
+
+fn cut_short(error: Box<dyn Error + Send + Sync>) -> Reason {
+    match error.downcast::<hyper::Error>() {
+        Ok(error) => broken_off(*error),
+        Err(_) => Reason::Answer(format!("longer than {MAX_PAGE} bytes")),
+    }
+}
+
+fn unreadable(error: RewritingError) -> Reason {
+    Reason::Answer(format!("not a page that can be read: {error}"))
 }
 
 fn is_transient(reason: &Reason) -> bool {

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::Progress;
 use crate::address::{self, Place, Target};
-use crate::page::Anchors;
+use crate::anchors::Anchors;
 use crate::report::{Broken, Reason, Report};
 
 /// How many redirects in a row are followed.

@@ -20,6 +20,7 @@
 //! Whatever ends the check, be it the last page, Ctrl-C or a panic, when [`check`] returns nothing of this is left.
 
 mod address;
+mod anchors;
 mod client;
 mod crawl;
 mod files;

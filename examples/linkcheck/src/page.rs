@@ -1,13 +1,19 @@
 //! Reads a page: the addresses it refers to, with their lines, and the anchors that it offers.
 
-use std::borrow::Cow;
-use std::convert::Infallible;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Span, Tokenizer};
+use html_escape::decode_html_entities;
 use indexmap::IndexMap;
-use percent_encoding::percent_decode_str;
+use lol_html::errors::RewritingError;
+use lol_html::send::{Element, HtmlRewriter, Settings};
+use lol_html::{MemorySettings, element};
+
+use crate::anchors::{Anchors, digest};
+
+/// The longest tag or comment that is read, in bytes. Pictures are put into pages by such tags.
+const MAX_TAG: usize = 8 << 20;
 
 /// What a page says, with addresses as they are written in it.
 #[derive(Debug, Default)]
@@ -21,119 +27,130 @@ pub(crate) struct Page {
     pub(crate) onward: Option<String>,
 }
 
-impl Page {
-    /// Reads `html`. There is no page that cannot be read: what browsers tolerate is tolerated.
-    pub(crate) fn parse(html: &[u8]) -> Self {
-        let mut reader = Reader::new(html);
-        let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, span: Span<usize>| {
-            reader.see(&event, span.start);
-            None::<Infallible>
-        });
-        emitter.naively_switch_states(true);
-        let Ok(()) = Tokenizer::new_with_emitter(html, emitter).finish();
-        reader.page.anchors = Anchors::new(reader.anchors);
-        reader.page
+/// Reads a page piece by piece, and keeps nothing of the text.
+pub(crate) struct PageReader {
+    parser: HtmlRewriter<'static, fn(&[u8])>,
+    found: Arc<Mutex<Found>>,
+}
+
+impl PageReader {
+    pub(crate) fn new() -> Self {
+        let found = Arc::new(Mutex::new(Found::default()));
+        let memory = MemorySettings::new().with_max_allowed_memory_usage(MAX_TAG);
+        let finder = Arc::clone(&found);
+        let settings = Settings::new_send()
+            // What browsers tolerate is tolerated.
+            .with_strict(false)
+            .with_memory_settings(memory)
+            .append_element_content_handler(element!("*", move |element: &mut Element<'_, '_>| {
+                lock(&finder).see(element);
+                Ok(())
+            }));
+        PageReader { parser: HtmlRewriter::new(settings, |_| {}), found }
+    }
+
+    /// Reads on.
+    ///
+    /// # Errors
+    ///
+    /// When a tag or a comment has no end in sight. Then the page cannot be read.
+    pub(crate) fn read(&mut self, piece: &[u8]) -> Result<(), RewritingError> {
+        lock(&self.found).lines.read(piece);
+        self.parser.write(piece)
+    }
+
+    /// Ends the page.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn finish(self) -> Result<Page, RewritingError> {
+        self.parser.end()?;
+        let mut found = lock(&self.found);
+        let anchors = mem::take(&mut found.anchors).into_iter().collect();
+        Ok(Page { anchors, ..mem::take(&mut found.page) })
     }
 }
 
-/// Collects a [`Page`] from the tokenizer's events.
-struct Reader<'a> {
+fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
+    found.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Found {
     page: Page,
     anchors: Vec<u64>,
-    lines: Lines<'a>,
-    /// The start tag that is being read, and where it began; empty between tags.
-    tag: Vec<u8>,
-    tag_start: usize,
-    attribute: Vec<u8>,
-    refresh: Refresh,
+    lines: Lines,
 }
 
-/// The two attributes that make `<meta>` send readers on, in whichever order they come.
-#[derive(Default)]
-struct Refresh {
-    asked: bool,
-    content: String,
+/// What an attribute's value is to us.
+enum Role {
+    Anchor,
+    Base,
+    Link,
+    Links,
 }
 
-impl<'a> Reader<'a> {
-    fn new(html: &'a [u8]) -> Self {
-        Reader {
-            page: Page::default(),
-            anchors: Vec::new(),
-            lines: Lines { html, offset: 0, line: 1 },
-            tag: Vec::new(),
-            tag_start: 0,
-            attribute: Vec::new(),
-            refresh: Refresh::default(),
+impl Role {
+    fn of(tag: &str, attribute: &str) -> Option<Self> {
+        match (tag, attribute) {
+            (_, "id" | "name") => Some(Role::Anchor),
+            ("base", "href") => Some(Role::Base),
+            ("a" | "area" | "link", "href")
+            | ("audio" | "embed" | "iframe" | "img" | "input", "src")
+            | ("script" | "source" | "track" | "video", "src")
+            | ("object", "data")
+            | ("video", "poster") => Some(Role::Link),
+            ("img" | "source", "srcset") => Some(Role::Links),
+            _ => None,
+        }
+    }
+}
+
+impl Found {
+    fn see(&mut self, element: &Element<'_, '_>) {
+        let line = self.lines.at(element.source_location().bytes().start);
+        let tag = element.tag_name();
+        for attribute in element.attributes() {
+            if let Some(role) = Role::of(&tag, &attribute.name()) {
+                self.note(role, &decode_html_entities(&attribute.value()), line);
+            }
+        }
+        if tag == "meta" {
+            self.follow_refresh(element, line);
         }
     }
 
-    fn see(&mut self, event: &CallbackEvent<'_>, offset: usize) {
-        match event {
-            CallbackEvent::OpenStartTag { name } => {
-                replace(&mut self.tag, name);
-                self.tag_start = offset;
-                self.refresh = Refresh::default();
-            }
-            CallbackEvent::AttributeName { name } => replace(&mut self.attribute, name),
-            CallbackEvent::AttributeValue { value } => self.attribute(value),
-            CallbackEvent::CloseStartTag { .. } => {
-                self.close();
-                self.tag.clear();
-            }
-            _ => {}
+    fn note(&mut self, role: Role, value: &str, line: u32) {
+        match role {
+            Role::Anchor => self.anchors.push(digest(value.as_bytes())),
+            Role::Base => drop(self.page.base.get_or_insert_with(|| value.to_owned())),
+            Role::Link => self.link(value, line),
+            Role::Links => candidates(value).for_each(|address| self.link(address, line)),
         }
     }
 
-    fn attribute(&mut self, value: &[u8]) {
-        match (&*self.tag, &*self.attribute) {
-            // An end tag's attributes mean nothing.
-            (b"", _) => {}
-            (_, b"id" | b"name") => self.anchors.push(digest(value)),
-            (b"base", b"href") => drop(self.page.base.get_or_insert_with(|| text(value).into_owned())),
-            (b"meta", b"http-equiv") => self.refresh.asked = value.eq_ignore_ascii_case(b"refresh"),
-            (b"meta", b"content") => self.refresh.content = text(value).into_owned(),
-            (b"a" | b"area" | b"link", b"href")
-            | (b"audio" | b"embed" | b"iframe" | b"img" | b"input", b"src")
-            | (b"script" | b"source" | b"track" | b"video", b"src")
-            | (b"object", b"data")
-            | (b"video", b"poster") => self.link(&text(value)),
-            (b"img" | b"source", b"srcset") => {
-                candidates(&text(value)).for_each(|address| self.link(address));
-            }
-            _ => {}
-        }
-    }
-
-    fn close(&mut self) {
-        if !self.refresh.asked {
+    fn follow_refresh(&mut self, meta: &Element<'_, '_>, line: u32) {
+        let is_refresh = |kind: String| kind.eq_ignore_ascii_case("refresh");
+        if !meta.get_attribute("http-equiv").is_some_and(is_refresh) {
             return;
         }
-        let content = std::mem::take(&mut self.refresh.content);
-        if let Some((delay, address)) = refresh(&content) {
-            self.link(address);
+        let content = meta.get_attribute("content").unwrap_or_default();
+        if let Some((delay, address)) = refresh(&decode_html_entities(&content)) {
+            self.link(address, line);
             if delay.trim().parse() == Ok(0.0) {
                 self.page.onward.get_or_insert_with(|| address.to_owned());
             }
         }
     }
 
-    fn link(&mut self, address: &str) {
-        let line = self.lines.at(self.tag_start);
+    fn link(&mut self, address: &str, line: u32) {
         match self.page.links.get_mut(address) {
             Some(lines) => lines.push(line),
             None => drop(self.page.links.insert(address.to_owned(), vec![line])),
         }
     }
-}
-
-fn replace(buffer: &mut Vec<u8>, content: &[u8]) {
-    buffer.clear();
-    buffer.extend_from_slice(content);
-}
-
-fn text(value: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(value)
 }
 
 /// The delay and the address in `0; URL='page.html'`.
@@ -159,75 +176,48 @@ fn candidates(srcset: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Counts lines on the way through a page, so that each byte is looked at once.
-struct Lines<'a> {
-    html: &'a [u8],
-    offset: usize,
-    line: u32,
+/// Counts lines on the way through a page.
+#[derive(Default)]
+struct Lines {
+    /// Where lines end that have been read and not been passed.
+    ends: VecDeque<usize>,
+    read: usize,
+    passed: u32,
 }
 
-impl Lines<'_> {
+impl Lines {
+    fn read(&mut self, piece: &[u8]) {
+        self.ends.extend(memchr::memchr_iter(b'\n', piece).map(|at| self.read + at));
+        self.read += piece.len();
+    }
+
+    /// The line of an offset, which is not before the last one that was asked for.
     fn at(&mut self, offset: usize) -> u32 {
-        if offset > self.offset {
-            let passed = &self.html[self.offset..offset.min(self.html.len())];
-            let breaks = memchr::memchr_iter(b'\n', passed).count();
-            self.line = self.line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
-            self.offset = offset;
-        }
-        self.line
+        let passed = self.ends.partition_point(|&end| end < offset);
+        self.ends.drain(..passed);
+        self.passed = self.passed.saturating_add(passed as u32);
+        self.passed.saturating_add(1)
     }
-}
-
-/// The anchors of a page, as sorted 64-bit digests.
-///
-/// Eight bytes each, however long their names: this is what stays in memory of a page that has been read. Two names of
-/// one page with the same digest would be needed to miss a broken fragment.
-#[derive(Debug, Default)]
-pub(crate) struct Anchors(Box<[u64]>);
-
-impl Anchors {
-    fn new(mut digests: Vec<u64>) -> Self {
-        digests.sort_unstable();
-        digests.dedup();
-        Anchors(digests.into())
-    }
-
-    /// Whether a browser would find `fragment`: literally, percent-decoded, or as the top of the page.
-    ///
-    /// `12-34` stands for its two ends, as in the listings of rustdoc, whose script selects the lines between.
-    pub(crate) fn offer(&self, fragment: &str) -> bool {
-        // What follows `:~:` is text to highlight.
-        let fragment = fragment.split_once(":~:").map_or(fragment, |(anchor, _)| anchor);
-        let decoded: Cow<'_, [u8]> = percent_decode_str(fragment).into();
-        fragment.is_empty()
-            || self.contain(fragment.as_bytes())
-            || self.contain(&decoded)
-            || decoded.eq_ignore_ascii_case(b"top")
-            || self.contain_lines(fragment)
-    }
-
-    fn contain_lines(&self, fragment: &str) -> bool {
-        let is_end = |end: &str| end.bytes().all(|b| b.is_ascii_digit()) && self.contain(end.as_bytes());
-        fragment.split_once('-').is_some_and(|(first, last)| is_end(first) && is_end(last))
-    }
-
-    fn contain(&self, name: &[u8]) -> bool {
-        self.0.binary_search(&digest(name)).is_ok()
-    }
-}
-
-fn digest(name: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Whatever pieces a page comes in, it says the same.
+    fn parse(html: &str) -> Page {
+        let pages = [1, 2, 3, 5, 8, usize::MAX].map(|size| {
+            let mut reader = PageReader::new();
+            html.as_bytes().chunks(size).for_each(|piece| reader.read(piece).expect("a page"));
+            reader.finish().expect("a page")
+        });
+        let said = pages.each_ref().map(|page| format!("{page:?}"));
+        said.iter().for_each(|other| assert_eq!(*other, said[0]));
+        pages.into_iter().next_back().expect("six")
+    }
+
     fn links(html: &str) -> Vec<(String, Vec<u32>)> {
-        Page::parse(html.as_bytes()).links.into_iter().collect()
+        parse(html).links.into_iter().collect()
     }
 
     fn link(address: &str, lines: &[u32]) -> (String, Vec<u32>) {
@@ -261,28 +251,16 @@ mod tests {
 
     #[test]
     fn the_first_base_counts() {
-        let page = Page::parse(b"<base target=_top><base href=/one/><base href=/two/>");
+        let page = parse("<base target=_top><base href=/one/><base href=/two/>");
         assert_eq!(page.base.as_deref(), Some("/one/"));
     }
 
     #[test]
     fn a_refresh_without_delay_sends_readers_on() {
-        let page = Page::parse(b"<meta content=\"0; URL='next.html'\" http-equiv=Refresh>");
+        let page = parse("<meta content=\"0; URL='next.html'\" http-equiv=Refresh>");
         assert_eq!(page.onward.as_deref(), Some("next.html"));
-        let page = Page::parse(b"<meta http-equiv=refresh content='5;url=next.html'>");
+        let page = parse("<meta http-equiv=refresh content='5;url=next.html'>");
         assert_eq!(page.onward, None);
         assert_eq!(page.links.into_iter().collect::<Vec<_>>(), [link("next.html", &[1])]);
-    }
-
-    #[test]
-    fn anchors_are_found_as_browsers_find_them() {
-        let page = "<p id=one><a name='caf\u{e9}'></a><b id=3><b id=9><b id='a%20b'>";
-        let anchors = Page::parse(page.as_bytes()).anchors;
-        for fragment in ["", "top", "TOP", "one", "caf%C3%A9", "3-9", "a%20b", "one:~:text=two"] {
-            assert!(anchors.offer(fragment), "{fragment}");
-        }
-        for fragment in ["One", "two", "3-10", "-", "3-", "a b"] {
-            assert!(!anchors.offer(fragment), "{fragment}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! One visit: ask for an address, and read what comes.
+//! One visit: ask for an address, and resolve what the page there refers to.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use crate::client::{Answer, Client};
 use crate::crawl::{Id, Visit};
 use crate::page::Page;
 
-/// Visits `path`. The page's text is gone when this returns.
+/// Visits `path`.
 pub(crate) async fn visit(client: Arc<Client>, id: Id, path: Box<str>) -> (Id, Visit) {
     let found = match client.fetch(&path).await {
-        Ok(Answer::Page(html)) => read(&client, &path, &html),
+        Ok(Answer::Page(page)) => resolve(&client, &path, page),
         Ok(Answer::File) => Visit::File,
         Ok(Answer::Moved(location)) => Visit::Moved(Resolver::new(client.site(), &path, None).resolve(&location)),
         Err(reason) => Visit::Broken(reason),
@@ -18,8 +18,7 @@ pub(crate) async fn visit(client: Arc<Client>, id: Id, path: Box<str>) -> (Id, V
     (id, found)
 }
 
-fn read(client: &Client, path: &str, html: &[u8]) -> Visit {
-    let page = Page::parse(html);
+fn resolve(client: &Client, path: &str, page: Page) -> Visit {
     let resolver = Resolver::new(client.site(), path, page.base.as_deref());
     let onward = page.onward.and_then(|address| inside(resolver.resolve(&address)));
     let links = page.links.into_iter().map(|(address, lines)| (resolver.resolve(&address), lines)).collect();
