@@ -3,6 +3,7 @@
 mod runtimes;
 
 use std::error::Error;
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroUsize;
 use std::process::{self, ExitCode};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use foster::Token;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use linkcheck::{Config, Progress, Report, Site};
 
 use crate::runtimes::Runtime;
@@ -115,16 +116,22 @@ fn progress_bar(hidden: bool) -> ProgressBar {
     if hidden {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} addresses, {per_sec}{msg}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} addresses, {rate} per second{msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate);
     ProgressBar::new(0).with_style(style)
+}
+
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // Writing to a bar's line does not fail.
+    let _ = write!(out, "{:.0}", state.per_sec());
 }
 
 fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_length(progress.known as u64);
     bar.set_position(progress.visited as u64);
     if progress.broken > 0 {
-        bar.set_message(format!(", {} broken links", progress.broken));
+        bar.set_message(format!(", {} broken", progress.broken));
     }
 }
 
