@@ -172,7 +172,8 @@ where
             Ended::Panicked(payload) => Some(Some(payload)),
         };
         match failure {
-            None => drop(runner),
+            // A value that nobody reads goes here. A panic of its destructor must not keep the scope from hearing of the end.
+            None => drop(catch(|| drop(runner))),
             Some(payload) => report(&control, runner, payload),
         }
         control.parallel_ended();

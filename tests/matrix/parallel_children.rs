@@ -26,4 +26,17 @@ matrix! {
         })
         .await;
     }
+
+    // The scope used to wait for ever.
+    async fn a_value_that_nobody_reads_may_panic_when_it_is_dropped() {
+        scope(|s| async move { drop(s.spawn_parallel(async { PanicsOnDrop })) }).await;
+    }
+}
+
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("in a destructor");
+    }
 }
