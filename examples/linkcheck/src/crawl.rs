@@ -6,6 +6,7 @@
 //!
 //! Each address is stored once. Of a page that has been read remain its [`Anchors`], of a link whose target is known
 //! nothing at all. A link whose target is still to be visited costs eight bytes, in the [`Waiting`] of that target.
+//! The pages in flight cost little: see [`client`](crate::client) and [`files`](crate::files), which hold pieces of them.
 
 use std::collections::HashMap;
 use std::mem;
