@@ -144,6 +144,16 @@ impl Ambient {
         due.at
     }
 
+    /// Runs `f` in no region: for a thread that blocks in the middle of a poll, or a drop, on something of its own.
+    pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
+        let (mut drawing, mut inside, mut due) = (false, false, Due::NEVER);
+        let (mut token, mut scope) = (None, None);
+        let _flags = (Swap::new(&self.drawing, &mut drawing), Swap::new(&self.inside, &mut inside));
+        let _region = (Swap::new(&self.token, &mut token), Swap::new(&self.scope, &mut scope));
+        let _due = Swap::new(&self.due, &mut due);
+        f()
+    }
+
     /// Runs `f` with the runtime swapped in.
     pub(crate) fn with_runtime<R>(&self, runtime: &mut Option<Handle>, f: impl FnOnce() -> R) -> R {
         struct Back<'a>(&'a RefCell<Option<Handle>>, &'a mut Option<Handle>);

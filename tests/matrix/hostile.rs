@@ -300,6 +300,27 @@ fn a_timeout_in_a_parallel_child_fires_though_the_deadline_around_was_moved() {
 }
 
 #[test]
+fn a_drop_that_runs_a_runtime_in_a_region_that_is_wound_down_is_no_hang() {
+    sim(|| async {
+        let out = timeout(
+            S,
+            scope(|s| async move {
+                let _d = OnDrop(|| {
+                    Sim::new(2).run(async {
+                        sleep(S).await;
+                        scope(|_| async {}).await
+                    });
+                });
+                s.defer(async {});
+                pending::<()>().await
+            }),
+        )
+        .await;
+        assert!(out.is_err());
+    });
+}
+
+#[test]
 fn a_task_cancelled_while_its_child_arrives_ends() {
     watched(|| {
         for i in 0..20000u32 {
