@@ -17,6 +17,7 @@ thread_local! {
         Ambient {
             drawing: Cell::new(false),
             inside: Cell::new(false),
+            child: Cell::new(0),
             token: Cell::new(None),
             scope: Cell::new(None),
             runtime: RefCell::new(None),
@@ -31,6 +32,8 @@ pub(crate) struct Ambient {
     pub(crate) drawing: Cell<bool>,
     /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
     pub(crate) inside: Cell<bool>,
+    /// The [id](crate::set::node::Runner::id) of the child that is being polled; 0 outside any.
+    pub(crate) child: Cell<usize>,
     /// The token of the innermost region, once somebody asked for it.
     pub(crate) token: Cell<Option<Token>>,
     /// The nearest scope, or root: it takes over what outlives a drop.

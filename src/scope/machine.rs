@@ -779,10 +779,12 @@ where
     };
     let mut never = Due::NEVER;
     let _due = runner.header().finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let outer = ambient.child.replace(runner.id());
     let polled = match ambient.drawing.get() {
         true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
         false => runner.poll(cx),
     };
+    ambient.child.set(outer);
     let failed = match polled {
         Poll::Pending => return Poll::Pending,
         Poll::Ready(Ended::Value) => {

@@ -115,6 +115,8 @@ where
         let _due = Swap::new(&ambient.due, &mut self.due);
         let _values = Swap::new(&ambient.values, &mut self.values);
         let runner = &mut self.runner;
+        let mut id = runner.id();
+        let _id = Swap::new(&ambient.child, &mut id);
         ambient.with_runtime(&mut self.runtime, || {
             ambient.enter(&mut self.token, || match ambient.drawing.get() {
                 true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),

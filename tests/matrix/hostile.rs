@@ -345,6 +345,23 @@ fn a_task_cancelled_while_its_child_arrives_ends() {
 }
 
 #[test]
+fn a_child_that_awaits_its_own_task_is_told_so() {
+    bare(|| async {
+        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+            let (tx, rx) = futures::channel::oneshot::channel::<Task<()>>();
+            let t = s.spawn(async move {
+                let t = rx.await.unwrap();
+                t.await
+            });
+            let _ = tx.send(t);
+        }))
+        .catch_unwind()
+        .await;
+        assert!(out.is_err());
+    });
+}
+
+#[test]
 fn the_outer_of_two_timeouts_reports_also_when_the_inner_one_has_to_clean_up() {
     sim(|| async {
         let inner = timeout(
@@ -356,5 +373,40 @@ fn the_outer_of_two_timeouts_reports_also_when_the_inner_one_has_to_clean_up() {
         );
         let out = timeout(S, async { inner.await.is_err() }).await;
         assert!(out.is_err());
+    });
+}
+
+#[test]
+fn a_parallel_child_that_awaits_its_own_task_is_told_so() {
+    basic(|| async {
+        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+            let (tx, rx) = futures::channel::oneshot::channel::<Task<()>>();
+            let t = s.spawn_parallel(async move { rx.await.unwrap().await });
+            let _ = tx.send(t);
+        }))
+        .catch_unwind()
+        .await;
+        assert!(out.is_err());
+    });
+}
+
+#[test]
+fn a_child_may_await_the_task_of_a_child_of_its_own() {
+    bare(|| async {
+        scope(|s| async move {
+            s.spawn(async {
+                let (tx, rx) = futures::channel::oneshot::channel::<Task<u32>>();
+                let inner = scope(|s| async move {
+                    let _ = tx.send(s.spawn(async {
+                        yield_now().await;
+                        7
+                    }));
+                });
+                let ((), seven) = futures::join!(inner, async { rx.await.unwrap().await });
+                assert_eq!(seven, 7);
+            })
+            .await;
+        })
+        .await;
     });
 }
