@@ -495,7 +495,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         self.phase = Phase::WindingDown;
         self.reason = Some(Arc::new(self.control().refusal()));
-        self.set_alarm(Alarm::Grace, self.policy.grace, ambient);
+        self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
         self.stop_idle(body);
     }
 

@@ -64,6 +64,11 @@ impl Drop for Bomb {
     }
 }
 
+/// Polls `f` once, with a waker that does nothing.
+fn once<F: Future>(f: Pin<&mut F>) -> Poll<F::Output> {
+    f.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
 #[test]
 fn a_child_spawned_in_the_bodys_last_poll_runs() {
     bare(|| async {
@@ -300,6 +305,27 @@ fn a_timeout_in_a_parallel_child_fires_though_the_deadline_around_was_moved() {
 }
 
 #[test]
+fn a_root_whose_body_is_over_is_bounded_by_its_grace_also_when_an_adopted_future_panics() {
+    watched(|| {
+        let sim = Sim::new(1);
+        let rt: Handle = sim.clone().into();
+        let out = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            rt.with_grace(S).run(async {
+                let mut a = Box::pin(adopt(pending::<()>()));
+                let mut b = Box::pin(adopt(async {
+                    yield_now().await;
+                    panic!("boo")
+                }));
+                assert!(a.as_mut().now_or_never().is_none());
+                assert!(b.as_mut().now_or_never().is_none());
+            })
+        }));
+        assert_eq!(out.unwrap_err().downcast_ref::<&str>(), Some(&"boo"));
+        assert_eq!(sim.elapsed(), S);
+    });
+}
+
+#[test]
 fn a_drop_that_runs_a_runtime_in_a_region_that_is_wound_down_is_no_hang() {
     sim(|| async {
         let out = timeout(
@@ -323,7 +349,7 @@ fn a_drop_that_runs_a_runtime_in_a_region_that_is_wound_down_is_no_hang() {
 #[test]
 fn a_task_cancelled_while_its_child_arrives_ends() {
     watched(|| {
-        for i in 0..20000u32 {
+        for i in 0..5000u32 {
             let (tx, rx) = mpsc::channel::<Task<()>>();
             let h = thread::spawn(move || {
                 let t = rx.recv().unwrap();
@@ -408,5 +434,222 @@ fn a_child_may_await_the_task_of_a_child_of_its_own() {
             .await;
         })
         .await;
+    });
+}
+
+#[test]
+fn a_timeout_that_moves_between_scopes_is_polled_where_it_is() {
+    sim(|| async {
+        let (tx, rx) = futures::channel::oneshot::channel();
+        scope(|a| async move {
+            a.spawn(async move {
+                let mut t = Box::pin(timeout(
+                    2 * S,
+                    scope(|s| async move {
+                        s.defer(sleep(S));
+                        pending::<()>().await
+                    }),
+                ));
+                assert!(futures::poll!(&mut t).is_pending());
+                sleep(S).await;
+                let _ = tx.send(t);
+                pending::<()>().await
+            });
+            scope(|b| async move {
+                let t = b.spawn(async move { rx.await.unwrap().await });
+                sleep(S / 2 * 3).await;
+                a.cancel("the first home");
+                let _ = t;
+            })
+            .await;
+        })
+        .outcome()
+        .await
+        .ok();
+    });
+}
+
+#[test]
+fn tasks_of_parallel_children_are_cancelled_at_any_moment() {
+    watched(|| {
+        let rt: Handle = Basic::thread_pool(2).unwrap().into();
+        for i in 0..1500u32 {
+            let rt2 = rt.clone();
+            rt.run(async move {
+                let alive = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+                let alive2 = alive.clone();
+                scope(|s| async move {
+                    let tasks: Vec<_> = (0..4)
+                        .map(|k| {
+                            let alive = alive2.clone();
+                            s.spawn_on(&rt2, async move {
+                                alive.fetch_add(1, Ordering::SeqCst);
+                                let _d = OnDrop(move || {
+                                    alive.fetch_sub(1, Ordering::SeqCst);
+                                });
+                                for _ in 0..k {
+                                    yield_now().await
+                                }
+                                pending::<()>().await
+                            })
+                        })
+                        .collect();
+                    for _ in 0..(i % 7) * 50 {
+                        std::hint::spin_loop()
+                    }
+                    for task in tasks {
+                        task.cancel();
+                        task.cancel();
+                        assert!(task.outcome().await.is_err());
+                    }
+                })
+                .await;
+                assert_eq!(alive.load(Ordering::SeqCst), 0);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_scope_is_cancelled_from_another_thread_at_any_moment() {
+    watched(|| {
+        let rt: Handle = Basic::thread_pool(2).unwrap().into();
+        for i in 0..1500u32 {
+            let out = rt.run(
+                scope(|s| {
+                    let rt = rt.clone();
+                    async move {
+                        let s2 = s.clone();
+                        thread::spawn(move || {
+                            for _ in 0..(i % 50) * 20 {
+                                std::hint::spin_loop()
+                            }
+                            s2.cancel("now");
+                            s2.stop("again", S);
+                            s2.cancel("twice")
+                        });
+                        s.defer(yield_now());
+                        s.spawn_on(&rt, pending::<()>());
+                        s.spawn(scope(|s| async move {
+                            s.defer(yield_now());
+                            s.spawn_parallel(pending::<()>());
+                            pending::<()>().await
+                        }));
+                        pending::<()>().await
+                    }
+                })
+                .outcome(),
+            );
+            assert_eq!(out.unwrap_err().reason(), &Reason::from("now"));
+        }
+    });
+}
+
+#[test]
+fn a_spawn_that_races_with_the_end_is_refused_or_joined() {
+    watched(|| {
+        let rt: Handle = Basic::thread_pool(2).unwrap().into();
+        for i in 0..1500u32 {
+            let over = Arc::new(AtomicBool::new(false));
+            let (tx, rx) = mpsc::channel::<Scope<'static>>();
+            let (rt2, over2) = (rt.clone(), over.clone());
+            let helper = thread::spawn(move || {
+                let s = rx.recv().unwrap();
+                for _ in 0..(i % 50) * 10 {
+                    std::hint::spin_loop()
+                }
+                (0..3).for_each(|_| {
+                    let (a, b) = (over2.clone(), over2.clone());
+                    let (k, l) = (
+                        s.spawn_on(&rt2, async move {
+                            assert!(!a.load(Ordering::SeqCst));
+                            yield_now().await;
+                            assert!(!a.load(Ordering::SeqCst))
+                        }),
+                        s.spawn(async move {
+                            yield_now().await;
+                            assert!(!b.load(Ordering::SeqCst))
+                        }),
+                    );
+                    let _ = block_on(k.outcome());
+                    let _ = block_on(l.outcome());
+                });
+            });
+            block_on(scope(|s| async move {
+                tx.send(s).unwrap();
+                yield_now().await
+            }));
+            over.store(true, Ordering::SeqCst);
+            helper.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_scope_dropped_at_any_moment_leaves_its_parallel_children_to_the_scope_around() {
+    watched(|| {
+        let rt: Handle = Basic::thread_pool(2).unwrap().into();
+        for i in 0..1500usize {
+            let alive = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let (alive2, rt2) = (alive.clone(), rt.clone());
+            block_on(scope(|_| async move {
+                let mut inner = Box::pin(scope(|s| async move {
+                    for k in 0..3 {
+                        let alive = alive2.clone();
+                        s.spawn_on(&rt2, async move {
+                            alive.fetch_add(1, Ordering::SeqCst);
+                            let _d = OnDrop(move || {
+                                alive.fetch_sub(1, Ordering::SeqCst);
+                            });
+                            for _ in 0..k {
+                                yield_now().await
+                            }
+                            if i % 3 == 0 {
+                                pending::<()>().await
+                            }
+                        });
+                    }
+                    pending::<()>().await
+                }));
+                let _ = once(inner.as_mut());
+                for _ in 0..(i % 50) * 20 {
+                    std::hint::spin_loop()
+                }
+            }));
+            assert_eq!(alive.load(Ordering::SeqCst), 0);
+        }
+    });
+}
+
+#[test]
+fn a_child_whose_drop_spawns_cancels_and_defers_harms_nobody() {
+    bare(|| async {
+        let ran = Arc::new(AtomicBool::new(false));
+        let r = ran.clone();
+        let out = scope(|s| async move {
+            for _ in 0..3 {
+                let (s2, r) = (s.clone(), r.clone());
+                s.spawn(async move {
+                    let _d = OnDrop(move || {
+                        s2.cancel("again");
+                        s2.spawn(async { unreachable!() }).cancel();
+                        let r = r.clone();
+                        s2.defer(async move {
+                            yield_now().await;
+                            r.store(true, Ordering::SeqCst)
+                        });
+                        assert!(futures::FutureExt::now_or_never(s2.spawn(async {}).outcome()).unwrap().is_err());
+                    });
+                    pending::<()>().await
+                });
+            }
+            yield_now().await;
+            s.cancel("x");
+            pending::<()>().await
+        })
+        .outcome()
+        .await;
+        assert!(out.is_err());
+        assert!(ran.load(Ordering::SeqCst));
     });
 }
