@@ -81,6 +81,8 @@ where
     token: Option<Token>,
     /// On the scope's token, from the first suspension on.
     listener: Option<Listener>,
+    /// On the region's token, while the child is being wound down and has holds.
+    last_hold: Option<Box<Listener>>,
     /// Out in the context, likewise, as are the three below.
     control: Option<Arc<Control>>,
     runtime: Option<Handle>,
@@ -103,7 +105,7 @@ where
                 return Poll::Ready(ended);
             }
             self.settle();
-            if self.listen(cx) && !self.token.as_ref().is_some_and(Token::is_held) {
+            if self.listen(cx) && !self.is_held(cx) {
                 return Poll::Ready(self.cancelled());
             }
             Poll::Pending
@@ -142,6 +144,13 @@ where
         let place = listener.listen(cx.waker());
         let alone = self.runner.header().set_place_and_check(place as u32);
         alone || control.is_cancelled()
+    }
+
+    /// Whether something inside needs time to end; then the waker is woken when it has ended.
+    fn is_held(&mut self, cx: &Context<'_>) -> bool {
+        let Some(token) = self.token.as_ref().filter(|token| token.is_held()) else { return false };
+        self.last_hold.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
+        token.is_held()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -352,6 +361,7 @@ where
         started: false,
         token: None,
         listener: None,
+        last_hold: None,
         control: Some(Arc::clone(control)),
         runtime,
         due: Due::NEVER.or_at(ambient.deadline()),

@@ -653,3 +653,62 @@ fn a_child_whose_drop_spawns_cancels_and_defers_harms_nobody() {
         assert!(ran.load(Ordering::SeqCst));
     });
 }
+
+#[test]
+fn a_cancelled_held_child_ends_when_its_hold_is_dropped_elsewhere() {
+    bare(|| async {
+        type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
+        let (tx, rx) = futures::channel::oneshot::channel::<Held>();
+        scope(|s| async move {
+            let a = s.spawn(async move {
+                let mut f: Held = Box::pin(shield(pending::<()>()));
+                assert!(futures::poll!(&mut f).is_pending());
+                let _ = tx.send(f);
+                pending::<()>().await
+            });
+            yield_now().await;
+            let held = rx.await;
+            a.cancel();
+            yield_now().await;
+            yield_now().await;
+            drop(held);
+            assert!(a.outcome().await.is_err());
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_wound_down_child_ends_when_its_hold_is_dropped_on_another_thread() {
+    bare(|| async {
+        type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
+        let (tx, rx) = mpsc::channel::<Held>();
+        let (go, went) = mpsc::channel::<()>();
+        let t = thread::spawn(move || {
+            let held = rx.recv();
+            went.recv().unwrap();
+            thread::sleep(Duration::from_millis(50));
+            drop(held)
+        });
+        scope(|_| async move {
+            scope(|s| async move {
+                s.defer(async {});
+                s.spawn(async move {
+                    let mut f: Held = Box::pin(shield(pending::<()>()));
+                    assert!(futures::poll!(&mut f).is_pending());
+                    let _ = tx.send(f);
+                    pending::<()>().await
+                });
+                yield_now().await;
+                s.cancel("x");
+                go.send(()).unwrap();
+                pending::<()>().await
+            })
+            .outcome()
+            .await
+            .ok();
+        })
+        .await;
+        t.join().unwrap();
+    });
+}
