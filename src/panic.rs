@@ -48,6 +48,11 @@ impl FirstPanic {
         }
     }
 
+    /// Whether there was one.
+    pub(crate) fn is_some(&self) -> bool {
+        self.payload.is_some()
+    }
+
     /// Goes on with the first panic, if there was one. Within another panic it is dropped, since two at once abort.
     pub(crate) fn resume(self) {
         if let Some(payload) = self.payload {

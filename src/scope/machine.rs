@@ -58,7 +58,7 @@ impl<E, K: Kind> Core<'_, E, K> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<E> {
-    /// A child failed after the error that the scope returns.
+    /// A child failed after the error that the scope returns, or beside the panic that it resumes.
     LateError {
         /// The child.
         task: Name,
@@ -685,9 +685,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
         self.close(None);
         self.alarm = None;
-        let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
+        let mut errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
         let from_around = self.phase == Phase::WindingDown && ambient.is_tripped();
         self.phase = Phase::Over;
+        if self.panics.is_some() {
+            self.tell_late(mem::take(&mut errors));
+        }
         mem::take(&mut self.panics).resume();
         if from_around && errors.is_empty() {
             self.phase = Phase::Detached;
@@ -695,6 +698,15 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         let reason = self.reason.as_ref().map_or(Reason::Parent, |reason| Reason::clone(reason));
         Poll::Ready(End { output: self.output.take(), errors, reason })
+    }
+
+    /// Tells the observer of errors that something else wins over.
+    fn tell_late(&mut self, errors: Vec<(Name, E)>) {
+        if let Some(observer) = &mut self.policy.observer {
+            for (task, error) in errors {
+                self.panics.run(|| observer(Event::LateError { task, error }));
+            }
+        }
     }
 
     /// Closes both lanes, and deals with what was still in them.

@@ -438,6 +438,25 @@ fn a_child_may_await_the_task_of_a_child_of_its_own() {
 }
 
 #[test]
+fn a_late_error_beside_a_panic_is_told_to_the_observer() {
+    bare(|| async {
+        let seen = Arc::new(AtomicBool::new(false));
+        let seen2 = seen.clone();
+        let run = try_scope(|s| async move {
+            s.defer(async { panic!("boo") });
+            Err::<(), _>(1)
+        })
+        .observe(move |event| {
+            if let Event::LateError { error: 1, .. } = event {
+                seen2.store(true, Ordering::SeqCst)
+            }
+        });
+        assert!(std::panic::AssertUnwindSafe(run).catch_unwind().await.is_err());
+        assert!(seen.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
 fn a_timeout_that_moves_between_scopes_is_polled_where_it_is() {
     sim(|| async {
         let (tx, rx) = futures::channel::oneshot::channel();
