@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foster::runtimes::{Basic, Sim};
 use foster::*;
@@ -729,5 +729,32 @@ fn a_wound_down_child_ends_when_its_hold_is_dropped_on_another_thread() {
         })
         .await;
         t.join().unwrap();
+    });
+}
+
+#[test]
+fn a_deadline_that_was_moved_at_the_last_moment_does_not_expire() {
+    watched(|| {
+        let mut moved = 0;
+        for i in 0..400u64 {
+            let deadline = Deadline::after(Duration::from_micros(500));
+            let other = deadline.clone();
+            let start = Instant::now();
+            let helper = thread::spawn(move || {
+                let moment = Duration::from_micros(500 + i);
+                while start.elapsed() < moment {
+                    std::hint::spin_loop()
+                }
+                other.set(Instant::now() + 3600 * S).is_ok()
+            });
+            let out = block_on(deadline.timeout(poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                if start.elapsed() > Duration::from_millis(2) { Poll::Ready(()) } else { Poll::Pending }
+            })));
+            let set = helper.join().unwrap();
+            moved += u32::from(set && out.is_ok());
+            assert!(!set || out.is_ok(), "{i}: moved, and yet it expired");
+        }
+        let _ = moved;
     });
 }
