@@ -758,3 +758,26 @@ fn a_deadline_that_was_moved_at_the_last_moment_does_not_expire() {
         let _ = moved;
     });
 }
+
+#[test]
+fn a_sleep_of_no_time_that_has_begun_goes_on_in_a_wind_down() {
+    sim(|| async {
+        let went_on = AtomicBool::new(false);
+        let w = &went_on;
+        let out = scope(|s| async move {
+            let s2 = s.clone();
+            s.spawn(async move {
+                let moment = async {
+                    sleep(Duration::ZERO).await;
+                    w.store(true, Ordering::SeqCst)
+                };
+                futures::join!(shield(sleep(S)), async { s2.cancel("x") }, moment);
+            });
+            pending::<()>().await
+        })
+        .outcome()
+        .await;
+        assert!(out.is_err());
+        assert!(went_on.load(Ordering::SeqCst));
+    });
+}
