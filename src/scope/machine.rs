@@ -351,7 +351,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn take_in(&mut self, ambient: &Ambient) {
         let mut arrivals = mem::take(&mut self.arrivals);
         self.core.inbox.drain(&mut arrivals);
-        self.reordered |= !arrivals.is_empty() && self.control().ended.load(Ordering::Relaxed) > 0;
         for runner in arrivals.drain(..) {
             self.arrive(runner);
         }
@@ -380,6 +379,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.ended_one();
             self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
         } else {
+            self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
             let key = self.set.insert(Member::new(runner));

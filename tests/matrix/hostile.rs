@@ -781,3 +781,32 @@ fn a_sleep_of_no_time_that_has_begun_goes_on_in_a_wind_down() {
         assert!(went_on.load(Ordering::SeqCst));
     });
 }
+
+#[test]
+fn children_are_dropped_newest_first_however_they_came() {
+    use futures::task::SpawnExt;
+    bare(|| async {
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let l = log.clone();
+        let out = scope(|s| async move {
+            let child = move |i| {
+                let l = l.clone();
+                async move {
+                    let _d = OnDrop(move || l.lock().unwrap().push(i));
+                    pending::<()>().await
+                }
+            };
+            let first = s.spawn(async {});
+            s.spawn(child(1));
+            first.await;
+            s.spawner().spawn(child(2)).unwrap();
+            yield_now().await;
+            s.cancel("x");
+            pending::<()>().await
+        })
+        .outcome()
+        .await;
+        assert!(out.is_err());
+        assert_eq!(*log.lock().unwrap(), [2, 1]);
+    });
+}
