@@ -7,6 +7,7 @@
 #[macro_use]
 mod harness;
 
+mod fuzz;
 mod hostile;
 mod parallel_children;
 mod task_groups;
