@@ -18,6 +18,7 @@ thread_local! {
             drawing: Cell::new(false),
             inside: Cell::new(false),
             member: Cell::new(false),
+            child: Cell::new(0),
             token: Cell::new(None),
             scope: Cell::new(None),
             runtime: RefCell::new(None),
@@ -35,6 +36,8 @@ pub(crate) struct Ambient {
     /// Whether the innermost region is a member of the nearest scope, and ends with it. Its token may not be below the
     /// scope's before it is suspended.
     pub(crate) member: Cell<bool>,
+    /// The [id](crate::set::node::Runner::id) of the child that is being polled; 0 outside any.
+    pub(crate) child: Cell<usize>,
     /// The token of the innermost region, once somebody asked for it.
     pub(crate) token: Cell<Option<Token>>,
     /// The nearest scope, or root: it takes over what outlives a drop.
@@ -148,6 +151,16 @@ impl Ambient {
         let due = self.due.get().resolved(|| self.now());
         self.due.set(due);
         due.at
+    }
+
+    /// Runs `f` in no region: for a thread that blocks in the middle of a poll, or a drop, on something of its own.
+    pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
+        let (mut drawing, mut inside, mut due) = (false, false, Due::NEVER);
+        let (mut token, mut scope) = (None, None);
+        let _flags = (Swap::new(&self.drawing, &mut drawing), Swap::new(&self.inside, &mut inside));
+        let _region = (Swap::new(&self.token, &mut token), Swap::new(&self.scope, &mut scope));
+        let _due = Swap::new(&self.due, &mut due);
+        f()
     }
 
     /// Runs `f` with the runtime swapped in.

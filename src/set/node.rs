@@ -28,7 +28,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -318,6 +318,11 @@ impl<R: ?Sized + Run> Runner<R> {
     pub(crate) fn name(&self) -> Name {
         self.node.name()
     }
+
+    /// What the node's two ends have in common, and no other node has while they live. Never 0.
+    pub(crate) fn id(&self) -> usize {
+        ptr::from_ref(self.node.header()).addr()
+    }
 }
 
 impl<R: ?Sized + Run> Drop for Runner<R> {
@@ -426,6 +431,11 @@ impl<T, C> Reader<T, C> {
 
     pub(crate) fn name(&self) -> Name {
         self.node.name()
+    }
+
+    /// As [`Runner::id`].
+    pub(crate) fn id(&self) -> usize {
+        ptr::from_ref(self.node.header()).addr()
     }
 }
 

@@ -67,7 +67,8 @@ impl Future for Sleep {
         let mut this = self.project();
         if this.timer.is_none() {
             let timer = context::with(|ambient| {
-                if ambient.is_tripped() {
+                let begun = matches!(this.until, Until::Yielded);
+                if !begun && ambient.is_tripped() {
                     return Err(Poll::Pending);
                 }
                 let now = ambient.now();

@@ -119,16 +119,24 @@ impl Limit {
         }
     }
 
-    fn end(&self, expired: bool) {
+    /// Ends it, unless it has been moved away from `at`, and then it is to be listened to anew.
+    fn expire(&self, at: Instant) -> bool {
+        match self {
+            Limit::Fixed(_) => true,
+            Limit::Movable(deadline) => deadline.expire(at),
+        }
+    }
+
+    fn end(&self) {
         if let Limit::Movable(deadline) = self {
-            deadline.end(expired);
+            deadline.end();
         }
     }
 }
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        self.end(false);
+        self.end();
     }
 }
 
@@ -246,7 +254,9 @@ impl<F: Future> Timeout<F> {
 
     fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
-        this.limit.end(true);
+        if !this.limit.expire(at) {
+            return true;
+        }
         if ambient.deadline().is_some_and(|around| around <= at) {
             // The timeout around expires at this instant too, and is the one to report it; unless it has been moved
             // since a parallel child inherited it, which the next poll tells.
@@ -290,7 +300,7 @@ impl<F: Future> Future for Timeout<F> {
             loop {
                 match self.as_mut().poll_inside(ambient, cx) {
                     Poll::Ready(Some(value)) => {
-                        self.limit.end(false);
+                        self.limit.end();
                         return Poll::Ready(Ok(value));
                     }
                     Poll::Ready(None) => {

@@ -12,6 +12,7 @@ mod watch;
 mod anyio;
 mod bounded_waits;
 mod every_point;
+mod fuzz;
 mod hostile;
 mod nurseries;
 mod parallel_children;
