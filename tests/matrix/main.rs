@@ -11,5 +11,8 @@ mod probes;
 mod anyio;
 mod every_point;
 mod nurseries;
+mod parallel;
 mod parallel_children;
+mod rust_only;
 mod task_groups;
+mod two_runtimes;
