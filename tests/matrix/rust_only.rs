@@ -327,10 +327,12 @@ matrix! {
         let inside = log.clone();
         let mut future = Box::pin(scope(|s| async move {
             let _body = inside.on_drop("body");
+            let over = s.spawn(async {});
             for what in ["first", "second", "third"] {
                 s.spawn(dropping(inside.on_drop(what)));
             }
-            turns().await;
+            over.await;
+            // Its place is that of the child that is over, before the others.
             s.spawn(dropping(inside.on_drop("fourth")));
             pending::<()>().await
         }));
