@@ -7,12 +7,19 @@
 #[macro_use]
 mod harness;
 mod probes;
+mod watch;
 
 mod anyio;
+mod bounded_waits;
 mod every_point;
+mod hostile;
 mod nurseries;
 mod parallel;
 mod parallel_children;
 mod rust_only;
 mod task_groups;
+mod timeouts;
+mod trio_timeouts;
 mod two_runtimes;
+mod virtual_clock;
+mod wind_down;
