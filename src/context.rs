@@ -3,6 +3,7 @@
 //! A thread-local, set for the length of one poll by swapping values in and out: no lock, no reference count. What a
 //! scope's children share is swapped once per poll of the scope; only the region's token (empty as a rule) per child.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,15 @@ use std::time::{Duration, Instant};
 use crate::control::Control;
 use crate::runtime::{Clock, Handle, Timer};
 use crate::token::Token;
-use crate::values::Values;
+
+/// The inherited values in force: a list whose front is the innermost.
+pub(crate) type Values = Arc<Binding>;
+
+pub(crate) struct Binding {
+    pub(crate) key: usize,
+    pub(crate) value: Arc<dyn Any + Send + Sync>,
+    pub(crate) next: Option<Values>,
+}
 
 thread_local! {
     static AMBIENT: Ambient = const {

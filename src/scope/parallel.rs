@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Due, Swap, Values};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -25,7 +25,6 @@ use crate::runtime::{Blocking, Handle, Job};
 use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
-use crate::values::Values;
 
 type ParallelNode<F, T> = Node<F, T, Arc<Reason>, Seat<F, T>>;
 
