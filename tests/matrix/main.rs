@@ -9,9 +9,15 @@ mod harness;
 mod probes;
 
 mod bounded_waits;
+mod concurrency;
+mod deadlines;
+mod drops;
+mod intervals;
 mod parallel_children;
+mod roots;
 mod task_groups;
 mod timeouts;
+mod tokens;
 mod trio_timeouts;
 mod virtual_clock;
 mod wind_down;

@@ -305,14 +305,14 @@ matrix! {
         assert!(late.await.is_err());
         let outcome = scope(|s| async move {
             s.spawn(shield(async { sleep(2 * T).await; *second = 2 }));
-            yield_now().await;
+            sleep(T / 2).await;
             s.cancel("enough");
             pending::<()>().await
         }).outcome().await;
         assert!(outcome.is_err());
         scope(|s| async move {
             let child = s.spawn(async { shield(async { sleep(2 * T).await; *third = 3 }).await; pending::<()>().await });
-            yield_now().await;
+            sleep(T / 2).await;
             child.cancel();
             assert!(child.outcome().await.is_err());
         }).await;
