@@ -14,7 +14,7 @@ use futures::channel::oneshot;
 use futures::future::{join_all, poll_immediate};
 
 use crate::harness::T;
-use crate::probes::{Log, counting_waker, secs};
+use crate::watch::{Log, counting_waker, secs};
 
 matrix! {
     // C067

@@ -12,7 +12,7 @@ use futures::stream::{self, FusedStream, StreamExt};
 use futures::{FutureExt, Stream};
 
 use crate::harness::T;
-use crate::probes::{Count, Log, counted, counting_waker, message};
+use crate::watch::{Count, Log, counted, counting_waker, message};
 
 /// How many are in flight, and the most there have been.
 #[derive(Clone, Default)]

@@ -9,7 +9,7 @@ use foster::{
 use futures::future::join_all;
 
 use crate::harness::T;
-use crate::probes::{Log, secs};
+use crate::watch::{Log, secs};
 
 sim! {
     // S10

@@ -14,7 +14,7 @@ use foster::runtimes::{AsyncStd, Basic, Sim, Smol, Tokio};
 pub(crate) const T: Duration = Duration::from_millis(10);
 
 /// How long a test may take by the wall clock, whatever its runtime's clock says.
-const WATCHDOG: Duration = Duration::from_secs(30);
+const WATCHDOG: Duration = Duration::from_secs(10);
 
 pub(crate) fn tokio() -> Handle {
     Tokio::current_thread().expect("a tokio runtime").into()
@@ -40,12 +40,25 @@ pub(crate) fn sim() -> Handle {
     Sim::default().into()
 }
 
+/// Every runtime of the matrix, for what happens outside of [`Handle::run`].
+pub(crate) const ALL: [fn() -> Handle; 6] = [tokio, tokio_multi, smol, async_std, basic, sim];
+
+/// Those with threads of their own.
+pub(crate) const REAL: [fn() -> Handle; 5] = [tokio, tokio_multi, smol, async_std, basic];
+
 /// Runs `test` on the runtime that `runtime` makes; a test that hangs fails.
 pub(crate) fn run<F: Future<Output = ()> + 'static>(runtime: fn() -> Handle, test: fn() -> F) {
     watched(move || runtime().run(test()));
 }
 
-/// Runs `test` on a thread of its own; a test that hangs fails.
+/// Runs `test` with each of `runtimes`; a test that hangs fails.
+pub(crate) fn each(runtimes: &'static [fn() -> Handle], test: fn(Handle)) {
+    for runtime in runtimes {
+        watched(move || test(runtime()));
+    }
+}
+
+/// Runs `test` on a thread with a large stack, under the watchdog.
 pub(crate) fn watched(test: impl FnOnce() + Send + 'static) {
     let (done, waiting) = mpsc::channel::<()>();
     let runner = thread::Builder::new()

@@ -7,12 +7,17 @@
 #[macro_use]
 mod harness;
 mod probes;
+mod watch;
 
+mod anyio;
 mod bounded_waits;
 mod concurrency;
 mod deadlines;
 mod drops;
+mod every_point;
+mod hostile;
 mod intervals;
+mod nurseries;
 mod parallel_children;
 mod roots;
 mod task_groups;

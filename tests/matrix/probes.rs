@@ -1,121 +1,205 @@
-//! What tests watch with.
+//! What tests watch futures with, and what they hold them up with.
 
+use std::any::Any;
 use std::future::Future;
-use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
 
-pub(crate) fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use foster::yield_now;
+use futures::FutureExt;
 
-/// What happened, in order. Clones are the same log.
+/// Counts what becomes of the futures that it watches.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Log {
-    entries: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Probe(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    made: AtomicUsize,
+    polls: AtomicUsize,
+    ended: AtomicUsize,
+    dropped: AtomicUsize,
+    misused: AtomicBool,
 }
+
+impl Probe {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn watch<F: Future>(&self, future: F) -> Watched<F> {
+        self.0.made.fetch_add(1, Ordering::SeqCst);
+        Watched { inside: Some(Box::pin(future)), probe: self.clone(), over: false }
+    }
+
+    /// A watched future that never ends.
+    pub(crate) fn endless(&self) -> Watched<std::future::Pending<()>> {
+        self.watch(std::future::pending())
+    }
+
+    pub(crate) fn made(&self) -> usize {
+        self.0.made.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn polls(&self) -> usize {
+        self.0.polls.load(Ordering::SeqCst)
+    }
+
+    /// How many came to their end.
+    pub(crate) fn ended(&self) -> usize {
+        self.0.ended.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn dropped(&self) -> usize {
+        self.0.dropped.load(Ordering::SeqCst)
+    }
+
+    /// All futures are gone, each exactly once, and none was polled after its end.
+    #[track_caller]
+    pub(crate) fn assert_all_gone(&self) {
+        assert_eq!(self.dropped(), self.made(), "watched futures dropped, of those made");
+        assert!(!self.0.misused.load(Ordering::SeqCst), "a future was polled after its end");
+    }
+}
+
+/// A future that a [`Probe`] watches. It is counted as dropped when what is inside has been dropped.
+pub(crate) struct Watched<F> {
+    inside: Option<Pin<Box<F>>>,
+    probe: Probe,
+    over: bool,
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let counts = &this.probe.0;
+        counts.polls.fetch_add(1, Ordering::SeqCst);
+        if std::mem::replace(&mut this.over, true) {
+            counts.misused.store(true, Ordering::SeqCst);
+        }
+        let Some(inside) = &mut this.inside else { return Poll::Pending };
+        // A panic leaves `over` set.
+        let polled = inside.as_mut().poll(cx);
+        match polled.is_ready() {
+            true => drop(counts.ended.fetch_add(1, Ordering::SeqCst)),
+            false => this.over = false,
+        }
+        polled
+    }
+}
+
+impl<F> Drop for Watched<F> {
+    fn drop(&mut self) {
+        struct Count<'a>(&'a Counts);
+        impl Drop for Count<'_> {
+            fn drop(&mut self) {
+                self.0.dropped.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let _count = Count(&self.probe.0);
+        self.inside = None;
+    }
+}
+
+/// What happened, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Log::default()
+        Self::default()
     }
 
-    pub(crate) fn note(&self, what: impl Into<String>) {
-        self.entries.lock().unwrap().push(what.into());
+    pub(crate) fn push(&self, what: &'static str) {
+        self.0.lock().unwrap().push(what);
     }
 
     /// Notes `what` when it is dropped.
-    pub(crate) fn on_drop(&self, what: impl Into<String>) -> OnDrop {
-        OnDrop { log: self.clone(), what: what.into() }
+    pub(crate) fn on_drop(&self, what: &'static str) -> OnDrop {
+        OnDrop { log: self.clone(), what }
     }
 
-    pub(crate) fn entries(&self) -> Vec<String> {
-        self.entries.lock().unwrap().clone()
-    }
-
-    /// Where `what` stands; panics if it did not happen exactly once.
-    #[track_caller]
-    pub(crate) fn place(&self, what: &str) -> usize {
-        let entries = self.entries();
-        let places: Vec<usize> = (0..entries.len()).filter(|&i| entries[i] == what).collect();
-        assert!(places.len() == 1, "`{what}` happened {} times: {entries:?}", places.len());
-        places[0]
-    }
-
-    pub(crate) fn has(&self, what: &str) -> bool {
-        self.entries().iter().any(|entry| entry == what)
+    pub(crate) fn entries(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap().clone()
     }
 }
 
 pub(crate) struct OnDrop {
     log: Log,
-    what: String,
+    what: &'static str,
 }
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
-        self.log.note(std::mem::take(&mut self.what));
+        self.log.push(self.what);
     }
 }
 
-/// A number that many may count up. Clones are the same count.
+/// Shut until it is opened; then open for ever.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Count {
-    count: Arc<AtomicUsize>,
-}
+pub(crate) struct Gate(Arc<Mutex<(bool, Vec<Waker>)>>);
 
-impl Count {
+impl Gate {
     pub(crate) fn new() -> Self {
-        Count::default()
+        Self::default()
     }
 
-    /// Adds one, and returns the sum.
-    pub(crate) fn up(&self) -> usize {
-        self.count.fetch_add(1, Ordering::SeqCst) + 1
+    pub(crate) fn open(&self) {
+        let waiting = {
+            let mut state = self.0.lock().unwrap();
+            state.0 = true;
+            std::mem::take(&mut state.1)
+        };
+        waiting.into_iter().for_each(Waker::wake);
     }
 
-    pub(crate) fn down(&self) {
-        self.count.fetch_sub(1, Ordering::SeqCst);
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.lock().unwrap().0
     }
 
-    pub(crate) fn get(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
+    pub(crate) fn wait(&self) -> impl Future<Output = ()> + Send + 'static {
+        let gate = self.clone();
+        std::future::poll_fn(move |cx| {
+            let mut state = gate.0.lock().unwrap();
+            if state.0 {
+                return Poll::Ready(());
+            }
+            let waker = cx.waker().clone();
+            state.1.push(waker);
+            Poll::Pending
+        })
     }
 }
 
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.up();
+/// Gives everybody on this task several turns.
+pub(crate) async fn turns() {
+    for _ in 0..8 {
+        yield_now().await;
     }
 }
 
-/// A waker that counts how often it was woken.
-pub(crate) fn counting_waker() -> (Waker, Arc<Count>) {
-    let count = Arc::new(Count::new());
-    (Waker::from(Arc::clone(&count)), count)
-}
-
-/// Counts the polls of a future.
-pub(crate) fn counted<F: Future>(polls: &Count, future: F) -> impl Future<Output = F::Output> {
-    let polls = polls.clone();
-    let mut future = Box::pin(future);
-    std::future::poll_fn(move |cx| {
-        polls.up();
-        future.as_mut().poll(cx)
-    })
-}
-
-/// Polls a future once, with a waker that does nothing.
-pub(crate) fn poll_by_hand<F: Future>(future: F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// The message of a caught panic.
-pub(crate) fn message(payload: Box<dyn std::any::Any + Send>) -> String {
-    match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => payload.downcast::<&str>().map_or_else(|_| "?".to_string(), |text| text.to_string()),
+/// Waits, by giving others turns, until something is so that no waker tells of.
+pub(crate) async fn until(so: impl Fn() -> bool) {
+    while !so() {
+        foster::sleep(crate::harness::T / 10).await;
     }
+}
+
+/// Panics without a message on the console.
+pub(crate) fn boom(what: &'static str) -> ! {
+    resume_unwind(Box::new(what))
+}
+
+/// The payload of [`boom`], if that is what it is.
+pub(crate) fn what(payload: &(dyn Any + Send)) -> &'static str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("another panic")
+}
+
+/// Runs `future`; the error is what it [`boom`]ed with.
+pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, &'static str> {
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|payload| what(&*payload))
 }

@@ -10,7 +10,7 @@ use foster::{
 use futures::future::poll_immediate;
 
 use crate::harness::T;
-use crate::probes::{Count, Log, counted, poll_by_hand, secs};
+use crate::watch::{Count, Log, counted, poll_by_hand, secs};
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -415,5 +415,5 @@ fn a_deadline_guards_one_future_and_says_so() {
     let deadline = Deadline::after(secs(1));
     let _first = deadline.timeout(pending::<()>());
     let second = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(deadline.timeout(pending::<()>()))));
-    assert!(crate::probes::message(second.unwrap_err()).contains("guards one future"));
+    assert!(crate::watch::message(second.unwrap_err()).contains("guards one future"));
 }

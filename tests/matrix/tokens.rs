@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::{join_all, poll_immediate};
 
 use crate::harness::T;
-use crate::probes::{Count, Log, counted, poll_by_hand};
+use crate::watch::{Count, Log, counted, poll_by_hand};
 
 matrix! {
     async fn a_token_cancels_those_below_it_and_none_above() {

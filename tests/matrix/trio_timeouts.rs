@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foster::{Deadline, deadline, now, remaining, shield, sleep, timeout, timeout_at};
 
-use crate::probes::{Log, secs};
+use crate::watch::{Log, secs};
 
 sim! {
     // C267

@@ -15,7 +15,7 @@ use futures::future::{BoxFuture, LocalBoxFuture, join_all, select_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::harness::T;
-use crate::probes::{Log, secs};
+use crate::watch::{Log, secs};
 
 type Combine = for<'a> fn([BoxFuture<'a, ()>; 2]) -> BoxFuture<'a, ()>;
 
@@ -448,7 +448,7 @@ matrix! {
             s.defer(async move { sleep(T / 2).await; log.note("third") });
             pending::<()>().await
         }))).catch_unwind();
-        assert_eq!(crate::probes::message(late.await.unwrap_err()), "in a finalizer");
+        assert_eq!(crate::watch::message(late.await.unwrap_err()), "in a finalizer");
         assert_eq!(log.entries(), ["third", "first"]);
     }
 
@@ -541,7 +541,7 @@ fn five_thousand_nested_scopes_are_dropped_without_an_overflow() {
     on_a_big_stack(|| {
         let count = std::cell::Cell::new(0);
         let mut deep = tower(5_000, &count);
-        assert!(crate::probes::poll_by_hand(&mut deep).is_pending());
+        assert!(crate::watch::poll_by_hand(&mut deep).is_pending());
         drop(deep);
         assert_eq!(count.get(), 0);
     });
@@ -551,17 +551,21 @@ fn five_thousand_nested_scopes_are_dropped_without_an_overflow() {
 #[test]
 fn an_overdue_wind_down_leaves_nothing_to_wait_for() {
     let sim = foster::runtimes::Sim::default();
-    sim.run(async {
-        let late = timeout(
-            secs(1),
-            scope(|s| async move {
-                s.defer(pending());
-                shield(pending::<()>()).await
-            }),
-        );
-        assert!(!late.grace(secs(1)).await.unwrap_err().overrun().is_empty());
-    });
-    assert_eq!(sim.elapsed(), secs(2));
+    for grace in [Duration::ZERO, secs(1)] {
+        let before = sim.elapsed();
+        sim.run(async {
+            let late = timeout(
+                secs(1),
+                scope(|s| async move {
+                    s.defer(pending());
+                    s.defer(async {});
+                    shield(pending::<()>()).await
+                }),
+            );
+            assert!(!late.grace(grace).await.unwrap_err().overrun().is_empty());
+        });
+        assert_eq!(sim.elapsed() - before, secs(1) + grace);
+    }
 }
 
 sim! {
@@ -627,6 +631,7 @@ sim! {
                 sleep(secs(100)).await;
             }));
             s.named("quick").spawn(shield(async move { sleep(secs(1)).await; log.note("quick") }));
+            yield_now().await;
             yield_now().await;
             s.cancel("enough");
             pending::<()>().await
