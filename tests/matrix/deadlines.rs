@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
+use foster::runtimes::Sim;
 use foster::{
     Deadline, adopt, deadline, gather, now, remaining, scope, shield, sleep, timeout, timeout_at, try_gather, yield_now,
 };
@@ -193,4 +194,19 @@ matrix! {
 
 async fn scope_in_a_scope() -> Option<std::time::Instant> {
     scope(|s| async move { s.spawn(async { deadline() }).await }).await
+}
+
+// S10: the count begins with the first poll, not after it
+#[test]
+fn work_in_the_first_poll_counts() {
+    let sim = &Sim::default();
+    sim.run(async {
+        let start = now();
+        let late = timeout(secs(1), async {
+            sim.advance(secs(3));
+            pending::<()>().await
+        });
+        assert!(late.await.is_err());
+        assert_eq!(now() - start, secs(3));
+    });
 }
