@@ -1,7 +1,7 @@
 //! What tests watch with.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -105,11 +105,6 @@ pub(crate) fn counted<F: Future>(polls: &Count, future: F) -> impl Future<Output
         polls.up();
         future.as_mut().poll(cx)
     })
-}
-
-/// Polls a future once, with the waker of the caller.
-pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
 /// Polls a future once, with a waker that does nothing.

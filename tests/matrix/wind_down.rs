@@ -305,14 +305,14 @@ matrix! {
         assert!(late.await.is_err());
         let outcome = scope(|s| async move {
             s.spawn(shield(async { sleep(2 * T).await; *second = 2 }));
-            yield_now().await;
+            sleep(T / 2).await;
             s.cancel("enough");
             pending::<()>().await
         }).outcome().await;
         assert!(outcome.is_err());
         scope(|s| async move {
             let child = s.spawn(async { shield(async { sleep(2 * T).await; *third = 3 }).await; pending::<()>().await });
-            yield_now().await;
+            sleep(T / 2).await;
             child.cancel();
             assert!(child.outcome().await.is_err());
         }).await;
@@ -551,17 +551,21 @@ fn five_thousand_nested_scopes_are_dropped_without_an_overflow() {
 #[test]
 fn an_overdue_wind_down_leaves_nothing_to_wait_for() {
     let sim = foster::runtimes::Sim::default();
-    sim.run(async {
-        let late = timeout(
-            secs(1),
-            scope(|s| async move {
-                s.defer(pending());
-                shield(pending::<()>()).await
-            }),
-        );
-        assert!(!late.grace(secs(1)).await.unwrap_err().overrun().is_empty());
-    });
-    assert_eq!(sim.elapsed(), secs(2));
+    for grace in [Duration::ZERO, secs(1)] {
+        let before = sim.elapsed();
+        sim.run(async {
+            let late = timeout(
+                secs(1),
+                scope(|s| async move {
+                    s.defer(pending());
+                    s.defer(async {});
+                    shield(pending::<()>()).await
+                }),
+            );
+            assert!(!late.grace(grace).await.unwrap_err().overrun().is_empty());
+        });
+        assert_eq!(sim.elapsed() - before, secs(1) + grace);
+    }
 }
 
 sim! {
@@ -627,6 +631,7 @@ sim! {
                 sleep(secs(100)).await;
             }));
             s.named("quick").spawn(shield(async move { sleep(secs(1)).await; log.note("quick") }));
+            yield_now().await;
             yield_now().await;
             s.cancel("enough");
             pending::<()>().await
