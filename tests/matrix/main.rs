@@ -8,9 +8,9 @@
 mod harness;
 mod probes;
 
-mod hostile;
 mod anyio;
 mod every_point;
+mod hostile;
 mod nurseries;
 mod parallel_children;
 mod task_groups;
