@@ -332,10 +332,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Nothing is left in the sets. True if there is more to do now; `Break` if the scope is over.
     fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
-        // The last member to end may have spawned, or deferred.
-        if !self.core.inbox.is_empty() || !self.handed_on && !self.control().news.is_empty() {
-            return ControlFlow::Continue(true);
-        }
         if self.control().parallel() > 0 && !self.handed_on {
             return ControlFlow::Continue(false);
         }

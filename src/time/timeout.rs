@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
-use crate::context::{self, Ambient, Restore};
+use crate::context::{self, Ambient, Due, Restore};
 use crate::control::Adopted;
 use crate::name::Name;
 use crate::runtime::Timer;
@@ -94,11 +94,12 @@ enum Limit {
 }
 
 impl Limit {
+    /// The earlier of this and what is due around.
     #[inline]
-    fn due(&self) -> When {
+    fn within(&self, around: Due) -> Due {
         match self {
-            Limit::Fixed(when) => *when,
-            Limit::Movable(deadline) => deadline.due(),
+            Limit::Fixed(when) => when.within(around),
+            Limit::Movable(deadline) => deadline.due().within(around),
         }
     }
 
@@ -196,11 +197,7 @@ impl<F: Future> Timeout<F> {
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
         let around = ambient.due.get();
-        ambient.due.set(match this.limit.due() {
-            When::Never => around,
-            When::After(duration) => around.or_after(duration),
-            When::At(at) => around.or_at(Some(at)),
-        });
+        ambient.due.set(this.limit.within(around));
         let _around = Restore::new(&ambient.due, around);
         this.region.poll_in(ambient, cx)
     }
