@@ -60,6 +60,7 @@ pub(crate) struct Ambient {
 }
 
 /// Calls `f` with this thread's context.
+#[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
     AMBIENT.with(f)
 }
@@ -76,6 +77,7 @@ pub(crate) struct Swap<'a, T> {
 }
 
 impl<'a, T> Swap<'a, T> {
+    #[inline]
     pub(crate) fn new(cell: &'a Cell<T>, value: &'a mut T) -> Self {
         let swap = Swap { cell, value };
         swap.cell.swap(Cell::from_mut(swap.value));
@@ -84,12 +86,34 @@ impl<'a, T> Swap<'a, T> {
 }
 
 impl<T> Drop for Swap<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.cell.swap(Cell::from_mut(self.value));
     }
 }
 
+/// A value to be put back into a cell of the context when this is dropped, also by a panic.
+pub(crate) struct Restore<'a, T: Copy> {
+    cell: &'a Cell<T>,
+    value: T,
+}
+
+impl<'a, T: Copy> Restore<'a, T> {
+    #[inline]
+    pub(crate) fn new(cell: &'a Cell<T>, value: T) -> Self {
+        Restore { cell, value }
+    }
+}
+
+impl<T: Copy> Drop for Restore<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.cell.set(self.value);
+    }
+}
+
 impl Ambient {
+    #[inline]
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
         let value = cell.take();
         let result = look(value.as_ref());
@@ -108,6 +132,7 @@ impl Ambient {
     }
 
     /// Whether the innermost region is being wound down, so that nothing new starts in it.
+    #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
         Self::peek(&self.token, |token| token.is_some_and(Token::is_tripped))
             || self.member.get() && Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
@@ -122,6 +147,7 @@ impl Ambient {
     }
 
     /// Polls the inside of a region, whose token is `token`.
+    #[inline]
     pub(crate) fn enter<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
         let (mut yes, mut no) = (true, false);
         let _inside = Swap::new(&self.inside, &mut yes);
@@ -134,6 +160,7 @@ impl Ambient {
         Self::peek(&self.scope, |scope| scope.cloned())
     }
 
+    #[inline]
     pub(crate) fn values(&self) -> Option<Values> {
         Self::peek(&self.values, |values| values.cloned())
     }
@@ -200,11 +227,13 @@ impl Due {
     pub(crate) const NEVER: Due = Due { at: None, fresh: None };
 
     /// The earlier of this and an instant.
+    #[inline]
     pub(crate) fn or_at(self, at: Option<Instant>) -> Self {
         Due { at: earlier(self.at, at), ..self }
     }
 
     /// The earlier of this and so far from now.
+    #[inline]
     pub(crate) fn or_after(self, after: Duration) -> Self {
         Due { fresh: earlier(self.fresh, Some(after)), ..self }
     }
@@ -217,6 +246,7 @@ impl Due {
     }
 }
 
+#[inline]
 fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// Is ready when it is polled for the second time, and wakes itself the first time. 16 bytes.
 pub(crate) struct YieldOnce {
@@ -48,16 +48,17 @@ impl Future for Never {
     }
 }
 
-/// A child of those that fail: never ready, or, the one that is the culprit, an error after one yield.
+/// A child of those that fail: pending, with its waker registered as is due, or, the one that is the culprit, an error
+/// after one yield.
 pub(crate) struct Doomed {
-    yielding: Option<YieldOnce>,
-    number: usize,
+    waker: Option<Waker>,
+    culprit: bool,
 }
 
 impl Doomed {
     /// `n` of them and the culprit, which comes last, so that all others are pending by then.
     pub(crate) fn all(n: usize) -> impl ExactSizeIterator<Item = Doomed> {
-        (0..n + 1).map(move |number| Doomed { yielding: (number == n).then(|| YieldOnce::new(number)), number })
+        (0..n + 1).map(move |number| Doomed { waker: None, culprit: number == n })
     }
 }
 
@@ -65,15 +66,13 @@ impl Future for Doomed {
     type Output = Result<u64, u64>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.yielding {
-            Some(yielding) => Pin::new(yielding).poll(cx).map(Err),
-            None => Poll::Pending,
+        if self.culprit {
+            if self.waker.is_some() {
+                return Poll::Ready(Err(0));
+            }
+            cx.waker().wake_by_ref();
         }
-    }
-}
-
-impl Drop for Doomed {
-    fn drop(&mut self) {
-        std::hint::black_box(self.number);
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 }

@@ -45,6 +45,8 @@ pub(crate) enum Goal {
     Absolute(f64),
     /// So many allocations.
     Allocations(f64),
+    /// So many allocations as another contender makes.
+    AllocationsOf(&'static str),
 }
 
 impl Goal {
@@ -60,10 +62,14 @@ impl Goal {
                 let unit_name = if unit == Unit::Nanos { "ns" } else { "B" };
                 (unit.of(foster), most, format!("≤ {most} {unit_name}"))
             }
+            Goal::AllocationsOf(name) => {
+                let other = row.figures.iter().find(|figures| figures.name == name)?;
+                (foster.allocations, other.cost.allocations, format!("≤ {name}'s allocations"))
+            }
             Goal::Allocations(most) => (foster.allocations, most, format!("≤ {most} allocations")),
         };
         // Allocations that a row makes once are not a child's.
-        let slack = if matches!(self, Goal::Allocations(_)) { 0.05 } else { 0.005 };
+        let slack = if matches!(self, Goal::Allocations(_) | Goal::AllocationsOf(_)) { 0.05 } else { 0.005 };
         Some(Verdict { is, text, met: is <= most + slack })
     }
 }

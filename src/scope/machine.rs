@@ -329,10 +329,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Nothing is left in the sets. True if there is more to do now; `Break` if the scope is over.
     fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
-        // The last member to end may have spawned, or deferred.
-        if !self.core.inbox.is_empty() || !self.handed_on && !self.control().news.is_empty() {
-            return ControlFlow::Continue(true);
-        }
         if self.control().parallel() > 0 && !self.handed_on {
             return ControlFlow::Continue(false);
         }
@@ -382,7 +378,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 true => by_task(),
                 false => self.control().refusal(),
             };
-            self.ended_one();
+            self.control().ended_one();
             self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
         } else {
             self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
@@ -442,17 +438,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.finalizing == Some(key) {
             self.finalizing = None;
         } else {
-            self.ended_one();
+            self.control().ended_one();
         }
         if let Some(mut runner) = runner {
             self.panics.run_result(runner.refuse(Some(Arc::clone(reason))));
         }
-    }
-
-    fn ended_one(&self) {
-        let ended = &self.control().ended;
-        // Only this poll writes it, so load and store need not be one operation.
-        ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Notes a failure, and cancels the rest unless the scope is to go on.
@@ -619,14 +609,21 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         loop {
             let mut result = None;
             let control = &self.core.control;
-            let winding_down = self.phase == Phase::WindingDown;
-            let polled = self.set.poll_next(cx, |_, member, cx| {
+            let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
+            let polled = self.set.poll_until(cx, |key, member, cx| {
                 let member = member.get_mut();
-                let polled = poll_member(member, body, &mut result, ambient, cx);
-                if polled.is_pending() && member.token.is_some() {
-                    return suspended(member, control, winding_down, cx);
-                }
-                polled
+                let polled = match poll_member(member, body, &mut result, ambient, cx) {
+                    Poll::Pending if member.token.is_some() => suspended(member, control, winding_down, cx),
+                    polled => polled,
+                };
+                polled.map(|exit| match exit {
+                    // The common case, in which there is no need to return.
+                    Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
+                        control.ended_one();
+                        ControlFlow::Continue(())
+                    }
+                    exit => ControlFlow::Break((key, exit)),
+                })
             });
             match polled {
                 Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
@@ -649,7 +646,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.finalizing == Some(key) {
             self.finalizing = None;
         } else if !matches!(exit, Exit::Body) {
-            self.ended_one();
+            self.control().ended_one();
         }
         match exit {
             Exit::Ended => {}

@@ -74,6 +74,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    #[inline]
     fn new(at: &'static Location<'static>, finalizer: bool) -> Self {
         Header {
             state: AtomicU8::new(RUNNING),
@@ -86,10 +87,12 @@ impl Header {
         }
     }
 
+    #[inline]
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
     }
 
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }
@@ -100,6 +103,7 @@ impl Header {
 
     /// Sets the place, and says whether the future is to end. Either this sees a [`cancel`](Self::cancel), or whoever
     /// calls [`place`](Self::place) after that sees the place.
+    #[inline]
     pub(crate) fn set_place_and_check(&self, place: u32) -> bool {
         self.place.store(place.wrapping_add(1), Ordering::SeqCst);
         self.is_cancelled()
@@ -109,6 +113,7 @@ impl Header {
         self.age.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn set_age(&self, age: u32) {
         self.age.store(age, Ordering::Relaxed);
     }
@@ -162,6 +167,7 @@ impl<F, T, C, X> Node<F, T, C, X> {
 
     /// Leaves the content to the reader. Either this sees that there is a waker, or the reader, which looks at the state
     /// after it has said so, sees the state.
+    #[inline]
     fn publish(&self, state: u8) {
         self.header.state.swap(state, Ordering::SeqCst);
         if self.header.awaited.load(Ordering::SeqCst) {

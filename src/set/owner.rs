@@ -60,6 +60,7 @@ impl<T> Owner<T> {
 }
 
 impl<T: ?Sized> Owner<T> {
+    #[inline]
     fn header(&self) -> (&AtomicU32, &AtomicU32) {
         // SAFETY: "counted": this is an owner.
         let shared = unsafe { self.shared.as_ref() };
@@ -70,6 +71,7 @@ impl<T: ?Sized> Owner<T> {
 impl<T: ?Sized> Deref for Owner<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         // SAFETY: "counted": this is an owner.
         unsafe { &self.shared.as_ref().value }
@@ -77,6 +79,7 @@ impl<T: ?Sized> Deref for Owner<T> {
 }
 
 impl<T: ?Sized> Drop for Owner<T> {
+    #[inline]
     fn drop(&mut self) {
         if is_last(self.header().0) {
             let shared = self.shared.as_ptr();
@@ -90,6 +93,7 @@ impl<T: ?Sized> Drop for Owner<T> {
 }
 
 impl<T> Drop for Memory<T> {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: "counted": this is one part in the memory.
         drop(unsafe { Release::new(self.shared.as_ptr(), Layout::new::<Shared<T>>()) });
@@ -115,6 +119,7 @@ impl Release {
 }
 
 impl Drop for Release {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: "counted": the memory is there as long as it is not given back.
         if is_last(unsafe { &*self.memories }) {
@@ -125,6 +130,7 @@ impl Drop for Release {
 }
 
 /// Counts down, and says whether nobody is left.
+#[inline]
 fn is_last(count: &AtomicU32) -> bool {
     count.load(Ordering::Acquire) == 1 || count.fetch_sub(1, Ordering::AcqRel) == 1
 }
