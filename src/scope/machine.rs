@@ -286,8 +286,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.policy.linger.is_some() {
             return self.turn(body, ambient, cx);
         }
-        let name = self.policy.name.clone();
-        tree::named(tree::quoted("scope ", name), || self.turn(body, ambient, cx))
+        let name = tree::quoted("scope ", &self.policy.name);
+        let mut flow = ControlFlow::Continue(());
+        let _ = tree::afresh(Arc::as_ptr(&self.core).addr(), || {
+            flow = tree::named(name, || self.turn(body, ambient, cx));
+            if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        flow
     }
 
     /// Goes on until nothing is ready. `Break`: the scope is over.
@@ -763,8 +768,25 @@ fn by_drop() -> Name {
     Name::from("the destructor of a value")
 }
 
-/// Polls one member with its token in the context.
+/// Polls one member; what it shows in a drawing is the state it is left in.
 fn poll_member<'env, T, E, K: Kind, B>(
+    member: &mut Member<'env, K>,
+    body: &mut Body<'_, B>,
+    result: &mut Option<Result<Result<T, E>, Payload>>,
+    ambient: &Ambient,
+    cx: &mut Context<'_>,
+) -> Poll<Exit<'env, K>>
+where
+    B: Future<Output = Result<T, E>>,
+{
+    match ambient.drawing.get() {
+        true => tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx)),
+        false => poll_inside(member, body, result, ambient, cx),
+    }
+}
+
+/// Polls one member with its token in the context.
+fn poll_inside<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
     body: &mut Body<'_, B>,
     result: &mut Option<Result<Result<T, E>, Payload>>,
