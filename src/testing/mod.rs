@@ -1,0 +1,5 @@
+//! The test kit.
+
+#[doc(hidden)]
+pub mod harness;
+mod watch;
