@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 /// An `async fn` without arguments, in pieces that keep their spans.
 pub(crate) struct Function {
-    pub(crate) attributes: Vec<Attribute>,
+    attributes: Vec<Attribute>,
     pub(crate) visibility: TokenStream,
     pub(crate) name: Ident,
     /// `-> Output`, or nothing.
@@ -15,9 +15,9 @@ pub(crate) struct Function {
 }
 
 /// `#[name ..]`
-pub(crate) struct Attribute {
-    pub(crate) name: String,
-    pub(crate) tokens: TokenStream,
+struct Attribute {
+    name: String,
+    tokens: TokenStream,
 }
 
 impl Function {
@@ -31,6 +31,22 @@ impl Function {
         reader.no_arguments(&name)?;
         let (output, body) = reader.output_and_body(&name)?;
         Ok(Function { attributes, visibility, name, output, body })
+    }
+
+    pub(crate) fn name(&self) -> TokenStream {
+        TokenTree::from(self.name.clone()).into()
+    }
+
+    /// The attributes whose name is `wanted`.
+    pub(crate) fn attributes(&self, wanted: impl Fn(&str) -> bool) -> TokenStream {
+        let attributes = self.attributes.iter().filter(|attribute| wanted(&attribute.name));
+        attributes.flat_map(|attribute| attribute.tokens.clone()).collect()
+    }
+
+    /// The place of the output's type, or of the name where there is none.
+    pub(crate) fn output_span(&self) -> Span {
+        let output = self.output.clone().into_iter().nth("->".len());
+        output.map_or(self.name.span(), |output| output.span())
     }
 }
 
@@ -91,7 +107,7 @@ impl Reader<'_> {
             }
             rest => {
                 let first = rest.first().map_or_else(Span::call_site, TokenTree::span);
-                Err(Error::at(first, format!("`#[{attribute}]` goes on an `async fn` without further qualifiers")))
+                Err(Error::at(first, format!("`#[{attribute}]` goes on a plain `async fn`")))
             }
         }
     }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `arguments.rs` | reads what stands in the parentheses of an attribute |
 //! | `function.rs` | reads the `async fn` below it, and says what it must not be |
-//! | `test.rs`, `program.rs` | what each attribute makes of the two |
+//! | `settings.rs` | what the arguments of a test mean |
+//! | `test.rs`, `program.rs` | what each attribute makes of its function |
 //! | `template.rs` | code with holes |
 //! | `error.rs` | a complaint about some of the user's tokens |
 
@@ -14,6 +15,7 @@ mod arguments;
 mod error;
 mod function;
 mod program;
+mod settings;
 mod template;
 mod test;
 

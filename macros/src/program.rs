@@ -16,11 +16,11 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let runtime = runtime(&Argument::parse_all(arguments)?)?;
     let function = Function::parse("foster::main", item)?;
     let holes = [
-        ("attributes", function.attributes.into_iter().flat_map(|attribute| attribute.tokens).collect()),
-        ("visibility", function.visibility),
-        ("name", TokenTree::from(function.name.clone()).into()),
-        ("output", function.output),
-        ("body", function.body),
+        ("attributes", function.attributes(|_| true)),
+        ("visibility", function.visibility.clone()),
+        ("name", function.name()),
+        ("output", function.output.clone()),
+        ("body", function.body.clone()),
         ("runtime", runtime),
     ];
     // An inner function rather than an `async` block, whose output could not be told.

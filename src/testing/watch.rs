@@ -3,8 +3,8 @@
 //! To draw the tree is to poll it, which the thread that runs it must do. So the watcher wakes the test's root future and
 //! waits for the drawing that its next poll makes. If none comes, the thread is stuck in something that does not await.
 
-use std::fmt::Write;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -27,6 +27,9 @@ pub(super) struct Watch {
 #[derive(Default)]
 struct State {
     over: bool,
+    given_up: bool,
+    /// How many root futures there were, one after another.
+    runs: u64,
     /// Of the root future, once that has been polled.
     waker: Option<Waker>,
     polls: u64,
@@ -56,24 +59,35 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// When it is not over in time: what it is doing.
+    /// When it is not over in time: what it is doing. It is then ended by its next poll, should there be one.
     pub(super) fn wait_until_over(&self, timeout: Duration) -> Result<(), String> {
         let mut state = self.wait(timeout, |_| false);
         if state.over {
             return Ok(());
         }
         state.asked = true;
+        self.wake(state);
+        let mut state = self.wait(PATIENCE, |state| state.drawing.is_some());
+        let hangs = format!("the test has been running for {timeout:?}: it hangs; {}", state.describe());
+        state.given_up = true;
+        self.wake(state);
+        Err(hangs)
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State>) {
         let waker = state.waker.clone();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
-        let state = self.wait(PATIENCE, |state| state.drawing.is_some());
-        Err(format!("the test has been running for {timeout:?}: it hangs; {}", state.describe()))
     }
 
-    /// The root future of the test.
+    /// The root future of the test, or of one run of it.
     pub(super) fn over<F: Future>(self: &Arc<Self>, test: F) -> Watched<F> {
+        let mut state = self.lock();
+        state.runs += 1;
+        state.polls = 0;
+        drop(state);
         Watched { test, watch: Arc::clone(self) }
     }
 
@@ -82,6 +96,10 @@ impl Watch {
         let mut state = self.lock();
         state.polls += 1;
         state.polling = true;
+        if state.given_up {
+            drop(state);
+            resume_unwind(Box::new("given up"));
+        }
         let asked = state.asked && state.drawing.is_none();
         let known = state.waker.as_ref().is_some_and(|known| known.will_wake(waker));
         drop(state);
@@ -106,23 +124,20 @@ impl Watch {
 impl State {
     /// What a test that hangs is doing, as far as it is known.
     fn describe(&self) -> String {
-        let State { polls, .. } = self;
+        let place = match self {
+            State { runs: 0 | 1, polls, .. } => format!("poll {polls}"),
+            State { runs, polls, .. } => format!("poll {polls} of run {runs}"),
+        };
         if let Some(drawing) = &self.drawing {
-            let mut text = format!("after {polls} polls, these wait:");
-            for line in drawing {
-                _ = write!(text, "\n  {line}");
-            }
-            text
+            format!("in {place}, these wait:\n  {}", drawing.join("\n  "))
         } else if self.over {
             "it ended just after that".to_string()
         } else if self.polling {
-            format!(
-                "poll {polls} of it does not return: something in it blocks its thread, or loops without an `await`"
-            )
+            format!("{place} does not return: something in it blocks the thread, or loops without an `await`")
         } else if self.waker.is_none() {
             "it has not been polled yet: the runtime does not start".to_string()
         } else {
-            format!("after {polls} polls its runtime does not come back to it: another task keeps the thread to itself")
+            format!("since {place} its runtime does not come back to it: another task keeps the thread to itself")
         }
     }
 }
