@@ -82,6 +82,9 @@ pub use foster_macros::main;
 /// `foster = { version = "0.1", features = ["testing", "tokio", "smol"] }`. For a runtime whose feature is off there is no
 /// test; a test for such runtimes alone is an error.
 ///
+/// It is used by its path: where `use foster::*` brings it in under its bare name, `#[test]` can no longer be told from the
+/// standard one, and the compiler says so.
+///
 /// # Arguments
 ///
 /// ```
