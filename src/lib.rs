@@ -56,6 +56,8 @@
 //! task. The adapters in [`runtimes`] are features (`tokio`, `smol`, `async-std`, `basic`, `sim`): features add, they never
 //! choose, and all of them work side by side. Others are [brought along](runtime).
 
+#[cfg(feature = "macros")]
+mod attributes;
 mod blocking;
 pub mod cancel;
 mod contain;
@@ -78,6 +80,10 @@ mod token;
 mod tree;
 mod values;
 
+#[cfg(feature = "macros")]
+pub use attributes::main;
+#[cfg(feature = "testing")]
+pub use attributes::test;
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};
 pub use future::{gather, try_gather};
 pub use name::Name;
