@@ -77,7 +77,7 @@ mod tree;
 mod values;
 
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};
-pub use future::{gather, try_gather};
+pub use future::{FutureExt, as_completed, gather, hedge, quorum, race, race_ok, settle, try_gather};
 pub use name::Name;
 pub use runtime::Handle;
 pub use scope::{
