@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::members::{Futures, TryFutures};
 use crate::cancel::Regions;
-use crate::set::Set;
+use crate::set::{Answer, Set};
 
 /// Waits for all futures, and returns their values in the order of the futures. Of none, at once.
 ///
@@ -181,7 +180,7 @@ impl<Shape, G: Futures<Shape>> Future for Gather<Shape, G> {
         let polled = this.set.poll_until(cx, |key, future, cx| {
             future.poll(cx).map(|value| {
                 values.put(key.index(), value);
-                ControlFlow::<()>::Continue(())
+                Answer::<()>::Done
             })
         });
         ready!(polled);

@@ -2,7 +2,10 @@
 
 mod feed;
 mod for_each;
+mod generator;
 mod map;
+mod members;
+mod merge;
 mod try_for_each;
 
 use std::future::Future;
@@ -11,7 +14,10 @@ use futures_core::Stream;
 
 pub use feed::FromIterator;
 pub use for_each::ForEachConcurrent;
+pub use generator::{Emit, Emitter, Generator, TryGenerator, generator, try_generator};
 pub use map::MapConcurrent;
+pub use members::{AlikeStreams, Streams};
+pub use merge::{Chain, Merge, Zip, chain, merge, zip};
 pub use try_for_each::TryForEachConcurrent;
 
 use feed::Feed;
