@@ -84,7 +84,7 @@ pub use scope::{
     AnyThread, Enter, Errors, Event, KeepGoing, Kind, Named, OneThread, Outcome, Scope, ScopeFuture, ScopeOutcome,
     Spawner, Task, TryScopeFuture, local, scope, try_scope,
 };
-pub use stream::{ConcurrentIterator, ConcurrentStream};
+pub use stream::{ConcurrentIterator, ConcurrentStream, StreamExt};
 pub use time::{
     Deadline, Elapsed, Interval, MissedTick, deadline, interval, interval_at, now, remaining, sleep, sleep_until,
     timeout, timeout_at, timeout_detach, yield_now,

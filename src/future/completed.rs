@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures_core::stream::{FusedStream, Stream};
 
-use super::gather::counted;
 use super::members::AlikeFutures;
 use crate::set::Set;
 use crate::time::{Sleep, sleep};
@@ -40,12 +39,12 @@ use crate::time::{Sleep, sleep};
 /// # });
 /// ```
 pub fn as_completed<Shape, G: AlikeFutures<Shape>>(futures: G) -> AsCompleted<G::Member> {
-    let (members, n) = counted(futures.members());
-    let mut done = AsCompleted { set: Set::with_capacity(n), indexes: Vec::new(), pushed: 0, ready: VecDeque::new() };
-    for member in members {
-        done.push(member);
+    let set = Set::collect(futures.members());
+    let mut indexes = Vec::new();
+    for (index, key) in set.keys().enumerate() {
+        indexes.resize(key.index() + 1, index);
     }
-    done
+    AsCompleted { pushed: set.len(), set, indexes, ready: VecDeque::new() }
 }
 
 /// The stream of [`as_completed`].

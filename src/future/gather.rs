@@ -36,12 +36,9 @@ use crate::set::{Answer, Set};
 /// # });
 /// ```
 pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<Shape, G> {
-    let (members, n) = counted(futures.members());
-    let mut set = Set::with_capacity(n);
-    for member in members {
-        set.insert(member);
-    }
-    Gather { set, values: Values::new(n) }
+    let set = Set::collect(futures.members());
+    let values = Values::new(set.len());
+    Gather { set, values }
 }
 
 /// Waits for all futures until one fails: the others are then wound down. Of none, at once.
@@ -72,8 +69,9 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<Shape, G> {
 /// # });
 /// ```
 pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<Shape, G> {
-    let (regions, n) = regions(futures.members());
-    TryGather { regions, values: Values::new(n), error: None }
+    let regions = Regions::collect(futures.members());
+    let values = Values::new(regions.len());
+    TryGather { regions, values, error: None }
 }
 
 /// Waits for all futures, whether they fail or not, and returns all results in the order of the futures.
@@ -94,34 +92,6 @@ pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<Shape, G
 /// ```
 pub fn settle<Shape, G: Futures<Shape> + TryFutures<Shape>>(futures: G) -> Gather<Shape, G> {
     gather(futures)
-}
-
-/// The items, and how many there are: a set that knows has dense keys.
-pub(super) fn counted<I: Iterator>(iter: I) -> (impl Iterator<Item = I::Item>, usize) {
-    match iter.size_hint() {
-        (least, Some(most)) if least == most => (Counted::Exact(iter), least),
-        _ => {
-            let items: Vec<_> = iter.collect();
-            let n = items.len();
-            (Counted::Collected(items.into_iter()), n)
-        }
-    }
-}
-
-enum Counted<I: Iterator> {
-    Exact(I),
-    Collected(std::vec::IntoIter<I::Item>),
-}
-
-impl<I: Iterator> Iterator for Counted<I> {
-    type Item = I::Item;
-
-    fn next(&mut self) -> Option<I::Item> {
-        match self {
-            Counted::Exact(iter) => iter.next(),
-            Counted::Collected(items) => items.next(),
-        }
-    }
 }
 
 /// Values by key, as they come.
@@ -150,16 +120,6 @@ impl<T> Values<T> {
         let slots = self.slots.take().expect("polled after it was ready");
         slots.into_iter().flatten()
     }
-}
-
-/// Members as regions, which can be wound down; and how many there are.
-pub(super) fn regions<M: Future>(members: impl Iterator<Item = M>) -> (Regions<M>, usize) {
-    let (members, n) = counted(members);
-    let mut regions = Regions::with_capacity(n);
-    for member in members {
-        regions.insert(member);
-    }
-    (regions, n)
 }
 
 /// The future of [`gather`] and [`settle`].

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::gather::{Values, regions};
+use super::gather::Values;
 use super::members::AlikeFutures;
 use crate::cancel::Regions;
 
@@ -31,8 +31,8 @@ use crate::cancel::Regions;
 /// ```
 #[track_caller]
 pub fn race<Shape, G: AlikeFutures<Shape>>(futures: G) -> Race<G::Member> {
-    let (regions, n) = regions(futures.members());
-    assert!(n > 0, "a race of no futures has no winner");
+    let regions = Regions::collect(futures.members());
+    assert!(regions.len() > 0, "a race of no futures has no winner");
     Race { regions, winner: None, over: false }
 }
 
@@ -168,7 +168,8 @@ pub fn quorum<Shape, G, T, E>(k: usize, futures: G) -> Quorum<G::Member, T, E>
 where
     G: AlikeFutures<Shape, Value = Result<T, E>>,
 {
-    let (regions, n) = regions(futures.members());
+    let regions = Regions::collect(futures.members());
+    let n = regions.len();
     Quorum { regions, k, n, values: Vec::new(), errors: Values::new(n), failed: 0, decided: false, over: false }
 }
 

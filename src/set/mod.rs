@@ -167,6 +167,20 @@ impl<F> Set<F> {
         }
     }
 
+    /// A set of `members`. If they are as many as their size hint says exactly, in the fewest allocations, and with
+    /// keys from 0 in order.
+    pub(crate) fn collect(members: impl Iterator<Item = F>) -> Self {
+        let (least, most) = members.size_hint();
+        if most != Some(least) {
+            return Self::collect(members.collect::<Vec<F>>().into_iter());
+        }
+        let mut set = Self::with_capacity(least);
+        for member in members {
+            set.insert(member);
+        }
+        set
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

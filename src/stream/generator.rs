@@ -151,7 +151,9 @@ impl<T> Future for Emit<'_, T> {
                 value => state.value = value,
             }
         }
-        state.waiting.push(waker);
+        if !state.waiting.iter().any(|known| known.will_wake(&waker)) {
+            state.waiting.push(waker);
+        }
         Poll::Pending
     }
 }

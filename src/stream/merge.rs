@@ -32,15 +32,7 @@ const STREAK: u32 = 61;
 /// # });
 /// ```
 pub fn merge<Shape, S: AlikeStreams<Shape>>(streams: S) -> Merge<S::Member> {
-    Merge { set: collect(streams.members()), gave: false, streak: 0 }
-}
-
-fn collect<M>(members: impl Iterator<Item = M>) -> Set<M> {
-    let mut set = Set::with_capacity(members.size_hint().0);
-    for member in members {
-        set.insert(member);
-    }
-    set
+    Merge { set: Set::collect(streams.members()), gave: false, streak: 0 }
 }
 
 /// The stream of [`merge`].
@@ -110,9 +102,10 @@ impl<S> fmt::Debug for Merge<S> {
 /// # });
 /// ```
 pub fn zip<Shape, S: Streams<Shape>>(streams: S) -> Zip<Shape, S> {
-    let set = collect(streams.members());
-    let row = set.keys().map(|_| None).collect();
-    Zip { set, row, missing: 0, over: false }.begin_row()
+    let set = Set::collect(streams.members());
+    let mut row = Vec::new();
+    row.resize_with(set.keys().last().map_or(0, |key| key.index() + 1), || None);
+    Zip { missing: set.len(), over: set.is_empty(), set, row }
 }
 
 /// The stream of [`zip`].
@@ -125,14 +118,6 @@ pub struct Zip<Shape, S: Streams<Shape>> {
 }
 
 impl<Shape, S: Streams<Shape>> Unpin for Zip<Shape, S> {}
-
-impl<Shape, S: Streams<Shape>> Zip<Shape, S> {
-    fn begin_row(mut self) -> Self {
-        self.missing = self.row.len();
-        self.over = self.row.is_empty();
-        self
-    }
-}
 
 impl<Shape, S: Streams<Shape>> Stream for Zip<Shape, S> {
     type Item = S::Items;
@@ -163,7 +148,7 @@ impl<Shape, S: Streams<Shape>> Stream for Zip<Shape, S> {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Some(()))) => {
                 let items = S::items(this.row.iter_mut().filter_map(Option::take));
-                this.missing = this.row.len();
+                this.missing = this.set.len();
                 let keys: Vec<_> = this.set.keys().collect();
                 keys.into_iter().for_each(|key| this.set.wake(key));
                 Poll::Ready(Some(items))
@@ -185,7 +170,7 @@ impl<Shape, S: Streams<Shape>> FusedStream for Zip<Shape, S> {
 
 impl<Shape, S: Streams<Shape>> fmt::Debug for Zip<Shape, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Zip").field("streams", &self.row.len()).finish_non_exhaustive()
+        f.debug_struct("Zip").field("streams", &self.set.len()).finish_non_exhaustive()
     }
 }
 

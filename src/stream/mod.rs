@@ -1,23 +1,31 @@
 //! Doing many things at a time, but not too many.
 
+mod buffer;
+mod ext;
 mod feed;
 mod for_each;
 mod generator;
 mod map;
 mod members;
 mod merge;
+mod shape;
+mod timed;
 mod try_for_each;
 
 use std::future::Future;
 
 use futures_core::Stream;
 
+pub use buffer::Buffered;
+pub use ext::StreamExt;
 pub use feed::FromIterator;
 pub use for_each::ForEachConcurrent;
 pub use generator::{Emit, Emitter, Generator, TryGenerator, generator, try_generator};
 pub use map::MapConcurrent;
 pub use members::{AlikeStreams, Streams};
 pub use merge::{Chain, Merge, Zip, chain, merge, zip};
+pub use shape::{MapWith, PacedBy, Until};
+pub use timed::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
 pub use try_for_each::TryForEachConcurrent;
 
 use feed::Feed;
