@@ -17,6 +17,7 @@ thread_local! {
         Ambient {
             drawing: Cell::new(false),
             inside: Cell::new(false),
+            member: Cell::new(false),
             token: Cell::new(None),
             scope: Cell::new(None),
             runtime: RefCell::new(None),
@@ -31,6 +32,9 @@ pub(crate) struct Ambient {
     pub(crate) drawing: Cell<bool>,
     /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
     pub(crate) inside: Cell<bool>,
+    /// Whether the innermost region is a member of the nearest scope, and ends with it. Its token may not be below the
+    /// scope's before it is suspended.
+    pub(crate) member: Cell<bool>,
     /// The token of the innermost region, once somebody asked for it.
     pub(crate) token: Cell<Option<Token>>,
     /// The nearest scope, or root: it takes over what outlives a drop.
@@ -94,6 +98,7 @@ impl Ambient {
     /// Whether the innermost region is being wound down, so that nothing new starts in it.
     pub(crate) fn is_tripped(&self) -> bool {
         Self::peek(&self.token, |token| token.is_some_and(Token::is_tripped))
+            || self.member.get() && Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
     }
 
     /// Puts `token`, of a region that is being polled here, below the token of the region around.
@@ -106,8 +111,9 @@ impl Ambient {
 
     /// Polls the inside of a region, whose token is `token`.
     pub(crate) fn enter<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
-        let mut yes = true;
+        let (mut yes, mut no) = (true, false);
         let _inside = Swap::new(&self.inside, &mut yes);
+        let _member = Swap::new(&self.member, &mut no);
         let _token = Swap::new(&self.token, token);
         inside()
     }

@@ -34,6 +34,8 @@ pub(crate) enum News {
     Stop(Reason, Duration),
     /// A parallel child failed; its future is gone, and its task has not heard yet.
     Failed(ParallelRunner, Option<Payload>),
+    /// What a parallel child left behind panicked when it was dropped.
+    Panicked(Payload),
 }
 
 /// See the [module](self).
@@ -108,7 +110,9 @@ impl Control {
 
     /// Parallel children that have not ended.
     pub(crate) fn parallel(&self) -> usize {
-        self.parallel.load(Ordering::Acquire) & !CLOSED
+        let count = self.parallel.load(Ordering::Acquire);
+        // What is refused is counted for a moment.
+        if count & CLOSED == 0 { count } else { 0 }
     }
 
     /// Counts one more parallel child. False if the scope is over.

@@ -78,6 +78,10 @@ impl<T> Lane<T> {
         self.lock().pushed
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+
     /// Makes the receiver look again, without giving it anything.
     pub(crate) fn wake(&self) {
         let mut state = self.lock();

@@ -58,7 +58,8 @@ impl<E, K: Kind> Core<'_, E, K> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<E> {
-    /// A child failed after the error that the scope returns.
+    /// A child failed, and the scope does not return its error: there was an earlier one, or a panic, or the scope was
+    /// dropped.
     LateError {
         /// The child.
         task: Name,
@@ -120,6 +121,8 @@ pub(super) struct End<T, E> {
 enum Exit<'env, K: Kind> {
     Ended,
     Failed(ChildRunner<'env, K>, Option<Payload>),
+    /// It ended, and its value, which nobody waits for, panicked when it was dropped.
+    Panicked(Payload),
     /// To be dropped: cancelled, and it needs no more time.
     Stopped(ChildRunner<'env, K>),
     /// The body is over, or to be dropped for that reason.
@@ -211,9 +214,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.settle(ambient, cx);
             let flow = {
                 let mut scope = Some(Arc::clone(self.control()));
-                let mut yes = true;
+                let (mut inside, mut member) = (true, true);
                 let _scope = Swap::new(&ambient.scope, &mut scope);
-                let _inside = Swap::new(&ambient.inside, &mut yes);
+                let _inside = Swap::new(&ambient.inside, &mut inside);
+                let _member = Swap::new(&ambient.member, &mut member);
                 match ambient.drawing.get() {
                     true => self.turn_drawn(&mut body, ambient, cx),
                     false => self.turn(&mut body, ambient, cx),
@@ -222,7 +226,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.update_hold(ambient);
             self.settle(ambient, cx);
             match flow {
-                ControlFlow::Continue(()) => Poll::Pending,
+                ControlFlow::Continue(()) => {
+                    if self.has_news_of_token() {
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
                 ControlFlow::Break(()) => self.finish(ambient),
             }
         })
@@ -245,11 +254,21 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
+    /// Whether the token's level has not been acted on: a token that was made in this poll learns of a cancellation
+    /// around only when it is put in its place, before anybody listens to it.
+    fn has_news_of_token(&self) -> bool {
+        self.core.control.known_token().is_some_and(|token| match token.level() {
+            Level::Live | Level::Asked => false,
+            Level::Cancelled => self.phase == Phase::Running,
+            Level::Overdue => !self.overdue,
+        })
+    }
+
     fn update_hold(&mut self, ambient: &Ambient) {
         let needed = self.finalizing.is_some()
             || !self.finalizers.is_empty()
             || !self.adopted.is_empty()
-            || self.control().parallel() > 0;
+            || (self.control().parallel() > 0 && !self.handed_on);
         if !needed {
             self.hold = None;
         } else if self.hold.is_none() && ambient.inside.get() {
@@ -313,8 +332,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Nothing is left in the sets. True if there is more to do now; `Break` if the scope is over.
     fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
+        // The last member to end may have spawned, or deferred.
+        if !self.core.inbox.is_empty() || !self.handed_on && !self.control().news.is_empty() {
+            return ControlFlow::Continue(true);
+        }
         if self.control().parallel() > 0 && !self.handed_on {
             return ControlFlow::Continue(false);
+        }
+        // After the look at the parallel children, so that what the last of them left behind is seen.
+        if !self.core.inbox.is_empty() || !(self.handed_on || self.control().news.is_empty()) {
+            return ControlFlow::Continue(true);
         }
         if let Some(finalizer) = self.finalizers.pop() {
             if self.phase == Phase::WindingDown {
@@ -365,8 +392,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
             let key = self.set.insert(Member::new(runner));
-            if let Some(runner) = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref()) {
-                runner.header().set_place(key.index() as u32);
+            let member = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref());
+            if member.is_some_and(|runner| runner.header().set_place_and_check(key.index() as u32)) {
+                // In this moment, and its task did not know the place.
+                self.cancel_child(key);
             }
         }
     }
@@ -383,6 +412,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
                 }
             }
+            News::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
             News::Failed(mut runner, payload) => {
                 let name = runner.name();
                 self.fail(&name, payload);
@@ -541,7 +571,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
     fn hand_on(&mut self, around: Option<Arc<Control>>) {
-        self.handed_on = true;
+        let before = mem::replace(&mut self.handed_on, true);
         let Some(around) = self.control().around.get().cloned().or(around) else {
             self.panics.run(|| self.adopted.clear());
             return;
@@ -554,7 +584,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 orphans::adopt(&around, future, &mut self.panics);
             }
         }
-        if !self.control().close_parallel() {
+        if !before && !self.control().close_parallel() {
+            // They have been told, unless they have come in this moment.
+            self.control().cancel(&Reason::Dropped);
             let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
             orphans::adopt(&around, wait, &mut self.panics);
         }
@@ -563,6 +595,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         let mut never = Due::NEVER;
         let _due = Swap::new(&ambient.due, &mut never);
+        let mut no = false;
+        let _member = Swap::new(&ambient.member, &mut no);
         loop {
             let polled = self.adopted.poll_next(cx, |_, member, cx| {
                 let member = member.get_mut();
@@ -624,6 +658,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         match exit {
             Exit::Ended => {}
+            Exit::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
             Exit::Failed(mut runner, payload) => {
                 let name = runner.name();
                 self.fail(&name, payload);
@@ -663,6 +698,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
         self.close(None);
         self.alarm = None;
+        if self.panics.is_some() {
+            self.report_errors();
+        }
         let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
         let from_around = self.phase == Phase::WindingDown && ambient.is_tripped();
         self.phase = Phase::Over;
@@ -675,17 +713,25 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         Poll::Ready(End { output: self.output.take(), errors, reason })
     }
 
+    /// Offers the errors that the scope will not return to the observer.
+    fn report_errors(&mut self) {
+        let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
+        for (task, error) in errors.take() {
+            self.panics.run(|| observer(Event::LateError { task, error }));
+        }
+    }
+
     /// Closes both lanes, and deals with what was still in them.
     fn close(&mut self, around: Option<&Arc<Control>>) {
         for mut runner in self.core.inbox.close().into_iter().rev() {
             let reason = Arc::new(self.control().refusal());
             self.panics.run_result(runner.refuse(Some(reason)));
         }
-        if self.control().parallel() > 0 {
+        let around = self.control().around.get().or(around).cloned();
+        if self.control().parallel() > 0 && around.is_some() {
             // The orphans' wait listens to the news from here on.
             return;
         }
-        let around = self.control().around.get().or(around).cloned();
         for item in self.control().news.close() {
             orphans::forward(item, around.as_ref(), &mut self.panics);
         }
@@ -713,10 +759,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(finalizer.refuse(None));
         }
+        self.report_errors();
         self.hand_on(around.clone());
         self.close(around.as_ref());
         mem::take(&mut self.panics).resume();
     }
+}
+
+/// Who failed where a value that nobody waited for panicked when it was dropped.
+fn by_drop() -> Name {
+    Name::from("the destructor of a value")
 }
 
 /// Polls one member with its token in the context.
@@ -746,14 +798,20 @@ where
         };
     };
     let mut never = Due::NEVER;
-    let _due = runner.header().finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let mut no = false;
+    let finalizer = runner.header().finalizer;
+    let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
     let polled = match ambient.drawing.get() {
         true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
         false => runner.poll(cx),
     };
     let failed = match polled {
         Poll::Pending => return Poll::Pending,
-        Poll::Ready(Ended::Value) => return Poll::Ready(Exit::Ended),
+        Poll::Ready(Ended::Value) => {
+            let runner = member.runner.take();
+            return Poll::Ready(catch(|| drop(runner)).map_or_else(Exit::Panicked, |()| Exit::Ended));
+        }
         Poll::Ready(Ended::Failed) => None,
         Poll::Ready(Ended::Panicked(payload)) => Some(payload),
     };

@@ -11,7 +11,7 @@ use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_task::{FutureObj, UnsafeFutureObj};
@@ -20,9 +20,9 @@ use super::task::Task;
 use crate::context::{self, Ambient, Due, Swap};
 use crate::control::{Control, News};
 use crate::name::Name;
-use crate::panic::{Payload, catch};
+use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job};
-use crate::set::node::{Ended, Extra, Failed, Node, Runner};
+use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
 use crate::values::Values;
@@ -68,7 +68,7 @@ where
     /// `None` once the child is over.
     child: Option<Child<F, T>>,
     /// Of the node in which this sits, and which may be dropped as soon as the child is over.
-    _memory: Weak<ParallelNode<F, T>>,
+    _memory: Memory<ParallelNode<F, T>>,
 }
 
 struct Child<F, T>
@@ -116,9 +116,13 @@ where
         let _values = Swap::new(&ambient.values, &mut self.values);
         let runner = &mut self.runner;
         ambient.with_runtime(&mut self.runtime, || {
-            ambient.enter(&mut self.token, || match ambient.drawing.get() {
-                true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
-                false => runner.poll(cx),
+            ambient.enter(&mut self.token, || {
+                let mut yes = true;
+                let _member = Swap::new(&ambient.member, &mut yes);
+                match ambient.drawing.get() {
+                    true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
+                    false => runner.poll(cx),
+                }
             })
         })
     }
@@ -171,16 +175,23 @@ where
 {
     /// Lets go of the node, then tells the scope.
     fn end(&mut self, ended: Ended) {
-        let Some(Child { runner, control, .. }) = self.child.take() else { return };
+        let Some(Child { runner, control, runtime, values, .. }) = self.child.take() else { return };
         let Some(control) = control else { return };
+        let rest = (runtime, values);
         let failure = match ended {
             Ended::Value => None,
             Ended::Failed => Some(None),
             Ended::Panicked(payload) => Some(Some(payload)),
         };
-        match failure {
-            None => drop(runner),
-            Some(payload) => report(&control, runner, payload),
+        let dropped = match failure {
+            None => catch(|| drop((runner, rest))),
+            Some(payload) => {
+                report(&control, runner, payload);
+                catch(|| drop(rest))
+            }
+        };
+        if let Err(payload) = dropped {
+            discard(control.news.push(News::Panicked(payload)));
         }
         control.parallel_ended();
     }
@@ -202,9 +213,11 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    // The lane is open as long as a parallel child is counted.
-    if let Err(News::Failed(_, Some(payload))) = control.news.push(News::Failed(runner.shared(), payload)) {
-        drop(catch(|| drop(payload)));
+    // The lane is open as long as somebody waits for the parallel children.
+    if let Err(News::Failed(mut runner, payload)) = control.news.push(News::Failed(runner.shared(), payload)) {
+        let name = runner.name();
+        discard(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
+        discard(payload);
     }
 }
 
@@ -248,7 +261,7 @@ where
             None => unreachable!("a pulse starts with its child"),
         };
         // SAFETY: the seat is vacant: a node's pulse is made once, and has not been put there before. The pointer came
-        // out of an `UnsafeCell` in an `Arc`, whose memory the pulse holds and so outlives it there.
+        // out of an `UnsafeCell` in a node, whose memory the pulse holds and so outlives it there.
         unsafe { seat.write(pulse) };
         seat
     }

@@ -51,6 +51,7 @@ use turn::{BUDGET, Turn};
 
 mod block;
 pub(crate) mod node;
+mod owner;
 mod queue;
 mod sync;
 mod turn;

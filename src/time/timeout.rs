@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -158,12 +159,22 @@ pin_project! {
         #[pin]
         timer: Option<Timer>,
         timer_at: Option<Instant>,
+        // Whether this has expired, and left it to the timeout around to say so.
+        deferred: bool,
     }
 }
 
 impl<F: Future> Timeout<F> {
     fn new(limit: Limit, future: F) -> Self {
-        Timeout { region: Region::new(future), phase: Phase::Fresh, limit, grace: None, timer: None, timer_at: None }
+        Timeout {
+            region: Region::new(future),
+            phase: Phase::Fresh,
+            limit,
+            grace: None,
+            timer: None,
+            timer_at: None,
+            deferred: false,
+        }
     }
 
     pub(super) fn movable(deadline: Deadline, future: F) -> Self {
@@ -219,7 +230,7 @@ impl<F: Future> Timeout<F> {
         match self.phase {
             Phase::Running => {
                 let Some(at) = self.limit.listen(cx) else { return false };
-                self.as_mut().poll_timer(at, ambient, cx) && self.expire(at, ambient)
+                self.as_mut().poll_timer(at, ambient, cx) && self.expire(at, ambient, cx)
             }
             Phase::WindingDown => {
                 let Some(at) = self.timer_at else { return false };
@@ -233,12 +244,19 @@ impl<F: Future> Timeout<F> {
         }
     }
 
-    fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient) -> bool {
+    fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
         this.limit.end(true);
         if ambient.deadline().is_some_and(|around| around <= at) {
-            // The timeout around expires at this instant too, and is the one to report it.
-            return false;
+            // The timeout around expires at this instant too, and is the one to report it; unless it has been moved
+            // since a parallel child inherited it, which the next poll tells.
+            if !mem::replace(this.deferred, true) {
+                cx.waker().wake_by_ref();
+                return false;
+            }
+            if ambient.is_tripped() {
+                return false;
+            }
         }
         *this.phase = Phase::WindingDown;
         let end = this.grace.and_then(|grace| ambient.now().checked_add(grace));

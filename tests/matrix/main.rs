@@ -6,6 +6,17 @@
 
 #[macro_use]
 mod harness;
+mod probes;
+mod watch;
 
+mod anyio;
+mod bounded_waits;
+mod every_point;
+mod hostile;
+mod nurseries;
 mod parallel_children;
 mod task_groups;
+mod timeouts;
+mod trio_timeouts;
+mod virtual_clock;
+mod wind_down;
