@@ -35,10 +35,10 @@ use crate::set::{Answer, Set};
 /// assert_eq!((number, text), (7, "seven"));
 /// # });
 /// ```
-pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<Shape, G> {
+pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Member, G::Values> {
     let set = Set::collect(futures.members());
     let values = Values::new(set.len());
-    Gather { set, values }
+    Gather { set, values, shape: G::values }
 }
 
 /// Waits for all futures until one fails: the others are then wound down. Of none, at once.
@@ -68,10 +68,10 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<Shape, G> {
 /// assert_eq!(both.await, Ok((7, "seven")));
 /// # });
 /// ```
-pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<Shape, G> {
+pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<G::Member, G::Value, G::Error, G::Values> {
     let regions = Regions::collect(futures.members());
     let values = Values::new(regions.len());
-    TryGather { regions, values, error: None }
+    TryGather { regions, values, error: None, shape: G::values }
 }
 
 /// Waits for all futures, whether they fail or not, and returns all results in the order of the futures.
@@ -90,7 +90,10 @@ pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<Shape, G
 /// assert!(results[0].is_ok() && results[1].is_err());
 /// # });
 /// ```
-pub fn settle<Shape, G: Futures<Shape> + TryFutures<Shape>>(futures: G) -> Gather<Shape, G> {
+pub fn settle<Shape, G>(futures: G) -> Gather<<G as Futures<Shape>>::Member, <G as Futures<Shape>>::Values>
+where
+    G: Futures<Shape> + TryFutures<Shape>,
+{
     gather(futures)
 }
 
@@ -124,17 +127,19 @@ impl<T> Values<T> {
 
 /// The future of [`gather`] and [`settle`].
 #[must_use = "futures do nothing unless polled"]
-pub struct Gather<Shape, G: Futures<Shape>> {
-    set: Set<G::Member>,
-    values: Values<<G::Member as Future>::Output>,
+pub struct Gather<M: Future, V = Vec<<M as Future>::Output>> {
+    set: Set<M>,
+    values: Values<M::Output>,
+    /// Makes of the values what the futures were in: a tuple, or a `Vec`.
+    shape: fn(Vec<M::Output>) -> V,
 }
 
-impl<Shape, G: Futures<Shape>> Unpin for Gather<Shape, G> {}
+impl<M: Future, V> Unpin for Gather<M, V> {}
 
-impl<Shape, G: Futures<Shape>> Future for Gather<Shape, G> {
-    type Output = G::Values;
+impl<M: Future, V> Future for Gather<M, V> {
+    type Output = V;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G::Values> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
         let this = &mut *self;
         let values = &mut this.values;
         let polled = this.set.poll_until(cx, |key, future, cx| {
@@ -144,24 +149,29 @@ impl<Shape, G: Futures<Shape>> Future for Gather<Shape, G> {
             })
         });
         ready!(polled);
-        Poll::Ready(G::values(this.values.take()))
+        Poll::Ready((this.shape)(this.values.take().collect()))
     }
 }
 
 /// The future of [`try_gather`].
 #[must_use = "futures do nothing unless polled"]
-pub struct TryGather<Shape, G: TryFutures<Shape>> {
-    regions: Regions<G::Member>,
-    values: Values<G::Value>,
-    error: Option<G::Error>,
+pub struct TryGather<M, T, E, V = Vec<T>> {
+    regions: Regions<M>,
+    values: Values<T>,
+    error: Option<E>,
+    /// As in [`Gather`].
+    shape: fn(Vec<T>) -> V,
 }
 
-impl<Shape, G: TryFutures<Shape>> Unpin for TryGather<Shape, G> {}
+impl<M, T, E, V> Unpin for TryGather<M, T, E, V> {}
 
-impl<Shape, G: TryFutures<Shape>> Future for TryGather<Shape, G> {
-    type Output = Result<G::Values, G::Error>;
+impl<M, T, E, V> Future for TryGather<M, T, E, V>
+where
+    M: Future<Output = Result<T, E>>,
+{
+    type Output = Result<V, E>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, E>> {
         let this = &mut *self;
         while let Some((key, result)) = ready!(this.regions.poll_next(cx)) {
             match result {
@@ -174,21 +184,21 @@ impl<Shape, G: TryFutures<Shape>> Future for TryGather<Shape, G> {
                 }
             }
         }
-        let values = this.values.take();
+        let values = this.values.take().collect();
         Poll::Ready(match this.error.take() {
             Some(error) => Err(error),
-            None => Ok(G::values(values)),
+            None => Ok((this.shape)(values)),
         })
     }
 }
 
-impl<Shape, G: Futures<Shape>> fmt::Debug for Gather<Shape, G> {
+impl<M: Future, V> fmt::Debug for Gather<M, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gather").field("running", &self.set.len()).finish_non_exhaustive()
     }
 }
 
-impl<Shape, G: TryFutures<Shape>> fmt::Debug for TryGather<Shape, G> {
+impl<M, T, E, V> fmt::Debug for TryGather<M, T, E, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TryGather").field("running", &self.regions.len()).finish_non_exhaustive()
     }

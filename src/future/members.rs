@@ -30,7 +30,7 @@ pub trait Futures<Shape>: Sized {
     fn members(self) -> impl Iterator<Item = Self::Member>;
 
     #[doc(hidden)]
-    fn values(values: impl Iterator<Item = <Self::Member as Future>::Output>) -> Self::Values;
+    fn values(values: Vec<<Self::Member as Future>::Output>) -> Self::Values;
 }
 
 /// Several futures that may fail, with errors of one type. As [`Futures`].
@@ -48,7 +48,7 @@ pub trait TryFutures<Shape>: Sized {
     fn members(self) -> impl Iterator<Item = Self::Member>;
 
     #[doc(hidden)]
-    fn values(values: impl Iterator<Item = Self::Value>) -> Self::Values;
+    fn values(values: Vec<Self::Value>) -> Self::Values;
 }
 
 /// Several futures with values of one type. As [`Futures`].
@@ -74,8 +74,8 @@ where
         self.into_iter()
     }
 
-    fn values(values: impl Iterator<Item = <I::Item as Future>::Output>) -> Self::Values {
-        values.collect()
+    fn values(values: Vec<<I::Item as Future>::Output>) -> Self::Values {
+        values
     }
 }
 
@@ -93,8 +93,8 @@ where
         self.into_iter()
     }
 
-    fn values(values: impl Iterator<Item = T>) -> Vec<T> {
-        values.collect()
+    fn values(values: Vec<T>) -> Vec<T> {
+        values
     }
 }
 
@@ -159,7 +159,8 @@ macro_rules! tuple {
                 [$($any::$F { it: self.$i }),+].into_iter()
             }
 
-            fn values(mut values: impl Iterator<Item = <Self::Member as Future>::Output>) -> Self::Values {
+            fn values(values: Vec<<Self::Member as Future>::Output>) -> Self::Values {
+                let mut values = values.into_iter();
                 ($(
                     match values.next() {
                         Some($any::$F { it }) => it,
@@ -195,7 +196,8 @@ macro_rules! tuple {
                 [$(Fallible { member: $any::$F { it: self.$i } }),+].into_iter()
             }
 
-            fn values(mut values: impl Iterator<Item = Self::Value>) -> Self::Values {
+            fn values(values: Vec<Self::Value>) -> Self::Values {
+                let mut values = values.into_iter();
                 ($(
                     match values.next() {
                         Some($any::$F { it }) => it,

@@ -137,7 +137,7 @@ impl<T> Drop for Producer<T> {
 }
 
 /// A consumer of a stream that a scope's child drives; from [`in_scope`](super::StreamExt::in_scope) and
-/// [`split`](super::StreamExt::split).
+/// [`split_in_scope`](super::StreamExt::split_in_scope).
 ///
 /// Dropping it lets the stream go on without it; when nobody is left, the stream is dropped.
 #[must_use = "streams do nothing unless polled"]
@@ -193,7 +193,12 @@ where
 
 /// Has a child of `scope` drive `stream`, for `n` consumers.
 #[track_caller]
-pub(super) fn split<'env, S, E>(stream: S, scope: &Scope<'env, E>, n: usize, capacity: usize) -> Vec<Buffered<S::Item>>
+pub(super) fn split_in_scope<'env, S, E>(
+    stream: S,
+    scope: &Scope<'env, E>,
+    n: usize,
+    capacity: usize,
+) -> Vec<Buffered<S::Item>>
 where
     S: Stream + Send + 'env,
     S::Item: Clone + Send + 'env,

@@ -158,12 +158,12 @@ pub trait StreamExt: Stream + Sized {
     ///
     /// If `buffer` is 0.
     #[track_caller]
-    fn split<'env, E>(self, scope: &Scope<'env, E>, n: usize, buffer: usize) -> Vec<Buffered<Self::Item>>
+    fn split_in_scope<'env, E>(self, scope: &Scope<'env, E>, n: usize, buffer: usize) -> Vec<Buffered<Self::Item>>
     where
         Self: Send + 'env,
         Self::Item: Clone + Send + 'env,
     {
-        buffer::split(self, scope, n, buffer)
+        buffer::split_in_scope(self, scope, n, buffer)
     }
 }
 

@@ -21,7 +21,7 @@ pub trait Streams<Shape>: Sized {
     fn members(self) -> impl Iterator<Item = Self::Member>;
 
     #[doc(hidden)]
-    fn items(items: impl Iterator<Item = <Self::Member as Stream>::Item>) -> Self::Items;
+    fn items(items: Vec<<Self::Member as Stream>::Item>) -> Self::Items;
 }
 
 /// Several streams with items of one type. As [`Streams`].
@@ -47,8 +47,8 @@ where
         self.into_iter()
     }
 
-    fn items(items: impl Iterator<Item = <I::Item as Stream>::Item>) -> Self::Items {
-        items.collect()
+    fn items(items: Vec<<I::Item as Stream>::Item>) -> Self::Items {
+        items
     }
 }
 
@@ -104,7 +104,8 @@ macro_rules! tuple {
                 [$($any::$S { it: self.$i }),+].into_iter()
             }
 
-            fn items(mut items: impl Iterator<Item = <Self::Member as Stream>::Item>) -> Self::Items {
+            fn items(items: Vec<<Self::Member as Stream>::Item>) -> Self::Items {
+                let mut items = items.into_iter();
                 ($(
                     match items.next() {
                         Some($any::$S { it }) => it,

@@ -101,28 +101,30 @@ impl<S> fmt::Debug for Merge<S> {
 /// assert_eq!(zipped.collect::<Vec<_>>().await, [(1, "a"), (2, "b")]);
 /// # });
 /// ```
-pub fn zip<Shape, S: Streams<Shape>>(streams: S) -> Zip<Shape, S> {
+pub fn zip<Shape, S: Streams<Shape>>(streams: S) -> Zip<S::Member, S::Items> {
     let set = Set::collect(streams.members());
     let mut row = Vec::new();
     row.resize_with(set.keys().last().map_or(0, |key| key.index() + 1), || None);
-    Zip { missing: set.len(), over: set.is_empty(), set, row }
+    Zip { missing: set.len(), over: set.is_empty(), set, row, shape: S::items }
 }
 
 /// The stream of [`zip`].
 #[must_use = "streams do nothing unless polled"]
-pub struct Zip<Shape, S: Streams<Shape>> {
-    set: Set<S::Member>,
-    row: Vec<Option<<S::Member as Stream>::Item>>,
+pub struct Zip<M: Stream, R> {
+    set: Set<M>,
+    row: Vec<Option<M::Item>>,
     missing: usize,
     over: bool,
+    /// Makes of a row what the streams were in: a tuple, or a `Vec`.
+    shape: fn(Vec<M::Item>) -> R,
 }
 
-impl<Shape, S: Streams<Shape>> Unpin for Zip<Shape, S> {}
+impl<M: Stream, R> Unpin for Zip<M, R> {}
 
-impl<Shape, S: Streams<Shape>> Stream for Zip<Shape, S> {
-    type Item = S::Items;
+impl<M: Stream, R> Stream for Zip<M, R> {
+    type Item = R;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Items>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let this = &mut *self;
         if this.over {
             return Poll::Ready(None);
@@ -147,7 +149,7 @@ impl<Shape, S: Streams<Shape>> Stream for Zip<Shape, S> {
         match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Some(()))) => {
-                let items = S::items(this.row.iter_mut().filter_map(Option::take));
+                let items = (this.shape)(this.row.iter_mut().filter_map(Option::take).collect());
                 this.missing = this.set.len();
                 let keys: Vec<_> = this.set.keys().collect();
                 keys.into_iter().for_each(|key| this.set.wake(key));
@@ -162,13 +164,13 @@ impl<Shape, S: Streams<Shape>> Stream for Zip<Shape, S> {
     }
 }
 
-impl<Shape, S: Streams<Shape>> FusedStream for Zip<Shape, S> {
+impl<M: Stream, R> FusedStream for Zip<M, R> {
     fn is_terminated(&self) -> bool {
         self.over
     }
 }
 
-impl<Shape, S: Streams<Shape>> fmt::Debug for Zip<Shape, S> {
+impl<M: Stream, R> fmt::Debug for Zip<M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Zip").field("streams", &self.set.len()).finish_non_exhaustive()
     }
