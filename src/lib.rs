@@ -85,14 +85,14 @@ pub use attributes::main;
 #[cfg(feature = "testing")]
 pub use attributes::test;
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};
-pub use future::{gather, try_gather};
+pub use future::{FutureExt, as_completed, gather, hedge, quorum, race, race_ok, settle, try_gather};
 pub use name::Name;
 pub use runtime::Handle;
 pub use scope::{
     AnyThread, Enter, Errors, Event, KeepGoing, Kind, Named, OneThread, Outcome, Scope, ScopeFuture, ScopeOutcome,
     Spawner, Task, TryScopeFuture, local, scope, try_scope,
 };
-pub use stream::{ConcurrentIterator, ConcurrentStream};
+pub use stream::{ConcurrentIterator, ConcurrentStream, StreamExt};
 pub use time::{
     Deadline, Elapsed, Interval, MissedTick, deadline, interval, interval_at, now, remaining, sleep, sleep_until,
     timeout, timeout_at, timeout_detach, yield_now,
