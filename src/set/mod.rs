@@ -40,7 +40,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::num::NonZero;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -52,6 +51,7 @@ use turn::{BUDGET, Turn};
 
 mod block;
 pub(crate) mod node;
+mod owner;
 mod queue;
 mod sync;
 mod turn;
@@ -90,6 +90,16 @@ impl Key {
     fn slot(self) -> usize {
         self.index() % SLOTS
     }
+}
+
+/// What a member answered that was not pending.
+pub(crate) enum Answer<B> {
+    /// It is done, and is dropped.
+    Done,
+    /// It is done, and is dropped, with this to return.
+    Last(B),
+    /// It has this to return and stays, ready for the next pass.
+    Item(B),
 }
 
 /// How far the current pass is.
@@ -156,6 +166,20 @@ impl<F> Set<F> {
             budget: BUDGET,
             members: PhantomData,
         }
+    }
+
+    /// A set of `members`. If they are as many as their size hint says exactly, in the fewest allocations, and with
+    /// keys from 0 in order.
+    pub(crate) fn collect(members: impl Iterator<Item = F>) -> Self {
+        let (least, most) = members.size_hint();
+        if most != Some(least) {
+            return Self::collect(members.collect::<Vec<F>>().into_iter());
+        }
+        let mut set = Self::with_capacity(least);
+        for member in members {
+            set.insert(member);
+        }
+        set
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -230,17 +254,23 @@ impl<F> Set<F> {
         })
     }
 
-    /// Drops all members, the newest slot first.
+    /// Drops all members, the newest slot first. As [`retain`](Self::retain).
+    pub(crate) fn clear(&mut self) {
+        self.retain(|_| false);
+    }
+
+    /// Drops the members that `keep` does not want, the newest slot first.
     ///
     /// # Panics
     ///
-    /// With the first panic of a member's drop, after all have been dropped; never while the thread is panicking.
-    pub(crate) fn clear(&mut self) {
-        let panic = self.drop_members();
-        self.bits = 0;
+    /// With the first panic of a member's drop, after all have been dropped; never while the thread is panicking. A
+    /// member for which `keep` panics stays.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(Pin<&mut F>) -> bool) {
+        let panic = self.drop_members(keep);
+        self.bits &= self.current.map_or(0, |block| block.occupied());
         self.free = None;
         for i in (0..self.chunks()).rev() {
-            if let Some(block) = self.chunk(i) {
+            if let Some(block) = self.chunk(i).filter(|block| !block.is_full()) {
                 block.next_free.set(self.free.replace(block));
             }
         }
@@ -261,10 +291,10 @@ impl<F> Set<F> {
         cx: &mut Context<'_>,
         mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<Option<(Key, R)>> {
-        self.poll_until(cx, |key, member, cx| each(key, member, cx).map(|result| ControlFlow::Break((key, result))))
+        self.poll_until(cx, |key, member, cx| each(key, member, cx).map(|result| Answer::Last((key, result))))
     }
 
-    /// Polls ready members, drops those that are done, and returns when one of them is done with a `Break`: as
+    /// Polls ready members, drops those that are done, and returns when one of them has something to return: as
     /// [`poll_next`](Self::poll_next), and cheaper where there is no need to return for each.
     ///
     /// A pass polls a member once, however often it is woken meanwhile, and ends after [`BUDGET`] polls. Sets
@@ -280,7 +310,7 @@ impl<F> Set<F> {
     pub(crate) fn poll_until<B>(
         &mut self,
         cx: &mut Context<'_>,
-        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<ControlFlow<B>>,
+        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<Answer<B>>,
     ) -> Poll<Option<B>> {
         if self.len == 0 {
             return Poll::Ready(None);
@@ -302,15 +332,30 @@ impl<F> Set<F> {
             let mut child = Context::from_waker(&waker);
             let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
             self.bits &= self.bits.wrapping_sub(1);
-            if let Poll::Ready(flow) = polled {
-                self.drop_member(block, slot);
-                if let ControlFlow::Break(value) = flow {
-                    self.budget = turn.left();
-                    return Poll::Ready(Some(value));
+            let value = match polled {
+                Poll::Pending => {
+                    if woken && block.mark(slot) {
+                        block.root().stack.push(block);
+                    }
+                    continue;
                 }
-            } else if woken && block.mark(slot) {
-                block.root().stack.push(block);
-            }
+                Poll::Ready(Answer::Item(value)) => {
+                    if block.mark(slot) {
+                        block.root().stack.push(block);
+                    }
+                    value
+                }
+                Poll::Ready(Answer::Last(value)) => {
+                    self.drop_member(block, slot);
+                    value
+                }
+                Poll::Ready(Answer::Done) => {
+                    self.drop_member(block, slot);
+                    continue;
+                }
+            };
+            self.budget = turn.left();
+            return Poll::Ready(Some(value));
         }
         self.budget = turn.left();
         drop(turn);
@@ -387,22 +432,29 @@ impl<F> Set<F> {
         unsafe { block.slot(slot) }
     }
 
-    /// Drops all members, come what may, and returns the first panic. The free list is out of order then.
-    fn drop_members(&mut self) -> Option<Box<dyn Any + Send>> {
+    /// Drops the members that `keep` does not want, come what may, and returns the first panic. The free list is out of
+    /// order then.
+    fn drop_members(&mut self, mut keep: impl FnMut(Pin<&mut F>) -> bool) -> Option<Box<dyn Any + Send>> {
         if self.len == 0 {
             return None;
         }
         let mut first = None;
         let mut chunks = self.chunks();
+        // Of the chunk that is being worked off: the slots that have not had their turn.
+        let mut turn = usize::MAX;
         let mut drop_newest_first = || {
             while let Some(block) = chunks.checked_sub(1).and_then(|i| self.chunk(i)) {
-                let mut left = block.occupied();
-                while let Some(slot) = left.checked_ilog2() {
-                    left ^= 1 << slot;
-                    // SAFETY: as in `drop_member`.
-                    unsafe { self.vacate(block, slot as usize).drop_in_place() };
+                while let Some(slot) = (block.occupied() & turn).checked_ilog2() {
+                    turn &= !(1 << slot);
+                    // SAFETY: as in `get`.
+                    let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot as usize)) };
+                    if !keep(member) {
+                        // SAFETY: as in `drop_member`.
+                        unsafe { self.vacate(block, slot as usize).drop_in_place() };
+                    }
                 }
                 chunks -= 1;
+                turn = usize::MAX;
             }
         };
         while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut drop_newest_first)) {
@@ -458,7 +510,7 @@ impl<F> Set<F> {
 
 impl<F> Drop for Set<F> {
     fn drop(&mut self) {
-        let panic = self.drop_members();
+        let panic = self.drop_members(|_| false);
         for block in mem::take(&mut self.rest) {
             // SAFETY: the set owns one reference on each of its blocks, and does not use the block after this.
             unsafe { block.release() };

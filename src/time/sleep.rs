@@ -42,6 +42,16 @@ pub fn sleep_until(at: Instant) -> Sleep {
     Sleep { until: Until::At(at), timer: None }
 }
 
+impl Sleep {
+    /// Counts from now on, and not from the first poll.
+    pub(crate) fn start(&mut self) {
+        if let Until::After(duration) = self.until {
+            let at = context::with(|ambient| ambient.now().checked_add(duration));
+            self.until = at.map_or(Until::After(Duration::MAX), Until::At);
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Until {
     After(Duration),
@@ -78,7 +88,8 @@ impl Future for Sleep {
         let mut this = self.project();
         if this.timer.is_none() {
             let timer = context::with(|ambient| {
-                if ambient.is_tripped() {
+                let begun = matches!(this.until, Until::Yielded);
+                if !begun && ambient.is_tripped() {
                     return Err(Poll::Pending);
                 }
                 let now = ambient.now();
