@@ -165,30 +165,8 @@ mod tests {
 
     use futures::task::SpawnExt;
 
-    use super::super::tests::{Drops, block_on, contract, leftovers_are_dropped};
+    use super::super::tests::{Drops, block_on};
     use super::*;
-
-    #[test]
-    fn both_flavours_keep_the_contract() {
-        contract(Tokio::current_thread().unwrap());
-        contract(Tokio::multi_thread(1).unwrap());
-        contract(Tokio::multi_thread(2).unwrap());
-    }
-
-    #[test]
-    fn the_applications_runtime_keeps_the_contract() {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-        let entered = runtime.enter();
-        let tokio = Tokio::current();
-        drop(entered);
-        contract(tokio);
-    }
-
-    #[test]
-    fn leftovers_are_dropped_with_the_last_handle() {
-        leftovers_are_dropped(Tokio::current_thread().unwrap());
-        leftovers_are_dropped(Tokio::multi_thread(2).unwrap());
-    }
 
     #[test]
     fn an_owned_runtime_may_be_dropped_inside_of_async_code() {

@@ -3,6 +3,7 @@
 //! A thread-local, set for the length of one poll by swapping values in and out: no lock, no reference count. What a
 //! scope's children share is swapped once per poll of the scope; only the region's token (empty as a rule) per child.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,15 @@ use std::time::{Duration, Instant};
 use crate::control::Control;
 use crate::runtime::{Clock, Handle, Timer};
 use crate::token::Token;
-use crate::values::Values;
+
+/// The inherited values in force: a list whose front is the innermost.
+pub(crate) type Values = Arc<Binding>;
+
+pub(crate) struct Binding {
+    pub(crate) key: usize,
+    pub(crate) value: Arc<dyn Any + Send + Sync>,
+    pub(crate) next: Option<Values>,
+}
 
 thread_local! {
     static AMBIENT: Ambient = const {
@@ -18,6 +27,7 @@ thread_local! {
             drawing: Cell::new(false),
             inside: Cell::new(false),
             member: Cell::new(false),
+            child: Cell::new(0),
             token: Cell::new(None),
             scope: Cell::new(None),
             runtime: RefCell::new(None),
@@ -35,6 +45,8 @@ pub(crate) struct Ambient {
     /// Whether the innermost region is a member of the nearest scope, and ends with it. Its token may not be below the
     /// scope's before it is suspended.
     pub(crate) member: Cell<bool>,
+    /// The [id](crate::set::node::Runner::id) of the child that is being polled; 0 outside any.
+    pub(crate) child: Cell<usize>,
     /// The token of the innermost region, once somebody asked for it.
     pub(crate) token: Cell<Option<Token>>,
     /// The nearest scope, or root: it takes over what outlives a drop.
@@ -175,6 +187,16 @@ impl Ambient {
         let due = self.due.get().resolved(|| self.now());
         self.due.set(due);
         due.at
+    }
+
+    /// Runs `f` in no region: for a thread that blocks in the middle of a poll, or a drop, on something of its own.
+    pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
+        let (mut drawing, mut inside, mut due) = (false, false, Due::NEVER);
+        let (mut token, mut scope) = (None, None);
+        let _flags = (Swap::new(&self.drawing, &mut drawing), Swap::new(&self.inside, &mut inside));
+        let _region = (Swap::new(&self.token, &mut token), Swap::new(&self.scope, &mut scope));
+        let _due = Swap::new(&self.due, &mut due);
+        f()
     }
 
     /// Runs `f` with the runtime swapped in.

@@ -48,6 +48,7 @@ impl FirstPanic {
         }
     }
 
+    /// Whether there was one.
     pub(crate) fn is_some(&self) -> bool {
         self.payload.is_some()
     }

@@ -31,7 +31,7 @@ use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
 use crate::set::node::Ended;
-use crate::set::{Key, Set};
+use crate::set::{Answer, Key, Set};
 use crate::token::{Hold, Level, Listener, Reason, Token};
 use crate::tree;
 
@@ -289,8 +289,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.policy.linger.is_some() {
             return self.turn(body, ambient, cx);
         }
-        let name = self.policy.name.clone();
-        tree::named(tree::quoted("scope ", name), || self.turn(body, ambient, cx))
+        let name = tree::quoted("scope ", &self.policy.name);
+        let mut flow = ControlFlow::Continue(());
+        let _ = tree::afresh(Arc::as_ptr(&self.core).addr(), || {
+            flow = tree::named(name, || self.turn(body, ambient, cx));
+            if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        flow
     }
 
     /// Goes on until nothing is ready. `Break`: the scope is over.
@@ -302,10 +307,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.take_in(ambient);
             self.check(body, ambient);
             self.poll_adopted(ambient, cx);
-            if !self.poll_members(body, ambient, cx) && self.phase == Phase::WindingDown {
-                // Woken, but not by a member: perhaps one lost its last hold from elsewhere.
-                self.stop_idle(body);
-            }
+            self.poll_members(body, ambient, cx);
             if self.phase == Phase::Running && self.control().is_cancelled() {
                 continue;
             }
@@ -359,7 +361,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn take_in(&mut self, ambient: &Ambient) {
         let mut arrivals = mem::take(&mut self.arrivals);
         self.core.inbox.drain(&mut arrivals);
-        self.reordered |= !arrivals.is_empty() && self.control().ended.load(Ordering::Relaxed) > 0;
         for runner in arrivals.drain(..) {
             self.arrive(runner);
         }
@@ -389,6 +390,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.control().ended_one();
             self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
         } else {
+            self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
             let key = self.set.insert(Member::new(runner));
@@ -431,8 +433,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if let Some(token) = &member.token {
             token.raise(Level::Cancelled, &by_task());
         }
-        if !member.is_held() {
-            self.stop(key, &Arc::new(by_task()));
+        match member.is_held() {
+            true => self.set.wake(key),
+            false => self.stop(key, &Arc::new(by_task())),
         }
     }
 
@@ -495,13 +498,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         self.phase = Phase::WindingDown;
         self.reason = Some(Arc::new(self.control().refusal()));
-        self.set_alarm(Alarm::Grace, self.policy.grace, ambient);
-        self.stop_idle(body);
-    }
-
-    fn stop_idle<B>(&mut self, body: &mut Body<'_, B>) {
+        self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
         let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
         self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
+        // What is left is polled once more, which has it wait for its last hold.
+        let keys: Vec<Key> = self.set.keys().collect();
+        keys.into_iter().for_each(|key| self.set.wake(key));
     }
 
     /// Drops the members that `which` picks, newest first.
@@ -608,38 +610,36 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Polls the members that are ready, until the pass is over or the scope has been cancelled. False if none was.
-    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
+    /// Polls the members that are ready, until the pass is over or the scope has been cancelled.
+    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>)
     where
         B: Future<Output = Result<T, E>>,
     {
-        let mut any = false;
         loop {
             let mut result = None;
             let control = &self.core.control;
             let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
             let polled = self.set.poll_until(cx, |key, member, cx| {
-                any = true;
                 let member = member.get_mut();
                 let polled = match poll_member(member, body, &mut result, ambient, cx) {
-                    Poll::Pending if member.token.is_some() => suspended(member, control, winding_down),
+                    Poll::Pending if member.token.is_some() => suspended(member, control, winding_down, cx),
                     polled => polled,
                 };
                 polled.map(|exit| match exit {
                     // The common case, in which there is no need to return.
                     Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
                         control.ended_one();
-                        ControlFlow::Continue(())
+                        Answer::Done
                     }
-                    exit => ControlFlow::Break((key, exit)),
+                    exit => Answer::Last((key, exit)),
                 })
             });
             match polled {
                 Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
-                Poll::Ready(None) | Poll::Pending => return any,
+                Poll::Ready(None) | Poll::Pending => return,
             }
             if self.phase == Phase::Running && self.control().is_cancelled() {
-                return any;
+                return;
             }
         }
     }
@@ -772,8 +772,25 @@ fn by_drop() -> Name {
     Name::from("the destructor of a value")
 }
 
-/// Polls one member with its token in the context.
+/// Polls one member; what it shows in a drawing is the state it is left in.
 fn poll_member<'env, T, E, K: Kind, B>(
+    member: &mut Member<'env, K>,
+    body: &mut Body<'_, B>,
+    result: &mut Option<Result<Result<T, E>, Payload>>,
+    ambient: &Ambient,
+    cx: &mut Context<'_>,
+) -> Poll<Exit<'env, K>>
+where
+    B: Future<Output = Result<T, E>>,
+{
+    match ambient.drawing.get() {
+        true => tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx)),
+        false => poll_inside(member, body, result, ambient, cx),
+    }
+}
+
+/// Polls one member with its token in the context.
+fn poll_inside<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
     body: &mut Body<'_, B>,
     result: &mut Option<Result<Result<T, E>, Payload>>,
@@ -803,10 +820,12 @@ where
     let finalizer = runner.header().finalizer;
     let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
     let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
+    let outer = ambient.child.replace(runner.id());
     let polled = match ambient.drawing.get() {
         true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
         false => runner.poll(cx),
     };
+    ambient.child.set(outer);
     let failed = match polled {
         Poll::Pending => return Poll::Pending,
         Poll::Ready(Ended::Value) => {
@@ -827,6 +846,7 @@ fn suspended<'env, K: Kind>(
     member: &mut Member<'env, K>,
     control: &Control,
     winding_down: bool,
+    cx: &Context<'_>,
 ) -> Poll<Exit<'env, K>> {
     if member.is_finalizer() {
         return Poll::Pending;
@@ -834,8 +854,15 @@ fn suspended<'env, K: Kind>(
     let Some(token) = &member.token else { return Poll::Pending };
     token.attach(control.token());
     let alone = member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled());
-    if (winding_down || alone) && !token.is_held() {
-        return Poll::Ready(member.runner.take().map_or(Exit::Body, Exit::Stopped));
+    if !(winding_down || alone) {
+        return Poll::Pending;
     }
-    Poll::Pending
+    if token.is_held() {
+        // The last hold may be let go of elsewhere: by a sibling that the future inside has moved to, on another thread.
+        member.listener.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
+        if token.is_held() {
+            return Poll::Pending;
+        }
+    }
+    Poll::Ready(member.runner.take().map_or(Exit::Body, Exit::Stopped))
 }

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Due, Swap, Values};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -25,7 +25,6 @@ use crate::runtime::{Blocking, Handle, Job};
 use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
-use crate::values::Values;
 
 type ParallelNode<F, T> = Node<F, T, Arc<Reason>, Seat<F, T>>;
 
@@ -81,6 +80,8 @@ where
     token: Option<Token>,
     /// On the scope's token, from the first suspension on.
     listener: Option<Listener>,
+    /// On the region's token, while the child is being wound down and has holds.
+    last_hold: Option<Box<Listener>>,
     /// Out in the context, likewise, as are the three below.
     control: Option<Arc<Control>>,
     runtime: Option<Handle>,
@@ -103,7 +104,7 @@ where
                 return Poll::Ready(ended);
             }
             self.settle();
-            if self.listen(cx) && !self.token.as_ref().is_some_and(Token::is_held) {
+            if self.listen(cx) && !self.is_held(cx) {
                 return Poll::Ready(self.cancelled());
             }
             Poll::Pending
@@ -115,6 +116,8 @@ where
         let _due = Swap::new(&ambient.due, &mut self.due);
         let _values = Swap::new(&ambient.values, &mut self.values);
         let runner = &mut self.runner;
+        let mut id = runner.id();
+        let _id = Swap::new(&ambient.child, &mut id);
         ambient.with_runtime(&mut self.runtime, || {
             ambient.enter(&mut self.token, || {
                 let mut yes = true;
@@ -144,6 +147,13 @@ where
         let place = listener.listen(cx.waker());
         let alone = self.runner.header().set_place_and_check(place as u32);
         alone || control.is_cancelled()
+    }
+
+    /// Whether something inside needs time to end; then the waker is woken when it has ended.
+    fn is_held(&mut self, cx: &Context<'_>) -> bool {
+        let Some(token) = self.token.as_ref().filter(|token| token.is_held()) else { return false };
+        self.last_hold.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
+        token.is_held()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -354,6 +364,7 @@ where
         started: false,
         token: None,
         listener: None,
+        last_hold: None,
         control: Some(Arc::clone(control)),
         runtime,
         due: Due::NEVER.or_at(ambient.deadline()),

@@ -323,6 +323,11 @@ impl<R: ?Sized + Run> Runner<R> {
     pub(crate) fn name(&self) -> Name {
         self.node.name()
     }
+
+    /// What the node's two ends have in common, and no other node has while they live. Never 0.
+    pub(crate) fn id(&self) -> usize {
+        ptr::from_ref(self.node.header()).addr()
+    }
 }
 
 impl<R: ?Sized + Run> Drop for Runner<R> {
@@ -431,6 +436,11 @@ impl<T, C> Reader<T, C> {
 
     pub(crate) fn name(&self) -> Name {
         self.node.name()
+    }
+
+    /// As [`Runner::id`].
+    pub(crate) fn id(&self) -> usize {
+        ptr::from_ref(self.node.header()).addr()
     }
 }
 

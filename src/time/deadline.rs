@@ -173,11 +173,23 @@ impl Deadline {
         state.due
     }
 
-    /// Ends it; the first end counts.
-    pub(super) fn end(&self, expired: bool) {
+    /// Ends it at `at`. False if it has been moved meanwhile.
+    pub(super) fn expire(&self, at: Instant) -> bool {
+        let mut state = self.lock();
+        if state.due != When::At(at) {
+            return false;
+        }
+        if state.status == Status::Active {
+            state.status = Status::Expired;
+        }
+        true
+    }
+
+    /// Ends it, if it has not expired.
+    pub(super) fn end(&self) {
         let mut state = self.lock();
         if state.status == Status::Active {
-            state.status = if expired { Status::Expired } else { Status::Finished };
+            state.status = Status::Finished;
         }
         let waker = state.waker.take();
         drop(state);

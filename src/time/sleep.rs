@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::context;
 use crate::runtime::Timer;
+use crate::tree;
 
 /// Waits for `duration`, counted from the first poll. [`Duration::MAX`] waits for ever; zero yields once.
 ///
@@ -41,12 +42,32 @@ pub fn sleep_until(at: Instant) -> Sleep {
     Sleep { until: Until::At(at), timer: None }
 }
 
+impl Sleep {
+    /// Counts from now on, and not from the first poll.
+    pub(crate) fn start(&mut self) {
+        if let Until::After(duration) = self.until {
+            let at = context::with(|ambient| ambient.now().checked_add(duration));
+            self.until = at.map_or(Until::After(Duration::MAX), Until::At);
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Until {
     After(Duration),
     At(Instant),
     /// The instant had come at the first poll, which yielded.
     Yielded,
+}
+
+impl fmt::Display for Until {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Until::After(duration) => write!(f, "sleep of {duration:?}"),
+            Until::At(_) => f.write_str("sleep until an instant"),
+            Until::Yielded => f.write_str("sleep that is over"),
+        }
+    }
 }
 
 pin_project! {
@@ -67,7 +88,8 @@ impl Future for Sleep {
         let mut this = self.project();
         if this.timer.is_none() {
             let timer = context::with(|ambient| {
-                if ambient.is_tripped() {
+                let begun = matches!(this.until, Until::Yielded);
+                if !begun && ambient.is_tripped() {
                     return Err(Poll::Pending);
                 }
                 let now = ambient.now();
@@ -79,6 +101,7 @@ impl Future for Sleep {
                 if at.is_some_and(|at| at <= now) {
                     *this.until = Until::Yielded;
                     cx.waker().wake_by_ref();
+                    tree::waiting(|| this.until.to_string());
                     return Err(Poll::Pending);
                 }
                 Ok(at.map_or_else(Timer::never, |at| ambient.timer(at)))
@@ -88,10 +111,11 @@ impl Future for Sleep {
                 Err(polled) => return polled,
             }
         }
-        match this.timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(cx),
-            None => Poll::Pending,
+        let polled = this.timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx));
+        if polled.is_pending() {
+            tree::waiting(|| this.until.to_string());
         }
+        polled
     }
 }
 

@@ -21,7 +21,8 @@ use crate::token::{Level, Reason};
 /// Runs `future` for `duration` at most, counted from the first poll.
 ///
 /// The future is polled before the clock is read: a result wins a tie, also against a timeout of zero, and for a future
-/// that is ready at once no timer is made. [`Duration::MAX`] never expires.
+/// that is ready at once no timer is made, nor the clock looked at. So what the first poll computes before it is first
+/// suspended is not counted. [`Duration::MAX`] never expires.
 ///
 /// When the time is over, `future` is wound down: what inside needs time to end (async finalizers, shields, parallel
 /// children) has ended when this returns, also when combinators that are not foster's lie in between. What needs none is
@@ -121,17 +122,25 @@ impl Limit {
         }
     }
 
+    /// Ends it, unless it has been moved away from `at`, and then it is to be listened to anew.
+    fn expire(&self, at: Instant) -> bool {
+        match self {
+            Limit::Fixed(_) => true,
+            Limit::Movable(deadline) => deadline.expire(at),
+        }
+    }
+
     #[inline]
-    fn end(&self, expired: bool) {
+    fn end(&self) {
         if let Limit::Movable(deadline) = self {
-            deadline.end(expired);
+            deadline.end();
         }
     }
 }
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        self.end(false);
+        self.end();
     }
 }
 
@@ -253,7 +262,9 @@ impl<F: Future> Timeout<F> {
 
     fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
-        this.limit.end(true);
+        if !this.limit.expire(at) {
+            return true;
+        }
         if ambient.deadline().is_some_and(|around| around <= at) {
             // The timeout around expires at this instant too, and is the one to report it; unless it has been moved
             // since a parallel child inherited it, which the next poll tells.
@@ -297,7 +308,7 @@ impl<F: Future> Future for Timeout<F> {
             loop {
                 match self.as_mut().poll_inside(ambient, cx) {
                     Poll::Ready(Some(value)) => {
-                        self.limit.end(false);
+                        self.limit.end();
                         return Poll::Ready(Ok(value));
                     }
                     Poll::Ready(None) => {
@@ -372,6 +383,10 @@ pub struct Elapsed {
 }
 
 impl Elapsed {
+    pub(crate) fn new() -> Self {
+        Elapsed { overrun: None }
+    }
+
     /// What had not ended within the [grace](Timeout::grace), and was dropped.
     pub fn overrun(&self) -> &[Name] {
         self.overrun.as_deref().unwrap_or_default()

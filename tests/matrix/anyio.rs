@@ -6,8 +6,8 @@ use std::thread;
 
 use foster::{Reason, Token, deadline, remaining, scope, shield, timeout, try_scope, yield_now};
 
-use crate::harness::T;
-use crate::probes::{Gate, Log, Probe, turns};
+use crate::harness::{self, T};
+use crate::probes::{Gate, Log, Probe, turns, until};
 
 matrix! {
     // C322
@@ -57,28 +57,6 @@ matrix! {
         .outcome()
         .await;
         assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("from another task"));
-        probe.assert_all_gone();
-    }
-
-    // C323
-    async fn a_task_may_be_cancelled_from_another_thread() {
-        let probe = Probe::new();
-        let (child, parallel) = (probe.endless(), probe.endless());
-        scope(|s| async move {
-            for task in [s.spawn(child), s.spawn_parallel(parallel)] {
-                yield_now().await;
-                let task = Arc::new(task);
-                let canceller = Arc::clone(&task);
-                let thread = thread::spawn(move || canceller.cancel());
-                while !task.is_finished() {
-                    foster::sleep(T / 10).await;
-                }
-                thread.join().unwrap();
-                let task = Arc::into_inner(task).unwrap();
-                assert!(matches!(task.outcome().await.unwrap_err().reason(), Reason::Requested(_)));
-            }
-        })
-        .await;
         probe.assert_all_gone();
     }
 
@@ -238,7 +216,7 @@ matrix! {
 // C323; sim, which knows nothing of threads, would call the wait for one a deadlock.
 #[test]
 fn a_scope_may_be_cancelled_from_another_thread() {
-    crate::harness::each(&crate::harness::REAL, |runtime| {
+    harness::each(&harness::REAL, |runtime| {
         let probe = Probe::new();
         let body = probe.endless();
         let cancelled = scope(|s| async move {
@@ -247,6 +225,28 @@ fn a_scope_may_be_cancelled_from_another_thread() {
         });
         let cancelled = runtime.run(cancelled.outcome()).unwrap_err();
         assert_eq!(cancelled.reason(), &Reason::from("from another thread"));
+        probe.assert_all_gone();
+    });
+}
+
+// C323
+#[test]
+fn a_task_may_be_cancelled_from_another_thread() {
+    harness::each(&harness::REAL, |runtime| {
+        let probe = Probe::new();
+        let (child, parallel) = (probe.endless(), probe.endless());
+        runtime.run(scope(|s| async move {
+            for task in [s.spawn(child), s.spawn_parallel(parallel)] {
+                yield_now().await;
+                let task = Arc::new(task);
+                let canceller = Arc::clone(&task);
+                let thread = thread::spawn(move || canceller.cancel());
+                until(|| task.is_finished()).await;
+                thread.join().unwrap();
+                let task = Arc::into_inner(task).unwrap();
+                assert!(matches!(task.outcome().await.unwrap_err().reason(), Reason::Requested(_)));
+            }
+        }));
         probe.assert_all_gone();
     });
 }
