@@ -305,6 +305,8 @@ matrix! {
         assert!(late.await.is_err());
         let outcome = scope(|s| async move {
             s.spawn(shield(async { sleep(2 * T).await; *second = 2 }));
+            // One turn for the child to be taken in, and one for it to begin: later, the shield would not start.
+            yield_now().await;
             yield_now().await;
             s.cancel("enough");
             pending::<()>().await
@@ -627,6 +629,7 @@ sim! {
                 sleep(secs(100)).await;
             }));
             s.named("quick").spawn(shield(async move { sleep(secs(1)).await; log.note("quick") }));
+            yield_now().await;
             yield_now().await;
             s.cancel("enough");
             pending::<()>().await
