@@ -128,6 +128,8 @@ pub(crate) struct Set<F> {
     /// The block being worked off, and those bits of it that are still to be polled.
     current: Option<Block>,
     bits: usize,
+    /// Those of the current block that had not been polled before: they come first.
+    fresh: usize,
     pass: Pass,
     /// Polls left in this pass while no other set is around this one.
     budget: u32,
@@ -162,6 +164,7 @@ impl<F> Set<F> {
             list: List::new(),
             current: None,
             bits: 0,
+            fresh: 0,
             pass: Pass::Over,
             budget: BUDGET,
             members: PhantomData,
@@ -209,6 +212,7 @@ impl<F> Set<F> {
         // SAFETY: the block is one of this set's, made for `F`, and this slot of it is vacant.
         unsafe { block.slot::<F>(slot).write(member) };
         block.occupy(slot);
+        block.fresh.set(block.fresh.get() | 1 << slot);
         if block.is_full() {
             self.free = block.next_free.take();
         }
@@ -297,7 +301,8 @@ impl<F> Set<F> {
     /// Polls ready members, drops those that are done, and returns when one of them has something to return: as
     /// [`poll_next`](Self::poll_next), and cheaper where there is no need to return for each.
     ///
-    /// A pass polls a member once, however often it is woken meanwhile, and ends after [`BUDGET`] polls. Sets
+    /// A pass polls a member once, however often it is woken meanwhile, first those that were inserted since the last
+    /// one, and ends after [`BUDGET`] polls. Sets
     /// inside members share that budget; one that finds it used up polls a single member a pass, so that deep nesting
     /// still gets on.
     ///
@@ -331,7 +336,7 @@ impl<F> Set<F> {
             let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
             let mut child = Context::from_waker(&waker);
             let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
-            self.bits &= self.bits.wrapping_sub(1);
+            self.bits &= !(1 << slot);
             let value = match polled {
                 Poll::Pending => {
                     if woken && block.mark(slot) {
@@ -398,10 +403,12 @@ impl<F> Set<F> {
     fn next_ready(&mut self) -> Option<(Block, usize)> {
         loop {
             if let Some(bits) = NonZero::new(self.bits) {
-                return Some((self.current?, bits.trailing_zeros() as usize));
+                let first = NonZero::new(self.bits & self.fresh).unwrap_or(bits);
+                return Some((self.current?, first.trailing_zeros() as usize));
             }
             let block = self.list.pop()?;
             self.bits = block.take_ready();
+            self.fresh = block.fresh.take();
             self.current = Some(block);
         }
     }
