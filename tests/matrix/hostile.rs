@@ -326,33 +326,6 @@ fn a_root_whose_body_is_over_is_bounded_by_its_grace_also_when_an_adopted_future
 }
 
 #[test]
-fn a_hold_that_moves_to_a_sibling_and_is_dropped_with_it_is_no_hang() {
-    bare(|| async {
-        let (tx, rx) = futures::channel::oneshot::channel::<Pin<Box<dyn Future<Output = ()> + Send>>>();
-        let out = scope(|s| async move {
-            s.defer(async {});
-            s.spawn(async move {
-                let mut f: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shield(pending::<()>()));
-                assert!(futures::poll!(&mut f).is_pending());
-                let _ = tx.send(f);
-                pending::<()>().await
-            });
-            s.spawn(async move {
-                let _f = rx.await;
-                pending::<()>().await
-            });
-            yield_now().await;
-            yield_now().await;
-            s.cancel("x");
-            pending::<()>().await
-        })
-        .outcome()
-        .await;
-        assert!(out.is_err());
-    });
-}
-
-#[test]
 fn a_drop_that_runs_a_runtime_in_a_region_that_is_wound_down_is_no_hang() {
     sim(|| async {
         let out = timeout(
@@ -700,18 +673,6 @@ fn a_child_whose_drop_spawns_cancels_and_defers_harms_nobody() {
 }
 
 #[test]
-fn a_forgotten_scope_leaves_its_tasks_pending_and_its_handles_usable() {
-    bare(|| async {
-        let mut f = Box::pin(scope(|s| async move {
-            pending::<Scope<'static>>().await;
-            drop(s)
-        }));
-        let _ = once(f.as_mut());
-        std::mem::forget(f);
-    });
-}
-
-#[test]
 fn a_cancelled_held_child_ends_when_its_hold_is_dropped_elsewhere() {
     bare(|| async {
         type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -843,5 +804,81 @@ fn children_are_dropped_newest_first_however_they_came() {
         .await;
         assert!(out.is_err());
         assert_eq!(*log.lock().unwrap(), [2, 1]);
+    });
+}
+
+#[test]
+fn an_adopted_future_that_panicked_is_not_polled_again() {
+    bare(|| async {
+        let caught = scope(|_| async {
+            let adopted = adopt(async {
+                yield_now().await;
+                panic!("once")
+            });
+            std::panic::AssertUnwindSafe(adopted).catch_unwind().await.is_err()
+        });
+        assert!(caught.await);
+    });
+}
+
+#[test]
+fn a_waker_may_cancel_the_scope_that_wakes_it() {
+    struct Cancel(std::sync::OnceLock<Scope<'static>>);
+    impl std::task::Wake for Cancel {
+        fn wake(self: Arc<Self>) {
+            if let Some(s) = self.0.get() {
+                s.cancel("from the waker");
+                drop(s.spawn(async {}));
+                s.defer(async {});
+            }
+        }
+    }
+    watched(|| {
+        let cancel = Arc::new(Cancel(std::sync::OnceLock::new()));
+        let waker = cancel.clone().into();
+        let (tx, rx) = mpsc::channel::<Scope<'static>>();
+        let mut f = Box::pin(
+            scope(|s| async move {
+                tx.send(s).unwrap();
+                pending::<()>().await
+            })
+            .outcome(),
+        );
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(f.as_mut().poll(&mut cx).is_pending());
+        let s = rx.recv().unwrap();
+        let task = s.clone();
+        assert!(f.as_mut().poll(&mut cx).is_pending());
+        drop(cancel.0.set(s));
+        task.spawn(async {});
+        let mut rounds = 0;
+        while f.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending() {
+            rounds += 1;
+            assert!(rounds < 10);
+        }
+    });
+}
+
+#[test]
+fn payloads_that_panic_when_dropped_are_no_abort() {
+    struct Payload;
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            if !thread::panicking() {
+                std::panic::resume_unwind(Box::new(Payload))
+            }
+        }
+    }
+    basic(|| async {
+        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+            for _ in 0..3 {
+                s.defer(async { std::panic::panic_any(Payload) });
+                s.spawn(async { std::panic::panic_any(Payload) });
+                s.spawn_parallel(async { std::panic::panic_any(Payload) });
+            }
+        }))
+        .catch_unwind()
+        .await;
+        std::mem::forget(out.unwrap_err());
     });
 }
