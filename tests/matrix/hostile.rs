@@ -326,6 +326,33 @@ fn a_root_whose_body_is_over_is_bounded_by_its_grace_also_when_an_adopted_future
 }
 
 #[test]
+fn a_hold_that_moves_to_a_sibling_and_is_dropped_with_it_is_no_hang() {
+    bare(|| async {
+        let (tx, rx) = futures::channel::oneshot::channel::<Pin<Box<dyn Future<Output = ()> + Send>>>();
+        let out = scope(|s| async move {
+            s.defer(async {});
+            s.spawn(async move {
+                let mut f: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shield(pending::<()>()));
+                assert!(futures::poll!(&mut f).is_pending());
+                let _ = tx.send(f);
+                pending::<()>().await
+            });
+            s.spawn(async move {
+                let _f = rx.await;
+                pending::<()>().await
+            });
+            yield_now().await;
+            yield_now().await;
+            s.cancel("x");
+            pending::<()>().await
+        })
+        .outcome()
+        .await;
+        assert!(out.is_err());
+    });
+}
+
+#[test]
 fn a_drop_that_runs_a_runtime_in_a_region_that_is_wound_down_is_no_hang() {
     sim(|| async {
         let out = timeout(
@@ -669,6 +696,18 @@ fn a_child_whose_drop_spawns_cancels_and_defers_harms_nobody() {
         .await;
         assert!(out.is_err());
         assert!(ran.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
+fn a_forgotten_scope_leaves_its_tasks_pending_and_its_handles_usable() {
+    bare(|| async {
+        let mut f = Box::pin(scope(|s| async move {
+            pending::<Scope<'static>>().await;
+            drop(s)
+        }));
+        let _ = once(f.as_mut());
+        std::mem::forget(f);
     });
 }
 
