@@ -68,6 +68,12 @@ impl Sim {
         self.1.lock().elapsed
     }
 
+    /// The tasks that are not over, by name.
+    #[cfg(feature = "testing")]
+    pub(crate) fn live_tasks(&self) -> Vec<String> {
+        self.1.lock().tasks.values().map(|task| task.name.clone()).collect()
+    }
+
     /// Moves the clock on by `by`. Timers that are due by then fire at once, in their order.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 //! A thread-local, set for the length of one poll by swapping values in and out: no lock, no reference count. What a
 //! scope's children share is swapped once per poll of the scope; only the region's token (empty as a rule) per child.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,13 +11,22 @@ use std::time::{Duration, Instant};
 use crate::control::Control;
 use crate::runtime::{Clock, Handle, Timer};
 use crate::token::Token;
-use crate::values::Values;
+
+/// The inherited values in force: a list whose front is the innermost.
+pub(crate) type Values = Arc<Binding>;
+
+pub(crate) struct Binding {
+    pub(crate) key: usize,
+    pub(crate) value: Arc<dyn Any + Send + Sync>,
+    pub(crate) next: Option<Values>,
+}
 
 thread_local! {
     static AMBIENT: Ambient = const {
         Ambient {
             drawing: Cell::new(false),
             inside: Cell::new(false),
+            member: Cell::new(false),
             child: Cell::new(0),
             token: Cell::new(None),
             scope: Cell::new(None),
@@ -32,6 +42,9 @@ pub(crate) struct Ambient {
     pub(crate) drawing: Cell<bool>,
     /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
     pub(crate) inside: Cell<bool>,
+    /// Whether the innermost region is a member of the nearest scope, and ends with it. Its token may not be below the
+    /// scope's before it is suspended.
+    pub(crate) member: Cell<bool>,
     /// The [id](crate::set::node::Runner::id) of the child that is being polled; 0 outside any.
     pub(crate) child: Cell<usize>,
     /// The token of the innermost region, once somebody asked for it.
@@ -47,6 +60,7 @@ pub(crate) struct Ambient {
 }
 
 /// Calls `f` with this thread's context.
+#[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
     AMBIENT.with(f)
 }
@@ -63,6 +77,7 @@ pub(crate) struct Swap<'a, T> {
 }
 
 impl<'a, T> Swap<'a, T> {
+    #[inline]
     pub(crate) fn new(cell: &'a Cell<T>, value: &'a mut T) -> Self {
         let swap = Swap { cell, value };
         swap.cell.swap(Cell::from_mut(swap.value));
@@ -71,12 +86,34 @@ impl<'a, T> Swap<'a, T> {
 }
 
 impl<T> Drop for Swap<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.cell.swap(Cell::from_mut(self.value));
     }
 }
 
+/// A value to be put back into a cell of the context when this is dropped, also by a panic.
+pub(crate) struct Restore<'a, T: Copy> {
+    cell: &'a Cell<T>,
+    value: T,
+}
+
+impl<'a, T: Copy> Restore<'a, T> {
+    #[inline]
+    pub(crate) fn new(cell: &'a Cell<T>, value: T) -> Self {
+        Restore { cell, value }
+    }
+}
+
+impl<T: Copy> Drop for Restore<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.cell.set(self.value);
+    }
+}
+
 impl Ambient {
+    #[inline]
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
         let value = cell.take();
         let result = look(value.as_ref());
@@ -95,8 +132,10 @@ impl Ambient {
     }
 
     /// Whether the innermost region is being wound down, so that nothing new starts in it.
+    #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
         Self::peek(&self.token, |token| token.is_some_and(Token::is_tripped))
+            || self.member.get() && Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
     }
 
     /// Puts `token`, of a region that is being polled here, below the token of the region around.
@@ -108,9 +147,11 @@ impl Ambient {
     }
 
     /// Polls the inside of a region, whose token is `token`.
+    #[inline]
     pub(crate) fn enter<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
-        let mut yes = true;
+        let (mut yes, mut no) = (true, false);
         let _inside = Swap::new(&self.inside, &mut yes);
+        let _member = Swap::new(&self.member, &mut no);
         let _token = Swap::new(&self.token, token);
         inside()
     }
@@ -119,6 +160,7 @@ impl Ambient {
         Self::peek(&self.scope, |scope| scope.cloned())
     }
 
+    #[inline]
     pub(crate) fn values(&self) -> Option<Values> {
         Self::peek(&self.values, |values| values.cloned())
     }
@@ -185,11 +227,13 @@ impl Due {
     pub(crate) const NEVER: Due = Due { at: None, fresh: None };
 
     /// The earlier of this and an instant.
+    #[inline]
     pub(crate) fn or_at(self, at: Option<Instant>) -> Self {
         Due { at: earlier(self.at, at), ..self }
     }
 
     /// The earlier of this and so far from now.
+    #[inline]
     pub(crate) fn or_after(self, after: Duration) -> Self {
         Due { fresh: earlier(self.fresh, Some(after)), ..self }
     }
@@ -202,6 +246,7 @@ impl Due {
     }
 }
 
+#[inline]
 fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

@@ -75,6 +75,7 @@ impl Control {
     }
 
     /// Whether the scope is being wound down.
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.token.get().is_some_and(Token::is_tripped)
     }
@@ -106,6 +107,12 @@ impl Control {
             next = control.around.get();
         }
         Err(future)
+    }
+
+    /// Counts one in-task child that has ended. For the scope's poll alone, so load and store need not be one operation.
+    #[inline]
+    pub(crate) fn ended_one(&self) {
+        self.ended.store(self.ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Parallel children that have not ended.

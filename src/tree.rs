@@ -6,8 +6,8 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::task::Poll;
 
-#[cfg(feature = "sim")]
 use crate::context;
 
 thread_local! {
@@ -17,7 +17,27 @@ thread_local! {
 #[derive(Default)]
 struct Drawing {
     depth: usize,
-    lines: Vec<String>,
+    lines: Vec<Line>,
+    /// Those that are being polled, by an address each: the innermost last.
+    polled: Vec<usize>,
+}
+
+#[cfg_attr(not(feature = "sim"), allow(dead_code))]
+struct Line {
+    text: String,
+    /// What was being polled when it was noted.
+    polled: Vec<usize>,
+}
+
+impl Drawing {
+    fn push(&mut self, name: &str) {
+        let text = format!("{:indent$}{name}", "", indent = 2 * self.depth);
+        self.lines.push(Line { text, polled: self.polled.clone() });
+    }
+
+    fn forget(&mut self, address: usize) {
+        self.lines.retain(|line| !line.polled.contains(&address));
+    }
 }
 
 /// Draws what `poll` polls: a line for each name, indented.
@@ -29,18 +49,42 @@ pub(crate) fn draw(poll: impl FnOnce()) -> Vec<String> {
         let _drawing = context::Swap::new(&ambient.drawing, &mut yes);
         poll();
     });
-    DRAWING.take().unwrap_or_default().lines
+    DRAWING.take().unwrap_or_default().lines.into_iter().map(|line| line.text).collect()
 }
 
 /// Notes `name` in the drawing, and whatever `poll` meets with below it.
 pub(crate) fn named<R>(name: String, poll: impl FnOnce() -> R) -> R {
     note(|drawing| {
-        drawing.lines.push(format!("{:indent$}{name}", "", indent = 2 * drawing.depth));
+        drawing.push(&name);
         drawing.depth += 1;
     });
     let result = poll();
     note(|drawing| drawing.depth = drawing.depth.saturating_sub(1));
     result
+}
+
+/// Polls something that may be polled more than once in one drawing: the last time counts, and what is ready is left out.
+pub(crate) fn afresh<R>(address: usize, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
+    note(|drawing| {
+        drawing.forget(address);
+        drawing.polled.push(address);
+    });
+    let result = poll();
+    note(|drawing| {
+        drawing.polled.pop();
+        if result.is_ready() {
+            drawing.forget(address);
+        }
+    });
+    result
+}
+
+/// Notes what a future that has just been pending waits for, if a drawing is being made.
+pub(crate) fn waiting(what: impl FnOnce() -> String) {
+    if cfg!(feature = "sim") && context::with(|ambient| ambient.drawing.get()) {
+        let what = what();
+        note(|drawing| drawing.push(&what));
+    }
 }
 
 fn note(change: impl FnOnce(&mut Drawing)) {

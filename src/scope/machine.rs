@@ -58,7 +58,8 @@ impl<E, K: Kind> Core<'_, E, K> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<E> {
-    /// A child failed after the error that the scope returns, or beside the panic that it resumes.
+    /// A child failed, and the scope does not return its error: there was an earlier one, or a panic, or the scope was
+    /// dropped.
     LateError {
         /// The child.
         task: Name,
@@ -213,9 +214,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.settle(ambient, cx);
             let flow = {
                 let mut scope = Some(Arc::clone(self.control()));
-                let mut yes = true;
+                let (mut inside, mut member) = (true, true);
                 let _scope = Swap::new(&ambient.scope, &mut scope);
-                let _inside = Swap::new(&ambient.inside, &mut yes);
+                let _inside = Swap::new(&ambient.inside, &mut inside);
+                let _member = Swap::new(&ambient.member, &mut member);
                 match ambient.drawing.get() {
                     true => self.turn_drawn(&mut body, ambient, cx),
                     false => self.turn(&mut body, ambient, cx),
@@ -284,8 +286,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.policy.linger.is_some() {
             return self.turn(body, ambient, cx);
         }
-        let name = self.policy.name.clone();
-        tree::named(tree::quoted("scope ", name), || self.turn(body, ambient, cx))
+        let name = tree::quoted("scope ", &self.policy.name);
+        let mut flow = ControlFlow::Continue(());
+        let _ = tree::afresh(Arc::as_ptr(&self.core).addr(), || {
+            flow = tree::named(name, || self.turn(body, ambient, cx));
+            if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        flow
     }
 
     /// Goes on until nothing is ready. `Break`: the scope is over.
@@ -376,7 +383,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 true => by_task(),
                 false => self.control().refusal(),
             };
-            self.ended_one();
+            self.control().ended_one();
             self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
         } else {
             self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
@@ -436,17 +443,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.finalizing == Some(key) {
             self.finalizing = None;
         } else {
-            self.ended_one();
+            self.control().ended_one();
         }
         if let Some(mut runner) = runner {
             self.panics.run_result(runner.refuse(Some(Arc::clone(reason))));
         }
-    }
-
-    fn ended_one(&self) {
-        let ended = &self.control().ended;
-        // Only this poll writes it, so load and store need not be one operation.
-        ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Notes a failure, and cancels the rest unless the scope is to go on.
@@ -586,6 +587,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         let mut never = Due::NEVER;
         let _due = Swap::new(&ambient.due, &mut never);
+        let mut no = false;
+        let _member = Swap::new(&ambient.member, &mut no);
         loop {
             let polled = self.adopted.poll_next(cx, |_, member, cx| {
                 let member = member.get_mut();
@@ -611,14 +614,21 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         loop {
             let mut result = None;
             let control = &self.core.control;
-            let winding_down = self.phase == Phase::WindingDown;
-            let polled = self.set.poll_next(cx, |_, member, cx| {
+            let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
+            let polled = self.set.poll_until(cx, |key, member, cx| {
                 let member = member.get_mut();
-                let polled = poll_member(member, body, &mut result, ambient, cx);
-                if polled.is_pending() && member.token.is_some() {
-                    return suspended(member, control, winding_down, cx);
-                }
-                polled
+                let polled = match poll_member(member, body, &mut result, ambient, cx) {
+                    Poll::Pending if member.token.is_some() => suspended(member, control, winding_down, cx),
+                    polled => polled,
+                };
+                polled.map(|exit| match exit {
+                    // The common case, in which there is no need to return.
+                    Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
+                        control.ended_one();
+                        ControlFlow::Continue(())
+                    }
+                    exit => ControlFlow::Break((key, exit)),
+                })
             });
             match polled {
                 Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
@@ -641,7 +651,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.finalizing == Some(key) {
             self.finalizing = None;
         } else if !matches!(exit, Exit::Body) {
-            self.ended_one();
+            self.control().ended_one();
         }
         match exit {
             Exit::Ended => {}
@@ -685,12 +695,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
         self.close(None);
         self.alarm = None;
-        let mut errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
+        if self.panics.is_some() {
+            self.report_errors();
+        }
+        let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
         let from_around = self.phase == Phase::WindingDown && ambient.is_tripped();
         self.phase = Phase::Over;
-        if self.panics.is_some() {
-            self.tell_late(mem::take(&mut errors));
-        }
         mem::take(&mut self.panics).resume();
         if from_around && errors.is_empty() {
             self.phase = Phase::Detached;
@@ -700,12 +710,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         Poll::Ready(End { output: self.output.take(), errors, reason })
     }
 
-    /// Tells the observer of errors that something else wins over.
-    fn tell_late(&mut self, errors: Vec<(Name, E)>) {
-        if let Some(observer) = &mut self.policy.observer {
-            for (task, error) in errors {
-                self.panics.run(|| observer(Event::LateError { task, error }));
-            }
+    /// Offers the errors that the scope will not return to the observer.
+    fn report_errors(&mut self) {
+        let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
+        for (task, error) in errors.take() {
+            self.panics.run(|| observer(Event::LateError { task, error }));
         }
     }
 
@@ -747,6 +756,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(finalizer.refuse(None));
         }
+        self.report_errors();
         self.hand_on(around.clone());
         self.close(around.as_ref());
         mem::take(&mut self.panics).resume();
@@ -758,8 +768,25 @@ fn by_drop() -> Name {
     Name::from("the destructor of a value")
 }
 
-/// Polls one member with its token in the context.
+/// Polls one member; what it shows in a drawing is the state it is left in.
 fn poll_member<'env, T, E, K: Kind, B>(
+    member: &mut Member<'env, K>,
+    body: &mut Body<'_, B>,
+    result: &mut Option<Result<Result<T, E>, Payload>>,
+    ambient: &Ambient,
+    cx: &mut Context<'_>,
+) -> Poll<Exit<'env, K>>
+where
+    B: Future<Output = Result<T, E>>,
+{
+    match ambient.drawing.get() {
+        true => tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx)),
+        false => poll_inside(member, body, result, ambient, cx),
+    }
+}
+
+/// Polls one member with its token in the context.
+fn poll_inside<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
     body: &mut Body<'_, B>,
     result: &mut Option<Result<Result<T, E>, Payload>>,
@@ -785,7 +812,10 @@ where
         };
     };
     let mut never = Due::NEVER;
-    let _due = runner.header().finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let mut no = false;
+    let finalizer = runner.header().finalizer;
+    let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
     let outer = ambient.child.replace(runner.id());
     let polled = match ambient.drawing.get() {
         true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),

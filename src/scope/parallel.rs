@@ -11,21 +11,20 @@ use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Due, Swap, Values};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job};
-use crate::set::node::{Ended, Extra, Failed, Node, Runner};
+use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
-use crate::values::Values;
 
 type ParallelNode<F, T> = Node<F, T, Arc<Reason>, Seat<F, T>>;
 
@@ -68,7 +67,7 @@ where
     /// `None` once the child is over.
     child: Option<Child<F, T>>,
     /// Of the node in which this sits, and which may be dropped as soon as the child is over.
-    _memory: Weak<ParallelNode<F, T>>,
+    _memory: Memory<ParallelNode<F, T>>,
 }
 
 struct Child<F, T>
@@ -120,9 +119,13 @@ where
         let mut id = runner.id();
         let _id = Swap::new(&ambient.child, &mut id);
         ambient.with_runtime(&mut self.runtime, || {
-            ambient.enter(&mut self.token, || match ambient.drawing.get() {
-                true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
-                false => runner.poll(cx),
+            ambient.enter(&mut self.token, || {
+                let mut yes = true;
+                let _member = Swap::new(&ambient.member, &mut yes);
+                match ambient.drawing.get() {
+                    true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
+                    false => runner.poll(cx),
+                }
             })
         })
     }
@@ -268,7 +271,7 @@ where
             None => unreachable!("a pulse starts with its child"),
         };
         // SAFETY: the seat is vacant: a node's pulse is made once, and has not been put there before. The pointer came
-        // out of an `UnsafeCell` in an `Arc`, whose memory the pulse holds and so outlives it there.
+        // out of an `UnsafeCell` in a node, whose memory the pulse holds and so outlives it there.
         unsafe { seat.write(pulse) };
         seat
     }

@@ -12,6 +12,7 @@ use crate::name::Name;
 use crate::set::Key;
 use crate::set::node::Reader;
 use crate::token::{Cancelled, Reason};
+use crate::tree;
 
 /// The handle to a child of a scope: a future of its value.
 ///
@@ -107,6 +108,7 @@ impl<T> Task<T> {
         let Poll::Ready(result) = self.reader.poll(cx) else {
             let own = context::with(|ambient| ambient.child.get() == self.reader.id());
             assert!(!own, "task `{}` is awaited by its own child, which would wait for ever", self.name());
+            tree::waiting(|| tree::quoted("task ", self.name()));
             return Poll::Pending;
         };
         self.stage = Stage::Taken;

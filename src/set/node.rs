@@ -19,7 +19,7 @@
 //!   reader leaves `SETTLED`, after an acquire load that saw it;
 //! - **future first**: a runner drops the future before it gives up its reference to the node, so whoever frees the
 //!   node never meets the future, and may be on another thread, or outlive what the future borrows;
-//! - **pinned**: a node lives in an `Arc` from which nothing is moved out while it is `RUNNING`.
+//! - **pinned**: a node lives behind an [`Owner`], which never moves it.
 
 use std::cell::UnsafeCell;
 use std::future::Future;
@@ -28,11 +28,12 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
+pub(crate) use super::owner::Memory;
+use super::owner::Owner;
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 
@@ -61,6 +62,8 @@ pub(crate) struct Header {
     state: AtomicU8,
     /// Set when the reader's side wants the future to end.
     cancelled: AtomicBool,
+    /// Set when the reader has first registered a waker.
+    awaited: AtomicBool,
     /// Not stopped by a cancellation of the others.
     pub(crate) finalizer: bool,
     /// Where the runner's side has put the future, plus one; zero before that.
@@ -71,10 +74,12 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    #[inline]
     fn new(at: &'static Location<'static>, finalizer: bool) -> Self {
         Header {
             state: AtomicU8::new(RUNNING),
             cancelled: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
             finalizer,
             place: AtomicU32::new(0),
             age: AtomicU32::new(0),
@@ -82,10 +87,12 @@ impl Header {
         }
     }
 
+    #[inline]
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
     }
 
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }
@@ -96,6 +103,7 @@ impl Header {
 
     /// Sets the place, and says whether the future is to end. Either this sees a [`cancel`](Self::cancel), or whoever
     /// calls [`place`](Self::place) after that sees the place.
+    #[inline]
     pub(crate) fn set_place_and_check(&self, place: u32) -> bool {
         self.place.store(place.wrapping_add(1), Ordering::SeqCst);
         self.is_cancelled()
@@ -105,6 +113,7 @@ impl Header {
         self.age.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn set_age(&self, age: u32) {
         self.age.store(age, Ordering::Relaxed);
     }
@@ -156,9 +165,14 @@ impl<F, T, C, X> Node<F, T, C, X> {
         }
     }
 
+    /// Leaves the content to the reader. Either this sees that there is a waker, or the reader, which looks at the state
+    /// after it has said so, sees the state.
+    #[inline]
     fn publish(&self, state: u8) {
-        self.header.state.store(state, Ordering::Release);
-        self.reader.wake();
+        self.header.state.swap(state, Ordering::SeqCst);
+        if self.header.awaited.load(Ordering::SeqCst) {
+            self.reader.wake();
+        }
     }
 }
 
@@ -272,7 +286,7 @@ where
 
 /// The end of a node that runs the future.
 pub(crate) struct Runner<R: ?Sized + Run> {
-    node: Arc<R>,
+    node: Owner<R>,
 }
 
 impl<R: ?Sized + Run> Runner<R> {
@@ -312,7 +326,7 @@ impl<R: ?Sized + Run> Runner<R> {
 
     /// What the node's two ends have in common, and no other node has while they live. Never 0.
     pub(crate) fn id(&self) -> usize {
-        Arc::as_ptr(&self.node).addr()
+        ptr::from_ref(self.node.header()).addr()
     }
 }
 
@@ -341,7 +355,7 @@ unsafe trait Read<T, C> {
 #[allow(unsafe_code)]
 unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
     fn state(&self) -> u8 {
-        self.header.state.load(Ordering::Acquire)
+        self.header.state.load(Ordering::SeqCst)
     }
 
     fn waker(&self) -> &AtomicWaker {
@@ -366,7 +380,7 @@ unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
 /// The end of a node that waits for the value.
 pub(crate) struct Reader<T, C> {
     /// The future's type, and what it borrows, are forgotten here.
-    node: Arc<dyn Read<T, C>>,
+    node: Owner<dyn Read<T, C>>,
 }
 
 // SAFETY: by "future first" all that a reader's thread can reach or drop is the result and the metadata, and by
@@ -380,23 +394,24 @@ unsafe impl<T: Send, C: Send> Sync for Reader<T, C> {}
 
 impl<T, C> Reader<T, C> {
     #[allow(unsafe_code)]
-    fn new<'a, F, X>(node: Arc<Node<F, T, C, X>>) -> Self
+    fn new<'a, F, X>(node: Owner<Node<F, T, C, X>>) -> Self
     where
         F: 'a,
         T: 'a,
         C: 'a,
         X: Extra + 'a,
     {
-        let node: Arc<dyn Read<T, C> + 'a> = node;
+        let node: Owner<dyn Read<T, C> + 'a> = node.forget_type(|node| node);
         // SAFETY: the two types differ in the lifetime that the future, `F`, may borrow for. A reader has no way to
         // reach a value of that type, and by "future first" never drops one. `T` and `C` keep their lifetimes.
-        Reader { node: unsafe { std::mem::transmute::<Arc<dyn Read<T, C> + 'a>, Arc<dyn Read<T, C>>>(node) } }
+        Reader { node: unsafe { std::mem::transmute::<Owner<dyn Read<T, C> + 'a>, Owner<dyn Read<T, C>>>(node) } }
     }
 
     /// Waits for what becomes of the future. `None`: nobody said why there is no value, or it was taken before.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, C>>> {
         if !self.is_ended() {
             self.node.waker().register(cx.waker());
+            self.header().awaited.store(true, Ordering::SeqCst);
             if !self.is_ended() {
                 return Poll::Pending;
             }
@@ -425,7 +440,7 @@ impl<T, C> Reader<T, C> {
 
     /// As [`Runner::id`].
     pub(crate) fn id(&self) -> usize {
-        Arc::as_ptr(&self.node).addr()
+        ptr::from_ref(self.node.header()).addr()
     }
 }
 
@@ -446,9 +461,8 @@ where
     }
 
     fn with_header(future: F, header: Header, extra: X) -> (Self, Reader<T, C>) {
-        #[allow(clippy::arc_with_non_send_sync)] // It is `Sync` where its parts are `Send`; the reader's end may be.
-        let node = Arc::new(Node::new(future, header, extra));
-        (Runner { node: Arc::clone(&node) }, Reader::new(node))
+        let (runner, reader) = Owner::pair(Node::new(future, header, extra));
+        (Runner { node: runner }, Reader::new(reader))
     }
 
     /// A new node that nobody reads.
@@ -462,8 +476,8 @@ where
     }
 
     /// Keeps the node's memory, but nothing that is in it.
-    pub(crate) fn memory(&self) -> Weak<Node<F, T, C, X>> {
-        Arc::downgrade(&self.node)
+    pub(crate) fn memory(&self) -> Memory<Node<F, T, C, X>> {
+        self.node.memory()
     }
 
     /// Forgets the node's type.
@@ -474,7 +488,7 @@ where
         C: Send + 'a,
         X: Send + Sync + 'a,
     {
-        Runner { node: self.into_node() }
+        Runner { node: self.into_node().forget_type(|node| node) }
     }
 
     /// Forgets the node's type.
@@ -485,13 +499,13 @@ where
         C: 'a,
         X: 'a,
     {
-        Runner { node: self.into_node() }
+        Runner { node: self.into_node().forget_type(|node| node) }
     }
 
     #[allow(unsafe_code)]
-    fn into_node(self) -> Arc<Node<F, T, C, X>> {
+    fn into_node(self) -> Owner<Node<F, T, C, X>> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped and not used again, so the `Arc` is moved out of it.
+        // SAFETY: `this` is not dropped and not used again, so the owner is moved out of it.
         unsafe { ptr::read(&this.node) }
     }
 }

@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::context;
 use crate::runtime::Timer;
+use crate::tree;
 
 /// Waits for `duration`, counted from the first poll. [`Duration::MAX`] waits for ever; zero yields once.
 ///
@@ -49,6 +50,16 @@ enum Until {
     Yielded,
 }
 
+impl fmt::Display for Until {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Until::After(duration) => write!(f, "sleep of {duration:?}"),
+            Until::At(_) => f.write_str("sleep until an instant"),
+            Until::Yielded => f.write_str("sleep that is over"),
+        }
+    }
+}
+
 pin_project! {
     /// The future of [`sleep`] and [`sleep_until`].
     #[must_use = "futures do nothing unless polled"]
@@ -80,6 +91,7 @@ impl Future for Sleep {
                 if at.is_some_and(|at| at <= now) {
                     *this.until = Until::Yielded;
                     cx.waker().wake_by_ref();
+                    tree::waiting(|| this.until.to_string());
                     return Err(Poll::Pending);
                 }
                 Ok(at.map_or_else(Timer::never, |at| ambient.timer(at)))
@@ -89,10 +101,11 @@ impl Future for Sleep {
                 Err(polled) => return polled,
             }
         }
-        match this.timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(cx),
-            None => Poll::Pending,
+        let polled = this.timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx));
+        if polled.is_pending() {
+            tree::waiting(|| this.until.to_string());
         }
+        polled
     }
 }
 

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
-use crate::context::{self, Ambient, Swap};
+use crate::context::{self, Ambient, Due, Restore};
 use crate::control::Adopted;
 use crate::name::Name;
 use crate::runtime::Timer;
@@ -94,21 +94,23 @@ enum Limit {
 }
 
 impl Limit {
-    fn due(&self) -> When {
+    /// The earlier of this and what is due around.
+    #[inline]
+    fn within(&self, around: Due) -> Due {
         match self {
-            Limit::Fixed(when) => *when,
-            Limit::Movable(deadline) => deadline.due(),
+            Limit::Fixed(when) => when.within(around),
+            Limit::Movable(deadline) => deadline.due().within(around),
         }
     }
 
-    fn start(&mut self, ambient: &Ambient) {
+    fn start(&mut self, now: Instant) {
         match self {
             Limit::Fixed(when) => {
                 if let When::After(duration) = *when {
-                    *when = ambient.now().checked_add(duration).map_or(When::Never, When::At);
+                    *when = now.checked_add(duration).map_or(When::Never, When::At);
                 }
             }
-            Limit::Movable(deadline) => deadline.start(ambient.now()),
+            Limit::Movable(deadline) => deadline.start(now),
         }
     }
 
@@ -127,6 +129,7 @@ impl Limit {
         }
     }
 
+    #[inline]
     fn end(&self) {
         if let Limit::Movable(deadline) = self {
             deadline.end();
@@ -198,23 +201,26 @@ impl<F: Future> Timeout<F> {
     }
 
     /// Polls the inside with the deadline in force.
+    #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
         let around = ambient.due.get();
-        let mut due = match this.limit.due() {
-            When::Never => around,
-            When::After(duration) => around.or_after(duration),
-            When::At(at) => around.or_at(Some(at)),
-        };
-        let _due = Swap::new(&ambient.due, &mut due);
-        this.region.poll(cx)
+        ambient.due.set(this.limit.within(around));
+        let _around = Restore::new(&ambient.due, around);
+        this.region.poll_in(ambient, cx)
     }
 
-    /// Whether the timer for `at` has fired; makes it if there is none yet.
-    fn poll_timer(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+    /// Whether the timer for `at` has fired; makes it if there is none yet. `now` spares a look at the clock.
+    fn poll_timer(
+        self: Pin<&mut Self>,
+        at: Instant,
+        now: Option<Instant>,
+        ambient: &Ambient,
+        cx: &mut Context<'_>,
+    ) -> bool {
         let mut this = self.project();
         if *this.timer_at != Some(at) {
-            if at <= ambient.now() {
+            if at <= now.unwrap_or_else(|| ambient.now()) {
                 return true;
             }
             this.timer.set(Some(ambient.timer(at)));
@@ -230,19 +236,20 @@ impl<F: Future> Timeout<F> {
 
     /// Goes on to the next phase if it is time. True if the inside wants another poll.
     fn advance(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+        let mut now = None;
         if self.phase == Phase::Fresh {
             let this = self.as_mut().project();
             *this.phase = Phase::Running;
-            this.limit.start(ambient);
+            this.limit.start(*now.insert(ambient.now()));
         }
         match self.phase {
             Phase::Running => {
                 let Some(at) = self.limit.listen(cx) else { return false };
-                self.as_mut().poll_timer(at, ambient, cx) && self.expire(at, ambient, cx)
+                self.as_mut().poll_timer(at, now, ambient, cx) && self.expire(at, ambient, cx)
             }
             Phase::WindingDown => {
                 let Some(at) = self.timer_at else { return false };
-                if !self.as_mut().poll_timer(at, ambient, cx) {
+                if !self.as_mut().poll_timer(at, now, ambient, cx) {
                     return false;
                 }
                 self.overdue();

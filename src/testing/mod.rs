@@ -1,0 +1,10 @@
+//! The test kit: probes, cancellation at every await, and conformance for adapters.
+
+mod cancel;
+pub mod conformance;
+mod probes;
+
+pub use cancel::{CancelFailure, EveryAwait, Report, cancel_at_every_await};
+pub use probes::{
+    CountingWaker, DropGuard, Drops, Gate, GateWait, PollOnce, Polled, Polls, WaitingFor, poll_once, waiting_for,
+};
