@@ -129,11 +129,6 @@ impl<T> Lane<T> {
         drop(before);
     }
 
-    /// Whether there is nothing to drain.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
     }
