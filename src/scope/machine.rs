@@ -31,7 +31,7 @@ use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
 use crate::set::node::Ended;
-use crate::set::{Key, Set};
+use crate::set::{Answer, Key, Set};
 use crate::token::{Hold, Level, Listener, Reason, Token};
 use crate::tree;
 
@@ -75,6 +75,9 @@ pub enum Event<E> {
 
 /// How often one poll of a scope looks whether there is more to do.
 const ROUNDS: usize = 3;
+
+/// The room for arrivals that a scope keeps after a rush.
+const KEPT: usize = 1024;
 
 /// Is told of [`Event`]s.
 pub(super) type Observer<E> = Box<dyn FnMut(Event<E>) + Send>;
@@ -361,6 +364,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         for runner in arrivals.drain(..) {
             self.arrive(runner);
         }
+        arrivals.shrink_to(KEPT);
         self.arrivals = arrivals;
 
         if self.handed_on {
@@ -625,9 +629,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     // The common case, in which there is no need to return.
                     Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
                         control.ended_one();
-                        ControlFlow::Continue(())
+                        Answer::Done
                     }
-                    exit => ControlFlow::Break((key, exit)),
+                    exit => Answer::Last((key, exit)),
                 })
             });
             match polled {

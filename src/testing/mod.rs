@@ -2,7 +2,10 @@
 
 mod cancel;
 pub mod conformance;
+#[doc(hidden)]
+pub mod harness;
 mod probes;
+mod watch;
 
 pub use cancel::{CancelFailure, EveryAwait, Report, cancel_at_every_await};
 pub use probes::{
