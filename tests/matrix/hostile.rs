@@ -809,7 +809,7 @@ fn a_sleep_of_no_time_that_has_begun_goes_on_in_a_wind_down() {
                     sleep(Duration::ZERO).await;
                     w.store(true, Ordering::SeqCst)
                 };
-                futures::join!(shield(sleep(S)), async { s2.cancel("x") }, moment);
+                futures::join!(shield(sleep(S)), moment, async { s2.cancel("x") });
             });
             pending::<()>().await
         })
