@@ -19,8 +19,10 @@ const LAYERS: &[&[&str]] = &[
     &["time"],
     &["queue", "sync"],
     &["scope"],
-    &["future", "rate", "resource", "retry", "stream"],
-    &["service", "testing"],
+    &["future", "rate", "resource", "retry"],
+    &["stream"],
+    &["runtimes", "service"],
+    &["attributes", "testing"],
 ];
 
 /// What an adapter may know. It is known by nobody.

@@ -17,6 +17,13 @@
 //! assert_eq!(count.get(), 1);
 //! # });
 //! ```
+//!
+//! Such a scope does not leave its thread:
+//!
+//! ```compile_fail,E0277
+//! let future = foster::local::scope(|s| async move { s.spawn(async {}).await });
+//! std::thread::spawn(move || futures::executor::block_on(future));
+//! ```
 
 use std::convert::Infallible;
 use std::future::Future;
