@@ -15,7 +15,7 @@ use crate::values::Values;
 thread_local! {
     static AMBIENT: Ambient = const {
         Ambient {
-            drawing: Cell::new(false),
+            watch: Cell::new(Watch::No),
             inside: Cell::new(false),
             token: Cell::new(None),
             scope: Cell::new(None),
@@ -27,8 +27,8 @@ thread_local! {
 }
 
 pub(crate) struct Ambient {
-    /// Whether the [tree](crate::tree) of what is running is being drawn.
-    pub(crate) drawing: Cell<bool>,
+    /// Whether somebody wants to know what is polled; see [`tree`](crate::tree).
+    pub(crate) watch: Cell<Watch>,
     /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
     pub(crate) inside: Cell<bool>,
     /// The token of the innermost region, once somebody asked for it.
@@ -41,6 +41,17 @@ pub(crate) struct Ambient {
     pub(crate) due: Cell<Due>,
     /// The inherited values.
     pub(crate) values: Cell<Option<Values>>,
+}
+
+/// Who wants to know what is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "sim"), allow(dead_code))]
+pub(crate) enum Watch {
+    No,
+    /// A simulation, which notes the order.
+    Trace,
+    /// Whoever draws what is stuck, and polls everything for that.
+    Draw,
 }
 
 /// Calls `f` with this thread's context.

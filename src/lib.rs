@@ -71,6 +71,8 @@ pub mod runtimes;
 mod scope;
 mod set;
 pub mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 mod token;
 mod tree;

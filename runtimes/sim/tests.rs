@@ -1,7 +1,11 @@
+use std::sync::Mutex;
+use std::task::{Context, Poll, Wake};
+
 use futures::channel::oneshot;
 use futures::task::SpawnExt;
 
 use super::super::tests::{Drops, block_on, contract, leftovers_are_dropped, yield_once};
+use super::schedule::Random;
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -114,11 +118,11 @@ fn a_deadlock_names_those_who_are_stuck() {
     sim.spawn(yield_once()).unwrap();
     sim.spawn(std::future::pending()).unwrap();
     let error = block_on(&sim, std::future::pending::<()>()).unwrap_err().to_string();
-    assert!(error.ends_with("stuck: main, task 2"), "{error}");
+    assert!(error.ends_with("stuck are:\n  main\n  task 2"), "{error}");
     assert!(error.contains("seed 42"), "{error}");
     (0..98).for_each(|_| sim.spawn(std::future::pending()).unwrap());
     let error = block_on(&sim, std::future::pending::<()>()).unwrap_err().to_string();
-    assert!(error.ends_with("task 16 and 84 more"), "{error}");
+    assert!(error.ends_with("task 32\n  and 68 more"), "{error}");
     assert_eq!(block_on(&sim, async { 1 }), Ok(1));
 }
 

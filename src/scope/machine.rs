@@ -24,7 +24,7 @@ use super::child::Errors;
 use super::kind::{ChildRunner, Kind, Member};
 use super::orphans::{self, Orphans};
 use super::parallel::by_task;
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Due, Swap, Watch};
 use crate::control::{Adopted, Control, News};
 use crate::lane::Lane;
 use crate::name::Name;
@@ -214,9 +214,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 let mut yes = true;
                 let _scope = Swap::new(&ambient.scope, &mut scope);
                 let _inside = Swap::new(&ambient.inside, &mut yes);
-                match ambient.drawing.get() {
-                    true => self.turn_drawn(&mut body, ambient, cx),
-                    false => self.turn(&mut body, ambient, cx),
+                match ambient.watch.get() {
+                    Watch::Draw => self.turn_drawn(&mut body, ambient, cx),
+                    Watch::No | Watch::Trace => self.turn(&mut body, ambient, cx),
                 }
             };
             self.update_hold(ambient);
@@ -335,6 +335,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.core.inbox.drain(&mut arrivals);
         self.reordered |= !arrivals.is_empty() && self.control().ended.load(Ordering::Relaxed) > 0;
         for runner in arrivals.drain(..) {
+            #[cfg(feature = "sim")]
+            if ambient.watch.get() != Watch::No {
+                runner.watch();
+            }
             self.arrive(runner);
         }
         self.arrivals = arrivals;
@@ -543,7 +547,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn hand_on(&mut self, around: Option<Arc<Control>>) {
         self.handed_on = true;
         let Some(around) = self.control().around.get().cloned().or(around) else {
-            self.panics.run(|| self.adopted.clear());
+            self.panics.run(|| lose(&mut self.adopted));
             return;
         };
         let keys: Vec<Key> = self.adopted.keys().collect();
@@ -719,6 +723,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 }
 
+/// Drops adopted futures that nobody is left to finish.
+fn lose(adopted: &mut Set<AdoptedMember>) {
+    #[cfg(feature = "sim")]
+    crate::set::living::losing(|| adopted.clear());
+    #[cfg(not(feature = "sim"))]
+    adopted.clear();
+}
+
 /// Polls one member with its token in the context.
 fn poll_member<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
@@ -747,9 +759,9 @@ where
     };
     let mut never = Due::NEVER;
     let _due = runner.header().finalizer.then(|| Swap::new(&ambient.due, &mut never));
-    let polled = match ambient.drawing.get() {
-        true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
-        false => runner.poll(cx),
+    let polled = match ambient.watch.get() {
+        Watch::No => runner.poll(cx),
+        watch => tree::child(watch, runner.name(), runner.header().age(), || runner.poll(cx)),
     };
     let failed = match polled {
         Poll::Pending => return Poll::Pending,

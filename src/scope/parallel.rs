@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Due, Swap, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch};
@@ -115,12 +115,7 @@ where
         let _due = Swap::new(&ambient.due, &mut self.due);
         let _values = Swap::new(&ambient.values, &mut self.values);
         let runner = &mut self.runner;
-        ambient.with_runtime(&mut self.runtime, || {
-            ambient.enter(&mut self.token, || match ambient.drawing.get() {
-                true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
-                false => runner.poll(cx),
-            })
-        })
+        ambient.with_runtime(&mut self.runtime, || ambient.enter(&mut self.token, || runner.poll(cx)))
     }
 
     /// Puts the region's token, if there is one, below the scope's.
@@ -347,7 +342,9 @@ where
         values: ambient.values(),
     });
     let memory = child.runner.memory();
+    let watched = context::with(|ambient| ambient.watch.get() != Watch::No);
+    let name = watched.then(|| child.runner.name());
     // The runtime drops what it refuses, and the drop tells the scope.
-    spawn(FutureObj::new(Obj(Pulse { child: Some(child), _memory: memory })));
+    tree::spawning(name, || spawn(FutureObj::new(Obj(Pulse { child: Some(child), _memory: memory }))));
     task
 }

@@ -12,6 +12,7 @@ use crate::name::Name;
 use crate::set::Key;
 use crate::set::node::Reader;
 use crate::token::{Cancelled, Reason};
+use crate::tree;
 
 /// The handle to a child of a scope: a future of its value.
 ///
@@ -103,7 +104,10 @@ impl<T> Task<T> {
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Cancelled>> {
         assert!(self.stage != Stage::Taken, "task `{}` was polled after it was ready", self.name());
-        let result = ready!(self.reader.poll(cx));
+        let Poll::Ready(result) = self.reader.poll(cx) else {
+            context::with(|ambient| tree::waits(ambient, || tree::quoted("task ", self.name())));
+            return Poll::Pending;
+        };
         self.stage = Stage::Taken;
         Poll::Ready(match result {
             Some(Ok(value)) => Ok(value),

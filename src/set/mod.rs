@@ -51,8 +51,12 @@ use queue::List;
 use turn::{BUDGET, Turn};
 
 mod block;
+#[cfg(feature = "sim")]
+pub(crate) mod living;
 pub(crate) mod node;
 mod queue;
+#[cfg(feature = "sim")]
+pub(crate) mod shuffle;
 mod sync;
 mod turn;
 mod waker;
@@ -289,7 +293,7 @@ impl<F> Set<F> {
             self.begin_pass();
         }
         let turn = Turn::begin(self.budget);
-        while let Some((block, slot)) = self.next_ready() {
+        while let Some((block, slot)) = self.next_ready(&turn) {
             if !turn.spend() && self.pass == Pass::UnderWay {
                 drop(turn);
                 return self.break_off(cx);
@@ -301,7 +305,7 @@ impl<F> Set<F> {
             let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
             let mut child = Context::from_waker(&waker);
             let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
-            self.bits &= self.bits.wrapping_sub(1);
+            self.bits &= !(1 << slot);
             if let Poll::Ready(flow) = polled {
                 self.drop_member(block, slot);
                 if let ControlFlow::Break(value) = flow {
@@ -348,12 +352,12 @@ impl<F> Set<F> {
         Poll::Pending
     }
 
-    /// The next member of this pass. It stays the next one until its bit is cleared.
+    /// The next member of this pass. It stays among those to be polled until its bit is cleared.
     #[inline]
-    fn next_ready(&mut self) -> Option<(Block, usize)> {
+    fn next_ready(&mut self, turn: &Turn) -> Option<(Block, usize)> {
         loop {
             if let Some(bits) = NonZero::new(self.bits) {
-                return Some((self.current?, bits.trailing_zeros() as usize));
+                return Some((self.current?, turn.pick(bits)));
             }
             let block = self.list.pop()?;
             self.bits = block.take_ready();
@@ -418,6 +422,8 @@ impl<F> Set<F> {
         let first_key = chunks * SLOTS;
         let last = chunks.checked_sub(1).and_then(|i| self.chunk(i));
         let capacity = match self.planned.saturating_sub(first_key) {
+            // In one block, all of a small set's members can change places.
+            0 if turn::is_shuffled() => SLOTS,
             0 => last.map_or(FIRST, |last| last.capacity() * 4),
             planned => planned,
         };

@@ -61,6 +61,9 @@ pub(crate) struct Header {
     state: AtomicU8,
     /// Set when the reader's side wants the future to end.
     cancelled: AtomicBool,
+    /// Whether somebody keeps a [list](super::living) in which this is.
+    #[cfg(feature = "sim")]
+    watched: AtomicBool,
     /// Not stopped by a cancellation of the others.
     pub(crate) finalizer: bool,
     /// Where the runner's side has put the future, plus one; zero before that.
@@ -75,6 +78,8 @@ impl Header {
         Header {
             state: AtomicU8::new(RUNNING),
             cancelled: AtomicBool::new(false),
+            #[cfg(feature = "sim")]
+            watched: AtomicBool::new(false),
             finalizer,
             place: AtomicU32::new(0),
             age: AtomicU32::new(0),
@@ -314,12 +319,28 @@ impl<R: ?Sized + Run> Runner<R> {
     pub(crate) fn name(&self) -> Name {
         self.node.name()
     }
+
+    /// Puts this on the list of those that are alive, until it is dropped.
+    #[cfg(feature = "sim")]
+    pub(crate) fn watch(&self) {
+        self.header().watched.store(true, Ordering::Relaxed);
+        super::living::born(self.addr(), self.name());
+    }
+
+    #[cfg(feature = "sim")]
+    fn addr(&self) -> usize {
+        Arc::as_ptr(&self.node).cast::<()>().addr()
+    }
 }
 
 impl<R: ?Sized + Run> Drop for Runner<R> {
     fn drop(&mut self) {
         // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
         drop(self.refuse(None));
+        #[cfg(feature = "sim")]
+        if self.header().watched.load(Ordering::Relaxed) {
+            super::living::ended(self.addr());
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::context;
 use crate::runtime::Timer;
+use crate::tree;
 
 /// Waits for `duration`, counted from the first poll. [`Duration::MAX`] waits for ever; zero yields once.
 ///
@@ -47,6 +48,16 @@ enum Until {
     At(Instant),
     /// The instant had come at the first poll, which yielded.
     Yielded,
+}
+
+impl fmt::Display for Until {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Until::After(Duration::MAX) => f.write_str("a sleep without end"),
+            Until::After(duration) => write!(f, "a sleep of {duration:?}"),
+            Until::At(_) | Until::Yielded => f.write_str("an instant"),
+        }
+    }
 }
 
 pin_project! {
@@ -88,10 +99,11 @@ impl Future for Sleep {
                 Err(polled) => return polled,
             }
         }
-        match this.timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(cx),
-            None => Poll::Pending,
+        let polled = this.timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx));
+        if polled.is_pending() {
+            context::with(|ambient| tree::waits(ambient, || this.until.to_string()));
         }
+        polled
     }
 }
 

@@ -11,11 +11,12 @@ use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
-use crate::context::{self, Ambient, Swap};
+use crate::context::{self, Ambient, Swap, Watch};
 use crate::control::Adopted;
 use crate::name::Name;
 use crate::runtime::Timer;
 use crate::token::{Level, Reason};
+use crate::tree;
 
 /// Runs `future` for `duration` at most, counted from the first poll.
 ///
@@ -188,7 +189,10 @@ impl<F: Future> Timeout<F> {
             When::At(at) => around.or_at(Some(at)),
         };
         let _due = Swap::new(&ambient.due, &mut due);
-        this.region.poll(cx)
+        match ambient.watch.get() {
+            Watch::Draw => tree::named("timeout".into(), || this.region.poll(cx)),
+            Watch::No | Watch::Trace => this.region.poll(cx),
+        }
     }
 
     /// Whether the timer for `at` has fired; makes it if there is none yet.
