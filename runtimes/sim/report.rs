@@ -1,21 +1,39 @@
 //! Why a run failed, in words.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use super::task::Task;
 use super::watch::Watching;
 use super::world::{State, World};
+use crate::panic::catch;
 use crate::runtime::RunError;
 use crate::set::shuffle::shuffled;
 use crate::tree;
 
-/// Polls everything once more, in the order of spawning, for a drawing of it.
-pub(super) fn draw(world: &World, root: impl FnOnce()) -> Vec<String> {
+/// Says who is stuck, for which everything is polled once more, in the order of spawning.
+pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>>) -> RunError {
+    let mut message = format!(
+        "deadlock in the simulation with seed {} after {:?}: nothing is ready and no timer is set; stuck are:",
+        world.seed,
+        world.lock().elapsed,
+    );
+    let before = world.lock().tasks.len();
+    let mut over = false;
     let _in_order = shuffled(None);
-    tree::draw(|| {
-        tree::named("main".to_string(), root);
+    let stuck = tree::draw(|| {
+        let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        // A poll that nobody asked for may go on, and fail. That there was none before is the failure to report.
+        over = tree::named("main".to_string(), || catch(poll).unwrap_or(true));
         draw_tasks(world);
-    })
+    });
+    list(&mut message, &stuck);
+    if over || world.lock().tasks.len() < before {
+        message.push_str("\npolled once more for this list, some of them came to their end: a wake-up was lost");
+    }
+    RunError::new(message)
 }
 
 fn draw_tasks(world: &World) {
@@ -23,16 +41,6 @@ fn draw_tasks(world: &World) {
     for task in tasks {
         tree::named(task.label.to_string(), || world.step(&task));
     }
-}
-
-pub(super) fn deadlock(world: &World, stuck: &[String]) -> RunError {
-    let mut message = format!(
-        "deadlock in the simulation with seed {} after {:?}: nothing is ready and no timer is set; stuck are:",
-        world.seed,
-        world.lock().elapsed,
-    );
-    list(&mut message, stuck);
-    RunError::new(message)
 }
 
 pub(super) fn endless(world: &World, state: &State) -> RunError {
@@ -44,13 +52,8 @@ pub(super) fn endless(world: &World, state: &State) -> RunError {
 
 /// Fails if the run has left something behind.
 pub(super) fn leaks(world: &World, watching: Watching) -> Result<(), RunError> {
-    let mut lines = match world.lock().tasks.is_empty() {
-        true => Vec::new(),
-        false => {
-            let _in_order = shuffled(None);
-            tree::draw(|| draw_tasks(world))
-        }
-    };
+    let _in_order = shuffled(None);
+    let mut lines = tree::draw(|| draw_tasks(world));
     let mut living = watching.into_living();
     lines.extend(
         living.take_lost().into_iter().map(|name| format!("adopted `{name}`, dropped when the grace was over")),

@@ -52,12 +52,12 @@ enum Step {
 ///     let sim = Sim::new(seed);
 ///     sim.run(foster::scope(|s| async move {
 ///         s.named("ping").spawn(async {});
-///         s.named("pong").spawn_parallel(async {});
+///         s.spawn_parallel(async {});
 ///     }));
 ///     sim.trace()
 /// };
 /// assert_eq!(run(1), run(1));
-/// assert!(run(1).to_string().contains("`pong`"));
+/// assert!(run(1).to_string().contains("`ping`"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Trace {

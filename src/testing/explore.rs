@@ -56,7 +56,7 @@ where
 ///     s.spawn_parallel(async {});
 ///     s.spawn_parallel(async {});
 /// }));
-/// assert_eq!(explored.schedules(), 3);
+/// assert_eq!(explored.schedules(), 2);
 /// ```
 #[track_caller]
 pub fn explore_all<F, Fut>(test: F) -> Explored
@@ -74,20 +74,23 @@ where
 /// use std::{cell::Cell, rc::Rc};
 ///
 /// // Two tasks add one each, and suspend between reading and writing.
-/// let failure = Explore::new().seeds(0..100).priority(2).faults(Faults::none().spurious_wakes(0.1)).run(|| async {
+/// let add = |sum: Rc<Cell<i32>>| async move {
+///     let read = sum.get();
+///     foster::yield_now().await;
+///     sum.set(read + 1);
+/// };
+/// let explore = Explore::new().seeds(0..100).faults(Faults::none().spurious_wakes(0.1));
+/// let failure = explore.run(|| async {
 ///     let sum = Rc::new(Cell::new(0));
-///     foster::local::scope(|s| async move {
-///         for _ in 0..2 {
-///             let sum = sum.clone();
-///             s.spawn(async move {
-///                 let read = sum.get();
-///                 foster::yield_now().await;
-///                 sum.set(read + 1);
-///             });
+///     foster::local::scope(|s| {
+///         let sum = sum.clone();
+///         async move {
+///             s.spawn(add(sum.clone()));
+///             s.spawn(add(sum));
 ///         }
-///         s.defer(async move { assert_eq!(sum.get(), 2) });
 ///     })
-///     .await
+///     .await;
+///     assert_eq!(sum.get(), 2);
 /// });
 /// let failure = failure.unwrap_err();
 /// assert_eq!(failure.schedules(), 1);
