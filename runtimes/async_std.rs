@@ -80,14 +80,3 @@ impl Runtime for Adapter {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::contract;
-    use super::*;
-
-    #[test]
-    fn the_global_executor_keeps_the_contract() {
-        contract(AsyncStd::global());
-    }
-}

@@ -101,33 +101,15 @@ impl<S: Fn(FutureObj<'static, ()>) + Send + Sync + 'static> Runtime for Adapter<
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::thread;
 
     use ::smol::Executor;
-    use futures::channel::oneshot;
 
-    use super::super::tests::{Drops, contract};
+    use super::super::tests::Drops;
     use super::*;
 
     fn of(executor: &Arc<Executor<'static>>) -> Smol {
         let executor = executor.clone();
         Smol::executor(move |task| executor.spawn(task).detach())
-    }
-
-    #[test]
-    fn the_global_executor_keeps_the_contract() {
-        contract(Smol::global());
-    }
-
-    #[test]
-    fn an_executor_of_ones_own_keeps_the_contract() {
-        let executor = Arc::new(Executor::new());
-        let (stop, wait) = oneshot::channel::<()>();
-        thread::scope(|scope| {
-            scope.spawn(|| ::smol::block_on(executor.run(wait)));
-            contract(of(&executor));
-            stop.send(()).unwrap();
-        });
     }
 
     #[test]

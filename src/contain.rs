@@ -3,17 +3,11 @@
 //! foster's own tasks never panic, but an adapter also runs what others hand to it, and an executor's thread must
 //! outlive all of that. The payload is dropped: the panic hook has told of it by then.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::panic::{catch, discard};
 
 /// Runs `work`; a panic ends it and nothing else.
 pub(crate) fn contain(work: impl FnOnce()) {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(work)) else {
-        return;
-    };
-    // A payload may panic in its own `Drop`. That second one is not worth a third.
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
-    }
+    discard(catch(work));
 }
 
 #[cfg(any(feature = "smol", feature = "async-std", feature = "basic", feature = "sim"))]

@@ -3,6 +3,7 @@
 //! A thread-local, set for the length of one poll by swapping values in and out: no lock, no reference count. What a
 //! scope's children share is swapped once per poll of the scope; only the region's token (empty as a rule) per child.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,13 +11,23 @@ use std::time::{Duration, Instant};
 use crate::control::Control;
 use crate::runtime::{Clock, Handle, Timer};
 use crate::token::Token;
-use crate::values::Values;
+
+/// The inherited values in force: a list whose front is the innermost.
+pub(crate) type Values = Arc<Binding>;
+
+pub(crate) struct Binding {
+    pub(crate) key: usize,
+    pub(crate) value: Arc<dyn Any + Send + Sync>,
+    pub(crate) next: Option<Values>,
+}
 
 thread_local! {
     static AMBIENT: Ambient = const {
         Ambient {
             watch: Cell::new(Watch::No),
             inside: Cell::new(false),
+            member: Cell::new(false),
+            child: Cell::new(0),
             token: Cell::new(None),
             scope: Cell::new(None),
             runtime: RefCell::new(None),
@@ -31,6 +42,11 @@ pub(crate) struct Ambient {
     pub(crate) watch: Cell<Watch>,
     /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
     pub(crate) inside: Cell<bool>,
+    /// Whether the innermost region is a member of the nearest scope, and ends with it. Its token may not be below the
+    /// scope's before it is suspended.
+    pub(crate) member: Cell<bool>,
+    /// The [id](crate::set::node::Runner::id) of the child that is being polled; 0 outside any.
+    pub(crate) child: Cell<usize>,
     /// The token of the innermost region, once somebody asked for it.
     pub(crate) token: Cell<Option<Token>>,
     /// The nearest scope, or root: it takes over what outlives a drop.
@@ -55,6 +71,7 @@ pub(crate) enum Watch {
 }
 
 /// Calls `f` with this thread's context.
+#[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
     AMBIENT.with(f)
 }
@@ -71,6 +88,7 @@ pub(crate) struct Swap<'a, T> {
 }
 
 impl<'a, T> Swap<'a, T> {
+    #[inline]
     pub(crate) fn new(cell: &'a Cell<T>, value: &'a mut T) -> Self {
         let swap = Swap { cell, value };
         swap.cell.swap(Cell::from_mut(swap.value));
@@ -79,12 +97,34 @@ impl<'a, T> Swap<'a, T> {
 }
 
 impl<T> Drop for Swap<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.cell.swap(Cell::from_mut(self.value));
     }
 }
 
+/// A value to be put back into a cell of the context when this is dropped, also by a panic.
+pub(crate) struct Restore<'a, T: Copy> {
+    cell: &'a Cell<T>,
+    value: T,
+}
+
+impl<'a, T: Copy> Restore<'a, T> {
+    #[inline]
+    pub(crate) fn new(cell: &'a Cell<T>, value: T) -> Self {
+        Restore { cell, value }
+    }
+}
+
+impl<T: Copy> Drop for Restore<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.cell.set(self.value);
+    }
+}
+
 impl Ambient {
+    #[inline]
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
         let value = cell.take();
         let result = look(value.as_ref());
@@ -103,8 +143,10 @@ impl Ambient {
     }
 
     /// Whether the innermost region is being wound down, so that nothing new starts in it.
+    #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
         Self::peek(&self.token, |token| token.is_some_and(Token::is_tripped))
+            || self.member.get() && Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
     }
 
     /// Puts `token`, of a region that is being polled here, below the token of the region around.
@@ -116,9 +158,11 @@ impl Ambient {
     }
 
     /// Polls the inside of a region, whose token is `token`.
+    #[inline]
     pub(crate) fn enter<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
-        let mut yes = true;
+        let (mut yes, mut no) = (true, false);
         let _inside = Swap::new(&self.inside, &mut yes);
+        let _member = Swap::new(&self.member, &mut no);
         let _token = Swap::new(&self.token, token);
         inside()
     }
@@ -127,6 +171,7 @@ impl Ambient {
         Self::peek(&self.scope, |scope| scope.cloned())
     }
 
+    #[inline]
     pub(crate) fn values(&self) -> Option<Values> {
         Self::peek(&self.values, |values| values.cloned())
     }
@@ -148,11 +193,26 @@ impl Ambient {
         }
     }
 
+    /// Whether the [tree](crate::tree) of what is running is being drawn.
+    pub(crate) fn is_drawing(&self) -> bool {
+        self.watch.get() == Watch::Draw
+    }
+
     /// The effective deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let due = self.due.get().resolved(|| self.now());
         self.due.set(due);
         due.at
+    }
+
+    /// Runs `f` in no region: for a thread that blocks in the middle of a poll, or a drop, on something of its own.
+    pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
+        let (mut watch, mut inside, mut due) = (Watch::No, false, Due::NEVER);
+        let (mut token, mut scope) = (None, None);
+        let _flags = (Swap::new(&self.watch, &mut watch), Swap::new(&self.inside, &mut inside));
+        let _region = (Swap::new(&self.token, &mut token), Swap::new(&self.scope, &mut scope));
+        let _due = Swap::new(&self.due, &mut due);
+        f()
     }
 
     /// Runs `f` with the runtime swapped in.
@@ -183,11 +243,13 @@ impl Due {
     pub(crate) const NEVER: Due = Due { at: None, fresh: None };
 
     /// The earlier of this and an instant.
+    #[inline]
     pub(crate) fn or_at(self, at: Option<Instant>) -> Self {
         Due { at: earlier(self.at, at), ..self }
     }
 
     /// The earlier of this and so far from now.
+    #[inline]
     pub(crate) fn or_after(self, after: Duration) -> Self {
         Due { fresh: earlier(self.fresh, Some(after)), ..self }
     }
@@ -200,6 +262,7 @@ impl Due {
     }
 }
 
+#[inline]
 fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

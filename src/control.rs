@@ -34,6 +34,8 @@ pub(crate) enum News {
     Stop(Reason, Duration),
     /// A parallel child failed; its future is gone, and its task has not heard yet.
     Failed(ParallelRunner, Option<Payload>),
+    /// What a parallel child left behind panicked when it was dropped.
+    Panicked(Payload),
 }
 
 /// See the [module](self).
@@ -73,6 +75,7 @@ impl Control {
     }
 
     /// Whether the scope is being wound down.
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.token.get().is_some_and(Token::is_tripped)
     }
@@ -106,9 +109,17 @@ impl Control {
         Err(future)
     }
 
+    /// Counts one in-task child that has ended. For the scope's poll alone, so load and store need not be one operation.
+    #[inline]
+    pub(crate) fn ended_one(&self) {
+        self.ended.store(self.ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
     /// Parallel children that have not ended.
     pub(crate) fn parallel(&self) -> usize {
-        self.parallel.load(Ordering::Acquire) & !CLOSED
+        let count = self.parallel.load(Ordering::Acquire);
+        // What is refused is counted for a moment.
+        if count & CLOSED == 0 { count } else { 0 }
     }
 
     /// Counts one more parallel child. False if the scope is over.

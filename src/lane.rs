@@ -3,14 +3,25 @@
 //! A scope has two. Into one go the children and finalizers that its handles spawn; into the other, which borrows
 //! nothing, what comes from further away: futures to adopt, children to cancel, news of parallel children.
 //!
-//! The receiver is one poller. It is `Awake` from the moment it drains the lane until it goes to sleep on it, and a push
-//! while it is awake wakes nobody: this is what makes spawning from inside a scope cheap.
+//! The receiver is one poller. It is awake from the moment it drains the lane until it goes to sleep on it, and a push
+//! while it is awake wakes nobody: this is what makes spawning from inside a scope cheap. A lane in which nothing happens
+//! costs the receiver no lock.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+/// The receiver has seen everything, and is about.
+const AWAKE: u8 = 0;
+/// The receiver has seen everything, and is to be woken.
+const ASLEEP: u8 = 1;
+/// There is something to see, which the receiver will look for, or has been woken for. Only here may there be items.
+const CALLED: u8 = 2;
+
 /// Items for one receiver. See the [module](self).
 pub(crate) struct Lane<T> {
+    /// Becomes `CALLED` under the lock.
+    status: AtomicU8,
     /// No user code runs under this lock: wakers are cloned, woken and dropped, and items dropped, outside it.
     state: Mutex<State<T>>,
 }
@@ -19,38 +30,32 @@ struct State<T> {
     items: Vec<T>,
     /// How many items have ever been pushed.
     pushed: usize,
-    receiver: Receiver,
-    /// Set by [`Lane::wake`]: the receiver has something to look at, although nothing may be in `items`.
-    signalled: bool,
-}
-
-enum Receiver {
-    Awake,
-    Asleep(Waker),
-    Gone,
-}
-
-impl<T> State<T> {
-    /// The waker of a sleeping receiver, which is awake from here on. To be woken outside the lock.
-    fn rouse(&mut self) -> Option<Waker> {
-        match &self.receiver {
-            Receiver::Asleep(_) => match std::mem::replace(&mut self.receiver, Receiver::Awake) {
-                Receiver::Asleep(waker) => Some(waker),
-                Receiver::Awake | Receiver::Gone => None,
-            },
-            Receiver::Awake | Receiver::Gone => None,
-        }
-    }
+    /// Of a receiver that sleeps, or has.
+    waker: Option<Waker>,
+    closed: bool,
 }
 
 impl<T> Lane<T> {
     pub(crate) fn new() -> Self {
-        let state = State { items: Vec::new(), pushed: 0, receiver: Receiver::Awake, signalled: false };
-        Lane { state: Mutex::new(state) }
+        let state = State { items: Vec::new(), pushed: 0, waker: None, closed: false };
+        Lane { status: AtomicU8::new(AWAKE), state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the receiver, and wakes it if it sleeps.
+    fn call(&self, mut state: MutexGuard<'_, State<T>>) {
+        // Acquire and release pair with `sleep`, so that either this finds the waker or the receiver finds the call.
+        let waker = match self.status.swap(CALLED, Ordering::AcqRel) {
+            ASLEEP => state.waker.take(),
+            _ => None,
+        };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Puts `item` into the lane, and wakes the receiver if it sleeps.
@@ -60,16 +65,12 @@ impl<T> Lane<T> {
     /// Gives the item back once the lane is closed.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
         let mut state = self.lock();
-        if matches!(state.receiver, Receiver::Gone) {
+        if state.closed {
             return Err(item);
         }
         state.items.push(item);
         state.pushed += 1;
-        let waker = state.rouse();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.call(state);
         Ok(())
     }
 
@@ -78,56 +79,69 @@ impl<T> Lane<T> {
         self.lock().pushed
     }
 
+    /// Whether the receiver has seen everything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.status.load(Ordering::Acquire) != CALLED
+    }
+
     /// Makes the receiver look again, without giving it anything.
     pub(crate) fn wake(&self) {
-        let mut state = self.lock();
-        state.signalled = true;
-        let waker = state.rouse();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
+        let state = self.lock();
+        if !state.closed {
+            self.call(state);
         }
     }
 
     /// Moves all items to the end of `into`; the receiver is awake from here on.
     pub(crate) fn drain(&self, into: &mut Vec<T>) {
+        let woken = match self.status.load(Ordering::Acquire) {
+            AWAKE => return,
+            status => status == CALLED,
+        };
+        if !woken && self.status.compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Acquire).is_ok() {
+            return;
+        }
         let mut state = self.lock();
         into.append(&mut state.items);
-        state.signalled = false;
-        let waker = state.rouse();
-        drop(state);
-        drop(waker);
+        self.status.store(AWAKE, Ordering::Release);
     }
 
     /// Lets the receiver sleep until the next push or [`wake`](Lane::wake). False, and it stays awake, if there has
     /// been one since it last drained the lane.
     pub(crate) fn sleep(&self, waker: &Waker) -> bool {
-        let waker = waker.clone();
-        let mut state = self.lock();
-        if state.signalled || !state.items.is_empty() {
-            drop(state);
+        if !self.is_empty() {
             return false;
         }
-        let before = match state.receiver {
-            Receiver::Gone => None,
-            _ => Some(std::mem::replace(&mut state.receiver, Receiver::Asleep(waker))),
-        };
+        self.register(waker);
+        // Fails where there has been a call. Already asleep is as good.
+        self.status.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire) != Err(CALLED)
+    }
+
+    fn register(&self, waker: &Waker) {
+        let known = |state: &State<T>| state.waker.as_ref().is_some_and(|known| known.will_wake(waker));
+        let state = self.lock();
+        if state.closed || known(&state) {
+            return;
+        }
         drop(state);
+        let waker = waker.clone();
+        let before = self.lock().waker.replace(waker);
         drop(before);
-        true
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.lock().receiver, Receiver::Gone)
+        self.lock().closed
     }
 
     /// Closes the lane and returns what is still in it.
     pub(crate) fn close(&self) -> Vec<T> {
         let mut state = self.lock();
+        state.closed = true;
         let items = std::mem::take(&mut state.items);
-        let before = std::mem::replace(&mut state.receiver, Receiver::Gone);
+        let waker = state.waker.take();
+        self.status.store(AWAKE, Ordering::Release);
         drop(state);
-        drop(before);
+        drop(waker);
         items
     }
 }

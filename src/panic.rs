@@ -11,6 +11,14 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
+/// Drops `value`. What panics there, as a payload may, has nowhere to go from here.
+pub(crate) fn discard<T>(value: T) {
+    if let Err(payload) = catch(|| drop(value)) {
+        // One that panics whenever it is dropped would go on for ever.
+        std::mem::forget(payload);
+    }
+}
+
 /// The first panic of several steps that must all be taken.
 ///
 /// A panic in one step does not keep the next from running; the first payload is resumed when all are done.
@@ -36,16 +44,20 @@ impl FirstPanic {
     pub(crate) fn add(&mut self, payload: Payload) {
         match &self.payload {
             None => self.payload = Some(payload),
-            // A payload may itself panic when it is dropped.
-            Some(_) => drop(catch(|| drop(payload))),
+            Some(_) => discard(payload),
         }
+    }
+
+    /// Whether there was one.
+    pub(crate) fn is_some(&self) -> bool {
+        self.payload.is_some()
     }
 
     /// Goes on with the first panic, if there was one. Within another panic it is dropped, since two at once abort.
     pub(crate) fn resume(self) {
         if let Some(payload) = self.payload {
             if std::thread::panicking() {
-                drop(catch(|| drop(payload)));
+                discard(payload);
             } else {
                 resume_unwind(payload);
             }

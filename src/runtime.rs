@@ -20,6 +20,8 @@
 //! - A timer never fires before its instant, and fires at most once.
 //! - [`Blocking::spawn_blocking`] never runs the job on the caller's stack.
 //!
+//! `foster::testing::conformance` (feature `testing`) checks an adapter for all of this, and more, in one line.
+//!
 //! In return, foster never blocks a thread of the runtime, and never polls a future after its end.
 
 use std::fmt;

@@ -1,13 +1,14 @@
 //! What is running: a drawing of who is stuck, and in which scope; and for a simulation, who was polled.
 //!
 //! Nobody keeps a list of all tasks, since in a running program nobody needs one. To draw the tree, it is polled once more:
-//! while a drawing is made, scopes poll all their members, and whatever has a name, or waits for something that has
-//! one, notes it on the way. A poll that nobody asked for is always allowed.
+//! while a drawing is made, scopes poll all their members, and whatever has a name notes it on the way. A poll
+//! that nobody asked for is always allowed.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::task::Poll;
 
-use crate::context::{self, Ambient, Watch};
+use crate::context::{self, Watch};
 use crate::name::Name;
 
 thread_local! {
@@ -28,30 +29,74 @@ pub(crate) struct Polled {
 #[derive(Default)]
 struct Drawing {
     depth: usize,
-    lines: Vec<String>,
+    lines: Vec<Line>,
+    /// Those that are being polled, by an address each: the innermost last.
+    polled: Vec<usize>,
+}
+
+#[cfg_attr(not(feature = "sim"), allow(dead_code))]
+struct Line {
+    text: String,
+    /// What was being polled when it was noted.
+    polled: Vec<usize>,
+}
+
+impl Drawing {
+    fn push(&mut self, name: &str) {
+        let text = format!("{:indent$}{name}", "", indent = 2 * self.depth);
+        self.lines.push(Line { text, polled: self.polled.clone() });
+    }
+
+    fn forget(&mut self, address: usize) {
+        self.lines.retain(|line| !line.polled.contains(&address));
+    }
 }
 
 /// Draws what `poll` polls: a line for each name, indented.
 #[cfg(feature = "sim")]
 pub(crate) fn draw(poll: impl FnOnce()) -> Vec<String> {
-    let before = DRAWING.replace(Some(Drawing::default()));
+    DRAWING.set(Some(Drawing::default()));
     let mut draw = Watch::Draw;
     context::with(|ambient| {
         let _watch = context::Swap::new(&ambient.watch, &mut draw);
         poll();
     });
-    DRAWING.replace(before).unwrap_or_default().lines
+    DRAWING.take().unwrap_or_default().lines.into_iter().map(|line| line.text).collect()
 }
 
 /// Notes `name` in the drawing, and whatever `poll` meets with below it.
 pub(crate) fn named<R>(name: String, poll: impl FnOnce() -> R) -> R {
     note(|drawing| {
-        drawing.lines.push(format!("{:indent$}{name}", "", indent = 2 * drawing.depth));
+        drawing.push(&name);
         drawing.depth += 1;
     });
     let result = poll();
     note(|drawing| drawing.depth = drawing.depth.saturating_sub(1));
     result
+}
+
+/// Polls something that may be polled more than once in one drawing: the last time counts, and what is ready is left out.
+pub(crate) fn afresh<R>(address: usize, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
+    note(|drawing| {
+        drawing.forget(address);
+        drawing.polled.push(address);
+    });
+    let result = poll();
+    note(|drawing| {
+        drawing.polled.pop();
+        if result.is_ready() {
+            drawing.forget(address);
+        }
+    });
+    result
+}
+
+/// Notes what a future that has just been pending waits for, if a drawing is being made.
+pub(crate) fn waiting(what: impl FnOnce() -> String) {
+    if cfg!(feature = "sim") && context::with(|ambient| ambient.is_drawing()) {
+        let what = what();
+        note(|drawing| drawing.push(&what));
+    }
 }
 
 /// Polls an in-task child for whoever watches.
@@ -62,14 +107,6 @@ pub(crate) fn child<R>(watch: Watch, name: Name, number: u32, poll: impl FnOnce(
     }
     POLLED.with_borrow_mut(|polled| polled.push(Polled { name, number }));
     poll()
-}
-
-/// Notes in the drawing, if one is being made, what is waited for.
-#[inline]
-pub(crate) fn waits(ambient: &Ambient, what: impl FnOnce() -> String) {
-    if ambient.watch.get() == Watch::Draw {
-        named(format!("waits for {}", what()), || ());
-    }
 }
 
 /// Takes out who was polled since the last time.

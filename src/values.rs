@@ -1,6 +1,5 @@
 //! Inherited values: what a future passes on to everything that it runs, on this task or another.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -10,16 +9,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{self, Swap};
-
-/// The values in force: a list whose front is the innermost.
-pub(crate) type Values = Arc<Binding>;
-
-pub(crate) struct Binding {
-    key: usize,
-    value: Arc<dyn Any + Send + Sync>,
-    next: Option<Values>,
-}
+use crate::context::{self, Binding, Swap, Values};
 
 /// A value that children inherit: a request's id, a user, a span.
 ///

@@ -111,6 +111,18 @@ impl Sim {
         }
     }
 
+    /// The tasks that are not over, by name.
+    #[cfg(feature = "testing")]
+    pub(crate) fn live_tasks(&self) -> Vec<String> {
+        self.1.lock().tasks.values().map(|task| task.label.to_string()).collect()
+    }
+
+    /// Drops all tasks. Those of foster's hold the simulation as long as they are there.
+    #[cfg(feature = "testing")]
+    pub(crate) fn clear(&self) {
+        self.1.clear();
+    }
+
     /// Takes the record of what has run.
     #[cfg(feature = "testing")]
     pub(crate) fn take_ran(&self) -> Ran {

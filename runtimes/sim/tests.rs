@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Wake};
 use futures::channel::oneshot;
 use futures::task::SpawnExt;
 
-use super::super::tests::{Drops, block_on, contract, leftovers_are_dropped, yield_once};
+use super::super::tests::{Drops, block_on, yield_once};
 use super::schedule::Random;
 use super::*;
 
@@ -26,11 +26,6 @@ fn run(seed: u64) -> Vec<usize> {
     }
     block_on(&sim, sim.timer(sim.now() + HOUR)).unwrap();
     log.lock().unwrap().clone()
-}
-
-#[test]
-fn it_keeps_the_contract() {
-    (0..20).for_each(|seed| contract(Sim::new(seed)));
 }
 
 #[test]
@@ -122,7 +117,7 @@ fn a_deadlock_names_those_who_are_stuck() {
     assert!(error.contains("seed 42"), "{error}");
     (0..98).for_each(|_| sim.spawn(std::future::pending()).unwrap());
     let error = block_on(&sim, std::future::pending::<()>()).unwrap_err().to_string();
-    assert!(error.ends_with("task 32\n  and 68 more"), "{error}");
+    assert!(error.ends_with("\n  task 32\n  and 68 more"), "{error}");
     assert_eq!(block_on(&sim, async { 1 }), Ok(1));
 }
 
@@ -135,8 +130,7 @@ fn a_run_inside_of_a_run_is_an_error() {
 }
 
 #[test]
-fn leftovers_stay_for_the_next_run_and_go_with_the_last_handle() {
-    leftovers_are_dropped(Sim::default());
+fn leftovers_stay_for_the_next_run() {
     let sim = Sim::default();
     let (go, wait) = oneshot::channel::<()>();
     let (done, over) = oneshot::channel();

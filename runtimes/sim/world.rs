@@ -147,6 +147,23 @@ impl World {
         Timer::boxed(Box::pin(SimTimer { world: Arc::downgrade(self), key: (due, number) }))
     }
 
+    /// Drops all tasks, and what they spawn meanwhile.
+    #[cfg(feature = "testing")]
+    pub(super) fn clear(&self) {
+        let mut patience = 16;
+        while patience > 0 {
+            let tasks = mem::take(&mut self.lock().tasks);
+            if tasks.is_empty() {
+                return;
+            }
+            patience -= 1;
+            for task in tasks.into_values() {
+                task.retire();
+                drop(task.take());
+            }
+        }
+    }
+
     /// How often nothing has been ready; the next time wakes `waker`.
     #[cfg(feature = "testing")]
     pub(super) fn settled(&self, waker: &Waker) -> u64 {

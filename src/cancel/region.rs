@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context;
+use crate::context::{self, Ambient};
 use crate::token::{Level, Listener, Reason, Token};
 
 pin_project! {
@@ -27,29 +27,38 @@ impl<F: Future> Region<F> {
     }
 
     /// Polls the inside. `Some` is its value; `None` says that it was cancelled and nothing is left of it.
-    pub(crate) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        context::with(|ambient| {
-            self.as_mut().settle(ambient, cx);
-            if ambient.is_tripped() && !self.is_held() {
-                self.as_mut().project().inside.set(None);
-            }
-            let mut this = self.as_mut().project();
-            let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-            if let Poll::Ready(value) = ambient.enter(this.token, || inside.poll(cx)) {
-                this.inside.set(None);
-                return Poll::Ready(Some(value));
-            }
-            self.as_mut().settle(ambient, cx);
-            if self.is_tripped() && !self.is_held() {
-                self.project().inside.set(None);
-                return Poll::Ready(None);
-            }
-            Poll::Pending
-        })
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        context::with(|ambient| self.poll_in(ambient, cx))
+    }
+
+    /// Likewise, for a caller that has the context at hand.
+    #[inline]
+    pub(crate) fn poll_in(
+        mut self: Pin<&mut Self>,
+        ambient: &Ambient,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
+        self.as_mut().settle(ambient, cx);
+        if ambient.is_tripped() && !self.is_held() {
+            self.as_mut().project().inside.set(None);
+        }
+        let mut this = self.as_mut().project();
+        let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        if let Poll::Ready(value) = ambient.enter(this.token, || inside.poll(cx)) {
+            this.inside.set(None);
+            return Poll::Ready(Some(value));
+        }
+        self.as_mut().settle(ambient, cx);
+        if self.is_tripped() && !self.is_held() {
+            self.project().inside.set(None);
+            return Poll::Ready(None);
+        }
+        Poll::Pending
     }
 
     /// Puts the token, if there is one, in its place in the tree, and listens to it.
-    fn settle(self: Pin<&mut Self>, ambient: &context::Ambient, cx: &mut Context<'_>) {
+    #[inline]
+    fn settle(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) {
         let this = self.project();
         if let Some(token) = this.token {
             ambient.link(token);
@@ -61,17 +70,17 @@ impl<F: Future> Region<F> {
     ///
     /// The rest is gone when [`poll`](Region::poll) says so.
     pub(crate) fn trip(mut self: Pin<&mut Self>, level: Level, reason: &Reason) {
-        if let Some(token) = &self.token {
-            token.raise(level, reason);
-        }
-        if !self.is_held() {
+        if !self.raise(level, reason) {
             self.as_mut().project().inside.set(None);
         }
     }
 
-    /// Whether there is nothing left inside.
-    pub(crate) fn is_over(&self) -> bool {
-        self.inside.is_none()
+    /// Says to the inside that it is cancelled; returns whether it needs time to end. If not, it is to be dropped.
+    pub(crate) fn raise(&self, level: Level, reason: &Reason) -> bool {
+        if let Some(token) = &self.token {
+            token.raise(level, reason);
+        }
+        self.is_held()
     }
 
     pub(crate) fn token(&self) -> Option<&Token> {

@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 
 use super::region::Region;
 use crate::name::Name;
-use crate::panic::FirstPanic;
 use crate::set::{Key, Set};
 use crate::token::{Level, Reason};
 
@@ -56,19 +55,7 @@ impl<F: Future> Regions<F> {
     /// Cancels all: those that need no time to end are dropped, newest slot first, before this returns.
     pub(crate) fn cancel(&mut self) {
         self.cancelled = true;
-        let mut panics = FirstPanic::default();
         let reason = Reason::Failed(Name::from("a sibling"));
-        let keys: Vec<Key> = self.set.keys().collect();
-        for key in keys.into_iter().rev() {
-            panics.run(|| {
-                if let Some(mut region) = self.set.get(key) {
-                    region.as_mut().trip(Level::Cancelled, &reason);
-                    if region.is_over() {
-                        self.set.remove(key);
-                    }
-                }
-            });
-        }
-        panics.resume();
+        self.set.retain(|region| region.raise(Level::Cancelled, &reason));
     }
 }

@@ -130,9 +130,11 @@ impl<T> Values<T> {
         }
     }
 
+    /// Unlike with `flatten`, the values stay in the allocation they are in.
+    #[allow(clippy::filter_map_identity)]
     fn take(&mut self) -> Vec<T> {
         let slots = self.slots.take().expect("polled after it was ready");
-        slots.into_iter().flatten().collect()
+        slots.into_iter().filter_map(|value| value).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use futures_task::FutureObj;
 
 use super::child::Plain;
 use crate::set::node::{Local, Run, Runner, Shared};
-use crate::token::{Reason, Token};
+use crate::token::{Listener, Reason, Token};
 
 /// The kind of a [`Scope`](crate::Scope): [`AnyThread`] or [`OneThread`].
 #[allow(private_bounds)]
@@ -62,15 +62,17 @@ pub(crate) struct Member<'env, K: Kind> {
     pub(super) runner: Option<ChildRunner<'env, K>>,
     /// The token of the member's region; out in the context while the member is polled.
     pub(super) token: Option<Token>,
+    /// There while the member is being wound down and has holds.
+    pub(super) listener: Option<Box<Listener>>,
 }
 
 impl<'env, K: Kind> Member<'env, K> {
     pub(super) fn body() -> Self {
-        Member { runner: None, token: None }
+        Member { runner: None, token: None, listener: None }
     }
 
     pub(super) fn new(runner: ChildRunner<'env, K>) -> Self {
-        Member { runner: Some(runner), token: None }
+        Member { runner: Some(runner), token: None, listener: None }
     }
 
     pub(super) fn is_finalizer(&self) -> bool {

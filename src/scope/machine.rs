@@ -58,7 +58,8 @@ impl<E, K: Kind> Core<'_, E, K> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<E> {
-    /// A child failed after the error that the scope returns.
+    /// A child failed, and the scope does not return its error: there was an earlier one, or a panic, or the scope was
+    /// dropped.
     LateError {
         /// The child.
         task: Name,
@@ -120,6 +121,8 @@ pub(super) struct End<T, E> {
 enum Exit<'env, K: Kind> {
     Ended,
     Failed(ChildRunner<'env, K>, Option<Payload>),
+    /// It ended, and its value, which nobody waits for, panicked when it was dropped.
+    Panicked(Payload),
     /// To be dropped: cancelled, and it needs no more time.
     Stopped(ChildRunner<'env, K>),
     /// The body is over, or to be dropped for that reason.
@@ -211,18 +214,24 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.settle(ambient, cx);
             let flow = {
                 let mut scope = Some(Arc::clone(self.control()));
-                let mut yes = true;
+                let (mut inside, mut member) = (true, true);
                 let _scope = Swap::new(&ambient.scope, &mut scope);
-                let _inside = Swap::new(&ambient.inside, &mut yes);
-                match ambient.watch.get() {
-                    Watch::Draw => self.turn_drawn(&mut body, ambient, cx),
-                    Watch::No | Watch::Trace => self.turn(&mut body, ambient, cx),
+                let _inside = Swap::new(&ambient.inside, &mut inside);
+                let _member = Swap::new(&ambient.member, &mut member);
+                match ambient.is_drawing() {
+                    true => self.turn_drawn(&mut body, ambient, cx),
+                    false => self.turn(&mut body, ambient, cx),
                 }
             };
             self.update_hold(ambient);
             self.settle(ambient, cx);
             match flow {
-                ControlFlow::Continue(()) => Poll::Pending,
+                ControlFlow::Continue(()) => {
+                    if self.has_news_of_token() {
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
                 ControlFlow::Break(()) => self.finish(ambient),
             }
         })
@@ -245,11 +254,21 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
+    /// Whether the token's level has not been acted on: a token that was made in this poll learns of a cancellation
+    /// around only when it is put in its place, before anybody listens to it.
+    fn has_news_of_token(&self) -> bool {
+        self.core.control.known_token().is_some_and(|token| match token.level() {
+            Level::Live | Level::Asked => false,
+            Level::Cancelled => self.phase == Phase::Running,
+            Level::Overdue => !self.overdue,
+        })
+    }
+
     fn update_hold(&mut self, ambient: &Ambient) {
         let needed = self.finalizing.is_some()
             || !self.finalizers.is_empty()
             || !self.adopted.is_empty()
-            || self.control().parallel() > 0;
+            || (self.control().parallel() > 0 && !self.handed_on);
         if !needed {
             self.hold = None;
         } else if self.hold.is_none() && ambient.inside.get() {
@@ -267,8 +286,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.policy.linger.is_some() {
             return self.turn(body, ambient, cx);
         }
-        let name = self.policy.name.clone();
-        tree::named(tree::quoted("scope ", name), || self.turn(body, ambient, cx))
+        let name = tree::quoted("scope ", &self.policy.name);
+        let mut flow = ControlFlow::Continue(());
+        let _ = tree::afresh(Arc::as_ptr(&self.core).addr(), || {
+            flow = tree::named(name, || self.turn(body, ambient, cx));
+            if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        flow
     }
 
     /// Goes on until nothing is ready. `Break`: the scope is over.
@@ -280,10 +304,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.take_in(ambient);
             self.check(body, ambient);
             self.poll_adopted(ambient, cx);
-            if !self.poll_members(body, ambient, cx) && self.phase == Phase::WindingDown {
-                // Woken, but not by a member: perhaps one lost its last hold from elsewhere.
-                self.stop_idle(body);
-            }
+            self.poll_members(body, ambient, cx);
             if self.phase == Phase::Running && self.control().is_cancelled() {
                 continue;
             }
@@ -316,6 +337,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.control().parallel() > 0 && !self.handed_on {
             return ControlFlow::Continue(false);
         }
+        // After the look at the parallel children, so that what the last of them left behind is seen.
+        if !self.core.inbox.is_empty() || !(self.handed_on || self.control().news.is_empty()) {
+            return ControlFlow::Continue(true);
+        }
         if let Some(finalizer) = self.finalizers.pop() {
             if self.phase == Phase::WindingDown {
                 self.set_alarm(Alarm::Grace, self.policy.grace, ambient);
@@ -333,7 +358,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn take_in(&mut self, ambient: &Ambient) {
         let mut arrivals = mem::take(&mut self.arrivals);
         self.core.inbox.drain(&mut arrivals);
-        self.reordered |= !arrivals.is_empty() && self.control().ended.load(Ordering::Relaxed) > 0;
         for runner in arrivals.drain(..) {
             #[cfg(feature = "sim")]
             if ambient.watch.get() != Watch::No {
@@ -363,14 +387,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 true => by_task(),
                 false => self.control().refusal(),
             };
-            self.ended_one();
+            self.control().ended_one();
             self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
         } else {
+            self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
             let key = self.set.insert(Member::new(runner));
-            if let Some(runner) = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref()) {
-                runner.header().set_place(key.index() as u32);
+            let member = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref());
+            if member.is_some_and(|runner| runner.header().set_place_and_check(key.index() as u32)) {
+                // In this moment, and its task did not know the place.
+                self.cancel_child(key);
             }
         }
     }
@@ -387,6 +414,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
                 }
             }
+            News::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
             News::Failed(mut runner, payload) => {
                 let name = runner.name();
                 self.fail(&name, payload);
@@ -405,8 +433,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if let Some(token) = &member.token {
             token.raise(Level::Cancelled, &by_task());
         }
-        if !member.is_held() {
-            self.stop(key, &Arc::new(by_task()));
+        match member.is_held() {
+            true => self.set.wake(key),
+            false => self.stop(key, &Arc::new(by_task())),
         }
     }
 
@@ -418,17 +447,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.finalizing == Some(key) {
             self.finalizing = None;
         } else {
-            self.ended_one();
+            self.control().ended_one();
         }
         if let Some(mut runner) = runner {
             self.panics.run_result(runner.refuse(Some(Arc::clone(reason))));
         }
-    }
-
-    fn ended_one(&self) {
-        let ended = &self.control().ended;
-        // Only this poll writes it, so load and store need not be one operation.
-        ended.store(ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Notes a failure, and cancels the rest unless the scope is to go on.
@@ -475,13 +498,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         self.phase = Phase::WindingDown;
         self.reason = Some(Arc::new(self.control().refusal()));
-        self.set_alarm(Alarm::Grace, self.policy.grace, ambient);
-        self.stop_idle(body);
-    }
-
-    fn stop_idle<B>(&mut self, body: &mut Body<'_, B>) {
+        self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
         let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
         self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
+        // What is left is polled once more, which has it wait for its last hold.
+        let keys: Vec<Key> = self.set.keys().collect();
+        keys.into_iter().for_each(|key| self.set.wake(key));
     }
 
     /// Drops the members that `which` picks, newest first.
@@ -545,7 +567,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
     fn hand_on(&mut self, around: Option<Arc<Control>>) {
-        self.handed_on = true;
+        let before = mem::replace(&mut self.handed_on, true);
         let Some(around) = self.control().around.get().cloned().or(around) else {
             self.panics.run(|| lose(&mut self.adopted));
             return;
@@ -558,7 +580,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 orphans::adopt(&around, future, &mut self.panics);
             }
         }
-        if !self.control().close_parallel() {
+        if !before && !self.control().close_parallel() {
+            // They have been told, unless they have come in this moment.
+            self.control().cancel(&Reason::Dropped);
             let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
             orphans::adopt(&around, wait, &mut self.panics);
         }
@@ -567,6 +591,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         let mut never = Due::NEVER;
         let _due = Swap::new(&ambient.due, &mut never);
+        let mut no = false;
+        let _member = Swap::new(&ambient.member, &mut no);
         loop {
             let polled = self.adopted.poll_next(cx, |_, member, cx| {
                 let member = member.get_mut();
@@ -584,31 +610,36 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Polls the members that are ready, until the pass is over or the scope has been cancelled. False if none was.
-    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
+    /// Polls the members that are ready, until the pass is over or the scope has been cancelled.
+    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>)
     where
         B: Future<Output = Result<T, E>>,
     {
-        let mut any = false;
         loop {
             let mut result = None;
             let control = &self.core.control;
-            let winding_down = self.phase == Phase::WindingDown;
-            let polled = self.set.poll_next(cx, |_, member, cx| {
-                any = true;
+            let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
+            let polled = self.set.poll_until(cx, |key, member, cx| {
                 let member = member.get_mut();
-                let polled = poll_member(member, body, &mut result, ambient, cx);
-                if polled.is_pending() && member.token.is_some() {
-                    return suspended(member, control, winding_down);
-                }
-                polled
+                let polled = match poll_member(member, body, &mut result, ambient, cx) {
+                    Poll::Pending if member.token.is_some() => suspended(member, control, winding_down, cx),
+                    polled => polled,
+                };
+                polled.map(|exit| match exit {
+                    // The common case, in which there is no need to return.
+                    Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
+                        control.ended_one();
+                        ControlFlow::Continue(())
+                    }
+                    exit => ControlFlow::Break((key, exit)),
+                })
             });
             match polled {
                 Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
-                Poll::Ready(None) | Poll::Pending => return any,
+                Poll::Ready(None) | Poll::Pending => return,
             }
             if self.phase == Phase::Running && self.control().is_cancelled() {
-                return any;
+                return;
             }
         }
     }
@@ -624,10 +655,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.finalizing == Some(key) {
             self.finalizing = None;
         } else if !matches!(exit, Exit::Body) {
-            self.ended_one();
+            self.control().ended_one();
         }
         match exit {
             Exit::Ended => {}
+            Exit::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
             Exit::Failed(mut runner, payload) => {
                 let name = runner.name();
                 self.fail(&name, payload);
@@ -667,6 +699,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
         self.close(None);
         self.alarm = None;
+        if self.panics.is_some() {
+            self.report_errors();
+        }
         let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
         let from_around = self.phase == Phase::WindingDown && ambient.is_tripped();
         self.phase = Phase::Over;
@@ -679,17 +714,25 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         Poll::Ready(End { output: self.output.take(), errors, reason })
     }
 
+    /// Offers the errors that the scope will not return to the observer.
+    fn report_errors(&mut self) {
+        let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
+        for (task, error) in errors.take() {
+            self.panics.run(|| observer(Event::LateError { task, error }));
+        }
+    }
+
     /// Closes both lanes, and deals with what was still in them.
     fn close(&mut self, around: Option<&Arc<Control>>) {
         for mut runner in self.core.inbox.close().into_iter().rev() {
             let reason = Arc::new(self.control().refusal());
             self.panics.run_result(runner.refuse(Some(reason)));
         }
-        if self.control().parallel() > 0 {
+        let around = self.control().around.get().or(around).cloned();
+        if self.control().parallel() > 0 && around.is_some() {
             // The orphans' wait listens to the news from here on.
             return;
         }
-        let around = self.control().around.get().or(around).cloned();
         for item in self.control().news.close() {
             orphans::forward(item, around.as_ref(), &mut self.panics);
         }
@@ -717,10 +760,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(finalizer.refuse(None));
         }
+        self.report_errors();
         self.hand_on(around.clone());
         self.close(around.as_ref());
         mem::take(&mut self.panics).resume();
     }
+}
+
+/// Who failed where a value that nobody waited for panicked when it was dropped.
+fn by_drop() -> Name {
+    Name::from("the destructor of a value")
 }
 
 /// Drops adopted futures that nobody is left to finish.
@@ -731,8 +780,25 @@ fn lose(adopted: &mut Set<AdoptedMember>) {
     adopted.clear();
 }
 
-/// Polls one member with its token in the context.
+/// Polls one member; what it shows in a drawing is the state it is left in.
 fn poll_member<'env, T, E, K: Kind, B>(
+    member: &mut Member<'env, K>,
+    body: &mut Body<'_, B>,
+    result: &mut Option<Result<Result<T, E>, Payload>>,
+    ambient: &Ambient,
+    cx: &mut Context<'_>,
+) -> Poll<Exit<'env, K>>
+where
+    B: Future<Output = Result<T, E>>,
+{
+    match ambient.is_drawing() {
+        true => tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx)),
+        false => poll_inside(member, body, result, ambient, cx),
+    }
+}
+
+/// Polls one member with its token in the context.
+fn poll_inside<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
     body: &mut Body<'_, B>,
     result: &mut Option<Result<Result<T, E>, Payload>>,
@@ -758,14 +824,22 @@ where
         };
     };
     let mut never = Due::NEVER;
-    let _due = runner.header().finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let mut no = false;
+    let finalizer = runner.header().finalizer;
+    let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
+    let outer = ambient.child.replace(runner.id());
     let polled = match ambient.watch.get() {
         Watch::No => runner.poll(cx),
         watch => tree::child(watch, runner.name(), runner.header().age(), || runner.poll(cx)),
     };
+    ambient.child.set(outer);
     let failed = match polled {
         Poll::Pending => return Poll::Pending,
-        Poll::Ready(Ended::Value) => return Poll::Ready(Exit::Ended),
+        Poll::Ready(Ended::Value) => {
+            let runner = member.runner.take();
+            return Poll::Ready(catch(|| drop(runner)).map_or_else(Exit::Panicked, |()| Exit::Ended));
+        }
         Poll::Ready(Ended::Failed) => None,
         Poll::Ready(Ended::Panicked(payload)) => Some(payload),
     };
@@ -780,6 +854,7 @@ fn suspended<'env, K: Kind>(
     member: &mut Member<'env, K>,
     control: &Control,
     winding_down: bool,
+    cx: &Context<'_>,
 ) -> Poll<Exit<'env, K>> {
     if member.is_finalizer() {
         return Poll::Pending;
@@ -787,8 +862,15 @@ fn suspended<'env, K: Kind>(
     let Some(token) = &member.token else { return Poll::Pending };
     token.attach(control.token());
     let alone = member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled());
-    if (winding_down || alone) && !token.is_held() {
-        return Poll::Ready(member.runner.take().map_or(Exit::Body, Exit::Stopped));
+    if !(winding_down || alone) {
+        return Poll::Pending;
     }
-    Poll::Pending
+    if token.is_held() {
+        // The last hold may be let go of elsewhere: by a sibling that the future inside has moved to, on another thread.
+        member.listener.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
+        if token.is_held() {
+            return Poll::Pending;
+        }
+    }
+    Poll::Ready(member.runner.take().map_or(Exit::Body, Exit::Stopped))
 }

@@ -397,7 +397,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     /// How many children have not ended. The body is not counted.
     pub fn len(&self) -> usize {
         let control = &self.core.control;
-        let started = self.core.inbox.pushed().wrapping_add_signed(control.uncounted.load(Ordering::Relaxed));
+        let started = self.core.inbox.pushed().saturating_add_signed(control.uncounted.load(Ordering::Relaxed));
         started.saturating_sub(control.ended.load(Ordering::Relaxed)) + control.parallel()
     }
 
@@ -423,8 +423,9 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     }
 
     fn finalize(&self, runner: ChildRunner<'env, K>) {
-        self.core.control.uncounted.fetch_sub(1, Ordering::Relaxed);
-        drop(self.core.inbox.push(runner));
+        if self.core.inbox.push(runner).is_ok() {
+            self.core.control.uncounted.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -47,6 +47,16 @@ impl Future for Orphans {
     }
 }
 
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        // Nobody listens any more: what comes from here on is refused.
+        for item in self.left.news.close() {
+            forward(item, Some(&self.around), &mut self.panics);
+        }
+        std::mem::take(&mut self.panics).resume();
+    }
+}
+
 /// Deals with news for a scope that is no more.
 pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut FirstPanic) {
     match item {
@@ -61,6 +71,7 @@ pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut Fi
             let name = runner.name();
             panics.run_result(runner.refuse(Some(Arc::new(crate::token::Reason::Failed(name)))));
         }
+        News::Panicked(payload) => panics.add(payload),
         News::Spawn(future) => panics.run(|| drop(future)),
         News::CancelChild(_) | News::Stop(..) => {}
     }

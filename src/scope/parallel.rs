@@ -11,21 +11,20 @@ use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Due, Swap, Watch};
+use crate::context::{self, Ambient, Due, Swap, Values, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
-use crate::panic::{Payload, catch};
+use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job};
-use crate::set::node::{Ended, Extra, Failed, Node, Runner};
+use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
-use crate::values::Values;
 
 type ParallelNode<F, T> = Node<F, T, Arc<Reason>, Seat<F, T>>;
 
@@ -68,7 +67,7 @@ where
     /// `None` once the child is over.
     child: Option<Child<F, T>>,
     /// Of the node in which this sits, and which may be dropped as soon as the child is over.
-    _memory: Weak<ParallelNode<F, T>>,
+    _memory: Memory<ParallelNode<F, T>>,
 }
 
 struct Child<F, T>
@@ -81,6 +80,8 @@ where
     token: Option<Token>,
     /// On the scope's token, from the first suspension on.
     listener: Option<Listener>,
+    /// On the region's token, while the child is being wound down and has holds.
+    last_hold: Option<Box<Listener>>,
     /// Out in the context, likewise, as are the three below.
     control: Option<Arc<Control>>,
     runtime: Option<Handle>,
@@ -103,7 +104,7 @@ where
                 return Poll::Ready(ended);
             }
             self.settle();
-            if self.listen(cx) && !self.token.as_ref().is_some_and(Token::is_held) {
+            if self.listen(cx) && !self.is_held(cx) {
                 return Poll::Ready(self.cancelled());
             }
             Poll::Pending
@@ -115,7 +116,15 @@ where
         let _due = Swap::new(&ambient.due, &mut self.due);
         let _values = Swap::new(&ambient.values, &mut self.values);
         let runner = &mut self.runner;
-        ambient.with_runtime(&mut self.runtime, || ambient.enter(&mut self.token, || runner.poll(cx)))
+        let mut id = runner.id();
+        let _id = Swap::new(&ambient.child, &mut id);
+        ambient.with_runtime(&mut self.runtime, || {
+            ambient.enter(&mut self.token, || {
+                let mut yes = true;
+                let _member = Swap::new(&ambient.member, &mut yes);
+                runner.poll(cx)
+            })
+        })
     }
 
     /// Puts the region's token, if there is one, below the scope's.
@@ -135,6 +144,13 @@ where
         let place = listener.listen(cx.waker());
         let alone = self.runner.header().set_place_and_check(place as u32);
         alone || control.is_cancelled()
+    }
+
+    /// Whether something inside needs time to end; then the waker is woken when it has ended.
+    fn is_held(&mut self, cx: &Context<'_>) -> bool {
+        let Some(token) = self.token.as_ref().filter(|token| token.is_held()) else { return false };
+        self.last_hold.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
+        token.is_held()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -166,16 +182,23 @@ where
 {
     /// Lets go of the node, then tells the scope.
     fn end(&mut self, ended: Ended) {
-        let Some(Child { runner, control, .. }) = self.child.take() else { return };
+        let Some(Child { runner, control, runtime, values, .. }) = self.child.take() else { return };
         let Some(control) = control else { return };
+        let rest = (runtime, values);
         let failure = match ended {
             Ended::Value => None,
             Ended::Failed => Some(None),
             Ended::Panicked(payload) => Some(Some(payload)),
         };
-        match failure {
-            None => drop(runner),
-            Some(payload) => report(&control, runner, payload),
+        let dropped = match failure {
+            None => catch(|| drop((runner, rest))),
+            Some(payload) => {
+                report(&control, runner, payload);
+                catch(|| drop(rest))
+            }
+        };
+        if let Err(payload) = dropped {
+            discard(control.news.push(News::Panicked(payload)));
         }
         control.parallel_ended();
     }
@@ -197,9 +220,11 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    // The lane is open as long as a parallel child is counted.
-    if let Err(News::Failed(_, Some(payload))) = control.news.push(News::Failed(runner.shared(), payload)) {
-        drop(catch(|| drop(payload)));
+    // The lane is open as long as somebody waits for the parallel children.
+    if let Err(News::Failed(mut runner, payload)) = control.news.push(News::Failed(runner.shared(), payload)) {
+        let name = runner.name();
+        discard(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
+        discard(payload);
     }
 }
 
@@ -243,7 +268,7 @@ where
             None => unreachable!("a pulse starts with its child"),
         };
         // SAFETY: the seat is vacant: a node's pulse is made once, and has not been put there before. The pointer came
-        // out of an `UnsafeCell` in an `Arc`, whose memory the pulse holds and so outlives it there.
+        // out of an `UnsafeCell` in a node, whose memory the pulse holds and so outlives it there.
         unsafe { seat.write(pulse) };
         seat
     }
@@ -336,6 +361,7 @@ where
         started: false,
         token: None,
         listener: None,
+        last_hold: None,
         control: Some(Arc::clone(control)),
         runtime,
         due: Due::NEVER.or_at(ambient.deadline()),

@@ -18,6 +18,8 @@ use crate::runtime::{Handle, RunError};
 impl Handle {
     /// Runs `future` to its end on this thread, with this runtime in its context, and blocks until then.
     ///
+    /// Where this is called while something else is being polled or dropped, the deadlines and cancellations around that
+    /// do not count here.
     /// What was adopted meanwhile is waited for, within the handle's [grace](Handle::with_grace), and dropped after that.
     /// The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`.
     ///
@@ -43,7 +45,7 @@ impl Handle {
         let mut output = None;
         {
             let root = pin!(async { output = Some(self.enter(future).await) });
-            self.runtime().block_on(root)?;
+            context::with(|ambient| ambient.apart(|| self.runtime().block_on(root)))?;
         }
         output.ok_or_else(|| RunError::new("the runtime returned before the root future was ready"))
     }

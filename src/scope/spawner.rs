@@ -49,7 +49,10 @@ impl Spawn for Spawner {
             }
             None => {
                 self.control.uncounted.fetch_add(1, Ordering::Relaxed);
-                self.control.news.push(News::Spawn(future)).map_err(|_| SpawnError::shutdown())
+                self.control.news.push(News::Spawn(future)).map_err(|_| {
+                    self.control.uncounted.fetch_sub(1, Ordering::Relaxed);
+                    SpawnError::shutdown()
+                })
             }
         }
     }

@@ -23,7 +23,8 @@ use crate::tree;
 ///
 /// Awaiting the task of a child that was cancelled, or that failed in a scope that goes on, panics with the child's name and
 /// the reason; [`outcome`](Task::outcome) tells instead. Where the scope itself is being wound down, whoever waits inside is
-/// about to be dropped, and simply waits on. Polling it after it was ready panics, too.
+/// about to be dropped, and simply waits on. Polling it after it was ready panics, too, and so does a child that awaits
+/// its own task.
 ///
 /// # Cancellation
 ///
@@ -105,7 +106,9 @@ impl<T> Task<T> {
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Cancelled>> {
         assert!(self.stage != Stage::Taken, "task `{}` was polled after it was ready", self.name());
         let Poll::Ready(result) = self.reader.poll(cx) else {
-            context::with(|ambient| tree::waits(ambient, || tree::quoted("task ", self.name())));
+            let own = context::with(|ambient| ambient.child.get() == self.reader.id());
+            assert!(!own, "task `{}` is awaited by its own child, which would wait for ever", self.name());
+            tree::waiting(|| tree::quoted("task ", self.name()));
             return Poll::Pending;
         };
         self.stage = Stage::Taken;

@@ -54,6 +54,7 @@ mod block;
 #[cfg(feature = "sim")]
 pub(crate) mod living;
 pub(crate) mod node;
+mod owner;
 mod queue;
 #[cfg(feature = "sim")]
 pub(crate) mod shuffle;
@@ -234,17 +235,23 @@ impl<F> Set<F> {
         })
     }
 
-    /// Drops all members, the newest slot first.
+    /// Drops all members, the newest slot first. As [`retain`](Self::retain).
+    pub(crate) fn clear(&mut self) {
+        self.retain(|_| false);
+    }
+
+    /// Drops the members that `keep` does not want, the newest slot first.
     ///
     /// # Panics
     ///
-    /// With the first panic of a member's drop, after all have been dropped; never while the thread is panicking.
-    pub(crate) fn clear(&mut self) {
-        let panic = self.drop_members();
-        self.bits = 0;
+    /// With the first panic of a member's drop, after all have been dropped; never while the thread is panicking. A
+    /// member for which `keep` panics stays.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(Pin<&mut F>) -> bool) {
+        let panic = self.drop_members(keep);
+        self.bits &= self.current.map_or(0, |block| block.occupied());
         self.free = None;
         for i in (0..self.chunks()).rev() {
-            if let Some(block) = self.chunk(i) {
+            if let Some(block) = self.chunk(i).filter(|block| !block.is_full()) {
                 block.next_free.set(self.free.replace(block));
             }
         }
@@ -391,22 +398,29 @@ impl<F> Set<F> {
         unsafe { block.slot(slot) }
     }
 
-    /// Drops all members, come what may, and returns the first panic. The free list is out of order then.
-    fn drop_members(&mut self) -> Option<Box<dyn Any + Send>> {
+    /// Drops the members that `keep` does not want, come what may, and returns the first panic. The free list is out of
+    /// order then.
+    fn drop_members(&mut self, mut keep: impl FnMut(Pin<&mut F>) -> bool) -> Option<Box<dyn Any + Send>> {
         if self.len == 0 {
             return None;
         }
         let mut first = None;
         let mut chunks = self.chunks();
+        // Of the chunk that is being worked off: the slots that have not had their turn.
+        let mut turn = usize::MAX;
         let mut drop_newest_first = || {
             while let Some(block) = chunks.checked_sub(1).and_then(|i| self.chunk(i)) {
-                let mut left = block.occupied();
-                while let Some(slot) = left.checked_ilog2() {
-                    left ^= 1 << slot;
-                    // SAFETY: as in `drop_member`.
-                    unsafe { self.vacate(block, slot as usize).drop_in_place() };
+                while let Some(slot) = (block.occupied() & turn).checked_ilog2() {
+                    turn &= !(1 << slot);
+                    // SAFETY: as in `get`.
+                    let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot as usize)) };
+                    if !keep(member) {
+                        // SAFETY: as in `drop_member`.
+                        unsafe { self.vacate(block, slot as usize).drop_in_place() };
+                    }
                 }
                 chunks -= 1;
+                turn = usize::MAX;
             }
         };
         while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut drop_newest_first)) {
@@ -464,7 +478,7 @@ impl<F> Set<F> {
 
 impl<F> Drop for Set<F> {
     fn drop(&mut self) {
-        let panic = self.drop_members();
+        let panic = self.drop_members(|_| false);
         for block in mem::take(&mut self.rest) {
             // SAFETY: the set owns one reference on each of its blocks, and does not use the block after this.
             unsafe { block.release() };

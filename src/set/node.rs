@@ -19,7 +19,7 @@
 //!   reader leaves `SETTLED`, after an acquire load that saw it;
 //! - **future first**: a runner drops the future before it gives up its reference to the node, so whoever frees the
 //!   node never meets the future, and may be on another thread, or outlive what the future borrows;
-//! - **pinned**: a node lives in an `Arc` from which nothing is moved out while it is `RUNNING`.
+//! - **pinned**: a node lives behind an [`Owner`], which never moves it.
 
 use std::cell::UnsafeCell;
 use std::future::Future;
@@ -28,13 +28,14 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
+pub(crate) use super::owner::Memory;
+use super::owner::Owner;
 use crate::name::Name;
-use crate::panic::{Payload, catch};
+use crate::panic::{Payload, catch, discard};
 
 const RUNNING: u8 = 0;
 const UNSETTLED: u8 = 1;
@@ -64,6 +65,8 @@ pub(crate) struct Header {
     /// Whether somebody keeps a [list](super::living) in which this is.
     #[cfg(feature = "sim")]
     watched: AtomicBool,
+    /// Set when the reader has first registered a waker.
+    awaited: AtomicBool,
     /// Not stopped by a cancellation of the others.
     pub(crate) finalizer: bool,
     /// Where the runner's side has put the future, plus one; zero before that.
@@ -74,12 +77,14 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    #[inline]
     fn new(at: &'static Location<'static>, finalizer: bool) -> Self {
         Header {
             state: AtomicU8::new(RUNNING),
             cancelled: AtomicBool::new(false),
             #[cfg(feature = "sim")]
             watched: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
             finalizer,
             place: AtomicU32::new(0),
             age: AtomicU32::new(0),
@@ -87,10 +92,12 @@ impl Header {
         }
     }
 
+    #[inline]
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
     }
 
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }
@@ -99,13 +106,9 @@ impl Header {
         self.place.load(Ordering::SeqCst).checked_sub(1)
     }
 
-    /// Sets the place, by someone who learns of a cancellation by other means.
-    pub(crate) fn set_place(&self, place: u32) {
-        self.place.store(place.wrapping_add(1), Ordering::Release);
-    }
-
     /// Sets the place, and says whether the future is to end. Either this sees a [`cancel`](Self::cancel), or whoever
     /// calls [`place`](Self::place) after that sees the place.
+    #[inline]
     pub(crate) fn set_place_and_check(&self, place: u32) -> bool {
         self.place.store(place.wrapping_add(1), Ordering::SeqCst);
         self.is_cancelled()
@@ -115,6 +118,7 @@ impl Header {
         self.age.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn set_age(&self, age: u32) {
         self.age.store(age, Ordering::Relaxed);
     }
@@ -166,9 +170,14 @@ impl<F, T, C, X> Node<F, T, C, X> {
         }
     }
 
+    /// Leaves the content to the reader. Either this sees that there is a waker, or the reader, which looks at the state
+    /// after it has said so, sees the state.
+    #[inline]
     fn publish(&self, state: u8) {
-        self.header.state.store(state, Ordering::Release);
-        self.reader.wake();
+        self.header.state.swap(state, Ordering::SeqCst);
+        if self.header.awaited.load(Ordering::SeqCst) {
+            self.reader.wake();
+        }
     }
 }
 
@@ -232,7 +241,7 @@ where
             (Ok(Err(Failed)), Ok(())) => Ended::Failed,
             (Err(payload), _) => Ended::Panicked(payload),
             (Ok(value), Err(payload)) => {
-                drop(catch(|| drop(value)));
+                discard(value);
                 Ended::Panicked(payload)
             }
         })
@@ -282,7 +291,7 @@ where
 
 /// The end of a node that runs the future.
 pub(crate) struct Runner<R: ?Sized + Run> {
-    node: Arc<R>,
+    node: Owner<R>,
 }
 
 impl<R: ?Sized + Run> Runner<R> {
@@ -320,26 +329,26 @@ impl<R: ?Sized + Run> Runner<R> {
         self.node.name()
     }
 
+    /// What the node's two ends have in common, and no other node has while they live. Never 0.
+    pub(crate) fn id(&self) -> usize {
+        ptr::from_ref(self.node.header()).addr()
+    }
+
     /// Puts this on the list of those that are alive, until it is dropped.
     #[cfg(feature = "sim")]
     pub(crate) fn watch(&self) {
         self.header().watched.store(true, Ordering::Relaxed);
-        super::living::born(self.addr(), self.name());
-    }
-
-    #[cfg(feature = "sim")]
-    fn addr(&self) -> usize {
-        Arc::as_ptr(&self.node).cast::<()>().addr()
+        super::living::born(self.id(), self.name());
     }
 }
 
 impl<R: ?Sized + Run> Drop for Runner<R> {
     fn drop(&mut self) {
         // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
-        drop(self.refuse(None));
+        discard(self.refuse(None));
         #[cfg(feature = "sim")]
         if self.header().watched.load(Ordering::Relaxed) {
-            super::living::ended(self.addr());
+            super::living::ended(self.id());
         }
     }
 }
@@ -362,7 +371,7 @@ unsafe trait Read<T, C> {
 #[allow(unsafe_code)]
 unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
     fn state(&self) -> u8 {
-        self.header.state.load(Ordering::Acquire)
+        self.header.state.load(Ordering::SeqCst)
     }
 
     fn waker(&self) -> &AtomicWaker {
@@ -387,7 +396,7 @@ unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
 /// The end of a node that waits for the value.
 pub(crate) struct Reader<T, C> {
     /// The future's type, and what it borrows, are forgotten here.
-    node: Arc<dyn Read<T, C>>,
+    node: Owner<dyn Read<T, C>>,
 }
 
 // SAFETY: by "future first" all that a reader's thread can reach or drop is the result and the metadata, and by
@@ -401,23 +410,24 @@ unsafe impl<T: Send, C: Send> Sync for Reader<T, C> {}
 
 impl<T, C> Reader<T, C> {
     #[allow(unsafe_code)]
-    fn new<'a, F, X>(node: Arc<Node<F, T, C, X>>) -> Self
+    fn new<'a, F, X>(node: Owner<Node<F, T, C, X>>) -> Self
     where
         F: 'a,
         T: 'a,
         C: 'a,
         X: Extra + 'a,
     {
-        let node: Arc<dyn Read<T, C> + 'a> = node;
+        let node: Owner<dyn Read<T, C> + 'a> = node.forget_type(|node| node);
         // SAFETY: the two types differ in the lifetime that the future, `F`, may borrow for. A reader has no way to
         // reach a value of that type, and by "future first" never drops one. `T` and `C` keep their lifetimes.
-        Reader { node: unsafe { std::mem::transmute::<Arc<dyn Read<T, C> + 'a>, Arc<dyn Read<T, C>>>(node) } }
+        Reader { node: unsafe { std::mem::transmute::<Owner<dyn Read<T, C> + 'a>, Owner<dyn Read<T, C>>>(node) } }
     }
 
     /// Waits for what becomes of the future. `None`: nobody said why there is no value, or it was taken before.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, C>>> {
         if !self.is_ended() {
             self.node.waker().register(cx.waker());
+            self.header().awaited.store(true, Ordering::SeqCst);
             if !self.is_ended() {
                 return Poll::Pending;
             }
@@ -443,6 +453,11 @@ impl<T, C> Reader<T, C> {
     pub(crate) fn name(&self) -> Name {
         self.node.name()
     }
+
+    /// As [`Runner::id`].
+    pub(crate) fn id(&self) -> usize {
+        ptr::from_ref(self.node.header()).addr()
+    }
 }
 
 /// A node whose future may be polled by any thread, its type forgotten.
@@ -462,9 +477,8 @@ where
     }
 
     fn with_header(future: F, header: Header, extra: X) -> (Self, Reader<T, C>) {
-        #[allow(clippy::arc_with_non_send_sync)] // It is `Sync` where its parts are `Send`; the reader's end may be.
-        let node = Arc::new(Node::new(future, header, extra));
-        (Runner { node: Arc::clone(&node) }, Reader::new(node))
+        let (runner, reader) = Owner::pair(Node::new(future, header, extra));
+        (Runner { node: runner }, Reader::new(reader))
     }
 
     /// A new node that nobody reads.
@@ -478,8 +492,8 @@ where
     }
 
     /// Keeps the node's memory, but nothing that is in it.
-    pub(crate) fn memory(&self) -> Weak<Node<F, T, C, X>> {
-        Arc::downgrade(&self.node)
+    pub(crate) fn memory(&self) -> Memory<Node<F, T, C, X>> {
+        self.node.memory()
     }
 
     /// Forgets the node's type.
@@ -490,7 +504,7 @@ where
         C: Send + 'a,
         X: Send + Sync + 'a,
     {
-        Runner { node: self.into_node() }
+        Runner { node: self.into_node().forget_type(|node| node) }
     }
 
     /// Forgets the node's type.
@@ -501,13 +515,13 @@ where
         C: 'a,
         X: 'a,
     {
-        Runner { node: self.into_node() }
+        Runner { node: self.into_node().forget_type(|node| node) }
     }
 
     #[allow(unsafe_code)]
-    fn into_node(self) -> Arc<Node<F, T, C, X>> {
+    fn into_node(self) -> Owner<Node<F, T, C, X>> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped and not used again, so the `Arc` is moved out of it.
+        // SAFETY: `this` is not dropped and not used again, so the owner is moved out of it.
         unsafe { ptr::read(&this.node) }
     }
 }

@@ -314,6 +314,7 @@ impl Explore {
         let sim = builder.strict().limit(self.limit).build();
         let outcome = catch(|| sim.try_run(async { test().await }));
         let ran = sim.take_ran();
+        sim.clear();
         explored.schedules += 1;
         explored.longest = explored.longest.max(ran.steps);
         let message = match outcome {

@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::timeout::Timeout;
-use crate::context;
+use crate::context::{self, Due};
 
 /// A deadline that can be moved, or switched off, while what it guards is running. Clones are the same deadline.
 ///
@@ -49,6 +49,16 @@ pub(super) enum When {
 }
 
 impl When {
+    /// The earlier of this and what is due around.
+    #[inline]
+    pub(super) fn within(&self, around: Due) -> Due {
+        match self {
+            When::Never => around,
+            When::After(duration) => around.or_after(*duration),
+            When::At(at) => around.or_at(Some(*at)),
+        }
+    }
+
     pub(super) fn at(self) -> Option<Instant> {
         match self {
             When::At(at) => Some(at),
@@ -163,11 +173,23 @@ impl Deadline {
         state.due
     }
 
-    /// Ends it; the first end counts.
-    pub(super) fn end(&self, expired: bool) {
+    /// Ends it at `at`. False if it has been moved meanwhile.
+    pub(super) fn expire(&self, at: Instant) -> bool {
+        let mut state = self.lock();
+        if state.due != When::At(at) {
+            return false;
+        }
+        if state.status == Status::Active {
+            state.status = Status::Expired;
+        }
+        true
+    }
+
+    /// Ends it, if it has not expired.
+    pub(super) fn end(&self) {
         let mut state = self.lock();
         if state.status == Status::Active {
-            state.status = if expired { Status::Expired } else { Status::Finished };
+            state.status = Status::Finished;
         }
         let waker = state.waker.take();
         drop(state);

@@ -53,9 +53,9 @@ enum Until {
 impl fmt::Display for Until {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Until::After(Duration::MAX) => f.write_str("a sleep without end"),
-            Until::After(duration) => write!(f, "a sleep of {duration:?}"),
-            Until::At(_) | Until::Yielded => f.write_str("an instant"),
+            Until::After(duration) => write!(f, "sleep of {duration:?}"),
+            Until::At(_) => f.write_str("sleep until an instant"),
+            Until::Yielded => f.write_str("sleep that is over"),
         }
     }
 }
@@ -78,7 +78,8 @@ impl Future for Sleep {
         let mut this = self.project();
         if this.timer.is_none() {
             let timer = context::with(|ambient| {
-                if ambient.is_tripped() {
+                let begun = matches!(this.until, Until::Yielded);
+                if !begun && ambient.is_tripped() {
                     return Err(Poll::Pending);
                 }
                 let now = ambient.now();
@@ -90,6 +91,7 @@ impl Future for Sleep {
                 if at.is_some_and(|at| at <= now) {
                     *this.until = Until::Yielded;
                     cx.waker().wake_by_ref();
+                    tree::waiting(|| this.until.to_string());
                     return Err(Poll::Pending);
                 }
                 Ok(at.map_or_else(Timer::never, |at| ambient.timer(at)))
@@ -101,7 +103,7 @@ impl Future for Sleep {
         }
         let polled = this.timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx));
         if polled.is_pending() {
-            context::with(|ambient| tree::waits(ambient, || this.until.to_string()));
+            tree::waiting(|| this.until.to_string());
         }
         polled
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -11,12 +12,11 @@ use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
-use crate::context::{self, Ambient, Swap, Watch};
+use crate::context::{self, Ambient, Due, Restore};
 use crate::control::Adopted;
 use crate::name::Name;
 use crate::runtime::Timer;
 use crate::token::{Level, Reason};
-use crate::tree;
 
 /// Runs `future` for `duration` at most, counted from the first poll.
 ///
@@ -94,21 +94,23 @@ enum Limit {
 }
 
 impl Limit {
-    fn due(&self) -> When {
+    /// The earlier of this and what is due around.
+    #[inline]
+    fn within(&self, around: Due) -> Due {
         match self {
-            Limit::Fixed(when) => *when,
-            Limit::Movable(deadline) => deadline.due(),
+            Limit::Fixed(when) => when.within(around),
+            Limit::Movable(deadline) => deadline.due().within(around),
         }
     }
 
-    fn start(&mut self, ambient: &Ambient) {
+    fn start(&mut self, now: Instant) {
         match self {
             Limit::Fixed(when) => {
                 if let When::After(duration) = *when {
-                    *when = ambient.now().checked_add(duration).map_or(When::Never, When::At);
+                    *when = now.checked_add(duration).map_or(When::Never, When::At);
                 }
             }
-            Limit::Movable(deadline) => deadline.start(ambient.now()),
+            Limit::Movable(deadline) => deadline.start(now),
         }
     }
 
@@ -119,16 +121,25 @@ impl Limit {
         }
     }
 
-    fn end(&self, expired: bool) {
+    /// Ends it, unless it has been moved away from `at`, and then it is to be listened to anew.
+    fn expire(&self, at: Instant) -> bool {
+        match self {
+            Limit::Fixed(_) => true,
+            Limit::Movable(deadline) => deadline.expire(at),
+        }
+    }
+
+    #[inline]
+    fn end(&self) {
         if let Limit::Movable(deadline) = self {
-            deadline.end(expired);
+            deadline.end();
         }
     }
 }
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        self.end(false);
+        self.end();
     }
 }
 
@@ -159,12 +170,22 @@ pin_project! {
         #[pin]
         timer: Option<Timer>,
         timer_at: Option<Instant>,
+        // Whether this has expired, and left it to the timeout around to say so.
+        deferred: bool,
     }
 }
 
 impl<F: Future> Timeout<F> {
     fn new(limit: Limit, future: F) -> Self {
-        Timeout { region: Region::new(future), phase: Phase::Fresh, limit, grace: None, timer: None, timer_at: None }
+        Timeout {
+            region: Region::new(future),
+            phase: Phase::Fresh,
+            limit,
+            grace: None,
+            timer: None,
+            timer_at: None,
+            deferred: false,
+        }
     }
 
     pub(super) fn movable(deadline: Deadline, future: F) -> Self {
@@ -180,26 +201,26 @@ impl<F: Future> Timeout<F> {
     }
 
     /// Polls the inside with the deadline in force.
+    #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
         let around = ambient.due.get();
-        let mut due = match this.limit.due() {
-            When::Never => around,
-            When::After(duration) => around.or_after(duration),
-            When::At(at) => around.or_at(Some(at)),
-        };
-        let _due = Swap::new(&ambient.due, &mut due);
-        match ambient.watch.get() {
-            Watch::Draw => tree::named("timeout".into(), || this.region.poll(cx)),
-            Watch::No | Watch::Trace => this.region.poll(cx),
-        }
+        ambient.due.set(this.limit.within(around));
+        let _around = Restore::new(&ambient.due, around);
+        this.region.poll_in(ambient, cx)
     }
 
-    /// Whether the timer for `at` has fired; makes it if there is none yet.
-    fn poll_timer(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+    /// Whether the timer for `at` has fired; makes it if there is none yet. `now` spares a look at the clock.
+    fn poll_timer(
+        self: Pin<&mut Self>,
+        at: Instant,
+        now: Option<Instant>,
+        ambient: &Ambient,
+        cx: &mut Context<'_>,
+    ) -> bool {
         let mut this = self.project();
         if *this.timer_at != Some(at) {
-            if at <= ambient.now() {
+            if at <= now.unwrap_or_else(|| ambient.now()) {
                 return true;
             }
             this.timer.set(Some(ambient.timer(at)));
@@ -215,19 +236,20 @@ impl<F: Future> Timeout<F> {
 
     /// Goes on to the next phase if it is time. True if the inside wants another poll.
     fn advance(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+        let mut now = None;
         if self.phase == Phase::Fresh {
             let this = self.as_mut().project();
             *this.phase = Phase::Running;
-            this.limit.start(ambient);
+            this.limit.start(*now.insert(ambient.now()));
         }
         match self.phase {
             Phase::Running => {
                 let Some(at) = self.limit.listen(cx) else { return false };
-                self.as_mut().poll_timer(at, ambient, cx) && self.expire(at, ambient)
+                self.as_mut().poll_timer(at, now, ambient, cx) && self.expire(at, ambient, cx)
             }
             Phase::WindingDown => {
                 let Some(at) = self.timer_at else { return false };
-                if !self.as_mut().poll_timer(at, ambient, cx) {
+                if !self.as_mut().poll_timer(at, now, ambient, cx) {
                     return false;
                 }
                 self.overdue();
@@ -237,12 +259,21 @@ impl<F: Future> Timeout<F> {
         }
     }
 
-    fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient) -> bool {
+    fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
-        this.limit.end(true);
+        if !this.limit.expire(at) {
+            return true;
+        }
         if ambient.deadline().is_some_and(|around| around <= at) {
-            // The timeout around expires at this instant too, and is the one to report it.
-            return false;
+            // The timeout around expires at this instant too, and is the one to report it; unless it has been moved
+            // since a parallel child inherited it, which the next poll tells.
+            if !mem::replace(this.deferred, true) {
+                cx.waker().wake_by_ref();
+                return false;
+            }
+            if ambient.is_tripped() {
+                return false;
+            }
         }
         *this.phase = Phase::WindingDown;
         let end = this.grace.and_then(|grace| ambient.now().checked_add(grace));
@@ -276,7 +307,7 @@ impl<F: Future> Future for Timeout<F> {
             loop {
                 match self.as_mut().poll_inside(ambient, cx) {
                     Poll::Ready(Some(value)) => {
-                        self.limit.end(false);
+                        self.limit.end();
                         return Poll::Ready(Ok(value));
                     }
                     Poll::Ready(None) => {

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::tree;
+
 /// Gives the other children, and the executor, one turn.
 ///
 /// The counterpart of `asyncio.sleep(0)`, Trio's `checkpoint` and `tokio::task::yield_now`.
@@ -31,6 +33,7 @@ impl Future for YieldNow {
         }
         self.yielded = true;
         cx.waker().wake_by_ref();
+        tree::waiting(|| "yield".into());
         Poll::Pending
     }
 }

@@ -14,7 +14,7 @@ use foster::runtimes::{AsyncStd, Basic, Sim, Smol, Tokio};
 pub(crate) const T: Duration = Duration::from_millis(10);
 
 /// How long a test may take by the wall clock, whatever its runtime's clock says.
-const WATCHDOG: Duration = Duration::from_secs(30);
+const WATCHDOG: Duration = Duration::from_secs(10);
 
 pub(crate) fn tokio() -> Handle {
     Tokio::current_thread().expect("a tokio runtime").into()
@@ -40,14 +40,32 @@ pub(crate) fn sim() -> Handle {
     Sim::default().into()
 }
 
+/// Every runtime of the matrix, for what happens outside of [`Handle::run`].
+pub(crate) const ALL: [fn() -> Handle; 6] = [tokio, tokio_multi, smol, async_std, basic, sim];
+
+/// Those with threads of their own.
+pub(crate) const REAL: [fn() -> Handle; 5] = [tokio, tokio_multi, smol, async_std, basic];
+
 /// Runs `test` on the runtime that `runtime` makes; a test that hangs fails.
 pub(crate) fn run<F: Future<Output = ()> + 'static>(runtime: fn() -> Handle, test: fn() -> F) {
+    watched(move || runtime().run(test()));
+}
+
+/// Runs `test` with each of `runtimes`; a test that hangs fails.
+pub(crate) fn each(runtimes: &'static [fn() -> Handle], test: fn(Handle)) {
+    for runtime in runtimes {
+        watched(move || test(runtime()));
+    }
+}
+
+/// Runs `test` on a thread with a large stack, under the watchdog.
+pub(crate) fn watched(test: impl FnOnce() + Send + 'static) {
     let (done, waiting) = mpsc::channel::<()>();
     let runner = thread::Builder::new()
         .stack_size(64 << 20)
         .spawn(move || {
             let _done = done;
-            runtime().run(test());
+            test();
         })
         .expect("a thread");
     match waiting.recv_timeout(WATCHDOG) {
@@ -103,7 +121,6 @@ macro_rules! matrix {
 }
 
 /// Tests that need exact instants, under virtual time.
-#[allow(unused_macros)]
 macro_rules! sim {
     ($($(#[$meta:meta])* async fn $name:ident() $body:block)*) => {$(
         $(#[$meta])*
@@ -116,6 +133,49 @@ macro_rules! sim {
             #[test]
             fn sim() {
                 $crate::harness::run($crate::harness::sim, test);
+            }
+        }
+    )*};
+}
+
+/// Tests that start a root themselves, for every runtime: they are given its handle.
+macro_rules! roots {
+    ($($(#[$meta:meta])* fn $name:ident($rt:ident) $body:block)*) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn test($rt: foster::Handle) $body
+
+            #[test]
+            fn tokio() {
+                $crate::harness::watched(|| test($crate::harness::tokio()));
+            }
+
+            #[test]
+            fn tokio_multi() {
+                $crate::harness::watched(|| test($crate::harness::tokio_multi()));
+            }
+
+            #[test]
+            fn smol() {
+                $crate::harness::watched(|| test($crate::harness::smol()));
+            }
+
+            #[test]
+            fn async_std() {
+                $crate::harness::watched(|| test($crate::harness::async_std()));
+            }
+
+            #[test]
+            fn basic() {
+                $crate::harness::watched(|| test($crate::harness::basic()));
+            }
+
+            #[test]
+            fn sim() {
+                $crate::harness::watched(|| test($crate::harness::sim()));
             }
         }
     )*};

@@ -6,6 +6,27 @@
 
 #[macro_use]
 mod harness;
+mod probes;
+mod watch;
 
+mod anyio;
+mod bounded_waits;
+mod concurrency;
+mod deadlines;
+mod drops;
+mod every_point;
+mod fuzz;
+mod hostile;
+mod intervals;
+mod nurseries;
+mod parallel;
 mod parallel_children;
+mod roots;
+mod rust_only;
 mod task_groups;
+mod timeouts;
+mod tokens;
+mod trio_timeouts;
+mod two_runtimes;
+mod virtual_clock;
+mod wind_down;

@@ -1,0 +1,251 @@
+//! Asks one host for documents, over a limited number of connections that are used again and again.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use bytes::Bytes;
+use foster::Scope;
+use futures_util::TryStreamExt;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+use lol_html::errors::RewritingError;
+use smol_hyper::rt::FuturesIo;
+use url::{Position, Url};
+
+use crate::Config;
+use crate::files::{is_html, may_be_page};
+use crate::net::Network;
+use crate::page::{Page, PageReader};
+use crate::report::Reason;
+
+/// The longest page that is read, in bytes.
+const MAX_PAGE: usize = 64 << 20;
+
+/// What is read of an unwanted body, in bytes, so that its connection can be used again.
+const MAX_UNWANTED: usize = 64 << 10;
+
+/// The most that is buffered of a connection in each direction, in bytes.
+const BUFFER: usize = 64 << 10;
+
+/// The pause before the first retry; each further one takes twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a host answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Page(Page),
+    File,
+    Moved(String),
+}
+
+/// A client for one host.
+///
+/// The slots are its connections: a slot is the right to have one, and holds it while it is idle. A channel hands them
+/// out, first come, first served.
+#[derive(Debug)]
+pub(crate) struct Client {
+    network: Arc<dyn Network>,
+    site: Url,
+    timeout: Duration,
+    retries: u32,
+    idle: Receiver<Option<Connection>>,
+    returned: Sender<Option<Connection>>,
+    /// Owns what drives the connections. It ends when they are closed, at the latest with the client.
+    drivers: Scope<'static>,
+}
+
+type Connection = SendRequest<Empty<Bytes>>;
+
+impl Client {
+    /// A client for `site`'s host, whose connections are driven by children of `scope`.
+    pub(crate) fn new(network: Arc<dyn Network>, site: &Url, config: &Config, scope: Scope<'static>) -> Self {
+        let (returned, idle) = async_channel::bounded(config.per_host.get());
+        for _ in 0..config.per_host.get() {
+            returned.try_send(None).expect("room for every slot");
+        }
+        Client {
+            network,
+            site: site.clone(),
+            timeout: config.timeout,
+            retries: config.retries,
+            idle,
+            returned,
+            drivers: scope,
+        }
+    }
+
+    /// An address of the host.
+    pub(crate) fn site(&self) -> &Url {
+        &self.site
+    }
+
+    /// Asks for a document, again if there is hope.
+    pub(crate) async fn fetch(&self, path: &str) -> Result<Answer, Reason> {
+        let mut pause = FIRST_PAUSE;
+        let mut retries = self.retries;
+        loop {
+            let answer = self.ask(path).await;
+            match answer {
+                Err(reason) if retries > 0 && is_transient(&reason) => {}
+                answer => return answer,
+            }
+            retries -= 1;
+            foster::sleep(pause).await;
+            pause = pause.saturating_mul(2);
+        }
+    }
+
+    async fn ask(&self, path: &str) -> Result<Answer, Reason> {
+        // Waiting for a slot is not the host's fault, and does not count.
+        let mut slot = Slot { connection: self.idle.recv().await.ok().flatten(), client: self };
+        match foster::timeout(self.timeout, slot.ask(path)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(Reason::TimedOut(self.timeout)),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Reason> {
+        // Without the brackets of an IPv6 address.
+        let host = self.site.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = self.site.port_or_known_default().unwrap_or(80);
+        let stream = self.network.connect(host, port).await.map_err(|error| connection_failed(&error))?;
+        let (connection, driver) =
+            http1::Builder::new().max_buf_size(BUFFER).handshake(FuturesIo::new(stream)).await.map_err(broken_off)?;
+        // Its errors are also those of the request under way.
+        self.drivers.spawn_parallel(async move { drop(driver.await) });
+        Ok(connection)
+    }
+}
+
+/// A slot of a [`Client`], for one request. Whatever becomes of that, the slot goes back.
+struct Slot<'a> {
+    client: &'a Client,
+    /// The idle connection. It is taken out for a request, and put back only if another can follow.
+    connection: Option<Connection>,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        drop(self.client.returned.try_send(self.connection.take()));
+    }
+}
+
+impl Slot<'_> {
+    /// Pages are fetched; of other documents the head is enough, except from servers that do not answer that.
+    async fn ask(&mut self, path: &str) -> Result<Answer, Reason> {
+        if !may_be_page(path) {
+            let answer = self.exchange(Method::HEAD, path).await;
+            if matches!(answer, Ok(Answer::File | Answer::Moved(_)) | Err(Reason::TimedOut(_) | Reason::Connection(_)))
+            {
+                return answer;
+            }
+        }
+        self.exchange(Method::GET, path).await
+    }
+
+    async fn exchange(&mut self, method: Method, path: &str) -> Result<Answer, Reason> {
+        let (connection, response) = self.send(method, path).await?;
+        let (head, body) = response.into_parts();
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let is_page = head.status.is_success() && header(CONTENT_TYPE).is_some_and(is_html);
+
+        if is_page {
+            let page = read_page(body).await?;
+            self.connection = Some(connection);
+            return Ok(Answer::Page(page));
+        }
+        if skip(body).await.is_ok() {
+            self.connection = Some(connection);
+        }
+        match (head.status, header(LOCATION)) {
+            (status, _) if status.is_success() || status == StatusCode::NOT_MODIFIED => Ok(Answer::File),
+            (status, Some(location)) if status.is_redirection() => Ok(Answer::Moved(location.to_owned())),
+            (status, _) => Err(Reason::Status(status.as_u16())),
+        }
+    }
+
+    /// Sends a request over the idle connection, or over a new one.
+    async fn send(&mut self, method: Method, path: &str) -> Result<(Connection, Response<Incoming>), Reason> {
+        if let Some(mut connection) = self.connection.take() {
+            // Hosts close connections that were idle for long; then this is no failure of the request.
+            if let Ok(response) = connection.send_request(self.request(&method, path)?).await {
+                return Ok((connection, response));
+            }
+        }
+        let mut connection = self.client.connect().await?;
+        let response = connection.send_request(self.request(&method, path)?).await.map_err(broken_off)?;
+        Ok((connection, response))
+    }
+
+    fn request(&self, method: &Method, path: &str) -> Result<Request<Empty<Bytes>>, Reason> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.client.site[Position::BeforeHost..Position::AfterPort])
+            .header(USER_AGENT, concat!("linkcheck/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(|error| Reason::Malformed(error.to_string()))
+    }
+}
+
+/// Reads a page while it comes in: there is never more of its text in memory than a piece.
+async fn read_page(body: Incoming) -> Result<Page, Reason> {
+    let mut pieces = Limited::new(body, MAX_PAGE).into_data_stream();
+    let mut reader = PageReader::new();
+    while let Some(piece) = pieces.try_next().await.map_err(cut_short)? {
+        reader.read(&piece).map_err(unreadable)?;
+    }
+    reader.finish().map_err(unreadable)
+}
+
+/// Reads to the end of a body that nobody wants, so that its connection can be used again.
+async fn skip(body: Incoming) -> Result<(), Reason> {
+    let mut pieces = Limited::new(body, MAX_UNWANTED).into_data_stream();
+    while pieces.try_next().await.map_err(cut_short)?.is_some() {}
+    Ok(())
+}
+
+fn cut_short(error: Box<dyn Error + Send + Sync>) -> Reason {
+    match error.downcast::<hyper::Error>() {
+        Ok(error) => broken_off(*error),
+        Err(_) => Reason::Answer(format!("longer than {MAX_PAGE} bytes")),
+    }
+}
+
+fn unreadable(error: RewritingError) -> Reason {
+    Reason::Answer(format!("not a page that can be read: {error}"))
+}
+
+fn is_transient(reason: &Reason) -> bool {
+    match reason {
+        Reason::TimedOut(_) | Reason::Connection(_) => true,
+        Reason::Status(code) => *code >= 500 || [408, 429].contains(code),
+        _ => false,
+    }
+}
+
+/// Named by its kind: what a runtime adds to an error differs from one to the next.
+fn connection_failed(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => closed_early(),
+        kind => Reason::Connection(kind.to_string()),
+    }
+}
+
+fn closed_early() -> Reason {
+    Reason::Connection("the connection was closed too early".to_owned())
+}
+
+fn broken_off(error: hyper::Error) -> Reason {
+    match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+        Some(error) => connection_failed(error),
+        None if error.is_parse() => Reason::Answer(format!("not an answer in HTTP: {error}")),
+        None => closed_early(),
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line: hands the library a runtime, and tells what it found.
+
+mod runtimes;
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::num::NonZeroUsize;
+use std::process::{self, ExitCode};
+use std::time::Duration;
+
+use clap::Parser;
+use foster::Token;
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use linkcheck::{Config, Progress, Report, Site};
+
+use crate::runtimes::Runtime;
+
+const BROKEN: u8 = 1;
+const CANNOT_RUN: u8 = 2;
+const INTERRUPTED: u8 = 130;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+    0  every link is fine
+    1  some links are broken
+    2  wrong usage, or there was no page to check
+  130  interrupted by Ctrl-C; what was found so far is printed (a second Ctrl-C ends at once, without)";
+
+/// Checks every link of a website: that the page exists, and that it has the #fragment.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_STATUS)]
+struct Args {
+    /// A folder, which is served on the loopback interface, or an http:// address, whose host is crawled.
+    /// Without either, a small bundled site with broken links is checked.
+    #[arg(value_name = "FOLDER | URL")]
+    site: Option<Site>,
+
+    /// What runs the check
+    #[arg(long, value_enum, default_value_t = Runtime::Tokio)]
+    runtime: Runtime,
+
+    /// How many pages are in work at a time
+    #[arg(long, value_name = "N", default_value = "64")]
+    jobs: NonZeroUsize,
+
+    /// How many connections to a host there are at a time
+    #[arg(long, value_name = "N", default_value = "16")]
+    per_host: NonZeroUsize,
+
+    /// How long an answer may take, such as 500ms or 10s
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout)]
+    timeout: Duration,
+
+    /// How often a request is repeated when it times out, the connection breaks, or the server is in trouble
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    retries: u32,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+fn timeout(word: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(word) {
+        Ok(Duration::ZERO) => Err("nothing can answer in no time".to_owned()),
+        Ok(timeout) => Ok(timeout),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn main() -> ExitCode {
+    // Ends the program by itself, with status 2, if the arguments are wrong.
+    let args = Args::parse();
+    match run(args) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("linkcheck: {error}");
+            ExitCode::from(CANNOT_RUN)
+        }
+    }
+}
+
+fn run(args: Args) -> Result<u8, Box<dyn Error>> {
+    let Args { runtime, jobs, per_host, timeout, retries, json, .. } = args;
+    let site = args.site.unwrap_or(Site::Bundled);
+    let config = Config { jobs, per_host, timeout, retries };
+    let stop = stop_on_interrupt()?;
+
+    let bar = progress_bar(json);
+    let mut observe = |progress| show(&bar, progress);
+    let check = linkcheck::check(runtime.network(), &site, &config, &stop, &mut observe);
+    let report = runtime.start()?.run(check);
+    bar.finish_and_clear();
+
+    let report = report?;
+    print(&report, json)?;
+    Ok(status(&report))
+}
+
+/// A token that the first Ctrl-C cancels. The second one does not wait for the end.
+fn stop_on_interrupt() -> Result<Token, ctrlc::Error> {
+    let stop = Token::new();
+    let interrupt = stop.clone();
+    ctrlc::set_handler(move || {
+        if interrupt.is_cancelled() {
+            process::exit(INTERRUPTED.into());
+        }
+        interrupt.cancel("interrupted");
+    })?;
+    Ok(stop)
+}
+
+/// A bar on the terminal, if standard error is one.
+fn progress_bar(hidden: bool) -> ProgressBar {
+    if hidden {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} addresses, {rate} per second{msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate);
+    ProgressBar::new(0).with_style(style)
+}
+
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // Writing to a bar's line does not fail.
+    let _ = write!(out, "{:.0}", state.per_sec());
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.known as u64);
+    bar.set_position(progress.visited as u64);
+    if progress.broken > 0 {
+        bar.set_message(format!(", {} broken", progress.broken));
+    }
+}
+
+fn print(report: &Report, json: bool) -> io::Result<()> {
+    let out = io::BufWriter::new(io::stdout().lock());
+    let printed = if json { report.write_json(out) } else { report.write_text(out) };
+    match printed {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+fn status(report: &Report) -> u8 {
+    match report {
+        report if report.interrupted => INTERRUPTED,
+        report if report.pages == 0 => {
+            eprintln!("linkcheck: there was no page to check");
+            CANNOT_RUN
+        }
+        report if report.broken.is_empty() => 0,
+        _ => BROKEN,
+    }
+}

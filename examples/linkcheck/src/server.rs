@@ -1,0 +1,139 @@
+//! Serves files over HTTP, on the loopback interface.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use foster::Scope;
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use smol_hyper::rt::FuturesIo;
+use url::Url;
+
+use crate::files::{self, Content, Document, Files};
+use crate::net::{Listener, Network, Stream};
+
+/// The pause after a connection could not be accepted, as when file descriptors have run out.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The most that is buffered of a connection in each direction, in bytes.
+const BUFFER: usize = 64 << 10;
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A server that is bound but does not serve yet.
+pub(crate) struct Server {
+    listener: Box<dyn Listener>,
+    files: Arc<Files>,
+}
+
+impl Server {
+    /// Binds to a free port of the loopback interface.
+    pub(crate) async fn bind(network: &dyn Network, files: Files) -> io::Result<Self> {
+        let listener = network.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        Ok(Server { listener, files: Arc::new(files) })
+    }
+
+    /// Where the files are found.
+    pub(crate) fn url(&self) -> io::Result<Url> {
+        let url = format!("http://{}/", self.listener.address()?);
+        Url::parse(&url).map_err(io::Error::other)
+    }
+
+    /// Serves until it is cancelled.
+    ///
+    /// # Cancellation
+    ///
+    /// Its connections are children of a scope of its own, in parallel: when this is over, so are they.
+    pub(crate) async fn serve(self) {
+        foster::scope(|connections| async move {
+            loop {
+                match self.listener.accept().await {
+                    Ok(stream) => {
+                        drop(connections.spawn_parallel(converse(stream, self.files.clone(), connections.clone())))
+                    }
+                    Err(_) => foster::sleep(PAUSE).await,
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// Answers the requests of one connection until the client closes it.
+async fn converse(stream: Box<dyn Stream>, files: Arc<Files>, scope: Scope<'static>) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (files, scope) = (files.clone(), scope.clone());
+        async move { Ok::<_, Infallible>(answer(request, files, scope).await) }
+    });
+    // What can go wrong here goes wrong for the client too, and it is for the client to say so.
+    drop(http1::Builder::new().max_buf_size(BUFFER).serve_connection(FuturesIo::new(stream), service).await);
+}
+
+async fn answer(request: Request<Incoming>, files: Arc<Files>, scope: Scope<'static>) -> Response<Body> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    match scope.spawn_blocking(move || files.find(&path)).await {
+        Ok(Document::Content(content, kind)) => document(content, &kind, scope),
+        Ok(Document::Elsewhere(address)) => {
+            let mut response = with_header(whole(""), LOCATION, &address);
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response
+        }
+        Ok(Document::Missing) => text(StatusCode::NOT_FOUND),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => text(StatusCode::FORBIDDEN),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// An answer whose body is read while it is sent.
+fn document(content: Content, kind: &str, scope: Scope<'static>) -> Response<Body> {
+    let length = content.length();
+    let body = StreamBody::new(pieces(content, scope).map_ok(Frame::data)).boxed_unsync();
+    let mut response = with_header(body, CONTENT_TYPE, kind);
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    response
+}
+
+fn pieces(content: Content, scope: Scope<'static>) -> impl futures_util::Stream<Item = io::Result<Bytes>> {
+    let (first, rest) = content.into_parts();
+    let rest = stream::try_unfold(rest, move |file| {
+        let scope = scope.clone();
+        async move {
+            let Some(mut file) = file else { return Ok(None) };
+            let read = move || files::piece(&mut file).map(|piece| (piece, file));
+            let (piece, file) = scope.spawn_blocking(read).await?;
+            Ok((!piece.is_empty()).then_some((piece, Some(file))))
+        }
+    });
+    stream::once(future::ok(first)).chain(rest)
+}
+
+fn with_header(body: Body, name: HeaderName, value: &str) -> Response<Body> {
+    let mut response = Response::new(body);
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn text(status: StatusCode) -> Response<Body> {
+    let mut response = with_header(whole(format!("{status}\n")), CONTENT_TYPE, "text/plain");
+    *response.status_mut() = status;
+    response
+}
+
+fn whole(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
+}

@@ -1,0 +1,119 @@
+//! Runs the program, and servers that misbehave on purpose.
+#![allow(dead_code, reason = "each test program uses a part of this")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub(crate) const RUNTIMES: [&str; 4] = ["tokio", "smol", "async-std", "basic"];
+
+/// What became of a run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Run {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+}
+
+impl Run {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The broken links of a run with `--json`, as in `page:line: target: reason`.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        self.broken_at("no site at all")
+    }
+
+    /// The same, with `/` for the address of a site.
+    pub(crate) fn broken_at(&self, site: &str) -> Vec<String> {
+        let json = self.json();
+        let broken = json["broken"].as_array().expect("a list");
+        let text = |value: &Value| value.as_str().expect("text").replace(site, "/");
+        let line = |link: &Value| {
+            let (page, target, reason) = (text(&link["page"]), text(&link["target"]), text(&link["reason"]));
+            format!("{page}:{}: {target}: {reason}", link["line"])
+        };
+        broken.iter().map(line).collect()
+    }
+}
+
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_linkcheck"));
+    command.args(arguments);
+    command
+}
+
+pub(crate) fn linkcheck(arguments: &[&str]) -> Run {
+    command(arguments).output().expect("the program runs").into()
+}
+
+/// A server whose answers are made by a closure from `GET /path`, byte by byte as they go out. It closes each connection
+/// after one answer, and lasts as long as the test program.
+pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let site = format!("http://{}/", address(&listener));
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let answer = answer.clone();
+            thread::spawn(move || respond(stream.expect("a connection"), &*answer));
+        }
+    });
+    site
+}
+
+/// The address of a site where nobody listens.
+pub(crate) fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    format!("http://{}/", address(&listener))
+}
+
+fn address(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a bound socket")
+}
+
+fn respond(mut stream: TcpStream, answer: &dyn Fn(&str) -> String) {
+    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+    let Some(request) = lines.next() else { return };
+    lines.take_while(|line| !line.is_empty()).for_each(drop);
+    let request = request.trim_end_matches(" HTTP/1.1");
+    // The client may have gone by now.
+    drop(stream.write_all(answer(request).as_bytes()));
+}
+
+pub(crate) fn page(body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+pub(crate) fn status(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+pub(crate) fn redirect(location: &str) -> String {
+    format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+/// Never answers, as far as any test here can tell.
+pub(crate) fn hang() -> String {
+    thread::sleep(Duration::from_secs(600));
+    String::new()
+}

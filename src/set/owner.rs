@@ -1,0 +1,136 @@
+//! Ownership by two, made together: what `Arc` is for any number.
+//!
+//! There are never more owners than the two, so nothing counts up. The last owner has nobody to race with, and counts
+//! nothing down. What `Weak` is to `Arc`, [`Memory`] is to an owner.
+//!
+//! The invariant: **counted** – the value is there as long as `owners` is above zero, and its memory as long as `memories`
+//! is; the owners together count as one of the latter.
+
+use std::alloc::{Layout, dealloc};
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A value, and who keeps it.
+pub(super) struct Shared<T: ?Sized> {
+    owners: AtomicU32,
+    memories: AtomicU32,
+    value: T,
+}
+
+/// One of the two owners of a value. The last one drops it.
+pub(crate) struct Owner<T: ?Sized> {
+    shared: NonNull<Shared<T>>,
+}
+
+/// Keeps a value's memory from being freed, but not the value from being dropped.
+pub(crate) struct Memory<T> {
+    shared: NonNull<Shared<T>>,
+}
+
+// SAFETY: as for `Arc`: an owner gives access by shared reference, and may drop the value on whatever thread it is.
+unsafe impl<T: ?Sized + Send + Sync> Send for Owner<T> {}
+// SAFETY: likewise.
+unsafe impl<T: ?Sized + Send + Sync> Sync for Owner<T> {}
+// SAFETY: it reaches nothing but the count, which is atomic, and the allocator.
+unsafe impl<T> Send for Memory<T> {}
+// SAFETY: likewise.
+unsafe impl<T> Sync for Memory<T> {}
+
+impl<T> Owner<T> {
+    /// The two owners of a value, which from here on stays where it is.
+    pub(super) fn pair(value: T) -> (Self, Self) {
+        let shared = Shared { owners: AtomicU32::new(2), memories: AtomicU32::new(1), value };
+        let shared = NonNull::from(Box::leak(Box::new(shared)));
+        (Owner { shared }, Owner { shared })
+    }
+
+    pub(super) fn memory(&self) -> Memory<T> {
+        // There are as many as the owners ask for, and they do that a few times in their lives.
+        self.header().1.fetch_add(1, Ordering::Relaxed);
+        Memory { shared: self.shared }
+    }
+
+    /// Forgets the type: `forget` is where the compiler turns the pointer into the other one.
+    pub(super) fn forget_type<U: ?Sized>(self, forget: fn(NonNull<Shared<T>>) -> NonNull<Shared<U>>) -> Owner<U> {
+        let shared = forget(self.shared);
+        std::mem::forget(self);
+        Owner { shared }
+    }
+}
+
+impl<T: ?Sized> Owner<T> {
+    #[inline]
+    fn header(&self) -> (&AtomicU32, &AtomicU32) {
+        // SAFETY: "counted": this is an owner.
+        let shared = unsafe { self.shared.as_ref() };
+        (&shared.owners, &shared.memories)
+    }
+}
+
+impl<T: ?Sized> Deref for Owner<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: "counted": this is an owner.
+        unsafe { &self.shared.as_ref().value }
+    }
+}
+
+impl<T: ?Sized> Drop for Owner<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if is_last(self.header().0) {
+            let shared = self.shared.as_ptr();
+            // SAFETY: "counted": the value is there until it is dropped here, and its memory as long as the release is.
+            unsafe {
+                let _release = Release::new(shared, Layout::for_value(&*shared));
+                ptr::drop_in_place(&raw mut (*shared).value);
+            }
+        }
+    }
+}
+
+impl<T> Drop for Memory<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: "counted": this is one part in the memory.
+        drop(unsafe { Release::new(self.shared.as_ptr(), Layout::new::<Shared<T>>()) });
+    }
+}
+
+/// Gives back one part in the memory when it is dropped, be it by a panic of the value's destructor.
+struct Release {
+    memory: *mut u8,
+    memories: *const AtomicU32,
+    layout: Layout,
+}
+
+impl Release {
+    /// # Safety
+    ///
+    /// The caller gives up one part in the memory, whose layout this is.
+    unsafe fn new<T: ?Sized>(shared: *mut Shared<T>, layout: Layout) -> Self {
+        // SAFETY: the memory is there.
+        let memories = unsafe { &raw const (*shared).memories };
+        Release { memory: shared.cast(), memories, layout }
+    }
+}
+
+impl Drop for Release {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: "counted": the memory is there as long as it is not given back.
+        if is_last(unsafe { &*self.memories }) {
+            // SAFETY: nobody has a part in it any more, and it came out of a box of this layout.
+            unsafe { dealloc(self.memory, self.layout) }
+        }
+    }
+}
+
+/// Counts down, and says whether nobody is left.
+#[inline]
+fn is_last(count: &AtomicU32) -> bool {
+    count.load(Ordering::Acquire) == 1 || count.fetch_sub(1, Ordering::AcqRel) == 1
+}

@@ -1,0 +1,394 @@
+//! Cancelling a future at every point where it can be cancelled.
+
+use std::any::Any;
+use std::env;
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::context;
+use crate::runtimes::Sim;
+use crate::token::Token;
+use crate::tree;
+
+/// Drops the future that `future` makes at every suspension that occurs in it, one run each, and runs `check` after each.
+///
+/// A future can be cancelled wherever it awaits something that is not ready, and hardly any test ever does that. Here the
+/// first run drops it at its first suspension, the second run at its second, and so on, until a run comes to the
+/// end undisturbed; `check` runs after that one, too, and should panic if something has leaked, or if the state is one
+/// that nobody should see.
+///
+/// Every run has a [`Sim`] of its own with seed 0; [`EveryAwait`] takes several seeds. What the dropped future left
+/// to the scope around it (parallel children, adopted futures) has ended when `check` runs. A run whose future hangs, before
+/// or after, fails, as does one that leaves a task behind.
+///
+/// # Panics
+///
+/// When a run fails; the message says at which suspension, by number and by the name of what was being waited for.
+///
+/// ```
+/// use foster::testing::{Drops, cancel_at_every_await};
+/// use std::time::Duration;
+///
+/// let drops = Drops::new();
+/// let report = cancel_at_every_await(
+///     || async {
+///         let _connection = drops.guard();
+///         foster::sleep(Duration::from_secs(1)).await;
+///         foster::yield_now().await;
+///     },
+///     || assert_eq!(drops.alive(), 0, "a connection has leaked"),
+/// );
+/// assert_eq!(report.suspensions(), ["sleep of 1s", "yield"]);
+/// ```
+///
+/// A transfer that forgets that it may end between its two halves:
+///
+/// ```
+/// use foster::testing::EveryAwait;
+/// use std::cell::Cell;
+/// use std::time::Duration;
+///
+/// let (from, to) = (Cell::new(0), Cell::new(0));
+/// let failure = EveryAwait::new().run(
+///     || async {
+///         from.set(5);
+///         to.set(5);
+///         from.set(from.get() - 1);
+///         foster::sleep(Duration::from_secs(1)).await;
+///         to.set(to.get() + 1);
+///     },
+///     || assert_eq!(from.get() + to.get(), 10, "money is lost"),
+/// );
+/// let failure = failure.unwrap_err();
+/// assert_eq!((failure.suspension(), failure.waiting_for()), (Some(1), "sleep of 1s"));
+/// assert!(failure.to_string().contains("money is lost"));
+/// ```
+#[track_caller]
+pub fn cancel_at_every_await<F: Future>(future: impl FnMut() -> F, check: impl FnMut()) -> Report {
+    match EveryAwait::new().run(future, check) {
+        Ok(report) => report,
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+/// [`cancel_at_every_await`] with other seeds, another kind of cancellation, another limit.
+///
+/// ```
+/// use foster::testing::EveryAwait;
+///
+/// const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+/// // By foster's own protocol: finalizers and shields run to their end.
+/// let closed = std::cell::Cell::new(0);
+/// let report = EveryAwait::new().seeds(0..10).wind_down().run(
+///     || async {
+///         let close = async { foster::sleep(SECOND).await; closed.set(closed.get() + 1) };
+///         foster::local::scope(|s| async move {
+///             s.defer(close);
+///             foster::sleep(SECOND).await;
+///         }).await;
+///     },
+///     || assert_eq!(closed.replace(0), 1, "the finalizer did not run, or ran twice"),
+/// );
+/// assert_eq!(report.unwrap().runs(), 30);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until it is run"]
+pub struct EveryAwait {
+    seeds: Range<u64>,
+    wind_down: bool,
+    limit: usize,
+    replay: Option<usize>,
+}
+
+impl EveryAwait {
+    /// With seed 0 alone, and by dropping.
+    ///
+    /// The environment variables `FOSTER_SEED` and `FOSTER_SUSPENSION`, which a failure's message gives, replay one run.
+    pub fn new() -> Self {
+        EveryAwait { seeds: 0..1, wind_down: false, limit: 1_000, replay: None }
+    }
+
+    /// Every suspension in the schedule of every one of these seeds.
+    ///
+    /// # Panics
+    ///
+    /// When the range is empty: nothing would be tested.
+    #[track_caller]
+    pub fn seeds(mut self, seeds: Range<u64>) -> Self {
+        assert!(!seeds.is_empty(), "no seeds in {seeds:?}: nothing would be tested");
+        self.seeds = seeds;
+        self
+    }
+
+    /// Cancels by foster's own protocol, as a [`timeout`](crate::timeout) does, instead of dropping: what needs time to end
+    /// gets it, and the check runs when it has.
+    pub fn wind_down(mut self) -> Self {
+        self.wind_down = true;
+        self
+    }
+
+    /// How many suspensions a run may have; 1,000 unless told otherwise. A future with more of them is a failure.
+    pub fn limit(mut self, suspensions: usize) -> Self {
+        self.limit = suspensions;
+        self
+    }
+
+    /// Runs it all.
+    ///
+    /// # Errors
+    ///
+    /// The first run that failed: by a panic of the future, of one of its destructors, or of `check`; by a hang; or by a
+    /// task that was left behind.
+    pub fn run<F: Future>(
+        self,
+        mut future: impl FnMut() -> F,
+        mut check: impl FnMut(),
+    ) -> Result<Report, CancelFailure> {
+        let this = self.replayed();
+        let mut report = Report { runs: 0, suspensions: Vec::new() };
+        for seed in this.seeds.clone() {
+            this.run_seed(seed, &mut future, &mut check, &mut report)?;
+        }
+        Ok(report)
+    }
+
+    fn replayed(mut self) -> Self {
+        if let Some(seed) = number("FOSTER_SEED") {
+            self.seeds = seed..seed.saturating_add(1);
+        }
+        self.replay = number("FOSTER_SUSPENSION").map(|n| n as usize);
+        self
+    }
+
+    fn run_seed<F: Future>(
+        &self,
+        seed: u64,
+        future: &mut impl FnMut() -> F,
+        check: &mut impl FnMut(),
+        report: &mut Report,
+    ) -> Result<(), CancelFailure> {
+        for suspension in self.replay.unwrap_or(1).. {
+            let (run, result) = self.run_once(seed, suspension, future, check);
+            report.runs += 1;
+            if let Err(what) = result {
+                return Err(CancelFailure { seed, suspension: run.reached.then_some(suspension), run, what });
+            }
+            if !run.reached || self.replay.is_some() {
+                return Ok(());
+            }
+            if suspension > self.limit {
+                let what = format!("it was suspended more than {} times: does it ever end?", self.limit);
+                return Err(CancelFailure { seed, suspension: Some(suspension), run, what });
+            }
+            if seed == self.seeds.start {
+                report.suspensions.push(run.waiting_for);
+            }
+        }
+        Ok(())
+    }
+
+    fn run_once<F: Future>(
+        &self,
+        seed: u64,
+        suspension: usize,
+        future: &mut impl FnMut() -> F,
+        check: &mut impl FnMut(),
+    ) -> (Run, Result<(), String>) {
+        let mut run = Run::default();
+        let sim = Sim::new(seed);
+        let simulated = caught("the future", || {
+            let run = &mut run;
+            sim.try_run(async {
+                let (token, left) = (Token::new(), suspension);
+                let by = if self.wind_down { By::Token(token.clone()) } else { By::Drop };
+                drop(token.run_until_cancelled(Cut { future: Some(future()), left, by, run }).await);
+            })
+        });
+        let result = simulated.and_then(|ended| ended.map_err(|error| error.to_string()));
+        let left_behind = sim.live_tasks();
+        if result.is_ok() && !left_behind.is_empty() {
+            return (run, Err(format!("it left tasks behind: {}", left_behind.join(", "))));
+        }
+        let dropped = caught("a task that was left behind", || drop(sim));
+        let result = result.and(dropped).and_then(|()| caught("the check", check));
+        (run, result)
+    }
+}
+
+impl Default for EveryAwait {
+    fn default() -> Self {
+        EveryAwait::new()
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text:?} is no number")))
+}
+
+/// What is known of one run.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    /// Whether there was such a suspension.
+    reached: bool,
+    waiting_for: String,
+}
+
+/// How to cancel.
+enum By {
+    Drop,
+    Token(Token),
+}
+
+pin_project! {
+    /// A future that is cancelled when it has been suspended so many times.
+    struct Cut<'a, F> {
+        #[pin]
+        future: Option<F>,
+        left: usize,
+        by: By,
+        run: &'a mut Run,
+    }
+}
+
+impl<F: Future> Future for Cut<'_, F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let Some(mut future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        // The drawing of a deadlock polls once more, and is no suspension.
+        if context::with(|ambient| ambient.is_drawing()) {
+            return future.poll(cx).map(drop);
+        }
+        *this.left = this.left.saturating_sub(1);
+        if *this.left > 0 || this.run.reached {
+            return future.poll(cx).map(drop);
+        }
+        // Drawn by the very poll that suspends it. A poll more would be allowed, but might bring it further.
+        let mut polled = Poll::Pending;
+        let lines = tree::draw(|| polled = future.as_mut().poll(cx).map(drop));
+        if polled.is_ready() {
+            return polled;
+        }
+        this.run.reached = true;
+        this.run.waiting_for = named(&lines);
+        match this.by {
+            By::Token(token) => token.cancel("cancelled by a test"),
+            By::Drop => {
+                this.future.set(None);
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn named(lines: &[String]) -> String {
+    match lines {
+        [] => "something that has no name here".into(),
+        lines => lines.iter().map(|line| line.trim_start()).collect::<Vec<_>>().join(" > "),
+    }
+}
+
+/// Runs `f`; a panic is an error that tells its message.
+fn caught<R>(who: &str, f: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| format!("{who} panicked: {}", message(&*payload)))
+}
+
+/// What a panic said.
+pub(super) fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("with a payload that is no text")
+}
+
+/// What [`cancel_at_every_await`] did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    runs: usize,
+    suspensions: Vec<String>,
+}
+
+impl Report {
+    /// How many runs there were: one for each suspension of each seed, and one undisturbed for each seed.
+    pub fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// What was being waited for at each suspension, under the first seed, in order.
+    ///
+    /// foster's own futures have names (`"sleep of 1s"`), and children do; others may be [given](crate::testing::waiting_for)
+    /// one. The names of a scope and of its children stand before what they wait for: ``"scope `a` > `b` > yield"``.
+    pub fn suspensions(&self) -> &[String] {
+        &self.suspensions
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} runs; suspended {} times under the first seed", self.runs, self.suspensions.len())?;
+        for (i, name) in self.suspensions.iter().enumerate() {
+            write!(f, "\n  {}: {name}", i + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// A run of [`cancel_at_every_await`] that failed.
+#[derive(Clone, Debug)]
+pub struct CancelFailure {
+    seed: u64,
+    suspension: Option<usize>,
+    run: Run,
+    what: String,
+}
+
+impl CancelFailure {
+    /// The seed of the run.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// At which suspension it was cancelled, counted from 1. `None`: it failed without being cancelled.
+    pub fn suspension(&self) -> Option<usize> {
+        self.suspension
+    }
+
+    /// What it was waiting for there; empty if it was not cancelled.
+    pub fn waiting_for(&self) -> &str {
+        &self.run.waiting_for
+    }
+
+    /// What went wrong: the message of the panic, or of the deadlock.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+}
+
+impl fmt::Display for CancelFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seed = self.seed;
+        match self.suspension {
+            Some(n) => {
+                writeln!(f, "cancelled at suspension {n}, waiting for {}, with seed {seed}:", self.run.waiting_for)?;
+                writeln!(f, "  {}", self.what)?;
+                write!(f, "to replay: FOSTER_SEED={seed} FOSTER_SUSPENSION={n}")
+            }
+            None => {
+                writeln!(f, "not cancelled, with seed {seed}:\n  {}", self.what)?;
+                write!(f, "to replay: FOSTER_SEED={seed}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CancelFailure {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The end of a runtime.
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use futures_task::Spawn;
+
+use super::End;
+use super::tasks::spawn;
+use super::watchdog::{block_on, park_on, until};
+use crate::runtime::{Blocking, Clock, Handle};
+use crate::scope::scope;
+use crate::testing::{DropGuard, Drops, Gate};
+use crate::time::yield_now;
+use crate::token::Reason;
+
+table! {
+    LastHandle leftovers_are_dropped_with_the_last_handle: "S13: what is left over when the runtime ends is dropped",
+    Ended leftovers_are_dropped_at_the_end: "S13: what is left over when the runtime ends is dropped, though there are handles to it",
+    Ended what_comes_after_the_end_is_dropped_unrun: "S13: a runtime that is gone drops tasks and jobs unrun",
+    Ended a_scope_hears_that_the_runtime_has_ended: "S13: children of a runtime that ends are cancelled by `Shutdown`, and nobody hangs",
+}
+
+/// Leaves tasks behind in every state: waiting for nothing, for a gate, for a timer, and never polled.
+fn leave_over(handle: &Handle, drops: &Drops, gate: &Gate) {
+    async fn keep(_guard: DropGuard, wait: impl Future<Output = ()>) {
+        wait.await;
+    }
+    spawn(handle, keep(drops.guard(), pending()));
+    spawn(handle, keep(drops.guard(), gate.wait()));
+    spawn(handle, keep(drops.guard(), handle.timer(handle.now() + Duration::from_secs(3600))));
+    block_on(handle, async {
+        for _ in 0..10 {
+            yield_now().await;
+        }
+    });
+    spawn(handle, keep(drops.guard(), pending()));
+    assert_eq!(drops.count(), 0, "a task was dropped before the end");
+}
+
+fn leftovers_are_dropped_with_the_last_handle(handle: Handle) {
+    let (drops, gate) = (Drops::new(), Gate::new());
+    leave_over(&handle, &drops, &gate);
+    drop(handle);
+    until("every task that was left over has been dropped", || drops.alive() == 0);
+    gate.open();
+}
+
+fn leftovers_are_dropped_at_the_end(handle: Handle, end: End) {
+    let (drops, gate) = (Drops::new(), Gate::new());
+    leave_over(&handle, &drops, &gate);
+    end();
+    until("every task that was left over has been dropped", || drops.alive() == 0);
+    gate.open();
+    drop(handle);
+}
+
+fn what_comes_after_the_end_is_dropped_unrun(handle: Handle, end: End) {
+    end();
+    let (drops, run) = (Drops::new(), Arc::new(AtomicBool::new(false)));
+    let (in_task, task_run, in_job, job_run) = (drops.guard(), run.clone(), drops.guard(), run.clone());
+    let task = async move {
+        let _guard = in_task;
+        task_run.store(true, Ordering::SeqCst);
+    };
+    let job = move || {
+        let _guard = in_job;
+        job_run.store(true, Ordering::SeqCst);
+    };
+    // Whether it says so or not.
+    drop(handle.spawn_obj(Box::new(task).into()));
+    drop(handle.spawn_blocking(Box::new(job)));
+    until("a task and a job that came too late have been dropped", || drops.alive() == 0);
+    assert!(!run.load(Ordering::SeqCst), "something was run after the end");
+}
+
+fn a_scope_hears_that_the_runtime_has_ended(handle: Handle, end: End) {
+    let drops = Drops::new();
+    let ready = Gate::new();
+    let (guard, opened, inner) = (drops.guard(), ready.clone(), handle.clone());
+    // The scope is not the runtime's: its end is news from elsewhere.
+    let waiting = thread::spawn(move || {
+        park_on(scope(|s| async move {
+            let task = s.spawn_on(&inner, async move {
+                let _guard = guard;
+                pending::<()>().await;
+            });
+            opened.open();
+            task.outcome().await
+        }))
+    });
+    block_on(&handle, async {
+        while !ready.is_open() {
+            yield_now().await;
+        }
+    });
+    end();
+    let outcome = waiting.join();
+    let reason = outcome.ok().and_then(Result::err).map(|cancelled| cancelled.reason().clone());
+    assert_eq!(reason, Some(Reason::Shutdown), "how the child ended");
+    assert_eq!(drops.alive(), 0, "the child's future is there after its scope");
+    let late = park_on(scope(|s| {
+        let handle = &handle;
+        async move { s.spawn_on(handle, async {}).outcome().await }
+    }));
+    assert_eq!(
+        late.err().map(|cancelled| cancelled.reason().clone()),
+        Some(Reason::Shutdown),
+        "a child that came too late"
+    );
+}

@@ -1,0 +1,77 @@
+//! What checks are run with.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crate::runtime::Handle;
+use crate::testing::cancel::message;
+
+/// The unit of time of the checks. They assert order and lower bounds, never that something was fast.
+pub(super) const TICK: Duration = Duration::from_millis(5);
+
+/// Runs `check` on a thread of its own, for `patience` at most.
+pub(super) fn run(patience: Duration, check: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    let (done, result) = mpsc::channel();
+    let guarded = move || {
+        let result = catch_unwind(AssertUnwindSafe(check)).map_err(|payload| message(&*payload).to_string());
+        // Nobody listens any more if this was too slow.
+        drop(done.send(result));
+    };
+    if let Err(error) = thread::Builder::new().name("foster-conformance".into()).spawn(guarded) {
+        return Err(format!("there is no thread to run it on: {error}"));
+    }
+    result.recv_timeout(patience).unwrap_or_else(|_| Err(format!("it hangs: it did not end within {patience:?}")))
+}
+
+/// Runs `future` on the runtime itself, without foster's context around it.
+pub(super) fn block_on<T>(handle: &Handle, future: impl Future<Output = T>) -> T {
+    let mut output = None;
+    {
+        let root = pin!(async { output = Some(future.await) });
+        if let Err(error) = handle.runtime().block_on(root) {
+            panic!("`block_on` gave an error: {error}");
+        }
+    }
+    match output {
+        Some(output) => output,
+        None => panic!("`block_on` returned before its root future was ready"),
+    }
+}
+
+/// Runs `future` on this thread, without any runtime.
+pub(super) fn park_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Waits for what happens on another thread.
+pub(super) fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(5);
+    while !happened() {
+        assert!(Instant::now() < patience, "still not so after 5 seconds: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Ends whatever runs it by a panic of which no hook hears.
+pub(super) fn panic_quietly(text: &'static str) {
+    std::panic::resume_unwind(Box::new(text));
+}

@@ -1,0 +1,481 @@
+//! Probes: small things that a test puts into the code under test, and reads afterwards.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use pin_project_lite::pin_project;
+
+use crate::name::Name;
+use crate::tree;
+
+/// Counts drops: what was handed out, and what of it is gone.
+///
+/// Clones count together. Put a [`guard`](Drops::guard) into a future, a message or a connection, and see afterwards that
+/// nothing of them is left.
+///
+/// ```
+/// use foster::testing::Drops;
+///
+/// let drops = Drops::new();
+/// let (one, two) = (drops.guard(), drops.guard());
+/// drop(one);
+/// assert_eq!((drops.count(), drops.alive()), (1, 1));
+/// drop(two);
+/// assert_eq!((drops.count(), drops.alive()), (2, 0));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Drops {
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    made: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+impl Drops {
+    /// A counter at zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Something whose drop is counted.
+    pub fn guard(&self) -> DropGuard {
+        self.counts.made.fetch_add(1, Ordering::SeqCst);
+        DropGuard { counts: self.counts.clone() }
+    }
+
+    /// How many guards have been dropped.
+    pub fn count(&self) -> usize {
+        self.counts.dropped.load(Ordering::SeqCst)
+    }
+
+    /// How many guards have not been dropped.
+    pub fn alive(&self) -> usize {
+        // In this order, as a guard may be made and dropped in between.
+        let dropped = self.count();
+        self.counts.made.load(Ordering::SeqCst) - dropped
+    }
+}
+
+/// A guard of [`Drops`]: counted when it is dropped.
+#[derive(Debug)]
+#[must_use = "it is dropped, and counted, at once"]
+pub struct DropGuard {
+    counts: Arc<Counts>,
+}
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        self.counts.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Counts how often futures are polled.
+///
+/// Clones count together.
+///
+/// ```
+/// use foster::testing::Polls;
+///
+/// # futures::executor::block_on(async {
+/// let polls = Polls::new();
+/// polls.of(async { foster::yield_now().await }).await;
+/// assert_eq!(polls.count(), 2);
+/// # });
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Polls {
+    count: Arc<AtomicUsize>,
+}
+
+impl Polls {
+    /// A counter at zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same future, each of whose polls is counted.
+    pub fn of<F: Future>(&self, future: F) -> Polled<F> {
+        Polled { future, polls: self.clone() }
+    }
+
+    /// How many polls there have been.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+}
+
+pin_project! {
+    /// The future of [`Polls::of`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Polled<F> {
+        #[pin]
+        future: F,
+        polls: Polls,
+    }
+}
+
+impl<F: Future> Future for Polled<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.polls.count.fetch_add(1, Ordering::SeqCst);
+        this.future.poll(cx)
+    }
+}
+
+/// A gate that is opened by hand: until then, whoever [waits](Gate::wait) at it is pending.
+///
+/// Clones are the same gate. It may be opened from any thread. Reports of the test kit call it by its name.
+///
+/// ```
+/// use foster::testing::Gate;
+///
+/// # futures::executor::block_on(async {
+/// let gate = Gate::named("the reply");
+/// let reply = foster::scope(|s| {
+///     let gate = &gate;
+///     async move {
+///         let reply = s.spawn(async { gate.wait().await; "hello" });
+///         while gate.waiting() == 0 {
+///             foster::yield_now().await;
+///         }
+///         assert!(!reply.is_finished());
+///         gate.open();
+///         reply.await
+///     }
+/// });
+/// assert_eq!(reply.await, "hello");
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Gate {
+    inner: Arc<GateInner>,
+}
+
+struct GateInner {
+    name: Name,
+    /// No waker is cloned, woken or dropped under this lock.
+    state: Mutex<GateState>,
+}
+
+#[derive(Default)]
+struct GateState {
+    open: bool,
+    /// By ticket, and so in the order of their coming.
+    waiting: BTreeMap<u64, Waker>,
+    tickets: u64,
+}
+
+impl Gate {
+    /// A closed gate, named after the file and line of this call.
+    #[track_caller]
+    pub fn new() -> Self {
+        Self::of(Name::caller())
+    }
+
+    /// A closed gate with a name.
+    pub fn named(name: impl Into<Name>) -> Self {
+        Self::of(name.into())
+    }
+
+    fn of(name: Name) -> Self {
+        Gate { inner: Arc::new(GateInner { name, state: Mutex::default() }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets everyone pass who waits, and whoever comes until the gate is [closed](Gate::close).
+    pub fn open(&self) {
+        let mut state = self.lock();
+        state.open = true;
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_values().for_each(Waker::wake);
+    }
+
+    /// Makes those who come from now on wait, and those who were let pass and have not run since.
+    pub fn close(&self) {
+        self.lock().open = false;
+    }
+
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        self.lock().open
+    }
+
+    /// How many are waiting: those that have been polled, and neither let pass nor dropped since.
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Waits until the gate is open.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping it loses nothing.
+    pub fn wait(&self) -> GateWait {
+        GateWait { gate: self.clone(), ticket: None }
+    }
+}
+
+impl Default for Gate {
+    #[track_caller]
+    fn default() -> Self {
+        Gate::new()
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, waiting) = (self.is_open(), self.waiting());
+        f.debug_struct("Gate").field("name", &self.inner.name).field("open", &open).field("waiting", &waiting).finish()
+    }
+}
+
+/// The future of [`Gate::wait`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct GateWait {
+    gate: Gate,
+    ticket: Option<u64>,
+}
+
+impl GateWait {
+    /// Takes the waker out again, if it is still there.
+    fn leave(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let waker = self.gate.lock().waiting.remove(&ticket);
+            drop(waker);
+        }
+    }
+}
+
+impl Future for GateWait {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let waker = cx.waker().clone();
+        let mut state = this.gate.lock();
+        if state.open {
+            drop(state);
+            this.leave();
+            return Poll::Ready(());
+        }
+        let ticket = *this.ticket.get_or_insert_with(|| {
+            state.tickets += 1;
+            state.tickets
+        });
+        let replaced = state.waiting.insert(ticket, waker);
+        drop(state);
+        drop(replaced);
+        tree::waiting(|| tree::quoted("gate ", &this.gate.inner.name));
+        Poll::Pending
+    }
+}
+
+impl Drop for GateWait {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Polls `future` once, and says what came of it.
+///
+/// The future itself is given, or a pinned `&mut` to one that is to be polled again. Its waker is that of whoever awaits this.
+///
+/// ```
+/// use foster::testing::{Gate, poll_once};
+/// use std::pin::pin;
+///
+/// # futures::executor::block_on(async {
+/// let gate = Gate::new();
+/// let mut wait = pin!(gate.wait());
+/// assert!(poll_once(&mut wait).await.is_pending());
+/// gate.open();
+/// assert!(poll_once(&mut wait).await.is_ready());
+/// # });
+/// ```
+pub fn poll_once<F: Future>(future: F) -> PollOnce<F> {
+    PollOnce { future }
+}
+
+pin_project! {
+    /// The future of [`poll_once`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct PollOnce<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for PollOnce<F> {
+    type Output = Poll<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(self.project().future.poll(cx))
+    }
+}
+
+/// The same future, with a name that reports of the test kit call it by while it is pending.
+///
+/// foster's own futures and a scope's children have names already; this is for what comes from elsewhere.
+///
+/// ```
+/// use foster::testing::{cancel_at_every_await, waiting_for};
+///
+/// let ask = || async {
+///     let (question, answer) = futures::channel::oneshot::channel();
+///     foster::scope(|s| async move {
+///         s.spawn_parallel(async move { drop(question.send(7)) });
+///         assert_eq!(waiting_for("the answer", answer).await, Ok(7));
+///     })
+///     .named("ask")
+///     .await
+/// };
+/// let report = cancel_at_every_await(ask, || ());
+/// assert_eq!(report.suspensions()[0], "scope `ask` > the answer");
+/// ```
+pub fn waiting_for<F: Future>(what: impl Into<Name>, future: F) -> WaitingFor<F> {
+    WaitingFor { future, what: what.into() }
+}
+
+pin_project! {
+    /// The future of [`waiting_for`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WaitingFor<F> {
+        #[pin]
+        future: F,
+        what: Name,
+    }
+}
+
+impl<F: Future> Future for WaitingFor<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let polled = this.future.poll(cx);
+        if polled.is_pending() {
+            tree::waiting(|| this.what.to_string());
+        }
+        polled
+    }
+}
+
+/// Makes wakers, and counts how often they are woken and how many of them are still held.
+///
+/// ```
+/// use foster::testing::{CountingWaker, Gate};
+/// use std::pin::pin;
+///
+/// let (gate, waker) = (Gate::new(), CountingWaker::new());
+/// let mut wait = pin!(gate.wait());
+/// assert!(waker.poll(wait.as_mut()).is_pending());
+/// assert_eq!((waker.count(), waker.held()), (0, 1));
+/// gate.open();
+/// assert_eq!((waker.count(), waker.held()), (1, 0));
+/// assert!(waker.poll(wait.as_mut()).is_ready());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CountingWaker {
+    wakes: Arc<Wakes>,
+    // `wakes` is shared by the clones of this as well as by the wakers; only they share this.
+    clones: Arc<()>,
+}
+
+#[derive(Debug, Default)]
+struct Wakes {
+    count: AtomicUsize,
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl CountingWaker {
+    /// A counter at zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A waker that is counted here.
+    pub fn waker(&self) -> Waker {
+        self.wakes.clone().into()
+    }
+
+    /// Polls `future` with such a waker.
+    pub fn poll<F: Future + ?Sized>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&self.waker()))
+    }
+
+    /// How often one of the wakers was woken.
+    pub fn count(&self) -> usize {
+        self.wakes.count.load(Ordering::SeqCst)
+    }
+
+    /// How many of the wakers have not been dropped: one that is kept after its future is gone is a leak.
+    pub fn held(&self) -> usize {
+        Arc::strong_count(&self.wakes) - Arc::strong_count(&self.clones)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn a_gate_forgets_who_no_longer_waits() {
+        let (gate, waker) = (Gate::new(), CountingWaker::new());
+        let mut stays = pin!(gate.wait());
+        {
+            let mut leaves = pin!(gate.wait());
+            assert!(waker.poll(stays.as_mut()).is_pending() && waker.poll(leaves.as_mut()).is_pending());
+            assert_eq!((gate.waiting(), waker.held()), (2, 2));
+        }
+        assert_eq!((gate.waiting(), waker.held()), (1, 1));
+        gate.open();
+        assert_eq!((gate.waiting(), waker.count(), waker.held()), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_gate_that_is_closed_again_holds_back_who_has_not_run_since() {
+        let (gate, waker) = (Gate::new(), CountingWaker::new());
+        let mut wait = pin!(gate.wait());
+        assert!(waker.poll(wait.as_mut()).is_pending());
+        gate.open();
+        gate.close();
+        assert!(waker.poll(wait.as_mut()).is_pending());
+        assert_eq!((gate.waiting(), gate.is_open()), (1, false));
+    }
+
+    #[test]
+    fn clones_of_a_counting_waker_are_no_wakers() {
+        let waker = CountingWaker::new();
+        let clone = waker.clone();
+        assert_eq!(waker.held(), 0);
+        let (one, two) = (waker.waker(), clone.waker());
+        one.wake_by_ref();
+        two.wake();
+        assert_eq!((waker.count(), clone.held()), (2, 1));
+    }
+}

@@ -1,0 +1,124 @@
+//! Intervals, at exact instants.
+
+use std::time::{Duration, Instant};
+
+use foster::{Interval, MissedTick, interval, interval_at, now, sleep, timeout};
+use futures::StreamExt;
+use futures::future::poll_immediate;
+
+use crate::watch::{message, secs};
+
+/// The instants of the next ticks and of their arrival, in milliseconds from `start`.
+async fn ticks(interval: &mut Interval, start: Instant, n: usize) -> Vec<(u128, u128)> {
+    let mut ticks = Vec::new();
+    for _ in 0..n {
+        let due = interval.tick().await;
+        ticks.push(((due - start).as_millis(), (now() - start).as_millis()));
+    }
+    ticks
+}
+
+sim! {
+    async fn an_interval_ticks_at_once_and_then_every_period() {
+        let mut second = interval(secs(1));
+        sleep(secs(5)).await;
+        let start = now();
+        assert_eq!(second.period(), secs(1));
+        assert_eq!(ticks(&mut second, start, 4).await, [(0, 0), (1000, 1000), (2000, 2000), (3000, 3000)]);
+    }
+
+    async fn an_interval_may_start_later_or_earlier() {
+        let start = now();
+        let mut later = interval_at(start + secs(10), secs(2));
+        assert_eq!(ticks(&mut later, start, 2).await, [(10_000, 10_000), (12_000, 12_000)]);
+        let mut earlier = interval_at(start + secs(9), secs(2));
+        assert_eq!(ticks(&mut earlier, start, 3).await, [(9_000, 12_000), (11_000, 12_000), (13_000, 13_000)]);
+    }
+
+    async fn missed_ticks_come_in_a_burst_by_default() {
+        let start = now();
+        let mut second = interval(secs(1));
+        assert_eq!(ticks(&mut second, start, 1).await, [(0, 0)]);
+        sleep(Duration::from_millis(3500)).await;
+        let expected = [(1000, 3500), (2000, 3500), (3000, 3500), (4000, 4000), (5000, 5000)];
+        assert_eq!(ticks(&mut second, start, 5).await, expected);
+    }
+
+    async fn a_missed_tick_may_delay_those_that_follow() {
+        let start = now();
+        let mut second = interval(secs(1)).missed_tick(MissedTick::Delay);
+        assert_eq!(ticks(&mut second, start, 1).await, [(0, 0)]);
+        sleep(Duration::from_millis(3500)).await;
+        let expected = [(1000, 3500), (4500, 4500), (5500, 5500)];
+        assert_eq!(ticks(&mut second, start, 3).await, expected);
+    }
+
+    async fn missed_ticks_may_be_skipped() {
+        let start = now();
+        let mut second = interval(secs(1)).missed_tick(MissedTick::Skip);
+        assert_eq!(ticks(&mut second, start, 1).await, [(0, 0)]);
+        sleep(Duration::from_millis(3500)).await;
+        let expected = [(1000, 3500), (4000, 4000), (5000, 5000)];
+        assert_eq!(ticks(&mut second, start, 3).await, expected);
+        // Late by exactly one period, and by exactly two.
+        sleep(secs(2)).await;
+        let expected = [(6000, 7000), (8000, 8000), (9000, 9000)];
+        assert_eq!(ticks(&mut second, start, 3).await, expected);
+    }
+
+    async fn a_dropped_wait_loses_no_tick() {
+        let start = now();
+        let mut second = interval(secs(1));
+        second.tick().await;
+        for _ in 0..5 {
+            assert!(poll_immediate(second.tick()).await.is_none());
+        }
+        assert!(timeout(Duration::from_millis(500), second.tick()).await.is_err());
+        assert_eq!(second.tick().await, start + secs(1));
+        assert_eq!(now(), start + secs(1));
+    }
+
+    async fn an_interval_is_a_stream_that_never_ends() {
+        let start = now();
+        let instants: Vec<Instant> = interval(secs(7)).take(3).collect().await;
+        assert_eq!(instants, [start, start + secs(7), start + secs(14)]);
+        assert!(!futures::stream::FusedStream::is_terminated(&interval(secs(1))));
+    }
+
+    async fn periods_from_nanoseconds_to_for_ever() {
+        let start = now();
+        let mut nanosecond = interval(Duration::from_nanos(1));
+        for n in 0..1000 {
+            assert_eq!(nanosecond.tick().await, start + Duration::from_nanos(n));
+        }
+        let mut ever = interval(Duration::MAX);
+        ever.tick().await;
+        assert!(timeout(secs(1_000_000_000), ever.tick()).await.is_err());
+        for missed in [MissedTick::Burst, MissedTick::Delay, MissedTick::Skip] {
+            let mut century = interval(secs(100 * 365 * 24 * 3600)).missed_tick(missed);
+            let first = century.tick().await;
+            assert_eq!(century.tick().await - first, century.period());
+        }
+    }
+}
+
+matrix! {
+    async fn ticks_come_in_order_and_never_early() {
+        let mut ticks = interval(crate::harness::T);
+        let mut last = ticks.tick().await;
+        for _ in 0..3 {
+            let due = ticks.tick().await;
+            assert_eq!(due - last, ticks.period());
+            assert!(now() >= due);
+            last = due;
+        }
+    }
+}
+
+#[test]
+fn a_period_of_zero_is_refused() {
+    let refused = std::panic::catch_unwind(|| drop(interval(Duration::ZERO)));
+    assert!(message(refused.unwrap_err()).contains("above zero"));
+    let refused = std::panic::catch_unwind(|| drop(interval_at(Instant::now(), Duration::ZERO)));
+    assert!(message(refused.unwrap_err()).contains("above zero"));
+}
