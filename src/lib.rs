@@ -56,6 +56,8 @@
 //! task. The adapters in [`runtimes`] are features (`tokio`, `smol`, `async-std`, `basic`, `sim`): features add, they never
 //! choose, and all of them work side by side. Others are [brought along](runtime).
 
+#[cfg(feature = "macros")]
+mod attributes;
 mod blocking;
 pub mod cancel;
 mod contain;
@@ -78,15 +80,19 @@ mod token;
 mod tree;
 mod values;
 
+#[cfg(feature = "macros")]
+pub use attributes::main;
+#[cfg(feature = "testing")]
+pub use attributes::test;
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};
-pub use future::{gather, try_gather};
+pub use future::{FutureExt, as_completed, gather, hedge, quorum, race, race_ok, settle, try_gather};
 pub use name::Name;
 pub use runtime::Handle;
 pub use scope::{
     AnyThread, Enter, Errors, Event, KeepGoing, Kind, Named, OneThread, Outcome, Scope, ScopeFuture, ScopeOutcome,
     Spawner, Task, TryScopeFuture, local, scope, try_scope,
 };
-pub use stream::{ConcurrentIterator, ConcurrentStream};
+pub use stream::{ConcurrentIterator, ConcurrentStream, StreamExt};
 pub use time::{
     Deadline, Elapsed, Interval, MissedTick, deadline, interval, interval_at, now, remaining, sleep, sleep_until,
     timeout, timeout_at, timeout_detach, yield_now,

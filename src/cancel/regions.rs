@@ -21,10 +21,6 @@ impl<F> Regions<F> {
         Self::of(Set::new())
     }
 
-    pub(crate) fn with_capacity(n: usize) -> Self {
-        Self::of(Set::with_capacity(n))
-    }
-
     fn of(set: Set<Region<F>>) -> Self {
         Regions { set, cancelled: false, doomed: false }
     }
@@ -35,6 +31,10 @@ impl<F> Regions<F> {
 }
 
 impl<F: Future> Regions<F> {
+    pub(crate) fn collect(futures: impl Iterator<Item = F>) -> Self {
+        Self::of(Set::collect(futures.map(Region::new)))
+    }
+
     pub(crate) fn insert(&mut self, future: F) -> Key {
         self.set.insert(Region::new(future))
     }

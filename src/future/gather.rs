@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::future::Future;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::members::{Futures, TryFutures};
 use crate::cancel::Regions;
-use crate::set::{Key, Set};
+use crate::set::{Answer, Set};
 
 /// Waits for all futures, and returns their values in the order of the futures. Of none, at once.
 ///
-/// The counterpart of `asyncio.gather`, `futures::future::join_all` and `Promise.all`. Futures that are not woken are
-/// not polled.
+/// Takes a tuple, and returns one; or anything that iterates over futures, and returns a `Vec`. The counterpart of
+/// `asyncio.gather`, `futures::join!`, `join_all` and `Promise.all`. Futures that are not woken are not polled.
 ///
 /// # Cancellation
 ///
@@ -30,24 +30,21 @@ use crate::set::{Key, Set};
 /// # futures::executor::block_on(async {
 /// let squares = foster::gather((1..=3).map(|n| async move { n * n })).await;
 /// assert_eq!(squares, [1, 4, 9]);
+///
+/// let (number, text) = foster::gather((async { 7 }, async { "seven" })).await;
+/// assert_eq!((number, text), (7, "seven"));
 /// # });
 /// ```
-pub fn gather<I>(futures: I) -> Gather<I::Item>
-where
-    I: IntoIterator,
-    I::Item: Future,
-{
-    let (futures, n) = counted(futures.into_iter());
-    let mut set = Set::with_capacity(n);
-    for future in futures {
-        set.insert(future);
-    }
-    Gather { set, values: Values::new(n) }
+pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Member, G::Values> {
+    let set = Set::collect(futures.members());
+    let values = Values::new(set.len());
+    Gather { set, values, shape: G::values }
 }
 
 /// Waits for all futures until one fails: the others are then wound down. Of none, at once.
 ///
-/// The counterpart of `futures::future::try_join_all` and `Promise.all`, and fail-fast at any size.
+/// Takes a tuple, and returns one; or anything that iterates over futures, and returns a `Vec`. The counterpart of
+/// `futures::try_join!`, `try_join_all` and `Promise.all`, and fail-fast at any size.
 ///
 /// # Errors
 ///
@@ -66,125 +63,120 @@ where
 /// # futures::executor::block_on(async {
 /// let numbers = foster::try_gather(["1", "2", "x"].map(|text| async move { text.parse::<u32>() }));
 /// assert!(numbers.await.is_err());
+///
+/// let both = foster::try_gather((async { Ok::<_, String>(7) }, async { Ok("seven") }));
+/// assert_eq!(both.await, Ok((7, "seven")));
 /// # });
 /// ```
-pub fn try_gather<I, T, E>(futures: I) -> TryGather<I::Item, T, E>
+pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<G::Member, G::Value, G::Error, G::Values> {
+    let regions = Regions::collect(futures.members());
+    let values = Values::new(regions.len());
+    TryGather { regions, values, error: None, shape: G::values }
+}
+
+/// Waits for all futures, whether they fail or not, and returns all results in the order of the futures.
+///
+/// What [`gather`] does, for futures that may fail, by a name that says so; and where a tuple's or a collection's are
+/// not results it does not compile. The counterpart of `asyncio.gather(return_exceptions=True)` and
+/// `Promise.allSettled`.
+///
+/// # Cancellation
+///
+/// As for [`gather`].
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let results = foster::settle(["1", "x"].map(|text| async move { text.parse::<u32>() })).await;
+/// assert!(results[0].is_ok() && results[1].is_err());
+/// # });
+/// ```
+pub fn settle<Shape, G>(futures: G) -> Gather<<G as Futures<Shape>>::Member, <G as Futures<Shape>>::Values>
 where
-    I: IntoIterator,
-    I::Item: Future<Output = Result<T, E>>,
+    G: Futures<Shape> + TryFutures<Shape>,
 {
-    let (futures, n) = counted(futures.into_iter());
-    let mut regions = Regions::with_capacity(n);
-    for future in futures {
-        regions.insert(future);
-    }
-    TryGather { regions, values: Values::new(n), error: None }
-}
-
-/// The items, and how many there are: a set that knows has dense keys.
-fn counted<I: Iterator>(iter: I) -> (impl Iterator<Item = I::Item>, usize) {
-    match iter.size_hint() {
-        (least, Some(most)) if least == most => (Counted::Exact(iter), least),
-        _ => {
-            let items: Vec<_> = iter.collect();
-            let n = items.len();
-            (Counted::Collected(items.into_iter()), n)
-        }
-    }
-}
-
-enum Counted<I: Iterator> {
-    Exact(I),
-    Collected(std::vec::IntoIter<I::Item>),
-}
-
-impl<I: Iterator> Iterator for Counted<I> {
-    type Item = I::Item;
-
-    fn next(&mut self) -> Option<I::Item> {
-        match self {
-            Counted::Exact(iter) => iter.next(),
-            Counted::Collected(items) => items.next(),
-        }
-    }
+    gather(futures)
 }
 
 /// Values by key, as they come.
-struct Values<T> {
+pub(super) struct Values<T> {
     /// `None` once they have been given out.
     slots: Option<Vec<Option<T>>>,
 }
 
 impl<T> Values<T> {
-    fn new(n: usize) -> Self {
+    pub(super) fn new(n: usize) -> Self {
         Values { slots: Some(std::iter::repeat_with(|| None).take(n).collect()) }
     }
 
-    fn put(&mut self, key: Key, value: T) {
+    pub(super) fn put(&mut self, index: usize, value: T) {
         if let Some(slots) = &mut self.slots {
-            if slots.len() <= key.index() {
+            if slots.len() <= index {
                 // An iterator that gave more items than it said it would.
-                slots.resize_with(key.index() + 1, || None);
+                slots.resize_with(index + 1, || None);
             }
-            slots[key.index()] = Some(value);
+            slots[index] = Some(value);
         }
     }
 
-    /// Unlike with `flatten`, the values stay in the allocation they are in.
+    /// The values that have come, in the members' order. Unlike with `flatten`, they stay in the allocation they are in.
     #[allow(clippy::filter_map_identity)]
-    fn take(&mut self) -> Vec<T> {
+    pub(super) fn take(&mut self) -> Vec<T> {
         let slots = self.slots.take().expect("polled after it was ready");
         slots.into_iter().filter_map(|value| value).collect()
     }
 }
 
-/// The future of [`gather`].
+/// The future of [`gather`] and [`settle`].
 #[must_use = "futures do nothing unless polled"]
-pub struct Gather<F: Future> {
-    set: Set<F>,
-    values: Values<F::Output>,
+pub struct Gather<M: Future, V = Vec<<M as Future>::Output>> {
+    set: Set<M>,
+    values: Values<M::Output>,
+    /// Makes of the values what the futures were in: a tuple, or a `Vec`.
+    shape: fn(Vec<M::Output>) -> V,
 }
 
-impl<F: Future> Unpin for Gather<F> {}
+impl<M: Future, V> Unpin for Gather<M, V> {}
 
-impl<F: Future> Future for Gather<F> {
-    type Output = Vec<F::Output>;
+impl<M: Future, V> Future for Gather<M, V> {
+    type Output = V;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<F::Output>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
         let this = &mut *self;
         let values = &mut this.values;
         let polled = this.set.poll_until(cx, |key, future, cx| {
             future.poll(cx).map(|value| {
-                values.put(key, value);
-                ControlFlow::<()>::Continue(())
+                values.put(key.index(), value);
+                Answer::<()>::Done
             })
         });
         ready!(polled);
-        Poll::Ready(this.values.take())
+        Poll::Ready((this.shape)(this.values.take()))
     }
 }
 
 /// The future of [`try_gather`].
 #[must_use = "futures do nothing unless polled"]
-pub struct TryGather<F, T, E> {
-    regions: Regions<F>,
+pub struct TryGather<M, T, E, V = Vec<T>> {
+    regions: Regions<M>,
     values: Values<T>,
     error: Option<E>,
+    /// As in [`Gather`].
+    shape: fn(Vec<T>) -> V,
 }
 
-impl<F, T, E> Unpin for TryGather<F, T, E> {}
+impl<M, T, E, V> Unpin for TryGather<M, T, E, V> {}
 
-impl<F, T, E> Future for TryGather<F, T, E>
+impl<M, T, E, V> Future for TryGather<M, T, E, V>
 where
-    F: Future<Output = Result<T, E>>,
+    M: Future<Output = Result<T, E>>,
 {
-    type Output = Result<Vec<T>, E>;
+    type Output = Result<V, E>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Vec<T>, E>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, E>> {
         let this = &mut *self;
         while let Some((key, result)) = ready!(this.regions.poll_next(cx)) {
             match result {
-                Ok(value) => this.values.put(key, value),
+                Ok(value) => this.values.put(key.index(), value),
                 Err(error) => {
                     if this.error.is_none() {
                         this.error = Some(error);
@@ -194,17 +186,20 @@ where
             }
         }
         let values = this.values.take();
-        Poll::Ready(this.error.take().map_or(Ok(values), Err))
+        Poll::Ready(match this.error.take() {
+            Some(error) => Err(error),
+            None => Ok((this.shape)(values)),
+        })
     }
 }
 
-impl<F: Future> fmt::Debug for Gather<F> {
+impl<M: Future, V> fmt::Debug for Gather<M, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gather").field("running", &self.set.len()).finish_non_exhaustive()
     }
 }
 
-impl<F, T, E> fmt::Debug for TryGather<F, T, E> {
+impl<M, T, E, V> fmt::Debug for TryGather<M, T, E, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TryGather").field("running", &self.regions.len()).finish_non_exhaustive()
     }

@@ -31,7 +31,7 @@ use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
 use crate::set::node::Ended;
-use crate::set::{Key, Set};
+use crate::set::{Answer, Key, Set};
 use crate::token::{Hold, Level, Listener, Reason, Token};
 use crate::tree;
 
@@ -629,9 +629,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     // The common case, in which there is no need to return.
                     Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
                         control.ended_one();
-                        ControlFlow::Continue(())
+                        Answer::Done
                     }
-                    exit => ControlFlow::Break((key, exit)),
+                    exit => Answer::Last((key, exit)),
                 })
             });
             match polled {

@@ -40,7 +40,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::num::NonZero;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -95,6 +94,16 @@ impl Key {
     fn slot(self) -> usize {
         self.index() % SLOTS
     }
+}
+
+/// What a member answered that was not pending.
+pub(crate) enum Answer<B> {
+    /// It is done, and is dropped.
+    Done,
+    /// It is done, and is dropped, with this to return.
+    Last(B),
+    /// It has this to return and stays, ready for the next pass.
+    Item(B),
 }
 
 /// How far the current pass is.
@@ -161,6 +170,20 @@ impl<F> Set<F> {
             budget: BUDGET,
             members: PhantomData,
         }
+    }
+
+    /// A set of `members`. If they are as many as their size hint says exactly, in the fewest allocations, and with
+    /// keys from 0 in order.
+    pub(crate) fn collect(members: impl Iterator<Item = F>) -> Self {
+        let (least, most) = members.size_hint();
+        if most != Some(least) {
+            return Self::collect(members.collect::<Vec<F>>().into_iter());
+        }
+        let mut set = Self::with_capacity(least);
+        for member in members {
+            set.insert(member);
+        }
+        set
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -272,10 +295,10 @@ impl<F> Set<F> {
         cx: &mut Context<'_>,
         mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<R>,
     ) -> Poll<Option<(Key, R)>> {
-        self.poll_until(cx, |key, member, cx| each(key, member, cx).map(|result| ControlFlow::Break((key, result))))
+        self.poll_until(cx, |key, member, cx| each(key, member, cx).map(|result| Answer::Last((key, result))))
     }
 
-    /// Polls ready members, drops those that are done, and returns when one of them is done with a `Break`: as
+    /// Polls ready members, drops those that are done, and returns when one of them has something to return: as
     /// [`poll_next`](Self::poll_next), and cheaper where there is no need to return for each.
     ///
     /// A pass polls a member once, however often it is woken meanwhile, and ends after [`BUDGET`] polls. Sets
@@ -291,7 +314,7 @@ impl<F> Set<F> {
     pub(crate) fn poll_until<B>(
         &mut self,
         cx: &mut Context<'_>,
-        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<ControlFlow<B>>,
+        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<Answer<B>>,
     ) -> Poll<Option<B>> {
         if self.len == 0 {
             return Poll::Ready(None);
@@ -313,15 +336,30 @@ impl<F> Set<F> {
             let mut child = Context::from_waker(&waker);
             let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
             self.bits &= !(1 << slot);
-            if let Poll::Ready(flow) = polled {
-                self.drop_member(block, slot);
-                if let ControlFlow::Break(value) = flow {
-                    self.budget = turn.left();
-                    return Poll::Ready(Some(value));
+            let value = match polled {
+                Poll::Pending => {
+                    if woken && block.mark(slot) {
+                        block.root().stack.push(block);
+                    }
+                    continue;
                 }
-            } else if woken && block.mark(slot) {
-                block.root().stack.push(block);
-            }
+                Poll::Ready(Answer::Item(value)) => {
+                    if block.mark(slot) {
+                        block.root().stack.push(block);
+                    }
+                    value
+                }
+                Poll::Ready(Answer::Last(value)) => {
+                    self.drop_member(block, slot);
+                    value
+                }
+                Poll::Ready(Answer::Done) => {
+                    self.drop_member(block, slot);
+                    continue;
+                }
+            };
+            self.budget = turn.left();
+            return Poll::Ready(Some(value));
         }
         self.budget = turn.left();
         drop(turn);

@@ -1,7 +1,7 @@
+use super::Answer;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -201,10 +201,10 @@ fn poll_until_goes_on_after_continue_and_returns_with_break() {
     let mut done = Vec::new();
     let mut each = |_, n: Pin<&mut usize>, _: &mut Context<'_>| match *n {
         3 => Poll::Pending,
-        6 => Poll::Ready(ControlFlow::Break("six")),
+        6 => Poll::Ready(Answer::Last("six")),
         n => {
             done.push(n);
-            Poll::Ready(ControlFlow::Continue(()))
+            Poll::Ready(Answer::Done)
         }
     };
     assert_eq!(set.poll_until(&mut cx, &mut each), Poll::Ready(Some("six")));

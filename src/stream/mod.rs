@@ -1,18 +1,32 @@
 //! Doing many things at a time, but not too many.
 
+mod buffer;
+mod ext;
 mod feed;
 mod for_each;
+mod generator;
 mod map;
-mod try_for_each;
+mod members;
+mod merge;
+mod shape;
+mod timed;
+mod try_map;
 
 use std::future::Future;
 
 use futures_core::Stream;
 
+pub use buffer::Buffered;
+pub use ext::StreamExt;
 pub use feed::FromIterator;
-pub use for_each::ForEachConcurrent;
+pub use for_each::{FilterMapConcurrent, ForEachConcurrent};
+pub use generator::{Emit, Emitter, Generator, TryGenerator, generator, try_generator};
 pub use map::MapConcurrent;
-pub use try_for_each::TryForEachConcurrent;
+pub use members::{AlikeStreams, Streams};
+pub use merge::{Chain, Merge, Zip, chain, merge, zip};
+pub use shape::{MapWith, PacedBy, Until};
+pub use timed::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
+pub use try_map::{TryForEachConcurrent, TryMapConcurrent};
 
 use feed::Feed;
 
@@ -61,6 +75,31 @@ pub trait ConcurrentIterator: Iterator + Sized {
         MapConcurrent::new(Feed::new(FromIterator::new(self), f, limit))
     }
 
+    /// Like [`map_concurrent`](Self::map_concurrent), leaving out what maps to `None`.
+    #[track_caller]
+    fn filter_map_concurrent<F, Fut, T>(self, limit: usize, f: F) -> FilterMapConcurrent<FromIterator<Self>, F, Fut>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = Option<T>>,
+    {
+        FilterMapConcurrent::new(self.map_concurrent(limit, f))
+    }
+
+    /// Maps each item to a future that may fail, and runs at most `limit` of them at a time, until one fails: the others
+    /// are then wound down, and the stream ends with the error.
+    ///
+    /// # Errors
+    ///
+    /// The first error, as the last item, when everything else has ended.
+    #[track_caller]
+    fn try_map_concurrent<F, Fut, T, E>(self, limit: usize, f: F) -> TryMapConcurrent<FromIterator<Self>, F, Fut, E>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        TryMapConcurrent::new(Feed::new(FromIterator::new(self), f, limit))
+    }
+
     /// Runs a future for each item, at most `limit` at a time.
     ///
     /// # Cancellation
@@ -105,7 +144,7 @@ pub trait ConcurrentIterator: Iterator + Sized {
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = Result<(), E>>,
     {
-        TryForEachConcurrent::new(Feed::new(FromIterator::new(self), f, limit))
+        TryForEachConcurrent::new(self.try_map_concurrent(limit, f))
     }
 }
 
@@ -143,6 +182,31 @@ pub trait ConcurrentStream: Stream + Sized {
         MapConcurrent::new(Feed::new(self, f, limit))
     }
 
+    /// Like [`map_concurrent`](Self::map_concurrent), leaving out what maps to `None`.
+    #[track_caller]
+    fn filter_map_concurrent<F, Fut, T>(self, limit: usize, f: F) -> FilterMapConcurrent<Self, F, Fut>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = Option<T>>,
+    {
+        FilterMapConcurrent::new(self.map_concurrent(limit, f))
+    }
+
+    /// Maps each item to a future that may fail, and runs at most `limit` of them at a time, until one fails: the others
+    /// are then wound down, and the stream ends with the error.
+    ///
+    /// # Errors
+    ///
+    /// The first error, as the last item, when everything else has ended.
+    #[track_caller]
+    fn try_map_concurrent<F, Fut, T, E>(self, limit: usize, f: F) -> TryMapConcurrent<Self, F, Fut, E>
+    where
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        TryMapConcurrent::new(Feed::new(self, f, limit))
+    }
+
     /// Runs a future for each item, at most `limit` at a time. As [`ConcurrentIterator::for_each_concurrent`].
     #[track_caller]
     fn for_each_concurrent<F, Fut>(self, limit: usize, f: F) -> ForEachConcurrent<Self, F, Fut>
@@ -165,7 +229,7 @@ pub trait ConcurrentStream: Stream + Sized {
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = Result<(), E>>,
     {
-        TryForEachConcurrent::new(Feed::new(self, f, limit))
+        TryForEachConcurrent::new(self.try_map_concurrent(limit, f))
     }
 }
 

@@ -5,7 +5,10 @@ mod clock;
 pub mod conformance;
 mod explore;
 mod failure;
+#[doc(hidden)]
+pub mod harness;
 mod probes;
+mod watch;
 
 pub use cancel::{CancelFailure, EveryAwait, Report, cancel_at_every_await};
 pub use clock::{Settle, advance, settle};

@@ -42,6 +42,16 @@ pub fn sleep_until(at: Instant) -> Sleep {
     Sleep { until: Until::At(at), timer: None }
 }
 
+impl Sleep {
+    /// Counts from now on, and not from the first poll.
+    pub(crate) fn start(&mut self) {
+        if let Until::After(duration) = self.until {
+            let at = context::with(|ambient| ambient.now().checked_add(duration));
+            self.until = at.map_or(Until::After(Duration::MAX), Until::At);
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Until {
     After(Duration),

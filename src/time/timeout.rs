@@ -382,6 +382,10 @@ pub struct Elapsed {
 }
 
 impl Elapsed {
+    pub(crate) fn new() -> Self {
+        Elapsed { overrun: None }
+    }
+
     /// What had not ended within the [grace](Timeout::grace), and was dropped.
     pub fn overrun(&self) -> &[Name] {
         self.overrun.as_deref().unwrap_or_default()

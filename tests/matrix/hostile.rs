@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use foster::runtimes::{Basic, Sim};
-use foster::*;
+use foster::{Cancelled, Deadline, Task, Token, adopt, scope, shield, sleep, timeout, yield_now};
 use futures::FutureExt;
 use futures::executor::block_on;
 

@@ -1,0 +1,36 @@
+//! On async-std, which is discontinued: `cargo run --example async_std --features macros,async-std`
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_std::io::{ReadExt, WriteExt};
+use async_std::net::TcpStream;
+
+#[path = "shared/server.rs"]
+mod server;
+mod shared;
+
+use shared::fetch_many;
+
+#[foster::main(async_std)]
+async fn main() -> io::Result<()> {
+    let address = server::start()?;
+    let fetch = |path| fetch(address, path);
+
+    let all = fetch_many(&["/a", "/b", "/c", "/d"], 2, Duration::from_secs(5), fetch).await?;
+    println!("in time: {all:?}");
+
+    let some = fetch_many(&["/e", "/slow", "/f"], 2, Duration::from_millis(500), fetch).await?;
+    println!("too late: {some:?}");
+    Ok(())
+}
+
+/// async-std's sockets; a program that leaves it for smol has little more to change than their path.
+async fn fetch(server: SocketAddr, path: String) -> io::Result<String> {
+    let mut stream = TcpStream::connect(server).await?;
+    stream.write_all(format!("{path}\n").as_bytes()).await?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await?;
+    Ok(page)
+}

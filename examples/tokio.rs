@@ -1,0 +1,39 @@
+//! On tokio: `cargo run --example tokio --features macros,tokio`
+//!
+//! In a program that is tokio's already, below `#[tokio::main]`, the same is
+//! `Tokio::current().enter(fetch_many(..)).await`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[path = "shared/server.rs"]
+mod server;
+mod shared;
+
+use shared::fetch_many;
+
+#[foster::main(tokio, threads = 4)]
+async fn main() -> io::Result<()> {
+    let address = server::start()?;
+    let fetch = |path| fetch(address, path);
+
+    let all = fetch_many(&["/a", "/b", "/c", "/d"], 2, Duration::from_secs(5), fetch).await?;
+    println!("in time: {all:?}");
+
+    let some = fetch_many(&["/e", "/slow", "/f"], 2, Duration::from_millis(500), fetch).await?;
+    println!("too late: {some:?}");
+    Ok(())
+}
+
+/// tokio's sockets: to await them, nothing of them needs to be known to the library.
+async fn fetch(server: SocketAddr, path: String) -> io::Result<String> {
+    let mut stream = TcpStream::connect(server).await?;
+    stream.write_all(format!("{path}\n").as_bytes()).await?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await?;
+    Ok(page)
+}

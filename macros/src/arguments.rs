@@ -1,0 +1,143 @@
+//! What stands in the parentheses of an attribute: `runtimes(tokio, sim), seeds = 200`.
+
+use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+
+use crate::error::{Error, Result};
+
+/// One argument, and what was said about it.
+pub(crate) struct Argument {
+    pub(crate) name: Ident,
+    pub(crate) value: Value,
+}
+
+pub(crate) enum Value {
+    /// `tokio`
+    None,
+    /// `runtimes(..)`
+    List(Group),
+    /// `seeds = ..`
+    Equals(Vec<TokenTree>),
+}
+
+impl Argument {
+    /// The arguments, each name at most once.
+    pub(crate) fn parse_all(tokens: TokenStream) -> Result<Vec<Argument>> {
+        let mut arguments: Vec<Argument> = Vec::new();
+        for tokens in split(tokens) {
+            let argument = Argument::parse(&tokens)?;
+            let name = argument.name.to_string();
+            if arguments.iter().any(|other| other.name.to_string() == name) {
+                return Err(Error::at(argument.name.span(), format!("`{name}` is given twice")));
+            }
+            arguments.push(argument);
+        }
+        Ok(arguments)
+    }
+
+    fn parse(tokens: &[TokenTree]) -> Result<Argument> {
+        let (name, value) = match tokens {
+            [TokenTree::Ident(name)] => (name, Value::None),
+            [TokenTree::Ident(name), TokenTree::Group(list)] if list.delimiter() == Delimiter::Parenthesis => {
+                (name, Value::List(list.clone()))
+            }
+            [TokenTree::Ident(name), TokenTree::Punct(equals), value @ ..] if equals.as_char() == '=' => {
+                (name, Value::Equals(value.to_vec()))
+            }
+            _ => return Err(Error::about(tokens, Span::call_site(), "expected `name`, `name = value` or `name(..)`")),
+        };
+        Ok(Argument { name: name.clone(), value })
+    }
+
+    /// A list of names, none of them twice: `(tokio, sim)`.
+    pub(crate) fn names(&self) -> Result<Vec<Ident>> {
+        let Value::List(list) = &self.value else {
+            return Err(self.expected("a list in parentheses"));
+        };
+        let mut names: Vec<Ident> = Vec::new();
+        for tokens in split(list.stream()) {
+            let [TokenTree::Ident(name)] = tokens.as_slice() else {
+                return Err(Error::about(&tokens, list.span(), "expected a name"));
+            };
+            if names.iter().any(|other| other.to_string() == name.to_string()) {
+                return Err(Error::at(name.span(), format!("`{name}` is given twice")));
+            }
+            names.push(name.clone());
+        }
+        Ok(names)
+    }
+
+    /// A whole number above zero.
+    pub(crate) fn count(&self) -> Result<u64> {
+        self.literal(count, "a whole number above 0")
+    }
+
+    /// A string.
+    pub(crate) fn string(&self) -> Result<String> {
+        self.literal(string, "a string")
+    }
+
+    fn literal<T>(&self, read: impl FnOnce(&str) -> Option<T>, what: &str) -> Result<T> {
+        match &self.value {
+            Value::Equals(value) => match value.as_slice() {
+                [TokenTree::Literal(literal)] => read(&literal.to_string()),
+                _ => None,
+            },
+            Value::None | Value::List(_) => None,
+        }
+        .ok_or_else(|| self.expected(what))
+    }
+
+    /// A complaint about the value, or about the name where there is no value.
+    pub(crate) fn expected(&self, what: &str) -> Error {
+        let message = format!("`{}` expects {what}", self.name);
+        match &self.value {
+            Value::None => Error::at(self.name.span(), message),
+            Value::List(list) => Error::at(list.span(), message),
+            Value::Equals(value) => Error::about(value, self.name.span(), message),
+        }
+    }
+}
+
+/// The tokens between the commas.
+fn split(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
+    let mut parts: Vec<_> = tokens.split(is_comma).map(<[_]>::to_vec).collect();
+    // After a trailing comma, or where there is nothing at all.
+    if parts.last().is_some_and(Vec::is_empty) {
+        parts.pop();
+    }
+    parts
+}
+
+fn count(literal: &str) -> Option<u64> {
+    let digits: String = literal.chars().filter(|&digit| digit != '_').collect();
+    digits.parse().ok().filter(|&count| count > 0)
+}
+
+/// Without escapes: no value of ours needs any.
+fn string(literal: &str) -> Option<String> {
+    let content = literal.strip_prefix('"')?.strip_suffix('"')?;
+    (!content.contains('\\')).then(|| content.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{count, string};
+
+    #[test]
+    fn counts_are_whole_and_above_zero() {
+        assert_eq!(count("1_000"), Some(1000));
+        for bad in ["0", "1.5", "0x10", "3u8", "\"3\"", "18446744073709551616"] {
+            assert_eq!(count(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn strings_are_plain() {
+        assert_eq!(string("\"5s\"").as_deref(), Some("5s"));
+        for bad in ["5", "'5'", "b\"5s\"", "r\"5s\"", "\"\\n\"", "\""] {
+            assert_eq!(string(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `#[foster::test]`
+
+use proc_macro::{Span, TokenStream, TokenTree};
+
+use crate::error::{Error, Result, enumerated};
+use crate::function::Function;
+use crate::settings::{SIM, Settings};
+use crate::template::fill;
+
+/// The function stays where it is, so that its body sees what it saw before. The tests stand in a module of its name, which
+/// the name of a function does not clash with, and call it from there.
+pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let settings = Settings::parse(arguments)?;
+    let function = Function::parse("foster::test", item)?;
+    let should_panic = should_panic(&function)?;
+    let test = |runtime: &String| gate(runtime, test(runtime, should_panic, &settings, &function), TokenStream::new());
+    let holes = [
+        ("attributes", function.attributes(|name| !is_for_tests(name))),
+        ("visibility", function.visibility.clone()),
+        ("name", function.name()),
+        ("output", function.output.clone()),
+        ("body", function.body.clone()),
+        ("tests", settings.runtimes.iter().flat_map(test).collect()),
+        ("unless_none", none(&settings)),
+    ];
+    // If the function's name is odd, that is for its own attributes to allow.
+    let template = "
+        #[cfg(test)]
+        $attributes $visibility async fn $name() $output $body
+
+        #[cfg(test)]
+        #[allow(non_snake_case)]
+        mod $name { $tests }
+
+        $unless_none";
+    Ok(fill(template, function.name.span(), &holes))
+}
+
+/// Those that go to the tests; all others stay with the function.
+fn is_for_tests(attribute: &str) -> bool {
+    attribute == "should_panic" || attribute == "ignore"
+}
+
+fn should_panic(function: &Function) -> Result<bool> {
+    let attribute: Vec<TokenTree> = function.attributes(|name| name == "should_panic").into_iter().collect();
+    if attribute.is_empty() || function.output.is_empty() {
+        return Ok(!attribute.is_empty());
+    }
+    Err(Error::about(&attribute, Span::call_site(), "a test that `#[should_panic]` must return `()`"))
+}
+
+/// `#[test] fn tokio() { .. }`
+fn test(runtime: &str, should_panic: bool, settings: &Settings, function: &Function) -> TokenStream {
+    let Settings { seeds, milliseconds, .. } = settings;
+    let run = match runtime {
+        SIM => format!(".explore({seeds}, super::$name)"),
+        _ => format!(".run(::foster::testing::harness::{runtime}, super::$name)"),
+    };
+    let template = format!(
+        "#[::core::prelude::v1::test]
+        $attributes
+        fn {runtime}() {{
+            ::foster::testing::harness::Test::new({milliseconds}, {should_panic}) $run;
+        }}"
+    );
+    let holes = [
+        ("attributes", function.attributes(is_for_tests)),
+        // At the place of the output: there the compiler complains if that is none for a test.
+        ("run", fill(&run, function.output_span(), &[("name", function.name())])),
+    ];
+    fill(&template, function.name.span(), &holes)
+}
+
+/// `then` if foster has the runtime, or `otherwise`.
+///
+/// That is foster's own to know: its macros `__if_..` take both, and stand for one.
+fn gate(runtime: &str, then: TokenStream, otherwise: TokenStream) -> TokenStream {
+    if runtime == SIM {
+        return then;
+    }
+    let feature = runtime.trim_end_matches("_multi");
+    let template = format!("::foster::__if_{feature}! {{ {{ $then }} {{ $otherwise }} }}");
+    fill(&template, Span::call_site(), &[("then", then), ("otherwise", otherwise)])
+}
+
+/// An error where foster has none of the runtimes, else nothing.
+fn none(settings: &Settings) -> TokenStream {
+    if settings.has_sim() {
+        return TokenStream::new();
+    }
+    let names: Vec<&str> = settings.runtimes.iter().map(String::as_str).collect();
+    let features = "whose features of foster are off: switch one on, or add `sim`";
+    let message = format!("this test is only for {}, {features}", enumerated(&names));
+    let error = Error::at(settings.place, message).into_tokens();
+    names.iter().fold(error, |otherwise, name| gate(name, TokenStream::new(), otherwise))
+}

@@ -1,0 +1,114 @@
+//! The attributes, which are made in a crate of their own and documented here, where their examples run.
+
+/// Runs an `async fn main` on a runtime.
+///
+/// The runtime is named; there is no default, as foster prefers none:
+///
+/// | attribute | feature | `main` runs by | threads |
+/// |---|---|---|---|
+/// | `#[foster::main(tokio)]` | `tokio` | [`Tokio::multi_thread`] | `threads = 4`, or one for each core |
+/// | `#[foster::main(smol)]` | `smol` | [`Smol::global`] | from `SMOL_THREADS`, or one |
+/// | `#[foster::main(async_std)]` | `async-std` | [`AsyncStd::global`] | from `ASYNC_STD_THREAD_COUNT`, or one for each core |
+/// | `#[foster::main(basic)]` | `basic` | [`Basic::thread_pool`] | `threads = 4`, or one for each core |
+///
+/// ```
+/// # #[cfg(feature = "tokio")]
+/// #[foster::main(tokio, threads = 2)]
+/// async fn main() -> Result<(), std::num::ParseIntError> {
+///     let sum = foster::scope(|s| async move {
+///         let one = s.spawn_parallel(async { "1".parse::<i32>() });
+///         let two = s.spawn_parallel(async { "2".parse::<i32>() });
+///         Ok(one.await? + two.await?)
+///     });
+///     assert_eq!(sum.await?, 3);
+///     Ok(())
+/// }
+/// # #[cfg(not(feature = "tokio"))] fn main() {}
+/// ```
+///
+/// That is short for
+///
+/// ```
+/// # #[cfg(feature = "tokio")]
+/// fn main() -> Result<(), std::num::ParseIntError> {
+///     async fn main() -> Result<(), std::num::ParseIntError> {
+///         // ..
+/// #       Ok(())
+///     }
+///     foster::runtimes::Tokio::multi_thread(2).expect("a tokio runtime").run(main())
+/// }
+/// # #[cfg(not(feature = "tokio"))] fn main() {}
+/// ```
+///
+/// which is also what to write where something else is wanted: another flavour, a [grace](crate::Handle::with_grace) for
+/// what was adopted, a runtime of your own. Under the attribute of a runtime, such as `#[tokio::main]`, the program enters
+/// foster by [`Handle::enter`](crate::Handle::enter).
+///
+/// # Panics
+///
+/// As [`Handle::run`](crate::Handle::run) does, and when the system refuses the threads.
+///
+/// [`Tokio::multi_thread`]: crate::runtimes
+/// [`Smol::global`]: crate::runtimes
+/// [`AsyncStd::global`]: crate::runtimes
+/// [`Basic::thread_pool`]: crate::runtimes
+pub use foster_macros::main;
+
+/// Makes one test for each runtime of an `async fn`.
+///
+/// ```
+/// use foster::{scope, yield_now};
+///
+/// #[foster::test]
+/// async fn a_child_outlives_its_spawner() {
+///     let child = scope(|s| async move { s.spawn(async { yield_now().await; 7 }).await });
+///     assert_eq!(child.await, 7);
+/// }
+/// ```
+///
+/// These are `a_child_outlives_its_spawner::tokio`, `::smol` and so on, in a module of that name, for every runtime whose
+/// feature of foster is on. So `cargo test smol` runs what there is for smol, and `cargo test a_child` this test everywhere.
+///
+/// | runtime | feature | is |
+/// |---|---|---|
+/// | `tokio` | `tokio` | a current-thread runtime |
+/// | `tokio_multi` | `tokio` | a runtime of two threads |
+/// | `smol` | `smol` | smol's global executor |
+/// | `async_std` | `async-std` | async-std's global executor |
+/// | `basic` | `basic` | a thread pool of two threads |
+/// | `sim` | `testing`, which this attribute needs | the [simulation](crate::runtimes::Sim), in virtual time, once for each seed |
+///
+/// The features that count are those that foster is built with, so put them into `[dev-dependencies]`:
+/// `foster = { version = "0.1", features = ["testing", "tokio", "smol"] }`. For a runtime whose feature is off there is no
+/// test; a test for such runtimes alone is an error.
+///
+/// It is used by its path: where `use foster::*` brings it in under its bare name, `#[test]` can no longer be told from the
+/// standard one, and the compiler says so.
+///
+/// # Arguments
+///
+/// ```
+/// # use std::time::Duration;
+/// # #[derive(Debug)] struct Closed;
+/// #[foster::test(runtimes(tokio, smol, sim), seeds = 200, timeout = "5s")]
+/// async fn a_closed_queue_says_so() -> Result<(), Closed> {
+///     foster::sleep(Duration::from_millis(10)).await;
+///     Ok(())
+/// }
+/// ```
+///
+/// - `runtimes(..)`: for these alone. All, if not given.
+/// - `seeds = 200`: how many schedules `sim` tries, from seed 0 on. 20, if not given.
+/// - `timeout = "5s"`: how long one test may take, all its seeds together: `ms`, `s` or `m`. `"30s"`, if not given.
+///
+/// The timeout is by the wall clock, on a thread of its own: neither virtual time nor a loop without an `await` keeps it
+/// from coming. A test that hangs fails, and shows who waits in which scope. It cannot be stopped, though: its thread goes
+/// on until the test program ends.
+///
+/// # The function
+///
+/// It takes no arguments, and returns `()` or a `Result<(), E>` with `E: Debug`; an `Err` fails the test. Its future need
+/// not be `Send`. `#[should_panic]` and `#[ignore]` go to each of the tests, all other attributes stay with the function.
+/// A test that should panic and hangs fails, too.
+#[cfg(feature = "testing")]
+pub use foster_macros::test;

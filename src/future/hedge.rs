@@ -1,0 +1,99 @@
+//! Another attempt when the first is slow.
+
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use super::race::Race;
+use crate::time::{Sleep, sleep};
+
+/// Makes an attempt, another one whenever `delay` passes without a value, `max` in all, and returns the first value.
+///
+/// The others are wound down. Against servers of which one in a hundred is slow: set `delay` to the time that nineteen of
+/// twenty need. The idea is from Dean and Barroso, "The Tail at Scale" (2013). `make` is given the number of the attempt,
+/// from 0.
+///
+/// # Cancellation
+///
+/// As for [`race`](crate::race).
+///
+/// # Panics
+///
+/// If `max` is 0: no attempt would ever be made.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use foster::{hedge, sleep};
+/// use std::time::Duration;
+///
+/// let second = Duration::from_secs(1);
+/// let answer = hedge(second / 100, 2, |attempt| async move {
+///     sleep(if attempt == 0 { 1000 * second } else { second / 100 }).await;
+///     attempt
+/// });
+/// assert_eq!(answer.await, 1);
+/// # });
+/// ```
+#[track_caller]
+pub fn hedge<F, Fut>(delay: Duration, max: usize, make: F) -> Hedge<F, Fut>
+where
+    F: FnMut(usize) -> Fut,
+    Fut: Future,
+{
+    let max = NonZeroUsize::new(max).expect("hedge with a maximum of 0 attempts would never make one");
+    Hedge { race: Race::empty(), make, delay, made: 0, max, sleep: None }
+}
+
+pin_project! {
+    /// The future of [`hedge`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Hedge<F, Fut: Future> {
+        race: Race<Fut>,
+        make: F,
+        delay: Duration,
+        made: usize,
+        max: NonZeroUsize,
+        // Until the next attempt.
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl<F, Fut> Future for Hedge<F, Fut>
+where
+    F: FnMut(usize) -> Fut,
+    Fut: Future,
+{
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
+        let mut this = self.project();
+        loop {
+            let is_due = match this.sleep.as_mut().as_pin_mut() {
+                None => *this.made == 0,
+                Some(sleep) => !this.race.has_winner() && sleep.poll(cx).is_ready(),
+            };
+            if is_due {
+                this.race.join((this.make)(*this.made));
+                *this.made += 1;
+                this.sleep.set((*this.made < this.max.get()).then(|| sleep(*this.delay)));
+            }
+            match Pin::new(&mut *this.race).poll(cx) {
+                Poll::Ready(value) => return Poll::Ready(value),
+                Poll::Pending if is_due => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<F, Fut: Future> fmt::Debug for Hedge<F, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge").field("made", &self.made).field("max", &self.max).finish_non_exhaustive()
+    }
+}

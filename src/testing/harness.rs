@@ -1,0 +1,176 @@
+//! What `#[foster::test]` expands to: one test, on one runtime, under a watchdog.
+//!
+//! The test runs on a thread of its own, and the thread that was to run it watches the wall clock. So neither virtual time nor
+//! a loop without an `await` keeps the watchdog from barking.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::watch::Watch;
+use crate::runtime::Handle;
+use crate::runtimes::Sim;
+
+/// The stack of the thread that a test runs on: what is deep in a test is not deep by accident.
+const STACK: usize = 64 << 20;
+
+/// A current-thread runtime.
+#[cfg(feature = "tokio")]
+pub fn tokio() -> Handle {
+    crate::runtimes::Tokio::current_thread().expect("a tokio runtime").into()
+}
+
+/// A runtime of two threads.
+#[cfg(feature = "tokio")]
+pub fn tokio_multi() -> Handle {
+    crate::runtimes::Tokio::multi_thread(2).expect("a tokio runtime").into()
+}
+
+/// smol's global executor.
+#[cfg(feature = "smol")]
+pub fn smol() -> Handle {
+    crate::runtimes::Smol::global().into()
+}
+
+/// async-std's global executor.
+#[cfg(feature = "async-std")]
+pub fn async_std() -> Handle {
+    crate::runtimes::AsyncStd::global().into()
+}
+
+/// A pool of two threads.
+#[cfg(feature = "basic")]
+pub fn basic() -> Handle {
+    crate::runtimes::Basic::thread_pool(2).expect("a thread pool").into()
+}
+
+/// A simulation with one schedule.
+pub fn sim() -> Handle {
+    Sim::default().into()
+}
+
+macro_rules! gate {
+    ($dollar:tt $name:ident, $feature:literal) => {
+        /// Stands for its first argument if foster has this runtime, else for the second.
+        #[cfg(feature = $feature)]
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! $name {
+            ({ $dollar($dollar then:tt)* } { $dollar($dollar otherwise:tt)* }) => { $dollar($dollar then)* };
+        }
+
+        /// Stands for its first argument if foster has this runtime, else for the second.
+        #[cfg(not(feature = $feature))]
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! $name {
+            ({ $dollar($dollar then:tt)* } { $dollar($dollar otherwise:tt)* }) => { $dollar($dollar otherwise)* };
+        }
+    };
+}
+
+gate!($ __if_tokio, "tokio");
+gate!($ __if_smol, "smol");
+gate!($ __if_async_std, "async-std");
+gate!($ __if_basic, "basic");
+
+/// What a test may return.
+#[diagnostic::on_unimplemented(
+    message = "a test returns `()` or `Result<(), E>` with `E: Debug`, not `{Self}`",
+    label = "not what a test returns"
+)]
+pub trait Verdict {
+    /// Panics if it is an error.
+    fn give(self);
+}
+
+impl Verdict for () {
+    fn give(self) {}
+}
+
+impl<E: Debug> Verdict for Result<(), E> {
+    /// As the standard harness does: without the place of a panic, which would be in here.
+    fn give(self) {
+        if let Err(error) = self {
+            eprintln!("Error: {error:?}");
+            resume_unwind(Box::new(format!("the test returned an error: {error:?}")));
+        }
+    }
+}
+
+/// A test that is to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Test {
+    timeout: Duration,
+    should_panic: bool,
+}
+
+impl Test {
+    /// A test that may take so many milliseconds by the wall clock.
+    pub fn new(milliseconds: u64, should_panic: bool) -> Self {
+        Test { timeout: Duration::from_millis(milliseconds), should_panic }
+    }
+
+    /// Runs it on the runtime that `runtime` makes.
+    ///
+    /// # Panics
+    ///
+    /// With the test's panic, or its error, or when it hangs.
+    #[track_caller]
+    pub fn run<F>(self, runtime: impl FnOnce() -> Handle + Send + 'static, test: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output: Verdict>,
+    {
+        self.watch(move |watch| runtime().run(watch.over(test())).give());
+    }
+
+    /// Runs it under the simulation, with the seeds below `seeds`. Its time is that of all of them together.
+    ///
+    /// # Panics
+    ///
+    /// With the test's panic, or its error, or when it hangs.
+    #[track_caller]
+    pub fn explore<F>(self, seeds: u64, test: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output: Verdict>,
+    {
+        self.watch(move |watch| {
+            for seed in 0..seeds {
+                let run = || Sim::new(seed).run(watch.over(test())).give();
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+                    eprintln!("this was with seed {seed} of the simulation");
+                    resume_unwind(payload);
+                }
+            }
+        });
+    }
+
+    /// Runs `test` on a thread of its own, which has the name of this one and with it that of the test.
+    ///
+    /// One that hangs is left behind. If it should panic, that is told by returning: a panic of ours would do for it.
+    #[track_caller]
+    fn watch(self, test: impl FnOnce(&Arc<Watch>) + Send + 'static) {
+        let watch = Arc::<Watch>::default();
+        let name = thread::current().name().unwrap_or("test").to_string();
+        let runner = thread::Builder::new().name(name).stack_size(STACK).spawn({
+            let watch = Arc::clone(&watch);
+            move || {
+                let result = catch_unwind(AssertUnwindSafe(|| test(&watch)));
+                watch.finish();
+                result
+            }
+        });
+        let runner = runner.expect("a thread for the test");
+        match watch.wait_until_over(self.timeout) {
+            Err(hangs) if self.should_panic => eprintln!("{hangs}"),
+            Err(hangs) => panic!("{hangs}"),
+            Ok(()) => match runner.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(payload)) | Err(payload) => resume_unwind(payload),
+            },
+        }
+    }
+}

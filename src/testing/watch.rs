@@ -1,0 +1,169 @@
+//! Watches a test by the wall clock, and has it drawn when it hangs.
+//!
+//! To draw the tree is to poll it, which the thread that runs it must do. So the watcher wakes the test's root future and
+//! waits for the drawing that its next poll makes. If none comes, the thread is stuck in something that does not await.
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::tree;
+
+/// How long to wait for a drawing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the thread that runs a test and the one that watches it share.
+#[derive(Default)]
+pub(super) struct Watch {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    over: bool,
+    given_up: bool,
+    /// How many root futures there were, one after another.
+    runs: u64,
+    /// Of the root future, once that has been polled.
+    waker: Option<Waker>,
+    polls: u64,
+    polling: bool,
+    asked: bool,
+    drawing: Option<Vec<String>>,
+}
+
+impl Watch {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells that the test is over.
+    pub(super) fn finish(&self) {
+        self.lock().over = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the test is over, or what is true then.
+    fn wait(&self, timeout: Duration, enough: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, |state| !state.over && !enough(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Waits until the test is over.
+    ///
+    /// # Errors
+    ///
+    /// When it is not over in time: what it is doing. It is then ended by its next poll, should there be one.
+    pub(super) fn wait_until_over(&self, timeout: Duration) -> Result<(), String> {
+        let mut state = self.wait(timeout, |_| false);
+        if state.over {
+            return Ok(());
+        }
+        state.asked = true;
+        self.wake(state);
+        let mut state = self.wait(PATIENCE, |state| state.drawing.is_some());
+        let hangs = format!("the test has been running for {timeout:?}: it hangs; {}", state.describe());
+        state.given_up = true;
+        self.wake(state);
+        Err(hangs)
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        let waker = state.waker.clone();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The root future of the test, or of one run of it.
+    pub(super) fn over<F: Future>(self: &Arc<Self>, test: F) -> Watched<F> {
+        let mut state = self.lock();
+        state.runs += 1;
+        state.polls = 0;
+        drop(state);
+        Watched { test, watch: Arc::clone(self) }
+    }
+
+    /// Notes that a poll begins; returns whether a drawing is asked for.
+    fn begin(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        state.polls += 1;
+        state.polling = true;
+        if state.given_up {
+            drop(state);
+            resume_unwind(Box::new("given up"));
+        }
+        let asked = state.asked && state.drawing.is_none();
+        let known = state.waker.as_ref().is_some_and(|known| known.will_wake(waker));
+        drop(state);
+        if !known {
+            let waker = waker.clone();
+            let before = self.lock().waker.replace(waker);
+            drop(before);
+        }
+        asked
+    }
+
+    fn end(&self, drawing: Option<Vec<String>>) {
+        let mut state = self.lock();
+        state.polling = false;
+        if drawing.is_some() {
+            state.drawing = drawing;
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl State {
+    /// What a test that hangs is doing, as far as it is known.
+    fn describe(&self) -> String {
+        let place = match self {
+            State { runs: 0 | 1, polls, .. } => format!("poll {polls}"),
+            State { runs, polls, .. } => format!("poll {polls} of run {runs}"),
+        };
+        if let Some(drawing) = &self.drawing {
+            format!("in {place}, these wait:\n  {}", drawing.join("\n  "))
+        } else if self.over {
+            "it ended just after that".to_string()
+        } else if self.polling {
+            format!("{place} does not return: something in it blocks the thread, or loops without an `await`")
+        } else if self.waker.is_none() {
+            "it has not been polled yet: the runtime does not start".to_string()
+        } else {
+            format!("since {place} its runtime does not come back to it: another task keeps the thread to itself")
+        }
+    }
+}
+
+pin_project! {
+    /// A root future that can be drawn from another thread.
+    pub(super) struct Watched<F> {
+        #[pin]
+        test: F,
+        watch: Arc<Watch>,
+    }
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if !this.watch.begin(cx.waker()) {
+            let poll = this.test.poll(cx);
+            this.watch.end(None);
+            return poll;
+        }
+        let mut poll = Poll::Pending;
+        let drawing = tree::draw(|| tree::named("main".to_string(), || poll = this.test.poll(cx)));
+        this.watch.end(Some(drawing));
+        poll
+    }
+}

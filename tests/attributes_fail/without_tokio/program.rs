@@ -1,0 +1,2 @@
+#[foster::main(tokio)]
+async fn main() {}

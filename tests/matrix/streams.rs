@@ -1,0 +1,225 @@
+//! The combinators on streams.
+
+use std::future::{pending, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use foster::stream::{chain, generator, merge, try_generator, zip};
+use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, interval, now, scope, sleep, yield_now};
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use crate::harness::T;
+
+matrix! {
+    async fn merge_is_fair_and_complete() {
+        let endless = stream::repeat(0).take(1_000);
+        let slow = stream::iter([1, 2, 3]).then(|n| async move { yield_now().await; n });
+        let merged: Vec<i32> = merge((endless, slow)).collect().await;
+        assert_eq!(merged.len(), 1_003);
+        let last_slow = merged.iter().rposition(|&n| n > 0).unwrap();
+        assert!(last_slow < 200, "the slow one had its turns: {last_slow}");
+        assert_eq!(merge(Vec::<stream::Empty<u8>>::new()).collect::<Vec<_>>().await, []);
+        let many: Vec<u32> = merge((0..100).map(|n| stream::iter([n, n]))).collect().await;
+        assert_eq!(many.len(), 200);
+    }
+
+    async fn zip_runs_its_streams_concurrently_and_ends_with_the_shortest() {
+        let ticks = |n: u32| stream::iter(0..n).then(move |i| async move { sleep(T).await; i });
+        let rows: Vec<_> = zip((ticks(3), stream::iter(["a", "b", "c", "d"]))).collect().await;
+        assert_eq!(rows, [(0, "a"), (1, "b"), (2, "c")]);
+        let rows: Vec<_> = zip(vec![stream::iter([1, 2]), stream::iter([3, 4])]).collect().await;
+        assert_eq!(rows, [[1, 3], [2, 4]]);
+        assert_eq!(zip(Vec::<stream::Empty<u8>>::new()).collect::<Vec<_>>().await, Vec::<Vec<u8>>::new());
+    }
+
+    async fn chain_streams_one_after_the_other() {
+        assert_eq!(chain((stream::iter([1]), stream::empty(), stream::iter([2, 3]))).collect::<Vec<_>>().await, [1, 2, 3]);
+    }
+
+    async fn a_generator_waits_for_its_consumer_and_is_dropped_with_it() {
+        let emitted = AtomicUsize::new(0);
+        let counted = &emitted;
+        let mut numbers = Box::pin(generator(|y| async move {
+            loop {
+                let n = counted.fetch_add(1, Ordering::SeqCst);
+                y.emit(n).await;
+            }
+        }));
+        assert_eq!(numbers.next().await, Some(0));
+        yield_now().await;
+        assert_eq!(emitted.load(Ordering::SeqCst), 1, "one at a time");
+        assert_eq!(numbers.next().await, Some(1));
+        drop(numbers);
+        assert_eq!(emitted.load(Ordering::SeqCst), 2);
+    }
+
+    async fn a_generator_may_emit_from_several_places_at_once() {
+        let numbers = generator(|y| async move {
+            let other = y.clone();
+            futures::join!(
+                async { for n in 0..3 { y.emit(n).await } },
+                async { for n in 10..13 { yield_now().await; other.emit(n).await } },
+            );
+        });
+        let mut numbers: Vec<i32> = numbers.collect().await;
+        numbers.sort();
+        assert_eq!(numbers, [0, 1, 2, 10, 11, 12]);
+    }
+
+    async fn a_try_generator_ends_with_its_error() {
+        let numbers = try_generator(|y| async move {
+            y.emit(1).await;
+            Err("no")?;
+            y.emit(2).await;
+            Ok::<_, &str>(())
+        });
+        assert_eq!(numbers.collect::<Vec<_>>().await, [Ok(1), Err("no")]);
+        let fine = try_generator(|y| async move { y.emit(1).await; Ok::<_, ()>(()) });
+        assert_eq!(fine.try_collect::<Vec<_>>().await, Ok(vec![1]));
+    }
+
+    async fn a_lazy_stream_stalls_with_its_consumer_and_one_in_a_scope_goes_on() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let work = |done: &Arc<AtomicUsize>| {
+            let done = Arc::clone(done);
+            (0..3).map_concurrent(3, move |n| {
+                let done = Arc::clone(&done);
+                async move { for _ in 0..n { yield_now().await } done.fetch_add(1, Ordering::SeqCst); n }
+            })
+        };
+        let mut lazy = Box::pin(work(&done));
+        assert_eq!(lazy.next().await, Some(0));
+        for _ in 0..100 { yield_now().await }
+        assert_eq!(done.load(Ordering::SeqCst), 1, "the lazy one stalls while its consumer is busy");
+
+        let busy = Arc::new(AtomicUsize::new(0));
+        let work = work(&busy);
+        let finished = Arc::clone(&busy);
+        scope(|s| async move {
+            let mut eager = work.in_scope(&s, 8);
+            assert_eq!(eager.next().await, Some(0));
+            for _ in 0..100 { yield_now().await }
+            assert_eq!(finished.load(Ordering::SeqCst), 3, "the one in the scope goes on");
+            assert_eq!(eager.collect::<Vec<_>>().await, [1, 2]);
+        }).await;
+    }
+
+    async fn a_stream_in_a_scope_is_bounded_by_its_buffer() {
+        let made = &AtomicUsize::new(0);
+        scope(|s| async move {
+            let numbers = stream::iter(0..).inspect(move |_| { made.fetch_add(1, Ordering::SeqCst); });
+            let mut numbers = numbers.in_scope(&s, 4);
+            for _ in 0..50 { yield_now().await }
+            assert!(made.load(Ordering::SeqCst) <= 5);
+            assert_eq!(numbers.next().await, Some(0));
+            drop(numbers);
+        }).await;
+    }
+
+    async fn every_consumer_of_a_split_gets_every_item_once() {
+        scope(|s| async move {
+            let consumers = stream::iter(0..20).split_in_scope(&s, 3, 2);
+            let all = foster::gather(consumers.into_iter().map(|c| c.collect::<Vec<_>>())).await;
+            for items in all {
+                assert_eq!(items, (0..20).collect::<Vec<_>>());
+            }
+            let mut two = stream::iter(0..20).split_in_scope(&s, 2, 2);
+            drop(two.pop());
+            assert_eq!(two.pop().unwrap().count().await, 20, "one that is dropped is not waited for");
+        }).await;
+    }
+
+    async fn until_ends_with_the_token() {
+        let token = Token::new();
+        let cancel = token.clone();
+        let mut endless = Box::pin(stream::pending::<()>().until(&token));
+        let (end, ()) = futures::join!(endless.next(), async { yield_now().await; cancel.cancel("enough") });
+        assert_eq!(end, None);
+    }
+
+    async fn map_with_keeps_a_state_and_ends_when_told() {
+        let sums = stream::iter(1..).map_with(0, |sum, n| { *sum += n; (*sum < 20).then_some(*sum) });
+        assert_eq!(sums.collect::<Vec<i32>>().await, [1, 3, 6, 10, 15]);
+    }
+
+    async fn paced_by_waits_for_a_permit_before_each_item() {
+        let permits = AtomicUsize::new(0);
+        let paced = stream::iter(0..3).paced_by(|| { permits.fetch_add(1, Ordering::SeqCst); yield_now() });
+        assert_eq!(paced.collect::<Vec<_>>().await, [0, 1, 2]);
+        assert_eq!(permits.load(Ordering::SeqCst), 4);
+    }
+
+    async fn filter_map_leaves_out_and_try_map_ends_with_the_first_error() {
+        let even: Vec<i32> = (0..10).filter_map_concurrent(3, |n| async move { (n % 2 == 0).then_some(n) }).in_order().collect().await;
+        assert_eq!(even, [0, 2, 4, 6, 8]);
+        let started = AtomicUsize::new(0);
+        let results: Vec<Result<i32, i32>> = ConcurrentIterator::try_map_concurrent(0..100, 2, |n| {
+            started.fetch_add(1, Ordering::SeqCst);
+            async move { if n == 3 { Err(n) } else { Ok(n) } }
+        }).collect().await;
+        assert_eq!(results.last(), Some(&Err(3)));
+        assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1);
+        assert!(started.load(Ordering::SeqCst) < 10);
+        let from_stream: Vec<i32> = ConcurrentStream::map_concurrent(stream::iter(0..3), 2, ready).collect().await;
+        assert_eq!(from_stream.len(), 3);
+    }
+
+    async fn items_that_are_always_ready_yield_to_the_executor() {
+        let polls = AtomicUsize::new(0);
+        let mut all = Box::pin((0..10_000).map_concurrent(4, ready).count());
+        std::future::poll_fn(|cx| { polls.fetch_add(1, Ordering::SeqCst); all.as_mut().poll(cx) }).await;
+        assert!(polls.load(Ordering::SeqCst) > 100, "{polls:?}");
+    }
+}
+
+sim! {
+    async fn chunks_end_by_size_or_by_time() {
+        let second = Duration::from_secs(1);
+        let items = chain((
+            stream::iter([1, 2, 3]).boxed(),
+            stream::once(async move { sleep(5 * second).await; 4 }).boxed(),
+            stream::once(async move { sleep(second).await; 5 }).boxed(),
+        ));
+        let start = now();
+        let chunks: Vec<_> = items.chunks_timeout(2, 2 * second).map(|chunk| (chunk, (now() - start).as_secs())).collect().await;
+        assert_eq!(chunks, [(vec![1, 2], 0), (vec![3], 2), (vec![4, 5], 6)]);
+    }
+
+    async fn throttle_keeps_its_distance_and_loses_nothing() {
+        let start = now();
+        let second = Duration::from_secs(1);
+        let times: Vec<_> = stream::iter(0..4).throttle(second).map(|n| (n, (now() - start).as_secs())).collect().await;
+        assert_eq!(times, [(0, 0), (1, 1), (2, 2), (3, 3)]);
+    }
+
+    async fn debounce_streams_the_last_of_each_burst() {
+        let millis = Duration::from_millis;
+        let bursts = generator(|y| async move {
+            for (n, pause) in [(1, 10), (2, 10), (3, 500), (4, 10), (5, 0)] {
+                y.emit(n).await;
+                sleep(millis(pause)).await;
+            }
+        });
+        assert_eq!(bursts.debounce(millis(100)).collect::<Vec<_>>().await, [3, 5]);
+    }
+
+    async fn sample_streams_the_latest_at_each_tick() {
+        let millis = Duration::from_millis;
+        let numbers = interval(millis(30)).enumerate().map(|(n, _)| n).take(10);
+        assert_eq!(numbers.sample(millis(100)).collect::<Vec<_>>().await, [3, 6, 9]);
+    }
+
+    async fn a_slow_item_is_an_error_and_the_stream_goes_on() {
+        let second = Duration::from_secs(1);
+        let items = stream::iter([0, 3, 0]).then(move |n| async move { sleep(n * second).await; n });
+        let seen: Vec<_> = items.timeout_each(2 * second).map(|item| item.ok()).collect().await;
+        assert_eq!(seen, [Some(0), None, Some(3), Some(0)]);
+    }
+
+    async fn a_pending_stream_times_out_again_and_again() {
+        let silent = stream::pending::<()>().timeout_each(Duration::from_secs(1)).take(3);
+        assert!(silent.all(|item| ready(item.is_err())).await);
+        let _ = pending::<()>;
+    }
+}
