@@ -21,7 +21,8 @@ use crate::token::{Level, Reason};
 /// Runs `future` for `duration` at most, counted from the first poll.
 ///
 /// The future is polled before the clock is read: a result wins a tie, also against a timeout of zero, and for a future
-/// that is ready at once no timer is made. [`Duration::MAX`] never expires.
+/// that is ready at once no timer is made, nor the clock looked at. So what the first poll computes before it is first
+/// suspended is not counted. [`Duration::MAX`] never expires.
 ///
 /// When the time is over, `future` is wound down: what inside needs time to end (async finalizers, shields, parallel
 /// children) has ended when this returns, also when combinators that are not foster's lie in between. What needs none is
