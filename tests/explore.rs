@@ -61,7 +61,7 @@ fn the_steps_have_names() {
     text.run(busy());
     let text = text.trace().to_string();
     for part in
-        ["main > ", "`child 2` #", "`tests/explore.rs:27` (task ", "job `tests/explore.rs:", "the clock moves to 1s"]
+        ["main > ", "`child 2` #", "`tests/explore.rs:23` (task ", "job `tests/explore.rs:", "the clock moves to 1s"]
     {
         assert!(text.contains(part), "no {part} in:\n{text}");
     }
@@ -90,10 +90,14 @@ async fn order_of(n: usize) -> Vec<usize> {
 #[test]
 fn a_scope_shuffles_its_children_into_every_order() {
     let seen = Mutex::new(BTreeSet::new());
-    let explored = explore_all(|| async { drop(seen.lock().unwrap().insert(order_of(4).await)) });
+    let explored = explore_all(|| async {
+        seen.lock().unwrap().insert(order_of(4).await);
+    });
     assert_eq!((explored.schedules(), seen.lock().unwrap().len()), (24, 24));
     let seen = Mutex::new(BTreeSet::new());
-    explore(0..500, || async { drop(seen.lock().unwrap().insert(order_of(4).await)) });
+    explore(0..500, || async {
+        seen.lock().unwrap().insert(order_of(4).await);
+    });
     assert_eq!(seen.into_inner().unwrap().len(), 24);
     // More than one block of them.
     assert_eq!(Sim::new(1).run(order_of(200)).into_iter().collect::<BTreeSet<_>>().len(), 200);
@@ -303,13 +307,11 @@ fn a_deadlock_says_who_waits_for_what() {
     let error = Sim::new(1).try_run(scope(|s| async move {
         let (_keep, never) = futures::channel::oneshot::channel::<()>();
         let stuck = s.named("stuck").spawn(never);
-        s.named("waiter").spawn(async move { drop(stuck.await) });
+        s.named("waiter").spawn(async move { stuck.await.unwrap_or_default() });
         foster::shield(s.named("shielded").spawn(sleep(Duration::MAX))).await;
     }));
     let message = error.unwrap_err().to_string();
-    for line in
-        ["`stuck`", "`waiter`", "waits for task `stuck`", "shield `tests/explore.rs:", "waits for a sleep without end"]
-    {
+    for line in ["`stuck`", "`waiter`", "  task `stuck`", "shield `tests/explore.rs:", "  sleep without end"] {
         assert!(message.contains(line), "no {line} in {message}");
     }
 }

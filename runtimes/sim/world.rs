@@ -405,6 +405,8 @@ impl<'a> Run<'a> {
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         drop(CURRENT.replace(self.before.take()));
+        // Those of a poll that panicked.
+        self.world.note_children();
         self.main.retire();
         let mut state = self.world.lock();
         state.running = false;
