@@ -61,7 +61,7 @@ fn program(mut dice: Dice, depth: u32, outside: Alive) -> Pin<Box<dyn Future<Out
         let inside = mine.clone();
         scope(|s| async move {
             let mut tasks = Vec::new();
-            for _ in 0..dice.next(4) + 1 {
+            for _ in 0..dice.next(6) + 2 {
                 let (kind, child) = (dice.next(7), work(dice.another(), depth, inside.clone()));
                 match kind {
                     0 | 1 => tasks.push(s.spawn(child)),
@@ -95,7 +95,7 @@ fn program(mut dice: Dice, depth: u32, outside: Alive) -> Pin<Box<dyn Future<Out
 
 async fn work(mut dice: Dice, depth: u32, alive: Alive) {
     let _guard = alive.guard();
-    for _ in 0..dice.next(3) {
+    for _ in 0..dice.next(5) {
         match dice.next(6) {
             0 => yield_now().await,
             1 => sleep(dice.next(4) as u32 * MILLI).await,
@@ -110,16 +110,19 @@ async fn work(mut dice: Dice, depth: u32, alive: Alive) {
 
 #[track_caller]
 fn holds(faults: Faults) {
+    let mut longest = 0;
     for (explore, seeds) in [(Explore::new(), 300), (Explore::new().priority(3), 100)] {
         for first in 0..seeds {
             let explore = explore.clone().seeds(first..first + 1).faults(faults.clone()).steps(100_000);
             let alive = Alive::default();
-            if let Err(failure) = explore.run(|| program(Dice(first), 2, alive.clone())) {
-                panic!("{faults:?}: {failure}");
+            match explore.run(|| program(Dice(first), 3, alive.clone())) {
+                Ok(explored) => longest = longest.max(explored.longest()),
+                Err(failure) => panic!("{faults:?}: {failure}"),
             }
             assert_eq!(alive.count(), 0);
         }
     }
+    assert!(longest > 50, "the programs are too short to tell: {longest} steps");
 }
 
 #[test]

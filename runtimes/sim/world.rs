@@ -57,8 +57,10 @@ pub(super) struct State {
     settling: Vec<Waker>,
     /// How often they have been woken.
     settled: u64,
-    /// The task that a fault woke, until it has run.
+    /// The task that a fault woke, until another one has run after it.
     spurious: Option<u64>,
+    /// Whether it was the last to run.
+    spurious_ran: bool,
     /// The timers that someone waits for, by the time they are due and then by the order in which they were made.
     pub(super) timers: BTreeMap<(Duration, u64), Waker>,
     timers_made: u64,
@@ -79,6 +81,7 @@ impl World {
             settling: Vec::new(),
             settled: 0,
             spurious: None,
+            spurious_ran: false,
             timers: BTreeMap::new(),
             timers_made: 0,
             steps: 0,
@@ -355,9 +358,10 @@ impl State {
         let task = self.schedule.pick(&mut self.ready, |task| task.number)?;
         self.steps += 1;
         self.trace.run(&task.label, task.number);
-        if self.spurious == Some(task.number) {
+        if self.spurious_ran {
             self.spurious = None;
         }
+        self.spurious_ran = self.spurious == Some(task.number);
         Some(task)
     }
 
