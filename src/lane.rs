@@ -47,6 +47,10 @@ impl<T> Lane<T> {
 
     /// Calls the receiver, and wakes it if it sleeps.
     fn call(&self, mut state: MutexGuard<'_, State<T>>) {
+        // Under the lock, a call stays one.
+        if self.status.load(Ordering::Relaxed) == CALLED {
+            return;
+        }
         // Acquire and release pair with `sleep`, so that either this finds the waker or the receiver finds the call.
         let waker = match self.status.swap(CALLED, Ordering::AcqRel) {
             ASLEEP => state.waker.take(),
@@ -102,7 +106,10 @@ impl<T> Lane<T> {
             return;
         }
         let mut state = self.lock();
-        into.append(&mut state.items);
+        match into.is_empty() {
+            true => std::mem::swap(into, &mut state.items),
+            false => into.append(&mut state.items),
+        }
         self.status.store(AWAKE, Ordering::Release);
     }
 

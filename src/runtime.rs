@@ -17,7 +17,9 @@
 //!   runtime ends. Scopes hear of it through that drop.
 //! - A spawned future that panics takes no other task with it. (Those that foster spawns never panic.)
 //! - The runtime keeps a spawned future until its end although nobody holds a handle to it.
-//! - A timer never fires before its instant, and fires at most once.
+//! - A spawned future is polled after every wake-up, from whatever thread that comes, and one that is always ready starves
+//!   no others.
+//! - A timer never fires before its instant, fires at most once, and wakes whoever polled it last.
 //! - [`Blocking::spawn_blocking`] never runs the job on the caller's stack.
 //!
 //! `foster::testing::conformance` (feature `testing`) checks an adapter for all of this, and more, in one line.

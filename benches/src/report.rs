@@ -56,7 +56,8 @@ impl Goal {
         let (is, most, text) = match self {
             Goal::Times(times, name) => {
                 let other = row.figures.iter().find(|figures| figures.name == name)?;
-                (unit.of(foster) / unit.of(&other.cost), times, format!("≤ {times} × {name}"))
+                let shown = (times * 1000.0).round() / 1000.0;
+                (unit.of(foster) / unit.of(&other.cost), times, format!("≤ {shown} × {name}"))
             }
             Goal::Absolute(most) => {
                 let unit_name = if unit == Unit::Nanos { "ns" } else { "B" };

@@ -76,6 +76,9 @@ pub enum Event<E> {
 /// How often one poll of a scope looks whether there is more to do.
 const ROUNDS: usize = 3;
 
+/// The room for arrivals that a scope keeps after a rush.
+const KEPT: usize = 1024;
+
 /// Is told of [`Event`]s.
 pub(super) type Observer<E> = Box<dyn FnMut(Event<E>) + Send>;
 
@@ -365,6 +368,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
             self.arrive(runner);
         }
+        arrivals.shrink_to(KEPT);
         self.arrivals = arrivals;
 
         if self.handed_on {

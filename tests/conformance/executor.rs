@@ -45,7 +45,7 @@ pub(crate) enum Flaw {
     SwallowsPanics,
     /// Its clock jumps to and fro.
     ClockJumps,
-    /// Its timers fire two milliseconds early.
+    /// Its timers fire when a quarter of their time is over.
     TimersFireEarly,
     /// Its timers wait for a second at most.
     TimersAreCapped,
@@ -213,7 +213,7 @@ impl Clock for Adapter {
     fn timer(&self, at: Instant) -> Timer {
         let after = at.saturating_duration_since(Instant::now());
         match self.flaw {
-            Flaw::TimersFireEarly => Timer::thread(after.saturating_sub(Duration::from_millis(2))),
+            Flaw::TimersFireEarly => Timer::thread(after / 4),
             Flaw::TimersAreCapped => Timer::thread(after.min(Duration::from_millis(1))),
             Flaw::PastTimersPanic if after.is_zero() => panic!("an instant that has passed"),
             Flaw::TimersKeepTheFirstWaker => Timer::boxed(Box::pin(FirstWaker { at, waker: None })),

@@ -38,6 +38,7 @@ fn found(flaw: Flaw, clause: &str, name: &str, seen: &str) {
 
 flaws! {
     tasks_that_are_dropped: DropsTasks breaks "S1", "tasks_run_to_their_end_and_are_dropped" sees "hangs";
+    children_that_are_dropped: DropsTasks breaks "S1", "nested_scopes_join_their_parallel_children" sees "refused it or ended";
     tasks_that_are_kept: KeepsFinishedTasks breaks "S1", "tasks_run_to_their_end_and_are_dropped" sees "every future that is over";
     tasks_that_are_polled_after_their_end: PollsFinishedTasks breaks "S12", "a_waker_kept_too_long_does_nothing" sees "polls of a future";
     tasks_that_are_never_set_aside: PollsWhileReady breaks "S11", "a_task_that_is_always_ready_starves_nobody" sees "hangs";
@@ -60,6 +61,15 @@ flaws! {
     jobs_on_the_callers_stack: RunsJobsInline breaks "Blocking", "jobs_run_off_the_callers_stack" sees "inside of the call";
     jobs_on_the_executors_thread: RunsJobsAsTasks breaks "Blocking", "a_job_may_wait_for_a_task" sees "hangs";
     jobs_that_end_the_pool: PanicsEndTheJobs breaks "S3", "a_job_that_panics_takes_none_with_it" sees "";
+}
+
+#[test]
+fn every_check_has_a_name_of_its_own_and_a_clause() {
+    let mut names: Vec<_> = checks().map(|check| check.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), checks().count());
+    assert!(checks().all(|check| check.clause().contains(": ")));
 }
 
 #[test]

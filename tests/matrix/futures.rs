@@ -38,7 +38,7 @@ matrix! {
     // C167
     async fn gather_gives_values_in_the_order_of_the_futures() {
         assert_eq!(gather([after(3, 1), after(1, 2), after(2, 3)]).await, [1, 2, 3]);
-        assert_eq!(gather(Vec::<std::future::Ready<u8>>::new()).await, []);
+        assert!(gather(Vec::<std::future::Ready<u8>>::new()).await.is_empty());
         assert_eq!(gather((after(2, 1), after(0, "two"), ready('3'))).await, (1, "two", '3'));
         let twelve = (ready(0), ready(1), ready(2), ready(3), ready(4), ready(5), ready(6), ready(7), ready(8), ready(9), ready(10), ready("11"));
         assert_eq!(gather(twelve).await.11, "11");

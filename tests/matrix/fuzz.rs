@@ -11,7 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use foster::runtimes::{Basic, Sim, Smol, Tokio};
-use foster::*;
+use foster::{
+    Handle, Task, Token, adopt, gather, shield, sleep, timeout, timeout_detach, try_gather, try_scope, yield_now,
+};
 use futures::FutureExt;
 use futures::future::{Either, select};
 

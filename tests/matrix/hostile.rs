@@ -9,7 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use foster::runtimes::{Basic, Sim};
-use foster::{Cancelled, Deadline, Task, Token, adopt, scope, shield, sleep, timeout, yield_now};
+use foster::{
+    Cancelled, Deadline, Event, Handle, Reason, Scope, Task, Token, adopt, scope, shield, sleep, timeout, try_scope,
+    yield_now,
+};
 use futures::FutureExt;
 use futures::executor::block_on;
 

@@ -9,7 +9,7 @@ use super::tasks::spawn;
 use super::watchdog::{TICK, block_on, panic_quietly};
 use crate::cancel::{adopt, shield};
 use crate::runtime::Handle;
-use crate::scope::{Scope, scope, try_scope};
+use crate::scope::{Scope, Task, scope, try_scope};
 use crate::testing::cancel::message;
 use crate::testing::{Drops, Gate, poll_once};
 use crate::time::{deadline, now, sleep, timeout, yield_now};
@@ -77,7 +77,7 @@ fn nested_scopes_join_their_parallel_children(handle: &Handle) {
 }
 
 /// A parallel child that never ends by itself.
-fn endless<E>(s: &Scope<'_, E>, drops: &Drops) -> crate::Task<()> {
+fn endless<E>(s: &Scope<'_, E>, drops: &Drops) -> Task<()> {
     let guard = drops.guard();
     s.spawn_parallel(async move {
         let _guard = guard;
