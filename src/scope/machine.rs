@@ -245,6 +245,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if let Some(around) = ambient.scope() {
             drop(self.control().around.set(around));
         }
+        #[cfg(feature = "sim")]
+        if ambient.watch.get() != Watch::No {
+            // In one block, so that all the children of a small scope can change places.
+            self.set = Set::with_capacity(64);
+        }
         self.set.insert(Member::body());
         self.births = 1;
     }
@@ -622,6 +627,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         loop {
             let mut result = None;
             let control = &self.core.control;
+            #[cfg(feature = "sim")]
+            if ambient.watch.get() != Watch::No && !self.set.is_empty() {
+                crate::set::shuffle::next();
+            }
             let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
             let polled = self.set.poll_until(cx, |key, member, cx| {
                 let member = member.get_mut();

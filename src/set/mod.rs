@@ -474,8 +474,6 @@ impl<F> Set<F> {
         let first_key = chunks * SLOTS;
         let last = chunks.checked_sub(1).and_then(|i| self.chunk(i));
         let capacity = match self.planned.saturating_sub(first_key) {
-            // In one block, all of a small set's members can change places.
-            0 if turn::is_shuffled() => SLOTS,
             0 => last.map_or(FIRST, |last| last.capacity() * 4),
             planned => planned,
         };

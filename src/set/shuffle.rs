@@ -1,6 +1,7 @@
 //! Who settles the order in which ready members are polled, where it is not to be that of their slots.
 //!
-//! A simulation installs itself on its thread while it polls; elsewhere nothing of this is there.
+//! A simulation installs itself on its thread while it polls, and a scope asks it for its children; elsewhere nothing of
+//! this is there.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -26,13 +27,11 @@ pub(crate) struct Shuffled {
 
 /// Has `chooser` settle the order on this thread; or nobody.
 pub(crate) fn shuffled(chooser: Option<Arc<dyn Choose>>) -> Shuffled {
-    turn::set_shuffled(chooser.is_some());
     Shuffled { before: CHOOSER.replace(chooser) }
 }
 
 impl Drop for Shuffled {
     fn drop(&mut self) {
-        turn::set_shuffled(self.before.is_some());
         // At the end of a thread the cell may be gone, and nobody polls there any more.
         let chooser = CHOOSER.try_with(|cell| cell.replace(self.before.take()));
         drop(chooser);
@@ -42,6 +41,13 @@ impl Drop for Shuffled {
 impl fmt::Debug for Shuffled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shuffled").finish_non_exhaustive()
+    }
+}
+
+/// Has the chooser, if there is one, settle the order in which the set that is polled next polls its members.
+pub(crate) fn next() {
+    if CHOOSER.with_borrow(Option::is_some) {
+        turn::shuffle_next();
     }
 }
 

@@ -23,7 +23,7 @@ struct Thread {
     left: Cell<u32>,
     /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
     member: Cell<usize>,
-    /// Whether somebody else settles the order of the members.
+    /// Whether somebody else settles the order of the members in the next turn.
     #[cfg(feature = "sim")]
     shuffled: Cell<bool>,
 }
@@ -61,18 +61,10 @@ pub(super) fn wakes_itself(tag: usize) -> bool {
     })
 }
 
+/// Has somebody else settle the order of the members in the next turn.
 #[cfg(feature = "sim")]
-pub(super) fn set_shuffled(shuffled: bool) {
-    THREAD.with(|thread| thread.shuffled.set(shuffled));
-}
-
-/// Whether somebody else settles the order of the members.
-#[inline]
-pub(super) fn is_shuffled() -> bool {
-    #[cfg(feature = "sim")]
-    return THREAD.with(|thread| thread.shuffled.get());
-    #[cfg(not(feature = "sim"))]
-    false
+pub(super) fn shuffle_next() {
+    THREAD.with(|thread| thread.shuffled.set(true));
 }
 
 /// A stretch of polling. Its end, also by a panic, gives the thread back to the set around it.
@@ -91,7 +83,11 @@ impl Turn {
             if outermost {
                 thread.left.set(left);
             }
-            Self { outermost, outer_member: thread.member.replace(0), shuffled: is_shuffled() }
+            #[cfg(feature = "sim")]
+            let shuffled = thread.shuffled.replace(false);
+            #[cfg(not(feature = "sim"))]
+            let shuffled = false;
+            Self { outermost, outer_member: thread.member.replace(0), shuffled }
         })
     }
 
