@@ -628,7 +628,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             let mut result = None;
             let control = &self.core.control;
             #[cfg(feature = "sim")]
-            if ambient.watch.get() != Watch::No && !self.set.is_empty() {
+            if ambient.watch.get() == Watch::Trace && !self.set.is_empty() {
                 crate::set::shuffle::next();
             }
             let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
