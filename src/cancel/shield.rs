@@ -199,11 +199,12 @@ impl<F: Future + Send + 'static> Future for Adopt<F> {
                 return Poll::Pending;
             }
             this.adopter = this.adopter.take().or_else(|| ambient.scope());
-            let Some(inside) = &mut this.inside else { return Poll::Pending };
+            // Out of reach of the drop that follows if it panics: then it is over.
+            let Some(mut inside) = this.inside.take() else { return Poll::Pending };
             let polled = this.guard.poll(ambient, inside.as_mut(), cx);
-            if polled.is_ready() {
-                this.inside = None;
-                this.guard.around = None;
+            match polled.is_ready() {
+                true => this.guard.around = None,
+                false => this.inside = Some(inside),
             }
             polled
         })

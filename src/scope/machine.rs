@@ -633,6 +633,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
             let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
             let polled = self.set.poll_until(cx, |key, member, cx| {
+                if !winding_down && control.is_cancelled() {
+                    // By a member of this pass. This one keeps its place, if it is not dropped.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 let member = member.get_mut();
                 let polled = match poll_member(member, body, &mut result, ambient, cx) {
                     Poll::Pending if member.token.is_some() => suspended(member, control, winding_down, cx),

@@ -48,6 +48,8 @@ pub(super) struct Header {
     vacant: Cell<usize>,
     /// Links the blocks that have vacant slots.
     pub(super) next_free: Cell<Option<Block>>,
+    /// The slots whose members have not been polled yet.
+    pub(super) fresh: Cell<usize>,
     /// In the root: the blocks, itself among them, that still have references.
     blocks: AtomicUsize,
     /// In the root: the woken blocks, and who is to be told of them.
@@ -89,6 +91,7 @@ impl Block {
             capacity: capacity as u32,
             vacant: Cell::new(usize::MAX >> (SLOTS - capacity)),
             next_free: Cell::new(None),
+            fresh: Cell::new(0),
             blocks: AtomicUsize::new(1),
             stack: Stack::new(),
         };

@@ -132,6 +132,8 @@ pub(crate) struct Set<F> {
     /// The block being worked off, and those bits of it that are still to be polled.
     current: Option<Block>,
     bits: usize,
+    /// Those of the current block that had not been polled before: they come first.
+    fresh: usize,
     pass: Pass,
     /// Polls left in this pass while no other set is around this one.
     budget: u32,
@@ -166,6 +168,7 @@ impl<F> Set<F> {
             list: List::new(),
             current: None,
             bits: 0,
+            fresh: 0,
             pass: Pass::Over,
             budget: BUDGET,
             members: PhantomData,
@@ -213,6 +216,7 @@ impl<F> Set<F> {
         // SAFETY: the block is one of this set's, made for `F`, and this slot of it is vacant.
         unsafe { block.slot::<F>(slot).write(member) };
         block.occupy(slot);
+        block.fresh.set(block.fresh.get() | 1 << slot);
         if block.is_full() {
             self.free = block.next_free.take();
         }
@@ -301,7 +305,8 @@ impl<F> Set<F> {
     /// Polls ready members, drops those that are done, and returns when one of them has something to return: as
     /// [`poll_next`](Self::poll_next), and cheaper where there is no need to return for each.
     ///
-    /// A pass polls a member once, however often it is woken meanwhile, and ends after [`BUDGET`] polls. Sets
+    /// A pass polls a member once, however often it is woken meanwhile, first those that were inserted since the last
+    /// one, and ends after [`BUDGET`] polls. Sets
     /// inside members share that budget; one that finds it used up polls a single member a pass, so that deep nesting
     /// still gets on.
     ///
@@ -402,10 +407,12 @@ impl<F> Set<F> {
     fn next_ready(&mut self, turn: &Turn) -> Option<(Block, usize)> {
         loop {
             if let Some(bits) = NonZero::new(self.bits) {
-                return Some((self.current?, turn.pick(bits)));
+                let first = NonZero::new(self.bits & self.fresh).unwrap_or(bits);
+                return Some((self.current?, turn.pick(first)));
             }
             let block = self.list.pop()?;
             self.bits = block.take_ready();
+            self.fresh = block.fresh.take();
             self.current = Some(block);
         }
     }

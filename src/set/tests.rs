@@ -268,7 +268,7 @@ fn a_member_inserted_into_a_woken_block_is_polled_in_the_next_pass() {
     drive(&mut set, &waker, &mut each);
     assert_eq!(parent.woken(), 1);
     drive(&mut set, &waker, &mut each);
-    assert_eq!(seen, ["wakes itself", "is done", "wakes itself", "new"]);
+    assert_eq!(seen, ["wakes itself", "is done", "new", "wakes itself"], "the one that had no turn yet comes first");
 }
 
 #[test]

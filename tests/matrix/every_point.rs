@@ -169,22 +169,19 @@ async fn program(plan: Plan) {
 /// Polls `future` at most `n` times, and then drops it; says whether it was ready. A panic is caught, with its payload.
 async fn polled<F: Future>(future: F, n: usize) -> Result<bool, &'static str> {
     let polls = Cell::new(0);
-    let result = {
-        let mut future = Box::pin(future);
-        let limited = std::future::poll_fn(|cx: &mut Context<'_>| {
-            if polls.get() == n {
-                return Poll::Ready(false);
-            }
-            polls.set(polls.get() + 1);
-            future.as_mut().poll(cx).map(|_| true)
-        });
-        let result = AssertUnwindSafe(limited).catch_unwind().await;
-        match (result, std::panic::catch_unwind(AssertUnwindSafe(|| drop(future)))) {
-            (Err(payload), _) | (Ok(_), Err(payload)) => Err(what(&*payload)),
-            (Ok(ready), Ok(())) => Ok(ready),
+    let mut future = Box::pin(future);
+    let limited = std::future::poll_fn(|cx: &mut Context<'_>| {
+        if polls.get() == n {
+            return Poll::Ready(false);
         }
-    };
-    result
+        polls.set(polls.get() + 1);
+        future.as_mut().poll(cx).map(|_| true)
+    });
+    let result = AssertUnwindSafe(limited).catch_unwind().await;
+    match (result, std::panic::catch_unwind(AssertUnwindSafe(|| drop(future)))) {
+        (Err(payload), _) | (Ok(_), Err(payload)) => Err(what(&*payload)),
+        (Ok(ready), Ok(())) => Ok(ready),
+    }
 }
 
 /// What must come to its end once it has begun.

@@ -809,7 +809,7 @@ fn a_sleep_of_no_time_that_has_begun_goes_on_in_a_wind_down() {
                     sleep(Duration::ZERO).await;
                     w.store(true, Ordering::SeqCst)
                 };
-                futures::join!(shield(sleep(S)), async { s2.cancel("x") }, moment);
+                futures::join!(shield(sleep(S)), moment, async { s2.cancel("x") });
             });
             pending::<()>().await
         })
@@ -846,5 +846,81 @@ fn children_are_dropped_newest_first_however_they_came() {
         .await;
         assert!(out.is_err());
         assert_eq!(*log.lock().unwrap(), [2, 1]);
+    });
+}
+
+#[test]
+fn an_adopted_future_that_panicked_is_not_polled_again() {
+    bare(|| async {
+        let caught = scope(|_| async {
+            let adopted = adopt(async {
+                yield_now().await;
+                panic!("once")
+            });
+            std::panic::AssertUnwindSafe(adopted).catch_unwind().await.is_err()
+        });
+        assert!(caught.await);
+    });
+}
+
+#[test]
+fn a_waker_may_cancel_the_scope_that_wakes_it() {
+    struct Cancel(std::sync::OnceLock<Scope<'static>>);
+    impl std::task::Wake for Cancel {
+        fn wake(self: Arc<Self>) {
+            if let Some(s) = self.0.get() {
+                s.cancel("from the waker");
+                drop(s.spawn(async {}));
+                s.defer(async {});
+            }
+        }
+    }
+    watched(|| {
+        let cancel = Arc::new(Cancel(std::sync::OnceLock::new()));
+        let waker = cancel.clone().into();
+        let (tx, rx) = mpsc::channel::<Scope<'static>>();
+        let mut f = Box::pin(
+            scope(|s| async move {
+                tx.send(s).unwrap();
+                pending::<()>().await
+            })
+            .outcome(),
+        );
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(f.as_mut().poll(&mut cx).is_pending());
+        let s = rx.recv().unwrap();
+        let task = s.clone();
+        assert!(f.as_mut().poll(&mut cx).is_pending());
+        drop(cancel.0.set(s));
+        task.spawn(async {});
+        let mut rounds = 0;
+        while f.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending() {
+            rounds += 1;
+            assert!(rounds < 10);
+        }
+    });
+}
+
+#[test]
+fn payloads_that_panic_when_dropped_are_no_abort() {
+    struct Payload;
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            if !thread::panicking() {
+                std::panic::resume_unwind(Box::new(Payload))
+            }
+        }
+    }
+    basic(|| async {
+        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+            for _ in 0..3 {
+                s.defer(async { std::panic::panic_any(Payload) });
+                s.spawn(async { std::panic::panic_any(Payload) });
+                s.spawn_parallel(async { std::panic::panic_any(Payload) });
+            }
+        }))
+        .catch_unwind()
+        .await;
+        std::mem::forget(out.unwrap_err());
     });
 }

@@ -4,6 +4,8 @@
 //! `name::async_std`, `name::basic` and `name::sim`; inside `sim!` it becomes `name::sim` alone, for what needs exact
 //! instants. Its name is a sentence; the rows of the contract that it stands for are named in a comment (`C002`).
 
+#![allow(clippy::async_yields_async)] // A task that leaves its scope is what many tests are about.
+
 #[macro_use]
 mod harness;
 mod probes;

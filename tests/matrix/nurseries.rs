@@ -461,3 +461,19 @@ sim! {
         assert_eq!(now() - start, 7 * T);
     }
 }
+
+matrix! {
+    // C222; `yield_now` gives the other children one turn, those spawned right before it included.
+    async fn a_child_has_its_first_turn_before_the_body_that_yields_goes_on() {
+        let probe = Probe::new();
+        let (child, seen) = (probe.endless(), probe.clone());
+        scope(|s| async move {
+            s.spawn(child);
+            yield_now().await;
+            assert_eq!(seen.polls(), 1);
+            s.cancel("enough");
+        })
+        .await;
+        probe.assert_all_gone();
+    }
+}

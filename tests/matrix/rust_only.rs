@@ -25,11 +25,9 @@ impl Drop for BoomOnDrop {
 }
 
 /// Never ends, and notes its drop.
-fn dropping(guard: OnDrop) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let _guard = guard;
-        pending().await
-    }
+async fn dropping(guard: OnDrop) {
+    let _guard = guard;
+    pending().await
 }
 
 /// Is woken whenever it has been polled, and never ends.
@@ -240,8 +238,7 @@ matrix! {
             for kept in [finished, dropped] {
                 let waker: Waker = kept.lock().unwrap().take().unwrap();
                 waker.wake_by_ref();
-                waker.clone().wake();
-                drop(waker);
+                waker.wake();
             }
         })
         .await;
@@ -430,14 +427,17 @@ matrix! {
                         turns().await;
                         Err("failed")
                     }
-                    false => Ok(scope(|s| async move {
+                    false => {
+                        scope(|s| async move {
                         s.defer(async move {
                             turns().await;
                             log.push("closed");
                         });
                         pending::<()>().await
                     })
-                    .await),
+                    .await;
+                        Ok(())
+                    }
                 }
             }
         };

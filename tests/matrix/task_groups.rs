@@ -416,13 +416,11 @@ matrix! {
 
     // C030
     async fn a_childs_error_and_a_failing_close_are_exactly_two_errors() {
-        fn body(s: foster::Scope<'static, &'static str>) -> impl Future<Output = Result<(), &'static str>> {
-            async move {
-                s.try_defer(async { Err("close") });
-                s.try_spawn(async { Err::<(), _>("child") });
-                turns().await;
-                Ok(())
-            }
+        async fn body(s: foster::Scope<'static, &'static str>) -> Result<(), &'static str> {
+            s.try_defer(async { Err("close") });
+            s.try_spawn(async { Err::<(), _>("child") });
+            turns().await;
+            Ok(())
         }
         let late = Late::default();
         assert_eq!(try_scope(body).observe(late.observer()).await, Err("child"));
