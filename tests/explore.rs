@@ -91,12 +91,14 @@ async fn order_of(n: usize) -> Vec<usize> {
 fn a_scope_shuffles_its_children_into_every_order() {
     let seen = Mutex::new(BTreeSet::new());
     let explored = explore_all(|| async {
-        seen.lock().unwrap().insert(order_of(4).await);
+        let order = order_of(4).await;
+        seen.lock().unwrap().insert(order);
     });
     assert_eq!((explored.schedules(), seen.lock().unwrap().len()), (24, 24));
     let seen = Mutex::new(BTreeSet::new());
     explore(0..500, || async {
-        seen.lock().unwrap().insert(order_of(4).await);
+        let order = order_of(4).await;
+        seen.lock().unwrap().insert(order);
     });
     assert_eq!(seen.into_inner().unwrap().len(), 24);
     // More than one block of them.
@@ -369,4 +371,23 @@ fn a_run_leaves_no_memory_behind() {
     });
     assert!(failure.is_err());
     assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+/// What it costs is printed, and not asserted: `cargo test --release --features testing --test explore speed -- --nocapture`.
+#[test]
+fn speed_of_a_thousand_seeds_of_twenty_tasks_with_fifty_awaits_each() {
+    let start = std::time::Instant::now();
+    let explored = explore(0..1_000, || {
+        scope(|s| async move {
+            for _ in 0..20 {
+                s.spawn_parallel(async {
+                    for _ in 0..50 {
+                        yield_now().await;
+                    }
+                });
+            }
+        })
+    });
+    let (took, steps) = (start.elapsed(), explored.longest() * explored.schedules());
+    println!("{} schedules in {took:?}, {} ns a step", explored.schedules(), took.as_nanos() / steps as u128);
 }
