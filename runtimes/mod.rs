@@ -50,7 +50,7 @@ mod async_std;
 #[cfg(feature = "basic")]
 mod basic;
 #[cfg(feature = "sim")]
-mod sim;
+pub mod sim;
 #[cfg(feature = "smol")]
 mod smol;
 #[cfg(feature = "tokio")]

@@ -24,7 +24,7 @@ pub(crate) struct Binding {
 thread_local! {
     static AMBIENT: Ambient = const {
         Ambient {
-            drawing: Cell::new(false),
+            watch: Cell::new(Watch::No),
             inside: Cell::new(false),
             member: Cell::new(false),
             child: Cell::new(0),
@@ -38,8 +38,8 @@ thread_local! {
 }
 
 pub(crate) struct Ambient {
-    /// Whether the [tree](crate::tree) of what is running is being drawn.
-    pub(crate) drawing: Cell<bool>,
+    /// Whether somebody wants to know what is polled; see [`tree`](crate::tree).
+    pub(crate) watch: Cell<Watch>,
     /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
     pub(crate) inside: Cell<bool>,
     /// Whether the innermost region is a member of the nearest scope, and ends with it. Its token may not be below the
@@ -57,6 +57,17 @@ pub(crate) struct Ambient {
     pub(crate) due: Cell<Due>,
     /// The inherited values.
     pub(crate) values: Cell<Option<Values>>,
+}
+
+/// Who wants to know what is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "sim"), allow(dead_code))]
+pub(crate) enum Watch {
+    No,
+    /// A simulation, which notes the order.
+    Trace,
+    /// Whoever draws what is stuck, and polls everything for that.
+    Draw,
 }
 
 /// Calls `f` with this thread's context.
@@ -182,6 +193,11 @@ impl Ambient {
         }
     }
 
+    /// Whether the [tree](crate::tree) of what is running is being drawn.
+    pub(crate) fn is_drawing(&self) -> bool {
+        self.watch.get() == Watch::Draw
+    }
+
     /// The effective deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let due = self.due.get().resolved(|| self.now());
@@ -191,9 +207,9 @@ impl Ambient {
 
     /// Runs `f` in no region: for a thread that blocks in the middle of a poll, or a drop, on something of its own.
     pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
-        let (mut drawing, mut inside, mut due) = (false, false, Due::NEVER);
+        let (mut watch, mut inside, mut due) = (Watch::No, false, Due::NEVER);
         let (mut token, mut scope) = (None, None);
-        let _flags = (Swap::new(&self.drawing, &mut drawing), Swap::new(&self.inside, &mut inside));
+        let _flags = (Swap::new(&self.watch, &mut watch), Swap::new(&self.inside, &mut inside));
         let _region = (Swap::new(&self.token, &mut token), Swap::new(&self.scope, &mut scope));
         let _due = Swap::new(&self.due, &mut due);
         f()

@@ -1,7 +1,11 @@
+use std::sync::Mutex;
+use std::task::{Context, Poll, Wake};
+
 use futures::channel::oneshot;
 use futures::task::SpawnExt;
 
 use super::super::tests::{Drops, block_on, yield_once};
+use super::schedule::Random;
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);

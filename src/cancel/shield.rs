@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Due, Swap, Watch};
 use crate::control::{Adopted, Control};
 use crate::name::Name;
 use crate::token::{Hold, Level, Listener, Token};
+use crate::tree;
 
 /// Keeps `future` from being dropped by any cancellation of foster's until it completes. It may borrow.
 ///
@@ -108,7 +109,11 @@ impl Guard {
     fn poll<F: Future>(&mut self, ambient: &Ambient, inside: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut never = Due::NEVER;
         let _due = Swap::new(&ambient.due, &mut never);
-        ambient.enter(&mut self.token, || inside.poll(cx))
+        let poll = || ambient.enter(&mut self.token, || inside.poll(cx));
+        match ambient.watch.get() {
+            Watch::Draw => tree::named(tree::quoted("shield ", &self.name), poll),
+            Watch::No | Watch::Trace => poll(),
+        }
     }
 }
 
@@ -171,7 +176,7 @@ impl<F: Future + Send + 'static> Adopt<F> {
     fn hand_over(&mut self) {
         let Some(inside) = self.inside.take() else { return };
         if let (true, Some(adopter)) = (self.guard.started, self.adopter.take()) {
-            let rest: Adopted = Box::pin(async move { drop(inside.await) });
+            let rest: Adopted = Box::pin(Handed { inside, name: self.guard.name.clone(), over: false });
             drop(adopter.adopt(rest));
         }
         self.guard.around = None;
@@ -209,6 +214,36 @@ impl<F: Future + Send + 'static> Future for Adopt<F> {
 impl<F: Future + Send + 'static> Drop for Adopt<F> {
     fn drop(&mut self) {
         self.hand_over();
+    }
+}
+
+/// An adopted future, once somebody else has to finish it.
+struct Handed<F> {
+    inside: Pin<Box<F>>,
+    name: Name,
+    over: bool,
+}
+
+impl<F: Future> Future for Handed<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let polled = match context::with(|ambient| ambient.watch.get()) {
+            Watch::Draw => tree::named(tree::quoted("adopted ", &this.name), || this.inside.as_mut().poll(cx)),
+            Watch::No | Watch::Trace => this.inside.as_mut().poll(cx),
+        };
+        this.over = polled.is_ready();
+        polled.map(drop)
+    }
+}
+
+#[cfg(feature = "sim")]
+impl<F> Drop for Handed<F> {
+    fn drop(&mut self) {
+        if !self.over {
+            crate::set::living::adopted_dropped(&self.name);
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl<F: Future> Future for NamedFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        match context::with(|ambient| ambient.drawing.get()) {
+        match context::with(|ambient| ambient.is_drawing()) {
             true => tree::named(tree::quoted("", &*this.name), || this.future.poll(cx)),
             false => this.future.poll(cx),
         }

@@ -24,7 +24,7 @@ use super::child::Errors;
 use super::kind::{ChildRunner, Kind, Member};
 use super::orphans::{self, Orphans};
 use super::parallel::by_task;
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Due, Swap, Watch};
 use crate::control::{Adopted, Control, News};
 use crate::lane::Lane;
 use crate::name::Name;
@@ -221,7 +221,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 let _scope = Swap::new(&ambient.scope, &mut scope);
                 let _inside = Swap::new(&ambient.inside, &mut inside);
                 let _member = Swap::new(&ambient.member, &mut member);
-                match ambient.drawing.get() {
+                match ambient.is_drawing() {
                     true => self.turn_drawn(&mut body, ambient, cx),
                     false => self.turn(&mut body, ambient, cx),
                 }
@@ -244,6 +244,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.phase = Phase::Running;
         if let Some(around) = ambient.scope() {
             drop(self.control().around.set(around));
+        }
+        #[cfg(feature = "sim")]
+        if ambient.watch.get() != Watch::No {
+            // In one block, so that all the children of a small scope can change places.
+            self.set = Set::with_capacity(64);
         }
         self.set.insert(Member::body());
         self.births = 1;
@@ -362,6 +367,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let mut arrivals = mem::take(&mut self.arrivals);
         self.core.inbox.drain(&mut arrivals);
         for runner in arrivals.drain(..) {
+            #[cfg(feature = "sim")]
+            if ambient.watch.get() != Watch::No {
+                runner.watch();
+            }
             self.arrive(runner);
         }
         arrivals.shrink_to(KEPT);
@@ -569,7 +578,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn hand_on(&mut self, around: Option<Arc<Control>>) {
         let before = mem::replace(&mut self.handed_on, true);
         let Some(around) = self.control().around.get().cloned().or(around) else {
-            self.panics.run(|| self.adopted.clear());
+            self.panics.run(|| lose(&mut self.adopted));
             return;
         };
         let keys: Vec<Key> = self.adopted.keys().collect();
@@ -618,6 +627,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         loop {
             let mut result = None;
             let control = &self.core.control;
+            #[cfg(feature = "sim")]
+            if ambient.watch.get() == Watch::Trace && !self.set.is_empty() {
+                crate::set::shuffle::next();
+            }
             let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
             let polled = self.set.poll_until(cx, |key, member, cx| {
                 if !winding_down && control.is_cancelled() {
@@ -777,6 +790,14 @@ fn by_drop() -> Name {
     Name::from("the destructor of a value")
 }
 
+/// Drops adopted futures that nobody is left to finish.
+fn lose(adopted: &mut Set<AdoptedMember>) {
+    #[cfg(feature = "sim")]
+    crate::set::living::losing(|| adopted.clear());
+    #[cfg(not(feature = "sim"))]
+    adopted.clear();
+}
+
 /// Polls one member; what it shows in a drawing is the state it is left in.
 fn poll_member<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
@@ -788,7 +809,7 @@ fn poll_member<'env, T, E, K: Kind, B>(
 where
     B: Future<Output = Result<T, E>>,
 {
-    match ambient.drawing.get() {
+    match ambient.is_drawing() {
         true => tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx)),
         false => poll_inside(member, body, result, ambient, cx),
     }
@@ -826,9 +847,9 @@ where
     let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
     let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
     let outer = ambient.child.replace(runner.id());
-    let polled = match ambient.drawing.get() {
-        true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
-        false => runner.poll(cx),
+    let polled = match ambient.watch.get() {
+        Watch::No => runner.poll(cx),
+        watch => tree::child(watch, runner.name(), runner.header().age(), || runner.poll(cx)),
     };
     ambient.child.set(outer);
     let failed = match polled {

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Due, Swap, Values};
+use crate::context::{self, Ambient, Due, Swap, Values, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -122,10 +122,7 @@ where
             ambient.enter(&mut self.token, || {
                 let mut yes = true;
                 let _member = Swap::new(&ambient.member, &mut yes);
-                match ambient.drawing.get() {
-                    true => tree::named(tree::quoted("", runner.name()), || runner.poll(cx)),
-                    false => runner.poll(cx),
-                }
+                runner.poll(cx)
             })
         })
     }
@@ -371,7 +368,9 @@ where
         values: ambient.values(),
     });
     let memory = child.runner.memory();
+    let watched = context::with(|ambient| ambient.watch.get() != Watch::No);
+    let name = watched.then(|| child.runner.name());
     // The runtime drops what it refuses, and the drop tells the scope.
-    spawn(FutureObj::new(Obj(Pulse { child: Some(child), _memory: memory })));
+    tree::spawning(name, || spawn(FutureObj::new(Obj(Pulse { child: Some(child), _memory: memory }))));
     task
 }

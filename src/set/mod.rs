@@ -50,9 +50,13 @@ use queue::List;
 use turn::{BUDGET, Turn};
 
 mod block;
+#[cfg(feature = "sim")]
+pub(crate) mod living;
 pub(crate) mod node;
 mod owner;
 mod queue;
+#[cfg(feature = "sim")]
+pub(crate) mod shuffle;
 mod sync;
 mod turn;
 mod waker;
@@ -324,7 +328,7 @@ impl<F> Set<F> {
             self.begin_pass();
         }
         let turn = Turn::begin(self.budget);
-        while let Some((block, slot)) = self.next_ready() {
+        while let Some((block, slot)) = self.next_ready(&turn) {
             if !turn.spend() && self.pass == Pass::UnderWay {
                 drop(turn);
                 return self.break_off(cx);
@@ -398,13 +402,13 @@ impl<F> Set<F> {
         Poll::Pending
     }
 
-    /// The next member of this pass. It stays the next one until its bit is cleared.
+    /// The next member of this pass. It stays among those to be polled until its bit is cleared.
     #[inline]
-    fn next_ready(&mut self) -> Option<(Block, usize)> {
+    fn next_ready(&mut self, turn: &Turn) -> Option<(Block, usize)> {
         loop {
             if let Some(bits) = NonZero::new(self.bits) {
                 let first = NonZero::new(self.bits & self.fresh).unwrap_or(bits);
-                return Some((self.current?, first.trailing_zeros() as usize));
+                return Some((self.current?, turn.pick(first)));
             }
             let block = self.list.pop()?;
             self.bits = block.take_ready();

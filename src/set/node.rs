@@ -62,6 +62,9 @@ pub(crate) struct Header {
     state: AtomicU8,
     /// Set when the reader's side wants the future to end.
     cancelled: AtomicBool,
+    /// Whether somebody keeps a [list](super::living) in which this is.
+    #[cfg(feature = "sim")]
+    watched: AtomicBool,
     /// Set when the reader has first registered a waker.
     awaited: AtomicBool,
     /// Not stopped by a cancellation of the others.
@@ -79,6 +82,8 @@ impl Header {
         Header {
             state: AtomicU8::new(RUNNING),
             cancelled: AtomicBool::new(false),
+            #[cfg(feature = "sim")]
+            watched: AtomicBool::new(false),
             awaited: AtomicBool::new(false),
             finalizer,
             place: AtomicU32::new(0),
@@ -328,12 +333,23 @@ impl<R: ?Sized + Run> Runner<R> {
     pub(crate) fn id(&self) -> usize {
         ptr::from_ref(self.node.header()).addr()
     }
+
+    /// Puts this on the list of those that are alive, until it is dropped.
+    #[cfg(feature = "sim")]
+    pub(crate) fn watch(&self) {
+        self.header().watched.store(true, Ordering::Relaxed);
+        super::living::born(self.id(), self.name());
+    }
 }
 
 impl<R: ?Sized + Run> Drop for Runner<R> {
     fn drop(&mut self) {
         // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
         discard(self.refuse(None));
+        #[cfg(feature = "sim")]
+        if self.header().watched.load(Ordering::Relaxed) {
+            super::living::ended(self.id());
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! the set sees to it when the poll returns.
 
 use std::cell::Cell;
+use std::num::NonZero;
 
 /// Polls in one pass of an outermost set.
 pub(super) const BUDGET: u32 = 61;
@@ -22,11 +23,19 @@ struct Thread {
     left: Cell<u32>,
     /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
     member: Cell<usize>,
+    /// Whether somebody else settles the order of the members in the next turn.
+    #[cfg(feature = "sim")]
+    shuffled: Cell<bool>,
 }
 
 impl Thread {
     const fn new() -> Self {
-        Self { left: Cell::new(IDLE), member: Cell::new(0) }
+        Self {
+            left: Cell::new(IDLE),
+            member: Cell::new(0),
+            #[cfg(feature = "sim")]
+            shuffled: Cell::new(false),
+        }
     }
 }
 
@@ -52,10 +61,17 @@ pub(super) fn wakes_itself(tag: usize) -> bool {
     })
 }
 
+/// Has somebody else settle the order of the members in the next turn.
+#[cfg(feature = "sim")]
+pub(super) fn shuffle_next() {
+    THREAD.with(|thread| thread.shuffled.set(true));
+}
+
 /// A stretch of polling. Its end, also by a panic, gives the thread back to the set around it.
 pub(super) struct Turn {
     outermost: bool,
     outer_member: usize,
+    shuffled: bool,
 }
 
 impl Turn {
@@ -67,8 +83,23 @@ impl Turn {
             if outermost {
                 thread.left.set(left);
             }
-            Self { outermost, outer_member: thread.member.replace(0) }
+            #[cfg(feature = "sim")]
+            let shuffled = thread.shuffled.replace(false);
+            #[cfg(not(feature = "sim"))]
+            let shuffled = false;
+            Self { outermost, outer_member: thread.member.replace(0), shuffled }
         })
+    }
+
+    /// Which of the members with these bits is next: the first, unless somebody else settles that.
+    #[inline]
+    pub(super) fn pick(&self, bits: NonZero<usize>) -> usize {
+        #[cfg(feature = "sim")]
+        if self.shuffled {
+            return super::shuffle::pick(bits);
+        }
+        debug_assert!(!self.shuffled);
+        bits.trailing_zeros() as usize
     }
 
     /// Polls left.

@@ -264,7 +264,7 @@ impl<F: Future> Future for Cut<'_, F> {
         let mut this = self.project();
         let Some(mut future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         // The drawing of a deadlock polls once more, and is no suspension.
-        if context::with(|ambient| ambient.drawing.get()) {
+        if context::with(|ambient| ambient.is_drawing()) {
             return future.poll(cx).map(drop);
         }
         *this.left = this.left.saturating_sub(1);

@@ -63,6 +63,7 @@ enum Until {
 impl fmt::Display for Until {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Until::After(Duration::MAX) => f.write_str("sleep without end"),
             Until::After(duration) => write!(f, "sleep of {duration:?}"),
             Until::At(_) => f.write_str("sleep until an instant"),
             Until::Yielded => f.write_str("sleep that is over"),

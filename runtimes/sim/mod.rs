@@ -1,0 +1,299 @@
+//! The simulated runtime, and what can be asked of it.
+//!
+//! [`Sim`] runs a program by a schedule that a seed decides; [`testing::explore`](crate::testing::explore) tries many seeds.
+
+mod faults;
+mod report;
+mod schedule;
+mod task;
+mod trace;
+mod watch;
+mod world;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use futures_task::{FutureObj, Spawn, SpawnError};
+
+use faults::Injector;
+pub use faults::{Fault, Faults, Moment};
+pub(crate) use schedule::Policy;
+use schedule::Schedule;
+pub use trace::Trace;
+use world::World;
+
+use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+
+/// A simulated runtime for tests: one thread, a seeded schedule, virtual time.
+///
+/// Of the tasks that are ready, the seed picks the next to run: the same seed gives the same run on every machine, another
+/// seed another order of events. Nobody waits: when nothing is ready, the clock jumps to the next timer. Timers of the same
+/// instant fire together, in the order in which they were made. While something is ready the clock stands, so a task that
+/// only ever yields holds it for good.
+///
+/// Of the children of one scope on one task that are ready, the seed chooses the order in which they are polled. What it
+/// decided is in the [trace](Sim::trace).
+///
+/// A blocking job is a task of its own, which the seed picks like any other. It runs on the simulation's thread, so one
+/// that waits for something inside of the simulation waits for good.
+///
+/// # Deadlocks
+///
+/// When nothing is ready, no timer is set and the root future is not over, blocking on the simulation gives a
+/// [`RunError`] that names the tasks that are stuck. Other threads may wake tasks, but they are no part of the simulation,
+/// which waits for none of them.
+///
+/// # When the runtime ends
+///
+/// Tasks that outlive the root future stay as they are, for the next one to run with. They are dropped with the last
+/// handle; timers that are still about then never fire.
+///
+/// ```
+/// use std::time::Duration;
+/// use foster::runtime::Clock;
+/// use foster::runtimes::Sim;
+///
+/// let sim = Sim::new(7);
+/// let start = sim.now();
+/// sim.advance(Duration::from_secs(3600));
+/// assert_eq!(sim.now() - start, Duration::from_secs(3600));
+/// assert_eq!(sim.elapsed(), Duration::from_secs(3600));
+/// ```
+#[derive(Clone)]
+pub struct Sim(Handle, Arc<World>);
+
+stands_for_handle!(Sim);
+
+impl Sim {
+    /// A simulation whose schedule follows from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Sim::builder().seed(seed).build()
+    }
+
+    /// A simulation to be set up.
+    pub fn builder() -> Builder {
+        Builder { seed: 0, policy: Policy::Uniform, faults: Faults::none(), strict: false, limit: u64::MAX }
+    }
+
+    /// The seed that it was made with.
+    pub fn seed(&self) -> u64 {
+        self.1.seed
+    }
+
+    /// How much virtual time has passed since it was made.
+    pub fn elapsed(&self) -> Duration {
+        self.1.lock().elapsed
+    }
+
+    /// What has run so far.
+    pub fn trace(&self) -> Trace {
+        self.1.lock().trace.clone()
+    }
+
+    /// Moves the clock on by `by`. Timers that are due by then fire at once, in their order.
+    ///
+    /// # Panics
+    ///
+    /// When the clock cannot go that far.
+    #[track_caller]
+    pub fn advance(&self, by: Duration) {
+        let mut state = self.1.lock();
+        let elapsed = state.elapsed.checked_add(by).filter(|&elapsed| self.1.start.checked_add(elapsed).is_some());
+        let due = elapsed.map(|elapsed| state.advance_to(elapsed));
+        drop(state);
+        match due {
+            Some(due) => due.into_iter().for_each(Waker::wake),
+            None => panic!("Sim::advance({by:?}) leaves the range of the clock"),
+        }
+    }
+
+    /// The tasks that are not over, by name.
+    #[cfg(feature = "testing")]
+    pub(crate) fn live_tasks(&self) -> Vec<String> {
+        self.1.lock().tasks.values().map(|task| task.label.to_string()).collect()
+    }
+
+    /// Drops all tasks. Those of foster's hold the simulation as long as they are there.
+    #[cfg(feature = "testing")]
+    pub(crate) fn clear(&self) {
+        self.1.clear();
+    }
+
+    /// Takes the record of what has run.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take_ran(&self) -> Ran {
+        let mut state = self.1.lock();
+        let trace = std::mem::replace(&mut state.trace, Trace::new());
+        Ran { trace, choices: state.schedule.take_made(), steps: usize::try_from(state.steps).unwrap_or(usize::MAX) }
+    }
+}
+
+/// What has run.
+#[cfg(feature = "testing")]
+#[derive(Clone, Debug)]
+pub(crate) struct Ran {
+    pub(crate) trace: Trace,
+    /// Those made by tape: which one, among how many.
+    pub(crate) choices: Vec<(u32, u32)>,
+    /// How often a task was polled.
+    pub(crate) steps: usize,
+}
+
+/// How often nothing has been ready in the simulation that runs on this thread; the next time wakes `waker`. `None` if
+/// there is no simulation.
+#[cfg(feature = "testing")]
+pub(crate) fn settled(waker: &std::task::Waker) -> Option<u64> {
+    World::current().map(|world| world.settled(waker))
+}
+
+impl Default for Sim {
+    /// The simulation with seed 0.
+    fn default() -> Self {
+        Sim::new(0)
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("seed", &self.seed()).field("elapsed", &self.elapsed()).finish_non_exhaustive()
+    }
+}
+
+/// Sets up a [`Sim`]; from [`Sim::builder`].
+///
+/// ```
+/// use foster::runtimes::Sim;
+///
+/// let sim = Sim::builder().seed(7).priority(3).strict().build();
+/// assert_eq!(sim.run(async { 7 }), 7);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder {
+    seed: u64,
+    policy: Policy,
+    faults: Faults,
+    strict: bool,
+    limit: u64,
+}
+
+impl Builder {
+    /// The seed, from which the schedule follows, and what goes wrong. 0 unless said otherwise.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Schedules by priorities, to find a bug of this depth with a chance that is known.
+    ///
+    /// This is PCT (Burckhardt, Kothari, Musuvathi and Nagarakatte, ASPLOS 2010). Each task gets a priority at random, and
+    /// of those that are ready the highest runs, on and on; at `depth - 1` steps, chosen at random, whoever is running
+    /// falls below all others. A bug is of depth *d* if *d* points of the program in a certain order bring it about, whatever
+    /// else happens: a missed wake-up is of depth 2 as a rule, a deadlock of two locks too, and few bugs exceed 3. In a program of
+    /// *n* tasks and *k* steps a single run finds a bug of depth *d* with a probability of at least 1 / (*n* · *k*^(*d* − 1)).
+    /// The uniform choice, the default, has no such bound: the chance for one task to be held back over *k* steps falls
+    /// exponentially with *k*.
+    ///
+    /// The bound is for tasks, which parallel children and blocking jobs are. Children on one task are polled in
+    /// rounds, and each round's order is chosen uniformly. A task that runs a thousand steps in a row while others
+    /// are ready falls below them, as it may be waiting for one of them by yielding.
+    ///
+    /// # Panics
+    ///
+    /// When `depth` is 0.
+    #[track_caller]
+    pub fn priority(self, depth: usize) -> Self {
+        self.priority_within(depth, 1_000)
+    }
+
+    /// The same for a program of about `length` steps.
+    #[track_caller]
+    pub fn priority_within(mut self, depth: usize, length: usize) -> Self {
+        assert!(depth > 0, "the depth of a bug is at least 1");
+        self.policy = Policy::Priority { depth, length };
+        self
+    }
+
+    /// Makes the choices that `tape` lists, in order, and the first one from there on.
+    ///
+    /// A choice is made where more than one task, or child of a scope, is ready; the first is the one that has
+    /// been ready longest.
+    pub fn tape(mut self, tape: impl IntoIterator<Item = u32>) -> Self {
+        self.policy = Policy::Tape(tape.into_iter().collect());
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Makes things go wrong.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Has a run fail that leaves something behind: a live task, a child whose scope was forgotten, an adopted future that
+    /// had not ended when the grace was over. Tasks that are ready when the root future is over still run.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Has a run fail after so many steps. Without this, one that does not come to its end goes on for ever.
+    pub fn limit(mut self, steps: u64) -> Self {
+        self.limit = steps;
+        self
+    }
+
+    /// The simulation.
+    pub fn build(self) -> Sim {
+        let schedule = Schedule::new(self.seed, &self.policy);
+        let injector = (!self.faults.is_none()).then(|| Injector::new(self.seed, self.faults));
+        let world = Arc::new(World::new(self.seed, schedule, injector, self.strict, self.limit));
+        Sim(Handle::new(Adapter(world.clone())), world)
+    }
+}
+
+struct Adapter(Arc<World>);
+
+impl Spawn for Adapter {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.0.spawn(false, future)
+    }
+}
+
+impl Clock for Adapter {
+    fn now(&self) -> Instant {
+        self.0.start + self.0.lock().elapsed
+    }
+
+    fn timer(&self, at: Instant) -> Timer {
+        self.0.timer(at)
+    }
+}
+
+impl Blocking for Adapter {
+    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
+        self.0.spawn(true, FutureObj::new(Box::new(async { job() })))
+    }
+}
+
+impl Runtime for Adapter {
+    fn name(&self) -> &'static str {
+        "sim"
+    }
+
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        self.0.block_on(root)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Why a run failed, in words.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use super::task::Task;
+use super::watch::Watching;
+use super::world::{State, World};
+use crate::panic::catch;
+use crate::runtime::RunError;
+use crate::set::shuffle::shuffled;
+use crate::tree;
+
+/// Says who is stuck, for which everything is polled once more, in the order of spawning.
+pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>>) -> RunError {
+    let mut message = format!(
+        "deadlock in the simulation with seed {} after {:?}: nothing is ready and no timer is set; stuck are:",
+        world.seed,
+        world.lock().elapsed,
+    );
+    let before = world.lock().tasks.len();
+    let mut over = false;
+    let _in_order = shuffled(None);
+    let stuck = tree::draw(|| {
+        let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        // A poll that nobody asked for may go on, and fail. That there was none before is the failure to report.
+        over = tree::named("main".to_string(), || catch(poll).unwrap_or(true));
+        draw_tasks(world);
+    });
+    list(&mut message, &stuck);
+    if over || world.lock().tasks.len() < before {
+        message.push_str("\npolled once more for this list, some of them came to their end: a wake-up was lost");
+    }
+    RunError::new(message)
+}
+
+fn draw_tasks(world: &World) {
+    let tasks: Vec<Arc<Task>> = world.lock().tasks.values().cloned().collect();
+    for task in tasks {
+        tree::named(task.label.to_string(), || world.step(&task));
+    }
+}
+
+pub(super) fn endless(world: &World, state: &State) -> RunError {
+    RunError::new(format!(
+        "the simulation with seed {} has not come to its end after {} steps, at {:?}: something is ready always",
+        world.seed, world.limit, state.elapsed,
+    ))
+}
+
+/// Fails if the run has left something behind.
+pub(super) fn leaks(world: &World, watching: Watching) -> Result<(), RunError> {
+    let _in_order = shuffled(None);
+    let mut lines = tree::draw(|| draw_tasks(world));
+    let mut living = watching.into_living();
+    lines.extend(
+        living.take_lost().into_iter().map(|name| format!("adopted `{name}`, dropped when the grace was over")),
+    );
+    if lines.is_empty() {
+        // Those that belong to a live task are no news.
+        lines.extend(living.children().into_iter().map(|name| format!("`{name}`, whose scope was forgotten")));
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut message = format!("the run with seed {} is over and has left behind:", world.seed);
+    list(&mut message, &lines);
+    Err(RunError::new(message))
+}
+
+fn list(message: &mut String, lines: &[String]) {
+    const NAMED: usize = 32;
+    for line in lines.iter().take(NAMED) {
+        message.push_str("\n  ");
+        message.push_str(line);
+    }
+    if lines.len() > NAMED {
+        message.push_str(&format!("\n  and {} more", lines.len() - NAMED));
+    }
+}

@@ -1,0 +1,170 @@
+//! The one place in which a simulation makes up its mind: a choice among `n`.
+
+use std::collections::BTreeMap;
+
+/// splitmix64, by its state.
+#[derive(Clone, Debug)]
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`, by the high half of a product, which is even enough for any `n` and the same whatever the size
+    /// of `usize`.
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+}
+
+/// How a simulation chooses.
+#[derive(Clone, Debug)]
+pub(crate) enum Policy {
+    /// Each with the same chance.
+    Uniform,
+    /// Whoever has the highest priority, as far as tasks go; see [`Builder::priority`](super::Builder::priority).
+    Priority {
+        /// Change points, and one.
+        depth: usize,
+        /// The steps among which the change points lie.
+        length: usize,
+    },
+    /// As written, and then always the first.
+    Tape(Vec<u32>),
+}
+
+/// Makes the choices of one simulation. The same answers make the same run.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    random: Random,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Uniform,
+    Priority(Priority),
+    Tape(Tape),
+}
+
+impl Schedule {
+    pub(super) fn new(seed: u64, policy: &Policy) -> Self {
+        let mut random = Random(seed);
+        let kind = match policy {
+            Policy::Uniform => Kind::Uniform,
+            Policy::Priority { depth, length } => Kind::Priority(Priority::new(*depth, *length, &mut random)),
+            Policy::Tape(given) => Kind::Tape(Tape { given: given.clone(), made: Vec::new() }),
+        };
+        Schedule { random, kind }
+    }
+
+    /// A number below `n`.
+    pub(super) fn choose(&mut self, n: usize) -> usize {
+        match &mut self.kind {
+            _ if n < 2 => 0,
+            Kind::Uniform | Kind::Priority(_) => self.random.below(n),
+            Kind::Tape(tape) => tape.choose(n),
+        }
+    }
+
+    /// Takes the next task out of those that are ready; `number` tells them apart.
+    pub(super) fn pick<T>(&mut self, ready: &mut Vec<T>, number: impl Fn(&T) -> u64) -> Option<T> {
+        let place = match &mut self.kind {
+            _ if ready.is_empty() => return None,
+            Kind::Priority(priority) => priority.pick(ready.iter().map(number), &mut self.random),
+            _ => self.choose(ready.len()),
+        };
+        // Where the first choice is the oldest, nobody starves.
+        Some(if matches!(self.kind, Kind::Tape(_)) { ready.remove(place) } else { ready.swap_remove(place) })
+    }
+
+    /// A task is over.
+    pub(super) fn forget(&mut self, number: u64) {
+        if let Kind::Priority(priority) = &mut self.kind {
+            priority.of.remove(&number);
+        }
+    }
+
+    /// Takes the choices that have been made by tape: which one, among how many.
+    #[cfg(feature = "testing")]
+    pub(super) fn take_made(&mut self) -> Vec<(u32, u32)> {
+        match &mut self.kind {
+            Kind::Tape(tape) => std::mem::take(&mut tape.made),
+            Kind::Uniform | Kind::Priority(_) => Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Tape {
+    given: Vec<u32>,
+    made: Vec<(u32, u32)>,
+}
+
+impl Tape {
+    fn choose(&mut self, n: usize) -> usize {
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let choice = self.given.get(self.made.len()).map_or(0, |&choice| choice.min(n - 1));
+        self.made.push((choice, n));
+        choice as usize
+    }
+}
+
+/// The scheduler of Burckhardt et al.
+#[derive(Debug)]
+struct Priority {
+    /// By task; the highest runs. Those from before a change point are above all those of change points.
+    of: BTreeMap<u64, u64>,
+    /// The steps after which whoever runs is put below all others, the next one last.
+    changes: Vec<usize>,
+    steps: usize,
+    /// What the next task to be put below all others gets.
+    lowest: u64,
+    /// Who ran last, and how often in a row while others were ready.
+    running: (u64, usize),
+}
+
+impl Priority {
+    /// A task that is always ready gives way after so many steps: others may be what it waits for.
+    const PATIENCE: usize = 1_000;
+
+    fn new(depth: usize, length: usize, random: &mut Random) -> Self {
+        let mut changes: Vec<usize> = (1..depth).map(|_| random.below(length.max(1))).collect();
+        changes.sort_unstable_by(|a, b| b.cmp(a));
+        Priority { of: BTreeMap::new(), changes, steps: 0, lowest: 1 << 32, running: (0, 0) }
+    }
+
+    fn pick(&mut self, ready: impl ExactSizeIterator<Item = u64>, random: &mut Random) -> usize {
+        let alone = ready.len() == 1;
+        let mut best = (0, 0, 0);
+        for (place, number) in ready.enumerate() {
+            let priority = *self.of.entry(number).or_insert_with(|| random.next() | 1 << 63);
+            if priority > best.0 {
+                best = (priority, place, number);
+            }
+        }
+        let (_, place, number) = best;
+        let in_a_row = if self.running.0 == number && !alone { self.running.1 + 1 } else { 0 };
+        self.running = (number, in_a_row);
+        while self.changes.last().is_some_and(|&at| at <= self.steps) {
+            self.changes.pop();
+            self.demote(number);
+        }
+        if in_a_row >= Self::PATIENCE {
+            self.demote(number);
+        }
+        self.steps += 1;
+        place
+    }
+
+    fn demote(&mut self, number: u64) {
+        self.running.1 = 0;
+        self.lowest -= 1;
+        self.of.insert(number, self.lowest);
+    }
+}

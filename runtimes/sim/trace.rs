@@ -1,0 +1,155 @@
+//! What a simulation did, step by step.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use crate::name::Name;
+use crate::tree::Polled;
+
+/// Who runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Label {
+    Main,
+    /// A task that is no child of foster's.
+    Task(u64),
+    Child(Name, u64),
+    Job(Option<Name>, u64),
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Label::Main => f.write_str("main"),
+            Label::Task(number) => write!(f, "task {number}"),
+            Label::Child(name, number) => write!(f, "`{name}` (task {number})"),
+            Label::Job(None, number) => write!(f, "job {number}"),
+            Label::Job(Some(name), number) => write!(f, "job `{name}` (task {number})"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Run(Label),
+    /// Within the task that ran last.
+    Child(Polled),
+    /// The clock jumped to here.
+    Clock(Duration),
+    /// Something was made to go wrong.
+    Fault(&'static str, Option<Label>),
+}
+
+/// The steps of a simulation: which task ran, which of a scope's children it polled, and when the clock moved.
+///
+/// Two traces are equal when the runs were, from the first step to the last. Of a long run, the names of the last
+/// steps are kept.
+///
+/// ```
+/// use foster::runtimes::Sim;
+///
+/// let run = |seed| {
+///     let sim = Sim::new(seed);
+///     sim.run(foster::scope(|s| async move {
+///         s.named("ping").spawn(async {});
+///         s.spawn_parallel(async {});
+///     }));
+///     sim.trace()
+/// };
+/// assert_eq!(run(1), run(1));
+/// assert!(run(1).to_string().contains("`ping`"));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// The last of them.
+    steps: VecDeque<Step>,
+    /// How many there were.
+    count: u64,
+    /// Of all of them.
+    digest: u64,
+}
+
+impl Trace {
+    const KEPT: usize = 4_096;
+
+    /// How many lines the text of a trace has at most.
+    const SHOWN: usize = 40;
+
+    pub(super) fn new() -> Self {
+        // The offset of FNV-1a.
+        Trace { steps: VecDeque::new(), count: 0, digest: 0xcbf2_9ce4_8422_2325 }
+    }
+
+    /// How many steps there were.
+    pub fn len(&self) -> usize {
+        usize::try_from(self.count).unwrap_or(usize::MAX)
+    }
+
+    /// Whether nothing has run.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn run(&mut self, label: &Label, number: u64) {
+        self.push(Step::Run(label.clone()), number);
+    }
+
+    pub(super) fn child(&mut self, polled: Polled) {
+        let number = u64::from(polled.number);
+        self.push(Step::Child(polled), !number);
+    }
+
+    pub(super) fn clock(&mut self, elapsed: Duration) {
+        self.push(Step::Clock(elapsed), elapsed.as_nanos() as u64);
+    }
+
+    pub(super) fn fault(&mut self, what: &'static str, label: Option<Label>) {
+        self.push(Step::Fault(what, label), what.len() as u64);
+    }
+
+    fn push(&mut self, step: Step, number: u64) {
+        self.digest = (self.digest ^ number).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+        self.count += 1;
+        if self.steps.len() == Self::KEPT {
+            self.steps.pop_front();
+        }
+        self.steps.push_back(step);
+    }
+
+    /// A line for each turn of a task, with the children that it polled, and for each move of the clock.
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for step in &self.steps {
+            match (step, lines.last_mut()) {
+                (Step::Run(label), _) => lines.push(label.to_string()),
+                (Step::Child(Polled { name, number }), Some(line)) => line.push_str(&format!(" > `{name}` #{number}")),
+                (Step::Child(Polled { name, number }), None) => lines.push(format!("… > `{name}` #{number}")),
+                (Step::Clock(elapsed), _) => lines.push(format!("the clock moves to {elapsed:?}")),
+                (Step::Fault(what, None), _) => lines.push(format!("fault: {what}")),
+                (Step::Fault(what, Some(label)), _) => lines.push(format!("fault: {what} {label}")),
+            }
+        }
+        lines
+    }
+}
+
+/// The last steps, a line each.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.lines();
+        let skipped = lines.len().saturating_sub(Self::SHOWN);
+        if skipped > 0 || self.count > self.steps.len() as u64 {
+            writeln!(f, "…")?;
+        }
+        for (i, line) in lines.iter().skip(skipped).enumerate() {
+            write!(f, "{}{line}", if i == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace").field("len", &self.count).field("lines", &self.lines()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,422 @@
+//! All that a simulation is, and the loop that runs it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_task::{FutureObj, SpawnError};
+
+use super::faults::{Fault, Injector};
+use super::report;
+use super::schedule::Schedule;
+use super::task::{SimTimer, Task};
+use super::trace::{Label, Trace};
+use super::watch::Watching;
+use crate::contain::Contained;
+use crate::runtime::{RunError, Timer};
+use crate::set::shuffle::Choose;
+use crate::tree;
+
+thread_local! {
+    /// The simulation that runs on this thread.
+    static CURRENT: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
+}
+
+/// What a simulation is made of.
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) start: Instant,
+    /// Whether a run fails that leaves something behind.
+    pub(super) strict: bool,
+    /// After so many steps a run is taken for endless.
+    pub(super) limit: u64,
+    /// No code of users runs under its lock but a plan of faults, which has no way to reach it again.
+    pub(super) injector: Option<Mutex<Injector>>,
+    pub(super) state: Mutex<State>,
+}
+
+/// No code of users runs under its lock: not a poll, nor a wake, nor a drop of what is theirs.
+pub(super) struct State {
+    pub(super) schedule: Schedule,
+    pub(super) trace: Trace,
+    pub(super) elapsed: Duration,
+    pub(super) running: bool,
+    /// Every task that is not over, by number, and so in the order of their spawning.
+    pub(super) tasks: BTreeMap<u64, Arc<Task>>,
+    pub(super) spawned: u64,
+    /// The tasks that have been woken and not run since, each once.
+    pub(super) ready: Vec<Arc<Task>>,
+    /// Jobs that wait until nothing is ready.
+    late: Vec<Arc<Task>>,
+    /// Those who wait until nothing is ready.
+    settling: Vec<Waker>,
+    /// How often they have been woken.
+    settled: u64,
+    /// The task that a fault woke, until another one has run after it.
+    spurious: Option<u64>,
+    /// Whether it was the last to run.
+    spurious_ran: bool,
+    /// The timers that someone waits for, by the time they are due and then by the order in which they were made.
+    pub(super) timers: BTreeMap<(Duration, u64), Waker>,
+    timers_made: u64,
+    pub(super) steps: u64,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, schedule: Schedule, injector: Option<Injector>, strict: bool, limit: u64) -> Self {
+        let state = State {
+            schedule,
+            trace: Trace::new(),
+            elapsed: Duration::ZERO,
+            running: false,
+            tasks: BTreeMap::new(),
+            spawned: 0,
+            ready: Vec::new(),
+            late: Vec::new(),
+            settling: Vec::new(),
+            settled: 0,
+            spurious: None,
+            spurious_ran: false,
+            timers: BTreeMap::new(),
+            timers_made: 0,
+            steps: 0,
+        };
+        let injector = injector.map(Mutex::new);
+        World { seed, start: Instant::now(), strict, limit, injector, state: Mutex::new(state) }
+    }
+
+    /// The simulation that runs on this thread.
+    #[cfg(feature = "testing")]
+    pub(super) fn current() -> Option<Arc<World>> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks whoever makes things go wrong, if somebody does.
+    fn inject<R>(&self, ask: impl FnOnce(&mut Injector) -> Option<R>) -> Option<R> {
+        ask(&mut self.injector.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn spawn(self: &Arc<Self>, job: bool, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        let mut state = self.lock();
+        state.spawned += 1;
+        let number = state.spawned;
+        drop(state);
+        let label = match (tree::take_spawning(), job) {
+            (name, true) => Label::Job(name, number),
+            (Some(name), false) => Label::Child(name, number),
+            (None, false) => Label::Task(number),
+        };
+        match self.inject(|injector| injector.spawn(&label)) {
+            Some(Fault::Refuse) => {
+                self.lock().trace.fault("refuse", Some(label));
+                drop(Contained::new(future));
+                return Err(SpawnError::shutdown());
+            }
+            Some(Fault::Drop) => {
+                self.lock().trace.fault("drop", Some(label));
+                drop(Contained::new(future));
+                return Ok(());
+            }
+            late => self.admit(Task::new(label, number, self, Some(Contained::new(future))), late.is_some()),
+        }
+        Ok(())
+    }
+
+    fn admit(&self, task: Arc<Task>, late: bool) {
+        let mut state = self.lock();
+        state.tasks.insert(task.number, task.clone());
+        match late {
+            true => state.late.push(task),
+            false => state.ready.push(task),
+        }
+    }
+
+    pub(super) fn timer(self: &Arc<Self>, at: Instant) -> Timer {
+        let due = at.saturating_duration_since(self.start);
+        let mut state = self.lock();
+        state.timers_made += 1;
+        let number = state.timers_made;
+        drop(state);
+        let due = self.inject(|injector| Some(injector.due(due, number))).unwrap_or(due);
+        Timer::boxed(Box::pin(SimTimer { world: Arc::downgrade(self), key: (due, number) }))
+    }
+
+    /// Drops all tasks, and what they spawn meanwhile.
+    #[cfg(feature = "testing")]
+    pub(super) fn clear(&self) {
+        let mut patience = 16;
+        while patience > 0 {
+            let tasks = mem::take(&mut self.lock().tasks);
+            if tasks.is_empty() {
+                return;
+            }
+            patience -= 1;
+            for task in tasks.into_values() {
+                task.retire();
+                drop(task.take());
+            }
+        }
+    }
+
+    /// How often nothing has been ready; the next time wakes `waker`.
+    #[cfg(feature = "testing")]
+    pub(super) fn settled(&self, waker: &Waker) -> u64 {
+        let waker = waker.clone();
+        let mut state = self.lock();
+        let unknown = !state.settling.iter().any(|other| other.will_wake(&waker));
+        if unknown {
+            state.settling.push(waker);
+        }
+        state.settled
+    }
+
+    pub(super) fn block_on(self: &Arc<Self>, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        let run = Run::start(self)?;
+        let watching = Watching::start(self.clone(), self.strict);
+        self.run_root(&run.main, root)?;
+        if self.strict {
+            // What is about to end gets its chance to.
+            while let Some(task) = self.next(Idle::Stop)? {
+                self.step(&task);
+            }
+            return report::leaks(self, watching);
+        }
+        Ok(())
+    }
+
+    fn run_root(&self, main: &Arc<Task>, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        let waker = Waker::from(main.clone());
+        loop {
+            let Some(task) = self.next(Idle::Go)? else {
+                return Err(report::deadlock(self, root));
+            };
+            if !Arc::ptr_eq(&task, main) {
+                self.step(&task);
+                continue;
+            }
+            let polled = root.as_mut().poll(&mut Context::from_waker(&waker));
+            self.note_children();
+            if polled.is_ready() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next task to run, after a jump of the clock if need be. `None`: there will never be one.
+    fn next(&self, idle: Idle) -> Result<Option<Arc<Task>>, RunError> {
+        loop {
+            self.wake_somebody();
+            let mut state = self.lock();
+            if let Some(task) = state.pick() {
+                if state.steps > self.limit {
+                    return Err(report::endless(self, &state));
+                }
+                task.unqueue();
+                return Ok(Some(task));
+            }
+            if !state.settling.is_empty() {
+                let settling = mem::take(&mut state.settling);
+                state.settled += 1;
+                drop(state);
+                settling.into_iter().for_each(Waker::wake);
+                continue;
+            }
+            drop(state);
+            if idle == Idle::Stop || !self.go_on() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Nothing is ready. Lets something happen: a late job, or a timer. False if there is neither.
+    fn go_on(&self) -> bool {
+        let mut state = self.lock();
+        let timer = state.timers.first_key_value().map(|(&(due, _), _)| due);
+        if !state.late.is_empty() {
+            let late = state.late.len();
+            let job = self.inject(|injector| match timer.is_some() && injector.later() {
+                true => None,
+                false => Some(injector.below(late)),
+            });
+            if let Some(job) = job {
+                let job = state.late.swap_remove(job);
+                state.ready.push(job);
+                return true;
+            }
+        }
+        let Some(due) = timer else { return false };
+        let due = state.advance_to(due);
+        drop(state);
+        due.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// Polls one of the tasks, or throws it away.
+    pub(super) fn step(&self, task: &Arc<Task>) {
+        let Some(mut future) = task.take() else {
+            return;
+        };
+        let polled = match self.fate(task) {
+            Some(Fault::Drop) => {
+                drop(future);
+                self.lock().trace.fault("drop", Some(task.label.clone()));
+                return self.retire(task);
+            }
+            fault => {
+                let waker = Waker::from(task.clone());
+                let polled = Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+                if fault == Some(Fault::Wake) {
+                    waker.wake();
+                }
+                polled
+            }
+        };
+        match polled {
+            Poll::Pending => task.put_back(future),
+            Poll::Ready(()) => self.retire(task),
+        }
+        self.note_children();
+    }
+
+    fn retire(&self, task: &Task) {
+        task.retire();
+        let mut state = self.lock();
+        state.schedule.forget(task.number);
+        let task = state.tasks.remove(&task.number);
+        drop(state);
+        drop(task);
+    }
+
+    /// What goes wrong with a task that is about to be polled.
+    fn fate(&self, task: &Task) -> Option<Fault> {
+        self.injector.as_ref()?;
+        let step = self.lock().steps;
+        self.inject(|injector| injector.poll(&task.label, step))
+    }
+
+    /// Wakes a task that nobody woke, if that is to go wrong: one at a time, and only while others run, or the clock
+    /// would stand for ever.
+    fn wake_somebody(&self) {
+        if self.injector.is_none() {
+            return;
+        }
+        let state = self.lock();
+        let tasks = state.tasks.len();
+        let idle = state.ready.is_empty() || state.spurious.is_some() || tasks == 0;
+        drop(state);
+        if idle {
+            return;
+        }
+        let Some(nth) = self.inject(|injector| injector.wake().then(|| injector.below(tasks))) else { return };
+        let mut state = self.lock();
+        let Some(task) = state.tasks.values().nth(nth).cloned() else { return };
+        let late = state.late.iter().any(|late| Arc::ptr_eq(late, &task));
+        if !late && task.queue() {
+            state.spurious = Some(task.number);
+            state.trace.fault("wake", Some(task.label.clone()));
+            state.ready.push(task);
+        }
+    }
+
+    fn note_children(&self) {
+        tree::take_polled(|polled| {
+            let mut state = self.lock();
+            polled.drain(..).for_each(|child| state.trace.child(child));
+        });
+    }
+}
+
+/// Settles the order of a scope's children.
+impl Choose for World {
+    fn choose(&self, n: usize) -> usize {
+        self.lock().schedule.choose(n)
+    }
+}
+
+/// Takes the tasks out explicitly, as whoever keeps a waker keeps its task.
+impl Drop for World {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for task in mem::take(&mut state.tasks).into_values() {
+            drop(task.take());
+        }
+    }
+}
+
+impl State {
+    /// Takes one of the ready tasks out.
+    fn pick(&mut self) -> Option<Arc<Task>> {
+        let task = self.schedule.pick(&mut self.ready, |task| task.number)?;
+        self.steps += 1;
+        self.trace.run(&task.label, task.number);
+        if self.spurious_ran {
+            self.spurious = None;
+        }
+        self.spurious_ran = self.spurious == Some(task.number);
+        Some(task)
+    }
+
+    /// Sets the clock, and takes out the wakers of the timers that are due by then, in their order.
+    pub(super) fn advance_to(&mut self, elapsed: Duration) -> Vec<Waker> {
+        self.elapsed = elapsed;
+        self.trace.clock(elapsed);
+        let mut due = Vec::new();
+        while let Some(timer) = self.timers.first_entry().filter(|timer| timer.key().0 <= elapsed) {
+            due.push(timer.remove());
+        }
+        due
+    }
+}
+
+/// What to do when nothing is ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    Go,
+    Stop,
+}
+
+/// One `block_on`: keeps others out, and leaves no trace of its root future, be that ready, stuck or panicking.
+struct Run<'a> {
+    world: &'a World,
+    main: Arc<Task>,
+    before: Option<Arc<World>>,
+}
+
+impl<'a> Run<'a> {
+    fn start(world: &'a Arc<World>) -> Result<Self, RunError> {
+        let main = Task::new(Label::Main, 0, world, None);
+        let mut state = world.lock();
+        if mem::replace(&mut state.running, true) {
+            return Err(RunError::new(
+                "this simulation is running already, and has one thread: await the future inside of it, in `enter`",
+            ));
+        }
+        state.ready.push(main.clone());
+        drop(state);
+        Ok(Run { world, main, before: CURRENT.replace(Some(world.clone())) })
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        drop(CURRENT.replace(self.before.take()));
+        // Those of a poll that panicked.
+        self.world.note_children();
+        self.main.retire();
+        let mut state = self.world.lock();
+        state.running = false;
+        state.ready.retain(|task| !Arc::ptr_eq(task, &self.main));
+        let settling = mem::take(&mut state.settling);
+        drop(state);
+        drop(settling);
+    }
+}

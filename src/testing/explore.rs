@@ -1,0 +1,350 @@
+//! Running a test under many schedules.
+
+use std::env;
+use std::future::Future;
+use std::ops::Range;
+
+use super::failure::{Failure, SEED, TAPE, read_tape};
+use crate::panic::{Payload, catch};
+use crate::runtimes::sim::{Faults, Policy, Ran, Sim};
+
+/// Runs `test` once for each of the seeds, in simulations of their own.
+///
+/// A test fails by panicking, by a deadlock, by going on for ever, or by leaving something behind: a live task, a child whose
+/// scope was forgotten, an adopted future that did not end within the grace. `FOSTER_SEED=17` in the environment has it
+/// run that seed alone. For faults, priorities or the result as a value, there is [`Explore`].
+///
+/// # Panics
+///
+/// With the first [`Failure`]: the seed, the steps that were taken, and how to run exactly these again. With an empty range.
+///
+/// ```
+/// use foster::testing::explore;
+///
+/// explore(0..100, || async {
+///     let sum = foster::scope(|s| async move {
+///         let one = s.spawn_parallel(async { 1 });
+///         let two = s.spawn_parallel(async { 2 });
+///         one.await + two.await
+///     });
+///     assert_eq!(sum.await, 3);
+/// });
+/// ```
+#[track_caller]
+pub fn explore<F, Fut>(seeds: Range<u64>, test: F) -> Explored
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = ()>,
+{
+    Explore::new().seeds(seeds).check(test)
+}
+
+/// Runs `test` under every schedule there is, and says how many there were.
+///
+/// For small programs: the number grows exponentially with the points where more than one task, or child of a scope, is
+/// ready. More than 100 000 schedules are an error; [`Explore::all`] takes another limit. `FOSTER_TAPE=0.2.1` in the
+/// environment has it run that schedule alone.
+///
+/// # Panics
+///
+/// With the first [`Failure`], as [`explore`] does; and when the limit is reached.
+///
+/// ```
+/// use foster::testing::explore_all;
+///
+/// let explored = explore_all(|| foster::scope(|s| async move {
+///     s.spawn_parallel(async {});
+///     s.spawn_parallel(async {});
+/// }));
+/// assert_eq!(explored.schedules(), 2);
+/// ```
+#[track_caller]
+pub fn explore_all<F, Fut>(test: F) -> Explored
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = ()>,
+{
+    Explore::new().all(100_000).check(test)
+}
+
+/// How to explore the schedules of a test: [`explore`] with a say.
+///
+/// ```
+/// use foster::testing::{Explore, Faults};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// // Two tasks add one each, and suspend between reading and writing.
+/// let add = |sum: Rc<Cell<i32>>| async move {
+///     let read = sum.get();
+///     foster::yield_now().await;
+///     sum.set(read + 1);
+/// };
+/// let explore = Explore::new().seeds(0..100).faults(Faults::none().spurious_wakes(0.1));
+/// let failure = explore.run(|| async {
+///     let sum = Rc::new(Cell::new(0));
+///     foster::local::scope(|s| {
+///         let sum = sum.clone();
+///         async move {
+///             s.spawn(add(sum.clone()));
+///             s.spawn(add(sum));
+///         }
+///     })
+///     .await;
+///     assert_eq!(sum.get(), 2);
+/// });
+/// let failure = failure.unwrap_err();
+/// assert_eq!(failure.schedules(), 1);
+/// assert_eq!(failure.replay(), "FOSTER_SEED=0");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is explored until `run` or `check`"]
+pub struct Explore {
+    range: Schedules,
+    faults: Faults,
+    limit: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Schedules {
+    Seeds {
+        seeds: Range<u64>,
+        depth: Option<usize>,
+    },
+    All {
+        limit: usize,
+    },
+    /// One of them all.
+    One(Vec<u32>),
+}
+
+/// All schedules that were explored have passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Explored {
+    schedules: usize,
+    longest: usize,
+}
+
+impl Explored {
+    /// How many there were.
+    pub fn schedules(&self) -> usize {
+        self.schedules
+    }
+
+    /// The steps of the longest: how often a task was polled.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+}
+
+impl Default for Explore {
+    fn default() -> Self {
+        Explore::new()
+    }
+}
+
+impl Explore {
+    /// A thousand seeds, each choice with the same chance, nothing going wrong.
+    pub fn new() -> Self {
+        Explore { range: Schedules::Seeds { seeds: 0..1_000, depth: None }, faults: Faults::none(), limit: 1_000_000 }
+    }
+
+    /// These seeds.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[track_caller]
+    pub fn seeds(mut self, seeds: Range<u64>) -> Self {
+        assert!(!seeds.is_empty(), "there is no seed in {seeds:?}, and so nothing to explore");
+        let depth = if let Schedules::Seeds { depth, .. } = self.range { depth } else { None };
+        self.range = Schedules::Seeds { seeds, depth };
+        self
+    }
+
+    /// Schedules by priorities, for bugs of this depth; see [`priority`](crate::runtimes::sim::Builder::priority) for
+    /// what that is, and the chance of finding them. How long the program is, is measured in a first run with seed 0.
+    ///
+    /// # Panics
+    ///
+    /// When `depth` is 0.
+    #[track_caller]
+    pub fn priority(mut self, depth: usize) -> Self {
+        assert!(depth > 0, "the depth of a bug is at least 1");
+        let seeds = if let Schedules::Seeds { seeds, .. } = self.range { seeds } else { 0..1_000 };
+        self.range = Schedules::Seeds { seeds, depth: Some(depth) };
+        self
+    }
+
+    /// Every schedule, up to `limit` of them, instead of seeds.
+    pub fn all(mut self, limit: usize) -> Self {
+        self.range = Schedules::All { limit };
+        self
+    }
+
+    /// What goes wrong; each seed decides anew.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// After how many steps a run counts as endless: a million unless said otherwise.
+    pub fn steps(mut self, limit: u64) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs `test` under the schedules, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// The first failure.
+    pub fn run<F, Fut>(&self, test: F) -> Result<Explored, Failure>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        match &self.range {
+            Schedules::Seeds { seeds, depth } => self.run_seeds(seeds.clone(), *depth, &test),
+            Schedules::All { limit } => self.run_all(*limit, &test),
+            Schedules::One(tape) => {
+                let mut explored = Explored::default();
+                self.attempt(0, Policy::Tape(tape.clone()), &test, &mut explored)?;
+                Ok(explored)
+            }
+        }
+    }
+
+    /// Runs `test` under the schedules; or under the one that `FOSTER_SEED` or `FOSTER_TAPE` in the environment names.
+    ///
+    /// # Panics
+    ///
+    /// With the first failure.
+    #[track_caller]
+    pub fn check<F, Fut>(&self, test: F) -> Explored
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        match self.clone().or_as_told().run(test) {
+            Ok(explored) => explored,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    #[track_caller]
+    fn or_as_told(mut self) -> Self {
+        let read = |name| env::var(name).ok();
+        match &mut self.range {
+            Schedules::Seeds { seeds, .. } => {
+                if let Some(text) = read(SEED) {
+                    let Ok(seed) = text.trim().parse::<u64>() else { panic!("{SEED}={text} is no seed, like 17") };
+                    *seeds = seed..seed.saturating_add(1);
+                    assert!(!seeds.is_empty(), "{SEED}={text} is too large for a seed");
+                }
+            }
+            Schedules::All { .. } | Schedules::One(_) => {
+                if let Some(text) = read(TAPE) {
+                    let Some(tape) = read_tape(&text) else { panic!("{TAPE}={text} is no tape, like 0.2.1") };
+                    self.range = Schedules::One(tape);
+                }
+            }
+        }
+        self
+    }
+
+    fn run_seeds<F, Fut>(&self, seeds: Range<u64>, depth: Option<usize>, test: &F) -> Result<Explored, Failure>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        let mut explored = Explored::default();
+        let policy = match depth {
+            None => Policy::Uniform,
+            Some(depth) => Policy::Priority { depth, length: self.measure(test) },
+        };
+        for seed in seeds {
+            self.attempt(seed, policy.clone(), test, &mut explored)?;
+        }
+        Ok(explored)
+    }
+
+    /// About how many steps the program has. The same for each seed, or a seed alone would not be the same run.
+    fn measure<F, Fut>(&self, test: &F) -> usize
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        let mut measured = Explored::default();
+        // Should this fail, the seeds will tell.
+        drop(self.attempt(0, Policy::Uniform, test, &mut measured));
+        measured.longest
+    }
+
+    fn run_all<F, Fut>(&self, limit: usize, test: &F) -> Result<Explored, Failure>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        let mut explored = Explored::default();
+        // The choices that lead to the part of the tree not seen yet, each with the number of its alternatives.
+        let mut path: Vec<(u32, u32)> = Vec::new();
+        loop {
+            let tape = path.iter().map(|&(choice, _)| choice).collect();
+            let ran = self.attempt(0, Policy::Tape(tape), test, &mut explored)?;
+            let wrong = |message| Err(Failure::new(message, ran.clone(), None, explored.schedules));
+            if !repeats(&path, &ran.choices) {
+                return wrong("the same choices have not led to the same ones: the test is not deterministic".into());
+            }
+            let Some(next) = next_path(&ran.choices) else { return Ok(explored) };
+            if explored.schedules >= limit {
+                return wrong(format!("there are more than {limit} schedules: explore seeds, or a smaller program"));
+            }
+            path = next;
+        }
+    }
+
+    /// Runs `test` in one simulation.
+    fn attempt<F, Fut>(&self, seed: u64, policy: Policy, test: &F, explored: &mut Explored) -> Result<Ran, Failure>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        let by_seed = (!matches!(policy, Policy::Tape(_))).then_some(seed);
+        let builder = Sim::builder().seed(seed).policy(policy).faults(self.faults.clone());
+        let sim = builder.strict().limit(self.limit).build();
+        let outcome = catch(|| sim.try_run(async { test().await }));
+        let ran = sim.take_ran();
+        sim.clear();
+        explored.schedules += 1;
+        explored.longest = explored.longest.max(ran.steps);
+        let message = match outcome {
+            Ok(Ok(())) => return Ok(ran),
+            Ok(Err(error)) => error.to_string(),
+            Err(payload) => message(payload),
+        };
+        Err(Failure::new(message, ran, by_seed, explored.schedules))
+    }
+}
+
+/// Whether `made` begins as `path` said.
+fn repeats(path: &[(u32, u32)], made: &[(u32, u32)]) -> bool {
+    let Some((&(_, last), before)) = path.split_last() else { return true };
+    made.starts_with(before) && made.get(before.len()).is_some_and(|&(_, of)| of == last)
+}
+
+/// The next path, depth first: the last choice that has another alternative takes it.
+fn next_path(made: &[(u32, u32)]) -> Option<Vec<(u32, u32)>> {
+    let last = made.iter().rposition(|&(choice, of)| choice + 1 < of)?;
+    let mut path = made[..=last].to_vec();
+    path[last].0 += 1;
+    Some(path)
+}
+
+/// What a panic says.
+fn message(payload: Payload) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    // A payload may panic in its own drop.
+    drop(catch(|| drop(payload)));
+    text.unwrap_or_else(|| "a panic that carries no text".into())
+}

@@ -1,0 +1,99 @@
+//! A schedule under which a test fails.
+
+use std::fmt;
+use std::thread;
+
+use crate::runtimes::sim::{Ran, Trace};
+
+/// The environment variable that has [`explore`](super::explore) run one seed.
+pub(super) const SEED: &str = "FOSTER_SEED";
+/// The environment variable that has [`explore_all`](super::explore_all) run one schedule.
+pub(super) const TAPE: &str = "FOSTER_TAPE";
+
+/// A schedule under which a test fails: how it fails, step by step, and how to see it again.
+///
+/// Its text has all of that; [`explore`](super::explore) panics with it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    message: String,
+    trace: Trace,
+    schedule: Which,
+    schedules: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Which {
+    Seed(u64),
+    Tape(Vec<u32>),
+}
+
+impl Failure {
+    /// Without a seed, the choices say which schedule it was.
+    pub(super) fn new(message: String, ran: Ran, seed: Option<u64>, schedules: usize) -> Self {
+        let tape = || Which::Tape(ran.choices.iter().map(|&(choice, _)| choice).collect());
+        Failure { message, schedule: seed.map_or_else(tape, Which::Seed), trace: ran.trace, schedules }
+    }
+
+    /// What went wrong: the message of the panic, the tasks of the deadlock, or what was left behind.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The seed of the schedule; 0 if it was found by enumeration.
+    pub fn seed(&self) -> u64 {
+        match self.schedule {
+            Which::Seed(seed) => seed,
+            Which::Tape(_) => 0,
+        }
+    }
+
+    /// How many schedules were run, up to this one.
+    pub fn schedules(&self) -> usize {
+        self.schedules
+    }
+
+    /// What ran, step by step.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// What to put into the environment to run exactly this schedule: `FOSTER_SEED=17`.
+    pub fn replay(&self) -> String {
+        match &self.schedule {
+            Which::Seed(seed) => format!("{SEED}={seed}"),
+            Which::Tape(tape) => format!("{TAPE}={}", write_tape(tape)),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schedule = match &self.schedule {
+            Which::Seed(seed) => format!("seed {seed}"),
+            Which::Tape(tape) => format!("tape {}", write_tape(tape)),
+        };
+        writeln!(f, "schedule {} failed, with {schedule}: {}", self.schedules, self.message)?;
+        writeln!(f, "its steps were:")?;
+        for line in self.trace.to_string().lines() {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "to run exactly this one: {} cargo test", self.replay())?;
+        match thread::current().name() {
+            None | Some("main") => Ok(()),
+            Some(test) => write!(f, " {test}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The choices up to the last that was not the first one.
+fn write_tape(tape: &[u32]) -> String {
+    let end = tape.iter().rposition(|&choice| choice != 0).map_or(1, |last| last + 1);
+    let choices: Vec<String> = tape.iter().take(end).map(u32::to_string).collect();
+    if choices.is_empty() { "0".into() } else { choices.join(".") }
+}
+
+pub(super) fn read_tape(text: &str) -> Option<Vec<u32>> {
+    text.split('.').map(|choice| choice.trim().parse().ok()).collect()
+}

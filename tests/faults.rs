@@ -1,0 +1,204 @@
+//! Scopes keep their contract whatever the runtime does: random programs, under every fault, by many seeds.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use foster::runtimes::Sim;
+use foster::testing::{Explore, Fault, Faults, Moment};
+use foster::{Reason, adopt, scope, shield, sleep, timeout, yield_now};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// splitmix64.
+#[derive(Clone)]
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    fn another(&mut self) -> Self {
+        Dice(self.next(u64::MAX))
+    }
+}
+
+/// How many have been made, and how many of them dropped.
+#[derive(Clone, Default)]
+struct Alive(Arc<(AtomicUsize, AtomicUsize)>);
+
+struct Guard(Alive);
+
+impl Alive {
+    fn guard(&self) -> Guard {
+        self.0.0.fetch_add(1, Ordering::SeqCst);
+        Guard(self.clone())
+    }
+
+    fn count(&self) -> usize {
+        self.0.0.load(Ordering::SeqCst) - self.0.1.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.0.1.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A scope with children of every kind, which do the same one level further down; when it is over, so are they.
+fn program(mut dice: Dice, depth: u32, outside: Alive) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let _guard = outside.guard();
+        let mine = Alive::default();
+        let inside = mine.clone();
+        scope(|s| async move {
+            let mut tasks = Vec::new();
+            for _ in 0..dice.next(6) + 2 {
+                let (kind, child) = (dice.next(7), work(dice.another(), depth, inside.clone()));
+                match kind {
+                    0 | 1 => tasks.push(s.spawn(child)),
+                    2 | 3 => tasks.push(s.spawn_parallel(child)),
+                    4 => {
+                        let guard = inside.guard();
+                        tasks.push(s.spawn_blocking(move || drop(guard)));
+                    }
+                    5 => s.defer(child),
+                    _ => tasks.push(s.spawn(async move { drop(timeout(2 * MILLI, child).await) })),
+                }
+            }
+            match dice.next(5) {
+                0 => s.cancel("a throw of the dice"),
+                1 => s.stop("a throw of the dice", MILLI),
+                2 => tasks.iter().for_each(foster::Task::cancel),
+                _ => {}
+            }
+            for task in tasks {
+                if dice.next(2) == 0 {
+                    drop(task.outcome().await);
+                }
+            }
+        })
+        .outcome()
+        .await
+        .unwrap_or_default();
+        assert_eq!(mine.count(), 0, "alive although their scope is over");
+    })
+}
+
+async fn work(mut dice: Dice, depth: u32, alive: Alive) {
+    let _guard = alive.guard();
+    for _ in 0..dice.next(5) {
+        match dice.next(6) {
+            0 => yield_now().await,
+            1 => sleep(dice.next(4) as u32 * MILLI).await,
+            2 => shield(sleep(MILLI)).await,
+            3 => adopt(sleep(MILLI)).await,
+            4 => drop(timeout(MILLI, std::future::pending::<()>()).await),
+            _ if depth > 0 => program(dice.another(), depth - 1, alive.clone()).await,
+            _ => {}
+        }
+    }
+}
+
+#[track_caller]
+fn holds(faults: Faults) {
+    let mut longest = 0;
+    for (explore, seeds) in [(Explore::new(), 300), (Explore::new().priority(3), 100)] {
+        for first in 0..seeds {
+            let explore = explore.clone().seeds(first..first + 1).faults(faults.clone()).steps(100_000);
+            let alive = Alive::default();
+            match explore.run(|| program(Dice(first), 3, alive.clone())) {
+                Ok(explored) => longest = longest.max(explored.longest()),
+                Err(failure) => panic!("{faults:?}: {failure}"),
+            }
+            assert_eq!(alive.count(), 0);
+        }
+    }
+    assert!(longest > 50, "the programs are too short to tell: {longest} steps");
+}
+
+#[test]
+fn scopes_hold_without_any_fault() {
+    holds(Faults::none());
+}
+
+#[test]
+fn scopes_hold_when_spawns_are_refused() {
+    holds(Faults::none().refuse_spawns(0.3));
+}
+
+#[test]
+fn scopes_hold_when_tasks_are_thrown_away() {
+    holds(Faults::none().drop_tasks(0.1));
+}
+
+#[test]
+fn scopes_hold_when_timers_are_late() {
+    holds(Faults::none().delay_timers(5 * MILLI));
+    holds(Faults::none().coalesce_timers(3 * MILLI));
+}
+
+#[test]
+fn scopes_hold_when_tasks_are_woken_for_nothing() {
+    holds(Faults::none().spurious_wakes(1.0));
+}
+
+#[test]
+fn scopes_hold_when_blocking_jobs_are_late() {
+    holds(Faults::none().late_blocking());
+}
+
+#[test]
+fn scopes_hold_when_everything_goes_wrong() {
+    let all = Faults::none().refuse_spawns(0.1).drop_tasks(0.05).spurious_wakes(0.3).late_blocking();
+    holds(all.delay_timers(3 * MILLI).coalesce_timers(MILLI));
+}
+
+#[test]
+fn a_plan_says_exactly_what_goes_wrong() {
+    let plan = |moment: &Moment<'_>| match moment {
+        Moment::Spawn { task } if task.contains("refused") => Some(Fault::Refuse),
+        Moment::Poll { step: 4, .. } => Some(Fault::Drop),
+        Moment::Timer { number: 1 } => Some(Fault::Delay(MILLI)),
+        _ => None,
+    };
+    let sim = Sim::builder().faults(Faults::none().plan(plan)).build();
+    sim.run(async { sleep(MILLI).await });
+    assert_eq!(sim.elapsed(), 2 * MILLI);
+    let outcome = Sim::builder().faults(Faults::none().refuse_spawns(1.0)).build();
+    let outcome = outcome.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
+    assert!(matches!(outcome.unwrap_err().reason(), Reason::Shutdown));
+}
+
+#[test]
+fn the_trace_says_what_went_wrong() {
+    let sim = Sim::builder().faults(Faults::none().drop_tasks(1.0)).build();
+    let outcome = sim.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
+    assert!(outcome.is_err());
+    assert!(sim.trace().to_string().contains("fault: drop `tests/faults.rs:"), "{}", sim.trace());
+}
+
+#[test]
+fn timers_are_never_early() {
+    for faults in [Faults::none().delay_timers(MILLI), Faults::none().coalesce_timers(3 * MILLI)] {
+        for seed in 0..50 {
+            let sim = Sim::builder().seed(seed).faults(faults.clone()).build();
+            sim.run(async { sleep(10 * MILLI).await });
+            assert!(sim.elapsed() >= 10 * MILLI && sim.elapsed() <= 12 * MILLI, "{:?}", sim.elapsed());
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a chance is between 0 and 1, and not 1.5")]
+fn a_chance_above_one_is_an_error() {
+    drop(Faults::none().drop_tasks(1.5));
+}
