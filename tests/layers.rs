@@ -29,7 +29,7 @@ const LAYERS: &[&[&str]] = &[
 const FOR_ADAPTERS: &[&str] = &["blocking", "contain", "runtime"];
 
 /// What the simulation may know besides.
-const FOR_SIM: &[&str] = &["context", "time", "tree"];
+const FOR_SIM: &[&str] = &["context", "name", "panic", "set", "time", "tree"];
 
 fn layer(room: &str) -> Option<usize> {
     LAYERS.iter().position(|row| row.contains(&room))
