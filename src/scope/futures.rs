@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 
 use super::child::Plain;
 use super::kind::{AnyThread, Kind};
-use super::machine::{End, Event, Machine};
+use super::machine::Machine;
+use super::policy::{End, Event};
 use crate::name::Name;
 use crate::token::Cancelled;
 

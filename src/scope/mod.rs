@@ -8,6 +8,7 @@ mod machine;
 mod named;
 mod orphans;
 mod parallel;
+mod policy;
 mod root;
 mod spawner;
 mod task;
@@ -22,8 +23,8 @@ use std::time::Duration;
 
 pub use self::futures::{Errors, KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
 pub use self::kind::{AnyThread, Kind, OneThread};
-pub use self::machine::Event;
 pub use self::named::Named;
+pub use self::policy::Event;
 pub use self::root::Enter;
 pub use self::spawner::Spawner;
 pub use self::task::{Outcome, Task};

@@ -11,6 +11,9 @@
 //! - a member's token is below the scope's before the member can be suspended with it;
 //! - no user code runs, and nothing of the user's is dropped, while the inbox or the news are locked.
 
+mod member;
+mod wind_down;
+
 use std::future::Future;
 use std::mem;
 use std::ops::ControlFlow;
@@ -18,19 +21,20 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
+use self::member::{Exit, poll_member, suspended};
 use super::child::Errors;
 use super::kind::{ChildRunner, Kind, Member};
-use super::orphans::{self, Orphans};
 use super::parallel::by_task;
-use crate::context::{self, Ambient, Due, Swap, Watch};
+use super::policy::{End, Event, Policy};
+#[cfg(feature = "sim")]
+use crate::context::Watch;
+use crate::context::{self, Ambient, Due, Swap};
 use crate::control::{Adopted, Control, News};
 use crate::lane::Lane;
 use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
-use crate::set::node::Ended;
 use crate::set::{Answer, Key, Set};
 use crate::token::{Hold, Level, Listener, Reason, Token};
 use crate::tree;
@@ -54,45 +58,11 @@ impl<E, K: Kind> Core<'_, E, K> {
     }
 }
 
-/// Something a scope met with that is not part of its result.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<E> {
-    /// A child failed, and the scope does not return its error: there was an earlier one, or a panic, or the scope was
-    /// dropped.
-    LateError {
-        /// The child.
-        task: Name,
-        /// Its error.
-        error: E,
-    },
-    /// A child did not end within the grace, and was dropped.
-    Overrun {
-        /// The child.
-        task: Name,
-    },
-}
-
 /// How often one poll of a scope looks whether there is more to do.
 const ROUNDS: usize = 3;
 
 /// The room for arrivals that a scope keeps after a rush.
 const KEPT: usize = 1024;
-
-/// Is told of [`Event`]s.
-pub(super) type Observer<E> = Box<dyn FnMut(Event<E>) + Send>;
-
-/// How a scope was set up.
-pub(super) struct Policy<E> {
-    pub(super) name: Name,
-    /// Bounds each step of a wind-down.
-    pub(super) grace: Option<Duration>,
-    /// Bounds the wait for what is left when the body of a root is over.
-    pub(super) linger: Option<Duration>,
-    /// Whether an error leaves the other children running.
-    pub(super) keep_going: bool,
-    pub(super) observer: Option<Observer<E>>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -113,31 +83,12 @@ enum Alarm {
     Grace,
 }
 
-/// How a scope ended.
-pub(super) struct End<T, E> {
-    pub(super) output: Option<T>,
-    pub(super) errors: Vec<(Name, E)>,
-    pub(super) reason: Reason,
-}
-
-/// What became of a member.
-enum Exit<'env, K: Kind> {
-    Ended,
-    Failed(ChildRunner<'env, K>, Option<Payload>),
-    /// It ended, and its value, which nobody waits for, panicked when it was dropped.
-    Panicked(Payload),
-    /// To be dropped: cancelled, and it needs no more time.
-    Stopped(ChildRunner<'env, K>),
-    /// The body is over, or to be dropped for that reason.
-    Body,
-}
-
 /// A scope's state, but for its body.
 pub(super) struct Machine<'env, T, E, K: Kind> {
     pub(super) core: Arc<Core<'env, E, K>>,
     pub(super) policy: Policy<E>,
     phase: Phase,
-    /// Dropped before what they may borrow from one another is not a question: children borrow from outside only.
+    /// The body, the children of this task, and the finalizer whose turn it is.
     set: Set<Member<'env, K>>,
     adopted: Set<AdoptedMember>,
     /// The last one runs first.
@@ -432,37 +383,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Ends one child, if its task said so: at once if it needs no time, or else when it is suspended without a hold.
-    fn cancel_child(&mut self, key: Key) {
-        let Some(member) = self.set.get(key) else { return };
-        let member = member.get_mut();
-        if !member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled()) {
-            return;
-        }
-        if let Some(token) = &member.token {
-            token.raise(Level::Cancelled, &by_task());
-        }
-        match member.is_held() {
-            true => self.set.wake(key),
-            false => self.stop(key, &Arc::new(by_task())),
-        }
-    }
-
-    /// Drops a member.
-    fn stop(&mut self, key: Key, reason: &Arc<Reason>) {
-        let Some(member) = self.set.get(key) else { return };
-        let runner = member.get_mut().runner.take();
-        self.set.remove(key);
-        if self.finalizing == Some(key) {
-            self.finalizing = None;
-        } else {
-            self.control().ended_one();
-        }
-        if let Some(mut runner) = runner {
-            self.panics.run_result(runner.refuse(Some(Arc::clone(reason))));
-        }
-    }
-
     /// Notes a failure, and cancels the rest unless the scope is to go on.
     fn fail(&mut self, name: &Name, payload: Option<Payload>) {
         let panicked = payload.is_some();
@@ -471,129 +391,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         if panicked || !self.policy.keep_going {
             self.control().cancel(&Reason::Failed(name.clone()));
-        }
-    }
-
-    /// Sees to the token.
-    fn check<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
-        if self.phase == Phase::Running && self.control().is_cancelled() {
-            self.wind_down(body, ambient);
-        }
-        let overdue = self.control().known_token().is_some_and(|token| token.level() == Level::Overdue);
-        if overdue && !self.overdue {
-            self.overdue = true;
-            self.overrun(body);
-        }
-    }
-
-    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
-        self.alarm.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready())
-    }
-
-    fn ring<B>(&mut self, body: &mut Body<'_, B>) {
-        match self.alarm.take() {
-            Some((Alarm::Stop(reason), _)) => self.control().cancel(&reason),
-            Some((Alarm::Grace, _)) => self.overrun(body),
-            None => {}
-        }
-    }
-
-    fn set_alarm(&mut self, alarm: Alarm, after: Option<Duration>, ambient: &Ambient) {
-        let at = after.and_then(|after| ambient.now().checked_add(after));
-        self.alarm = at.map(|at| (alarm, Box::pin(ambient.timer(at))));
-    }
-
-    /// Drops what needs no time to end, newest first.
-    fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
-        self.phase = Phase::WindingDown;
-        self.reason = Some(Arc::new(self.control().refusal()));
-        self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
-        let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
-        self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
-        // What is left is polled once more, which has it wait for its last hold.
-        let keys: Vec<Key> = self.set.keys().collect();
-        keys.into_iter().for_each(|key| self.set.wake(key));
-    }
-
-    /// Drops the members that `which` picks, newest first.
-    fn stop_all<B>(&mut self, body: &mut Body<'_, B>, reason: &Arc<Reason>, which: impl Fn(&Member<'env, K>) -> bool) {
-        let keys: Vec<Key> = self.set.keys().collect();
-        let mut ages = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(member) = self.set.get(key) {
-                let member = member.get_mut();
-                if which(member) {
-                    ages.push((member.age(), key, member.runner.is_none()));
-                }
-            }
-        }
-        if self.reordered {
-            ages.sort_unstable_by_key(|&(age, ..)| age);
-        }
-        for (_, key, is_body) in ages.into_iter().rev() {
-            if is_body {
-                self.panics.run(|| body.set(None));
-                self.set.remove(key);
-            } else {
-                self.stop(key, reason);
-            }
-        }
-    }
-
-    /// The grace is over: what has not ended is dropped or handed on, and named.
-    fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
-        let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
-        let keys: Vec<Key> = self.set.keys().collect();
-        for key in keys {
-            if let Some(member) = self.set.get(key) {
-                let name = member.runner.as_ref().map_or_else(|| self.policy.name.clone(), |runner| runner.name());
-                self.report_overrun(name);
-            }
-        }
-        self.stop_all(body, &reason, |_| true);
-        self.hand_on(None);
-    }
-
-    fn report_overrun(&mut self, task: Name) {
-        if let Some(token) = self.control().known_token() {
-            token.report_overrun(&task);
-        }
-        if let Some(observer) = &mut self.policy.observer {
-            self.panics.run(|| observer(Event::Overrun { task }));
-        }
-    }
-
-    /// Under an overdue wind-down a finalizer has one poll. False if one was dropped, so that there is more to do.
-    fn drop_overdue_finalizer(&mut self) -> bool {
-        let Some(key) = self.finalizing else { return true };
-        if let Some(name) = self.set.get(key).and_then(|member| member.runner.as_ref().map(|runner| runner.name())) {
-            self.report_overrun(name);
-            let reason = Arc::new(self.control().refusal());
-            self.stop(key, &reason);
-        }
-        false
-    }
-
-    /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
-    fn hand_on(&mut self, around: Option<Arc<Control>>) {
-        let before = mem::replace(&mut self.handed_on, true);
-        let Some(around) = self.control().around.get().cloned().or(around) else {
-            self.panics.run(|| lose(&mut self.adopted));
-            return;
-        };
-        let keys: Vec<Key> = self.adopted.keys().collect();
-        for key in keys {
-            if let Some(member) = self.adopted.get(key) {
-                let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
-                self.adopted.remove(key);
-                orphans::adopt(&around, future, &mut self.panics);
-            }
-        }
-        if !before && !self.control().close_parallel() {
-            // They have been told, unless they have come in this moment.
-            self.control().cancel(&Reason::Dropped);
-            let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
-            orphans::adopt(&around, wait, &mut self.panics);
         }
     }
 
@@ -739,156 +536,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.panics.run(|| observer(Event::LateError { task, error }));
         }
     }
-
-    /// Closes both lanes, and deals with what was still in them.
-    fn close(&mut self, around: Option<&Arc<Control>>) {
-        for mut runner in self.core.inbox.close().into_iter().rev() {
-            let reason = Arc::new(self.control().refusal());
-            self.panics.run_result(runner.refuse(Some(reason)));
-        }
-        let around = self.control().around.get().or(around).cloned();
-        if self.control().parallel() > 0 && around.is_some() {
-            // The orphans' wait listens to the news from here on.
-            return;
-        }
-        for item in self.control().news.close() {
-            orphans::forward(item, around.as_ref(), &mut self.panics);
-        }
-    }
-
-    /// The scope's future is dropped before its end.
-    pub(super) fn abandon<B>(&mut self, body: &mut Body<'_, B>) {
-        if matches!(self.phase, Phase::Over | Phase::Detached) {
-            return;
-        }
-        let around = context::try_with(|ambient| ambient.scope()).flatten();
-        self.phase = Phase::Over;
-        if self.control().parallel() > 0 || self.control().known_token().is_some() {
-            self.control().cancel(&Reason::Dropped);
-        }
-        let reason = match &self.reason {
-            Some(reason) => Arc::clone(reason),
-            None => Arc::new(self.control().known_token().and_then(Token::reason).unwrap_or(Reason::Dropped)),
-        };
-        for mut runner in self.core.inbox.close().into_iter().rev() {
-            self.panics.run_result(runner.refuse(Some(Arc::clone(&reason))));
-        }
-        self.stop_all(body, &reason, |_| true);
-        self.panics.run(|| body.set(None));
-        for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
-            self.panics.run_result(finalizer.refuse(None));
-        }
-        self.report_errors();
-        self.hand_on(around.clone());
-        self.close(around.as_ref());
-        mem::take(&mut self.panics).resume();
-    }
 }
 
 /// Who failed where a value that nobody waited for panicked when it was dropped.
 fn by_drop() -> Name {
     Name::from("the destructor of a value")
-}
-
-/// Drops adopted futures that nobody is left to finish.
-fn lose(adopted: &mut Set<AdoptedMember>) {
-    #[cfg(feature = "sim")]
-    crate::set::living::losing(|| adopted.clear());
-    #[cfg(not(feature = "sim"))]
-    adopted.clear();
-}
-
-/// Polls one member; what it shows in a drawing is the state it is left in.
-fn poll_member<'env, T, E, K: Kind, B>(
-    member: &mut Member<'env, K>,
-    body: &mut Body<'_, B>,
-    result: &mut Option<Result<Result<T, E>, Payload>>,
-    ambient: &Ambient,
-    cx: &mut Context<'_>,
-) -> Poll<Exit<'env, K>>
-where
-    B: Future<Output = Result<T, E>>,
-{
-    match ambient.is_drawing() {
-        true => tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx)),
-        false => poll_inside(member, body, result, ambient, cx),
-    }
-}
-
-/// Polls one member with its token in the context.
-fn poll_inside<'env, T, E, K: Kind, B>(
-    member: &mut Member<'env, K>,
-    body: &mut Body<'_, B>,
-    result: &mut Option<Result<Result<T, E>, Payload>>,
-    ambient: &Ambient,
-    cx: &mut Context<'_>,
-) -> Poll<Exit<'env, K>>
-where
-    B: Future<Output = Result<T, E>>,
-{
-    let _token = Swap::new(&ambient.token, &mut member.token);
-    let Some(runner) = &mut member.runner else {
-        let Some(body) = body.as_mut().as_pin_mut() else { return Poll::Ready(Exit::Body) };
-        return match catch(|| body.poll(cx)) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => {
-                *result = Some(Ok(output));
-                Poll::Ready(Exit::Body)
-            }
-            Err(payload) => {
-                *result = Some(Err(payload));
-                Poll::Ready(Exit::Body)
-            }
-        };
-    };
-    let mut never = Due::NEVER;
-    let mut no = false;
-    let finalizer = runner.header().finalizer;
-    let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
-    let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
-    let outer = ambient.child.replace(runner.id());
-    let polled = match ambient.watch.get() {
-        Watch::No => runner.poll(cx),
-        watch => tree::child(watch, runner.name(), runner.header().age(), || runner.poll(cx)),
-    };
-    ambient.child.set(outer);
-    let failed = match polled {
-        Poll::Pending => return Poll::Pending,
-        Poll::Ready(Ended::Value) => {
-            let runner = member.runner.take();
-            return Poll::Ready(catch(|| drop(runner)).map_or_else(Exit::Panicked, |()| Exit::Ended));
-        }
-        Poll::Ready(Ended::Failed) => None,
-        Poll::Ready(Ended::Panicked(payload)) => Some(payload),
-    };
-    Poll::Ready(match member.runner.take() {
-        Some(runner) => Exit::Failed(runner, failed),
-        None => Exit::Ended,
-    })
-}
-
-/// A member that has a token was suspended: puts the token in its place, and sees whether it is time to drop the member.
-fn suspended<'env, K: Kind>(
-    member: &mut Member<'env, K>,
-    control: &Control,
-    winding_down: bool,
-    cx: &Context<'_>,
-) -> Poll<Exit<'env, K>> {
-    if member.is_finalizer() {
-        return Poll::Pending;
-    }
-    let Some(token) = &member.token else { return Poll::Pending };
-    token.attach(control.token());
-    let alone = member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled());
-    if !(winding_down || alone) {
-        return Poll::Pending;
-    }
-    if token.is_held() {
-        // The last hold may be let go of elsewhere: by a sibling that the future inside has moved to, on another thread.
-        member.listener.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
-        if token.is_held() {
-            return Poll::Pending;
-        }
-    }
-    Poll::Ready(member.runner.take().map_or(Exit::Body, Exit::Stopped))
 }

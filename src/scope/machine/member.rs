@@ -1,0 +1,120 @@
+//! One poll of one member.
+
+use std::future::Future;
+use std::task::{Context, Poll};
+
+use super::Body;
+use crate::context::{Ambient, Due, Swap, Watch};
+use crate::control::Control;
+use crate::panic::{Payload, catch};
+use crate::scope::kind::{ChildRunner, Kind, Member};
+use crate::set::node::Ended;
+use crate::token::Listener;
+use crate::tree;
+
+/// What became of a member.
+pub(super) enum Exit<'env, K: Kind> {
+    Ended,
+    Failed(ChildRunner<'env, K>, Option<Payload>),
+    /// It ended, and its value, which nobody waits for, panicked when it was dropped.
+    Panicked(Payload),
+    /// To be dropped: cancelled, and it needs no more time.
+    Stopped(ChildRunner<'env, K>),
+    /// The body is over, or to be dropped for that reason.
+    Body,
+}
+
+/// Polls one member; what it shows in a drawing is the state it is left in.
+pub(super) fn poll_member<'env, T, E, K: Kind, B>(
+    member: &mut Member<'env, K>,
+    body: &mut Body<'_, B>,
+    result: &mut Option<Result<Result<T, E>, Payload>>,
+    ambient: &Ambient,
+    cx: &mut Context<'_>,
+) -> Poll<Exit<'env, K>>
+where
+    B: Future<Output = Result<T, E>>,
+{
+    match ambient.is_drawing() {
+        true => tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx)),
+        false => poll_inside(member, body, result, ambient, cx),
+    }
+}
+
+/// Polls one member with its token in the context.
+fn poll_inside<'env, T, E, K: Kind, B>(
+    member: &mut Member<'env, K>,
+    body: &mut Body<'_, B>,
+    result: &mut Option<Result<Result<T, E>, Payload>>,
+    ambient: &Ambient,
+    cx: &mut Context<'_>,
+) -> Poll<Exit<'env, K>>
+where
+    B: Future<Output = Result<T, E>>,
+{
+    let _token = Swap::new(&ambient.token, &mut member.token);
+    let Some(runner) = &mut member.runner else {
+        let Some(body) = body.as_mut().as_pin_mut() else { return Poll::Ready(Exit::Body) };
+        return match catch(|| body.poll(cx)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => {
+                *result = Some(Ok(output));
+                Poll::Ready(Exit::Body)
+            }
+            Err(payload) => {
+                *result = Some(Err(payload));
+                Poll::Ready(Exit::Body)
+            }
+        };
+    };
+    let mut never = Due::NEVER;
+    let mut no = false;
+    let finalizer = runner.header().finalizer;
+    let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
+    let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
+    let outer = ambient.child.replace(runner.id());
+    let polled = match ambient.watch.get() {
+        Watch::No => runner.poll(cx),
+        watch => tree::child(watch, runner.name(), runner.header().age(), || runner.poll(cx)),
+    };
+    ambient.child.set(outer);
+    let failed = match polled {
+        Poll::Pending => return Poll::Pending,
+        Poll::Ready(Ended::Value) => {
+            let runner = member.runner.take();
+            return Poll::Ready(catch(|| drop(runner)).map_or_else(Exit::Panicked, |()| Exit::Ended));
+        }
+        Poll::Ready(Ended::Failed) => None,
+        Poll::Ready(Ended::Panicked(payload)) => Some(payload),
+    };
+    Poll::Ready(match member.runner.take() {
+        Some(runner) => Exit::Failed(runner, failed),
+        None => Exit::Ended,
+    })
+}
+
+/// A member that has a token was suspended: puts the token in its place, and sees whether it is time to drop the member.
+pub(super) fn suspended<'env, K: Kind>(
+    member: &mut Member<'env, K>,
+    control: &Control,
+    winding_down: bool,
+    cx: &Context<'_>,
+) -> Poll<Exit<'env, K>> {
+    if member.is_finalizer() {
+        return Poll::Pending;
+    }
+    let Some(token) = &member.token else { return Poll::Pending };
+    token.attach(control.token());
+    let alone = member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled());
+    if !(winding_down || alone) {
+        return Poll::Pending;
+    }
+    if token.is_held() {
+        // The last hold may be let go of elsewhere: by a sibling that the future inside has moved to, on another thread.
+        member.listener.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
+        if token.is_held() {
+            return Poll::Pending;
+        }
+    }
+    Poll::Ready(member.runner.take().map_or(Exit::Body, Exit::Stopped))
+}

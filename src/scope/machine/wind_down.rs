@@ -1,0 +1,234 @@
+//! How a scope ends early: what is dropped, in which order, and what is waited for.
+//!
+//! The protocol is explained in [`cancel`](crate::cancel). A scope winds down in steps: what needs no time is dropped,
+//! newest first; what holds is polled on, as long as the grace allows; what is past it is dropped too, and named; and what
+//! is `'static` goes to the scope around when this one cannot wait for it.
+
+use std::mem;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use super::{AdoptedMember, Alarm, Body, Machine, Phase};
+use crate::context::{self, Ambient};
+use crate::control::Control;
+use crate::name::Name;
+use crate::scope::kind::{Kind, Member};
+use crate::scope::orphans::{self, Orphans};
+use crate::scope::parallel::by_task;
+use crate::scope::policy::Event;
+use crate::set::{Key, Set};
+use crate::token::{Level, Reason, Token};
+
+impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
+    /// Sees to the token.
+    pub(super) fn check<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
+        if self.phase == Phase::Running && self.control().is_cancelled() {
+            self.wind_down(body, ambient);
+        }
+        let overdue = self.control().known_token().is_some_and(|token| token.level() == Level::Overdue);
+        if overdue && !self.overdue {
+            self.overdue = true;
+            self.overrun(body);
+        }
+    }
+
+    /// Drops what needs no time to end, newest first.
+    pub(super) fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
+        self.phase = Phase::WindingDown;
+        self.reason = Some(Arc::new(self.control().refusal()));
+        self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
+        let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
+        self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
+        // What is left is polled once more, which has it wait for its last hold.
+        let keys: Vec<Key> = self.set.keys().collect();
+        keys.into_iter().for_each(|key| self.set.wake(key));
+    }
+
+    /// Ends one child, if its task said so: at once if it needs no time, or else when it is suspended without a hold.
+    pub(super) fn cancel_child(&mut self, key: Key) {
+        let Some(member) = self.set.get(key) else { return };
+        let member = member.get_mut();
+        if !member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled()) {
+            return;
+        }
+        if let Some(token) = &member.token {
+            token.raise(Level::Cancelled, &by_task());
+        }
+        match member.is_held() {
+            true => self.set.wake(key),
+            false => self.stop(key, &Arc::new(by_task())),
+        }
+    }
+
+    /// Drops a member.
+    pub(super) fn stop(&mut self, key: Key, reason: &Arc<Reason>) {
+        let Some(member) = self.set.get(key) else { return };
+        let runner = member.get_mut().runner.take();
+        self.set.remove(key);
+        if self.finalizing == Some(key) {
+            self.finalizing = None;
+        } else {
+            self.control().ended_one();
+        }
+        if let Some(mut runner) = runner {
+            self.panics.run_result(runner.refuse(Some(Arc::clone(reason))));
+        }
+    }
+
+    /// Drops the members that `which` picks, newest first.
+    pub(super) fn stop_all<B>(
+        &mut self,
+        body: &mut Body<'_, B>,
+        reason: &Arc<Reason>,
+        which: impl Fn(&Member<'env, K>) -> bool,
+    ) {
+        let keys: Vec<Key> = self.set.keys().collect();
+        let mut ages = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let Some(member) = self.set.get(key) {
+                let member = member.get_mut();
+                if which(member) {
+                    ages.push((member.age(), key, member.runner.is_none()));
+                }
+            }
+        }
+        if self.reordered {
+            ages.sort_unstable_by_key(|&(age, ..)| age);
+        }
+        for (_, key, is_body) in ages.into_iter().rev() {
+            if is_body {
+                self.panics.run(|| body.set(None));
+                self.set.remove(key);
+            } else {
+                self.stop(key, reason);
+            }
+        }
+    }
+
+    pub(super) fn set_alarm(&mut self, alarm: Alarm, after: Option<Duration>, ambient: &Ambient) {
+        let at = after.and_then(|after| ambient.now().checked_add(after));
+        self.alarm = at.map(|at| (alarm, Box::pin(ambient.timer(at))));
+    }
+
+    pub(super) fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
+        self.alarm.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready())
+    }
+
+    pub(super) fn ring<B>(&mut self, body: &mut Body<'_, B>) {
+        match self.alarm.take() {
+            Some((Alarm::Stop(reason), _)) => self.control().cancel(&reason),
+            Some((Alarm::Grace, _)) => self.overrun(body),
+            None => {}
+        }
+    }
+
+    /// The grace is over: what has not ended is dropped or handed on, and named.
+    pub(super) fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
+        let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
+        let keys: Vec<Key> = self.set.keys().collect();
+        for key in keys {
+            if let Some(member) = self.set.get(key) {
+                let name = member.runner.as_ref().map_or_else(|| self.policy.name.clone(), |runner| runner.name());
+                self.report_overrun(name);
+            }
+        }
+        self.stop_all(body, &reason, |_| true);
+        self.hand_on(None);
+    }
+
+    pub(super) fn report_overrun(&mut self, task: Name) {
+        if let Some(token) = self.control().known_token() {
+            token.report_overrun(&task);
+        }
+        if let Some(observer) = &mut self.policy.observer {
+            self.panics.run(|| observer(Event::Overrun { task }));
+        }
+    }
+
+    /// Under an overdue wind-down a finalizer has one poll. False if one was dropped, so that there is more to do.
+    pub(super) fn drop_overdue_finalizer(&mut self) -> bool {
+        let Some(key) = self.finalizing else { return true };
+        if let Some(name) = self.set.get(key).and_then(|member| member.runner.as_ref().map(|runner| runner.name())) {
+            self.report_overrun(name);
+            let reason = Arc::new(self.control().refusal());
+            self.stop(key, &reason);
+        }
+        false
+    }
+
+    /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
+    pub(super) fn hand_on(&mut self, around: Option<Arc<Control>>) {
+        let before = mem::replace(&mut self.handed_on, true);
+        let Some(around) = self.control().around.get().cloned().or(around) else {
+            self.panics.run(|| lose(&mut self.adopted));
+            return;
+        };
+        let keys: Vec<Key> = self.adopted.keys().collect();
+        for key in keys {
+            if let Some(member) = self.adopted.get(key) {
+                let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
+                self.adopted.remove(key);
+                orphans::adopt(&around, future, &mut self.panics);
+            }
+        }
+        if !before && !self.control().close_parallel() {
+            // They have been told, unless they have come in this moment.
+            self.control().cancel(&Reason::Dropped);
+            let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
+            orphans::adopt(&around, wait, &mut self.panics);
+        }
+    }
+
+    /// Closes both lanes, and deals with what was still in them.
+    pub(super) fn close(&mut self, around: Option<&Arc<Control>>) {
+        for mut runner in self.core.inbox.close().into_iter().rev() {
+            let reason = Arc::new(self.control().refusal());
+            self.panics.run_result(runner.refuse(Some(reason)));
+        }
+        let around = self.control().around.get().or(around).cloned();
+        if self.control().parallel() > 0 && around.is_some() {
+            // The orphans' wait listens to the news from here on.
+            return;
+        }
+        for item in self.control().news.close() {
+            orphans::forward(item, around.as_ref(), &mut self.panics);
+        }
+    }
+
+    /// The scope's future is dropped before its end.
+    pub(in crate::scope) fn abandon<B>(&mut self, body: &mut Body<'_, B>) {
+        if matches!(self.phase, Phase::Over | Phase::Detached) {
+            return;
+        }
+        let around = context::try_with(|ambient| ambient.scope()).flatten();
+        self.phase = Phase::Over;
+        if self.control().parallel() > 0 || self.control().known_token().is_some() {
+            self.control().cancel(&Reason::Dropped);
+        }
+        let reason = match &self.reason {
+            Some(reason) => Arc::clone(reason),
+            None => Arc::new(self.control().known_token().and_then(Token::reason).unwrap_or(Reason::Dropped)),
+        };
+        for mut runner in self.core.inbox.close().into_iter().rev() {
+            self.panics.run_result(runner.refuse(Some(Arc::clone(&reason))));
+        }
+        self.stop_all(body, &reason, |_| true);
+        self.panics.run(|| body.set(None));
+        for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
+            self.panics.run_result(finalizer.refuse(None));
+        }
+        self.report_errors();
+        self.hand_on(around.clone());
+        self.close(around.as_ref());
+        mem::take(&mut self.panics).resume();
+    }
+}
+
+/// Drops adopted futures that nobody is left to finish.
+fn lose(adopted: &mut Set<AdoptedMember>) {
+    #[cfg(feature = "sim")]
+    crate::set::living::losing(|| adopted.clear());
+    #[cfg(not(feature = "sim"))]
+    adopted.clear();
+}

@@ -1,0 +1,47 @@
+//! How a scope is set up, and what it tells.
+
+use std::time::Duration;
+
+use crate::name::Name;
+use crate::token::Reason;
+
+/// Something a scope met with that is not part of its result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<E> {
+    /// A child failed, and the scope does not return its error: there was an earlier one, or a panic, or the scope was
+    /// dropped.
+    LateError {
+        /// The child.
+        task: Name,
+        /// Its error.
+        error: E,
+    },
+    /// A child did not end within the grace, and was dropped.
+    Overrun {
+        /// The child.
+        task: Name,
+    },
+}
+
+/// Is told of [`Event`]s.
+pub(super) type Observer<E> = Box<dyn FnMut(Event<E>) + Send>;
+
+/// How a scope was set up.
+pub(super) struct Policy<E> {
+    pub(super) name: Name,
+    /// Bounds each step of a wind-down.
+    pub(super) grace: Option<Duration>,
+    /// Bounds the wait for what is left when the body of a root is over.
+    pub(super) linger: Option<Duration>,
+    /// Whether an error leaves the other children running.
+    pub(super) keep_going: bool,
+    pub(super) observer: Option<Observer<E>>,
+}
+
+/// How a scope ended.
+pub(super) struct End<T, E> {
+    pub(super) output: Option<T>,
+    pub(super) errors: Vec<(Name, E)>,
+    pub(super) reason: Reason,
+}
