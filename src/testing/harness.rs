@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::explore::Explore;
 use super::watch::Watch;
 use crate::runtime::Handle;
 use crate::runtimes::Sim;
@@ -127,24 +128,19 @@ impl Test {
         self.watch(move |watch| runtime().run(watch.over(test())).give());
     }
 
-    /// Runs it under the simulation, with the seeds below `seeds`. Its time is that of all of them together.
+    /// [Explores](Explore) it with the seeds below `seeds`. Its time is that of all of them together.
     ///
     /// # Panics
     ///
-    /// With the test's panic, or its error, or when it hangs.
+    /// With the first failure, whose text has that of the test's panic or its error; or when it hangs.
     #[track_caller]
     pub fn explore<F>(self, seeds: u64, test: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output: Verdict>,
     {
         self.watch(move |watch| {
-            for seed in 0..seeds {
-                let run = || Sim::new(seed).run(watch.over(test())).give();
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-                    eprintln!("this was with seed {seed} of the simulation");
-                    resume_unwind(payload);
-                }
-            }
+            let run = || async { watch.over(test()).await.give() };
+            Explore::new().seeds(0..seeds).check(run);
         });
     }
 
