@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -102,6 +103,13 @@ impl<E: Debug> Verdict for Result<(), E> {
     }
 }
 
+/// A test that panics where it fails. Boxed, so that what runs tests is compiled once, and not for each of them.
+type Judged = Pin<Box<dyn Future<Output = ()>>>;
+
+fn judged(test: impl Future<Output: Verdict> + 'static) -> Judged {
+    Box::pin(async { test.await.give() })
+}
+
 /// A test that is to be run.
 #[derive(Debug, Clone, Copy)]
 pub struct Test {
@@ -111,7 +119,7 @@ pub struct Test {
 
 impl Test {
     /// A test that may take so many milliseconds by the wall clock.
-    pub fn new(milliseconds: u64, should_panic: bool) -> Self {
+    pub const fn new(milliseconds: u64, should_panic: bool) -> Self {
         Test { timeout: Duration::from_millis(milliseconds), should_panic }
     }
 
@@ -123,9 +131,9 @@ impl Test {
     #[track_caller]
     pub fn run<F>(self, runtime: impl FnOnce() -> Handle + Send + 'static, test: impl FnOnce() -> F + Send + 'static)
     where
-        F: Future<Output: Verdict>,
+        F: Future<Output: Verdict> + 'static,
     {
-        self.watch(move |watch| runtime().run(watch.over(test())).give());
+        self.run_judged(Box::new(runtime), Box::new(|| judged(test())));
     }
 
     /// [Explores](Explore) it with the seeds below `seeds`. Its time is that of all of them together.
@@ -136,19 +144,38 @@ impl Test {
     #[track_caller]
     pub fn explore<F>(self, seeds: u64, test: impl Fn() -> F + Send + 'static)
     where
-        F: Future<Output: Verdict>,
+        F: Future<Output: Verdict> + 'static,
     {
-        self.watch(move |watch| {
-            let run = || async { watch.over(test()).await.give() };
-            Explore::new().seeds(0..seeds).check(run);
-        });
+        self.explore_judged(seeds, Box::new(move || judged(test())));
+    }
+
+    #[track_caller]
+    fn run_judged(self, runtime: Box<dyn FnOnce() -> Handle + Send>, test: Box<dyn FnOnce() -> Judged + Send>) {
+        self.watch(Box::new(move |watch| runtime().run(watch.over(test()))));
+    }
+
+    #[track_caller]
+    fn explore_judged(self, seeds: u64, test: Box<dyn Fn() -> Judged + Send>) {
+        self.watch(Box::new(move |watch| {
+            Explore::new().seeds(0..seeds).check(|| watch.over(test()));
+        }));
+    }
+
+    /// Runs what starts its runtimes itself.
+    ///
+    /// # Panics
+    ///
+    /// With the test's panic, or when it hangs.
+    #[track_caller]
+    pub fn call(self, test: impl FnOnce() + Send + 'static) {
+        self.watch(Box::new(|_| test()));
     }
 
     /// Runs `test` on a thread of its own, which has the name of this one and with it that of the test.
     ///
     /// One that hangs is left behind. If it should panic, that is told by returning: a panic of ours would do for it.
     #[track_caller]
-    fn watch(self, test: impl FnOnce(&Arc<Watch>) + Send + 'static) {
+    fn watch(self, test: Box<dyn FnOnce(&Arc<Watch>) + Send>) {
         let watch = Arc::<Watch>::default();
         let name = thread::current().name().unwrap_or("test").to_string();
         let runner = thread::Builder::new().name(name).stack_size(STACK).spawn({

@@ -1,6 +1,6 @@
 //! The contract, on every runtime.
 //!
-//! A test is written once, inside [`matrix!`], and becomes `name::tokio`, `name::tokio_multi`, `name::smol`,
+//! A test is written once, inside `matrix!`, which gives it the attribute `#[foster::test]`: it becomes `name::tokio`, `name::tokio_multi`, `name::smol`,
 //! `name::async_std`, `name::basic` and `name::sim`; inside `sim!` it becomes `name::sim` alone, for what needs exact
 //! instants. Its name is a sentence; the rows of the contract that it stands for are named in a comment (`C002`).
 
