@@ -151,14 +151,14 @@ impl Test {
 
     #[track_caller]
     fn run_judged(self, runtime: Box<dyn FnOnce() -> Handle + Send>, test: Box<dyn FnOnce() -> Judged + Send>) {
-        self.watch(Box::new(move |watch| runtime().run(watch.over(test()))));
+        self.watch(move |watch| runtime().run(watch.over(test())));
     }
 
     #[track_caller]
     fn explore_judged(self, seeds: u64, test: Box<dyn Fn() -> Judged + Send>) {
-        self.watch(Box::new(move |watch| {
+        self.watch(move |watch| {
             Explore::new().seeds(0..seeds).check(|| watch.over(test()));
-        }));
+        });
     }
 
     /// Runs what starts its runtimes itself.
@@ -168,14 +168,14 @@ impl Test {
     /// With the test's panic, or when it hangs.
     #[track_caller]
     pub fn call(self, test: impl FnOnce() + Send + 'static) {
-        self.watch(Box::new(|_| test()));
+        self.watch(|_| test());
     }
 
     /// Runs `test` on a thread of its own, which has the name of this one and with it that of the test.
     ///
     /// One that hangs is left behind. If it should panic, that is told by returning: a panic of ours would do for it.
     #[track_caller]
-    fn watch(self, test: Box<dyn FnOnce(&Arc<Watch>) + Send>) {
+    fn watch(self, test: impl FnOnce(&Arc<Watch>) + Send + 'static) {
         let watch = Arc::<Watch>::default();
         let name = thread::current().name().unwrap_or("test").to_string();
         let runner = thread::Builder::new().name(name).stack_size(STACK).spawn({
