@@ -98,7 +98,9 @@ pub use foster_macros::main;
 /// ```
 ///
 /// - `runtimes(..)`: for these alone. All, if not given.
-/// - `seeds = 200`: how many schedules `sim` tries, from seed 0 on. 20, if not given.
+/// - `seeds = 200`: how many schedules `sim` [explores](crate::testing::explore), from seed 0 on. 20, if not given. A failure
+///   tells its seed and its steps, `FOSTER_SEED=17` in the environment runs that seed alone, and what a run leaves behind
+///   is a failure, too.
 /// - `timeout = "5s"`: how long one test may take, all its seeds together: `ms`, `s` or `m`. `"30s"`, if not given.
 ///
 /// The timeout is by the wall clock, on a thread of its own: neither virtual time nor a loop without an `await` keeps it

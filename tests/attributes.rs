@@ -130,7 +130,60 @@ fn an_error_fails_the_test() {
     let failing = || async { Err::<(), _>("7 apples".parse::<i32>().unwrap_err()) };
     let said = complaint(|| Test::new(30_000, false).run(harness::sim, failing));
     assert_eq!(said, "the test returned an error: ParseIntError { kind: InvalidDigit }");
-    assert_eq!(complaint(|| Test::new(30_000, false).explore(3, failing)), said);
+    let explored = complaint(|| Test::new(30_000, false).explore(3, failing));
+    assert!(explored.starts_with(&format!("schedule 1 failed, with seed 0: {said}\n")), "{explored}");
+}
+
+/// Set in the environment of a run of these tests that is to fail.
+const FAIL: &str = "FOSTER_TESTS_FAIL";
+
+/// Fails where the fourth child is the first to run.
+#[foster::test(runtimes(sim), seeds = 200)]
+async fn fails_if_it_is_told_to() {
+    let first = Mutex::new(None);
+    let seen = &first;
+    scope(|s| async move {
+        for n in 0..8 {
+            s.spawn(async move { _ = seen.lock().unwrap().get_or_insert(n) });
+        }
+    })
+    .await;
+    let first = first.into_inner().unwrap();
+    assert!(first != Some(3) || env::var_os(FAIL).is_none(), "the fourth was the first");
+}
+
+/// What `fails_if_it_is_told_to` says from the seed on, with this seed alone if there is one.
+fn failure(seed: Option<&str>) -> String {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "fails_if_it_is_told_to::sim"]).env(FAIL, "1").env_remove("FOSTER_SEED");
+    if let Some(seed) = seed {
+        command.env("FOSTER_SEED", seed);
+    }
+    let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let (_, failure) = output.split_once(" failed, with seed ").expect("a seed");
+    let (failure, _) = failure.split_once(" cargo test fails_if_it_is_told_to::sim").expect("a line to replay it with");
+    failure.to_string()
+}
+
+#[test]
+fn a_failure_names_its_seed_and_the_seed_replays_it() {
+    let failed = failure(None);
+    let (seed, rest) = failed.split_once(": ").unwrap();
+    assert!(rest.starts_with("the fourth was the first\nits steps were:\n"), "{failed}");
+    assert!(failed.ends_with(&format!("to run exactly this one: FOSTER_SEED={seed}")), "{failed}");
+    assert_ne!(seed, "0", "the first seed would be run in any case");
+    assert_eq!(failure(Some(seed)), failed);
+}
+
+#[test]
+fn what_a_test_leaves_behind_fails_it() {
+    let leaves = || async {
+        let mut left = Box::pin(scope(|s| async move { s.spawn_parallel(std::future::pending::<()>()).await }));
+        assert!(foster::testing::poll_once(&mut left).await.is_pending());
+        std::mem::forget(left);
+    };
+    let said = complaint(|| Test::new(30_000, false).explore(3, leaves));
+    assert!(said.starts_with("schedule 1 failed, with seed 0: ") && said.contains("tests/attributes.rs:"), "{said}");
 }
 
 #[foster::test]

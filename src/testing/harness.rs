@@ -6,10 +6,12 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::explore::Explore;
 use super::watch::Watch;
 use crate::runtime::Handle;
 use crate::runtimes::Sim;
@@ -101,6 +103,13 @@ impl<E: Debug> Verdict for Result<(), E> {
     }
 }
 
+/// A test that panics where it fails. Boxed, so that what runs tests is compiled once, and not for each of them.
+type Judged = Pin<Box<dyn Future<Output = ()>>>;
+
+fn judged(test: impl Future<Output: Verdict> + 'static) -> Judged {
+    Box::pin(async { test.await.give() })
+}
+
 /// A test that is to be run.
 #[derive(Debug, Clone, Copy)]
 pub struct Test {
@@ -110,7 +119,7 @@ pub struct Test {
 
 impl Test {
     /// A test that may take so many milliseconds by the wall clock.
-    pub fn new(milliseconds: u64, should_panic: bool) -> Self {
+    pub const fn new(milliseconds: u64, should_panic: bool) -> Self {
         Test { timeout: Duration::from_millis(milliseconds), should_panic }
     }
 
@@ -122,30 +131,44 @@ impl Test {
     #[track_caller]
     pub fn run<F>(self, runtime: impl FnOnce() -> Handle + Send + 'static, test: impl FnOnce() -> F + Send + 'static)
     where
-        F: Future<Output: Verdict>,
+        F: Future<Output: Verdict> + 'static,
     {
-        self.watch(move |watch| runtime().run(watch.over(test())).give());
+        self.run_judged(Box::new(runtime), Box::new(|| judged(test())));
     }
 
-    /// Runs it under the simulation, with the seeds below `seeds`. Its time is that of all of them together.
+    /// [Explores](Explore) it with the seeds below `seeds`. Its time is that of all of them together.
     ///
     /// # Panics
     ///
-    /// With the test's panic, or its error, or when it hangs.
+    /// With the first failure, whose text has that of the test's panic or its error; or when it hangs.
     #[track_caller]
     pub fn explore<F>(self, seeds: u64, test: impl Fn() -> F + Send + 'static)
     where
-        F: Future<Output: Verdict>,
+        F: Future<Output: Verdict> + 'static,
     {
+        self.explore_judged(seeds, Box::new(move || judged(test())));
+    }
+
+    #[track_caller]
+    fn run_judged(self, runtime: Box<dyn FnOnce() -> Handle + Send>, test: Box<dyn FnOnce() -> Judged + Send>) {
+        self.watch(move |watch| runtime().run(watch.over(test())));
+    }
+
+    #[track_caller]
+    fn explore_judged(self, seeds: u64, test: Box<dyn Fn() -> Judged + Send>) {
         self.watch(move |watch| {
-            for seed in 0..seeds {
-                let run = || Sim::new(seed).run(watch.over(test())).give();
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-                    eprintln!("this was with seed {seed} of the simulation");
-                    resume_unwind(payload);
-                }
-            }
+            Explore::new().seeds(0..seeds).check(|| watch.over(test()));
         });
+    }
+
+    /// Runs what starts its runtimes itself.
+    ///
+    /// # Panics
+    ///
+    /// With the test's panic, or when it hangs.
+    #[track_caller]
+    pub fn call(self, test: impl FnOnce() + Send + 'static) {
+        self.watch(|_| test());
     }
 
     /// Runs `test` on a thread of its own, which has the name of this one and with it that of the test.

@@ -132,6 +132,8 @@ impl State {
             format!("in {place}, these wait:\n  {}", drawing.join("\n  "))
         } else if self.over {
             "it ended just after that".to_string()
+        } else if self.runs == 0 {
+            "nothing of it can be drawn, as it starts its runtime itself".to_string()
         } else if self.polling {
             format!("{place} does not return: something in it blocks the thread, or loops without an `await`")
         } else if self.waker.is_none() {

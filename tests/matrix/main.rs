@@ -1,8 +1,9 @@
 //! The contract, on every runtime.
 //!
-//! A test is written once, inside [`matrix!`], and becomes `name::tokio`, `name::tokio_multi`, `name::smol`,
-//! `name::async_std`, `name::basic` and `name::sim`; inside `sim!` it becomes `name::sim` alone, for what needs exact
-//! instants. Its name is a sentence; the rows of the contract that it stands for are named in a comment (`C002`).
+//! A test is written once, inside `matrix!`, which gives it the attribute `#[foster::test]`: it becomes `name::tokio`,
+//! `name::tokio_multi`, `name::smol`, `name::async_std`, `name::basic` and `name::sim`; inside `sim!` it becomes `name::sim`
+//! alone, for what needs exact instants. Its name is a sentence; the rows of the contract that it stands for are named in a
+//! comment (`C002`).
 
 #![allow(clippy::async_yields_async)] // A task that leaves its scope is what many tests are about.
 
