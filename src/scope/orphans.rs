@@ -27,11 +27,12 @@ impl Future for Orphans {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         loop {
-            let over = this.left.close_parallel();
+            // Before the look at the count: a call for its end must not be taken for one that came earlier.
             let mut news = Vec::new();
-            match over {
-                true => news = this.left.news.close(),
-                false => this.left.news.drain(&mut news),
+            this.left.news.drain(&mut news);
+            let over = this.left.close_parallel();
+            if over {
+                news.append(&mut this.left.news.close());
             }
             for item in news {
                 forward(item, Some(&this.around), &mut this.panics);
