@@ -41,6 +41,9 @@
 //! | cancel | [`Scope::cancel`], [`Task::cancel`] | `Task.cancel` | `abort` |
 //! | not be cancelled | [`shield`], [`adopt`] | `shield` | – |
 //! | wait for several futures | [`gather`], [`try_gather`] | `gather` | `join!` |
+//! | take the first of several | [`race`], [`race_ok`], [`quorum`], [`hedge`] | `wait` | `select!` |
+//! | write a stream as code | [`stream::generator`] | `async def` with `yield` | – |
+//! | drive a stream beside its consumer | [`StreamExt::in_scope`] | `Queue` | `mpsc` |
 //! | work off many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
 //! | pass on a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |
@@ -50,7 +53,7 @@
 //!
 //! # Runtimes
 //!
-//! By default there is none, and no thread is started: scopes run their children on the task that polls them, under any
+//! By default there is none, and no thread until a timer or a blocking job needs one: scopes run their children on the task that polls them, under any
 //! executor. What needs a runtime takes it from the context, which [`Handle::run`] and [`Handle::enter`] set; without
 //! one, [`sleep`] uses `futures-timer`, blocking jobs a pool that starts with the first of them, and `spawn_parallel` this
 //! task. The adapters in [`runtimes`] are features (`tokio`, `smol`, `async-std`, `basic`, `sim`): features add, they never

@@ -14,7 +14,8 @@ use crate::context::{self, Binding, Swap, Values};
 /// A value that children inherit: a request's id, a user, a span.
 ///
 /// The counterpart of Python's `contextvars.ContextVar` and of tokio's `task_local!`. A child sees what was in force
-/// where it was *spawned*; what it provides itself is seen only by what it runs.
+/// where it was *spawned*; what it provides itself is seen only by what it runs. Tasks started past foster, such as by
+/// `tokio::spawn`, inherit nothing.
 ///
 /// ```
 /// use foster::Inherited;

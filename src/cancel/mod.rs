@@ -94,7 +94,7 @@
 //!
 //! | | cancelled by foster | dropped by others |
 //! |---|---|---|
-//! | a child on this task | dropped at its suspension | dropped |
+//! | a child on this task | dropped at its suspension, or wound down if something in it needs time | dropped |
 //! | a [parallel](crate::Scope::spawn_on) child | told, waited for | told; the scope around waits |
 //! | a blocking job that has begun | waited for | the scope around waits |
 //! | [`defer`](crate::Scope::defer) | runs to its end | dropped unrun |

@@ -266,7 +266,7 @@ impl<T, E> QuorumMissed<T, E> {
 
 impl<T, E> fmt::Display for QuorumMissed<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "too few successes: {}, with {} errors", self.values.len(), self.errors.len())
+        write!(f, "too few successes: {}; errors: {}", self.values.len(), self.errors.len())
     }
 }
 

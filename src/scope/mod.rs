@@ -58,7 +58,9 @@ use crate::values::Provide;
 ///
 /// # Panics
 ///
-/// With the first panic of the body or of a child, when all others are over.
+/// With the first panic of the body or of a child, when all others are over. When the scope was
+/// [cancelled](Scope::cancel), or [stopped](Scope::stop) and overran, before its body had a value:
+/// [`outcome`](ScopeFuture::outcome) tells that instead.
 ///
 /// # Cost
 ///
@@ -81,6 +83,8 @@ use crate::values::Provide;
 /// assert_eq!(total, 8);
 /// # });
 /// ```
+///
+/// The body is `async move`, since it owns `s`; so what children are to borrow is borrowed before it, as `names` is here.
 ///
 /// A child cannot borrow what lives inside the scope, nor a task's value escape what it borrows:
 ///
@@ -357,7 +361,8 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     /// Cancels the scope: everything in it, the body included, is wound down.
     ///
     /// What needs no time to end is dropped, newest first, when the caller is suspended next; the scope resolves when the
-    /// rest has ended and the finalizers have run. The body's value is returned if it has one by then. Calls after the first
+    /// rest has ended and the finalizers have run. The body's value is returned if it has one by then; without one, the
+    /// scope's future panics, unless it is asked for its [outcome](ScopeFuture::outcome). Calls after the first
     /// change nothing. The counterpart of `TaskGroup.cancel()` and of Trio's `nursery.cancel_scope.cancel()`.
     ///
     /// ```

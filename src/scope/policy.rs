@@ -17,9 +17,9 @@ pub enum Event<E> {
         /// Its error.
         error: E,
     },
-    /// A child did not end within the grace, and was dropped.
+    /// A child or a finalizer did not end within the grace, and was dropped.
     Overrun {
-        /// The child.
+        /// Its name: a finalizer's is the file and line of its `defer`.
         task: Name,
     },
 }

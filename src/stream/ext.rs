@@ -16,6 +16,8 @@ use crate::token::Token;
 /// is busy stalls what the stream has under way, such as the requests of a `map_concurrent`. Where that matters,
 /// [`in_scope`](StreamExt::in_scope) hands the stream to a child of a scope, which goes on meanwhile.
 ///
+/// Beside `futures::StreamExt`, import it as `use foster::StreamExt as _;`.
+///
 /// Time is that of the runtime around; see [`time`](crate::time).
 pub trait StreamExt: Stream + Sized {
     /// Gathers items into chunks of `size`, or fewer where `within` has passed since a chunk's first item.

@@ -41,7 +41,8 @@ use crate::token::{Level, Reason};
 ///
 /// # Cost
 ///
-/// No allocation besides those of `future`; the runtime's native timer, inline.
+/// No allocation besides those of `future`, and of the timer where the runtime has none that lies inline (async-std,
+/// `futures-timer`).
 ///
 /// ```
 /// # futures::executor::block_on(async {
