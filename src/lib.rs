@@ -58,6 +58,8 @@
 //! one, [`sleep`] uses `futures-timer`, blocking jobs a pool that starts with the first of them, and `spawn_parallel` this
 //! task. The adapters in [`runtimes`] are features (`tokio`, `smol`, `async-std`, `basic`, `sim`): features add, they never
 //! choose, and all of them work side by side. Others are [brought along](runtime).
+//!
+//! Two more features: `macros`, for `#[foster::main]`, and `testing`, for `foster::testing` and `#[foster::test]`.
 
 #[cfg(feature = "macros")]
 mod attributes;
