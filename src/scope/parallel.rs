@@ -13,11 +13,12 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Due, Swap, Values, Watch};
+use crate::context::{self, Ambient, Swap, Values, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -85,7 +86,7 @@ where
     /// Out in the context, likewise, as are the three below.
     control: Option<Arc<Control>>,
     runtime: Option<Handle>,
-    due: Due,
+    due: Option<Instant>,
     values: Option<Values>,
 }
 
@@ -113,17 +114,17 @@ where
 
     fn poll_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Ended> {
         let _control = Swap::new(&ambient.scope, &mut self.control);
-        let _due = Swap::new(&ambient.due, &mut self.due);
         let _values = Swap::new(&ambient.values, &mut self.values);
         let runner = &mut self.runner;
         let mut id = runner.id();
         let _id = Swap::new(&ambient.child, &mut id);
+        let inside = || {
+            let mut yes = true;
+            let _member = Swap::new(&ambient.member, &mut yes);
+            runner.poll(cx)
+        };
         ambient.with_runtime(&mut self.runtime, || {
-            ambient.enter(&mut self.token, || {
-                let mut yes = true;
-                let _member = Swap::new(&ambient.member, &mut yes);
-                runner.poll(cx)
-            })
+            ambient.with_deadline(self.due, || ambient.enter(&mut self.token, inside))
         })
     }
 
@@ -364,7 +365,7 @@ where
         last_hold: None,
         control: Some(Arc::clone(control)),
         runtime,
-        due: Due::NEVER.or_at(ambient.deadline()),
+        due: ambient.deadline(),
         values: ambient.values(),
     });
     let memory = child.runner.memory();

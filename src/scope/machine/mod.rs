@@ -29,7 +29,7 @@ use super::parallel::by_task;
 use super::policy::{End, Event, Policy};
 #[cfg(feature = "sim")]
 use crate::context::Watch;
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Swap};
 use crate::control::{Adopted, Control, News};
 use crate::lane::Lane;
 use crate::name::Name;
@@ -395,8 +395,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
-        let mut never = Due::NEVER;
-        let _due = Swap::new(&ambient.due, &mut never);
+        if !self.adopted.is_empty() {
+            ambient.with_deadline(None, || self.poll_adopted_inside(ambient, cx));
+        }
+    }
+
+    fn poll_adopted_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         let mut no = false;
         let _member = Swap::new(&ambient.member, &mut no);
         loop {
