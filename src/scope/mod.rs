@@ -386,7 +386,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     pub fn stop(&self, reason: impl Into<Reason>, grace: Duration) {
         let reason = reason.into();
         self.core.control.token().raise(Level::Asked, &reason);
-        drop(self.core.control.news.push(News::Stop(reason, grace)));
+        drop(self.core.control.send(News::Stop(reason, grace)));
     }
 
     /// The scope's token: cancelled when the scope is stopped or cancelled, by itself or from around.
@@ -395,7 +395,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
         let token = self.core.control.token().clone();
         if !known {
             // The scope's next poll puts it in its place below the region around.
-            self.core.control.news.wake();
+            self.core.control.bell.ring();
         }
         token
     }
@@ -417,7 +417,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
         let task = Task::new(reader, Arc::clone(control), false);
         let refused = match control.is_cancelled() {
             true => Err(runner),
-            false => self.core.inbox.push(runner),
+            false => self.core.inbox.push(runner, &self.core.control.bell),
         };
         if let Err(refused) = refused {
             runner = refused;
@@ -429,7 +429,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     }
 
     fn finalize(&self, runner: ChildRunner<'env, K>) {
-        if self.core.inbox.push(runner).is_ok() {
+        if self.core.inbox.push(runner, &self.core.control.bell).is_ok() {
             self.core.control.uncounted.fetch_sub(1, Ordering::Relaxed);
         }
     }

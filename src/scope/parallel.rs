@@ -199,7 +199,7 @@ where
             }
         };
         if let Err(payload) = dropped {
-            discard(control.news.push(News::Panicked(payload)));
+            discard(control.send(News::Panicked(payload)));
         }
         control.parallel_ended();
     }
@@ -222,7 +222,7 @@ where
     T: Send + 'static,
 {
     // The lane is open as long as somebody waits for the parallel children.
-    if let Err(News::Failed(mut runner, payload)) = control.news.push(News::Failed(runner.shared(), payload)) {
+    if let Err(News::Failed(mut runner, payload)) = control.send(News::Failed(runner.shared(), payload)) {
         let name = runner.name();
         discard(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
         discard(payload);

@@ -89,7 +89,7 @@ impl<T> Task<T> {
                 token.wake_listener(place as usize);
             }
         } else {
-            drop(self.control.news.push(News::CancelChild(Key::new(place))));
+            drop(self.control.send(News::CancelChild(Key::new(place))));
         }
     }
 

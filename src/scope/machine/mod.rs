@@ -86,6 +86,8 @@ enum Alarm {
 /// A scope's state, but for its body.
 pub(super) struct Machine<'env, T, E, K: Kind> {
     pub(super) core: Arc<Core<'env, E, K>>,
+    /// The control once more, for the context, where it is during a poll.
+    lent: Option<Arc<Control>>,
     pub(super) policy: Policy<E>,
     phase: Phase,
     /// The body, the children of this task, and the finalizer whose turn it is.
@@ -124,6 +126,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     pub(super) fn new(core: Arc<Core<'env, E, K>>, name: Name) -> Self {
         Machine {
             core,
+            lent: None,
             policy: Policy { name, grace: None, linger: None, keep_going: false, observer: None },
             phase: Phase::Fresh,
             set: Set::new(),
@@ -166,8 +169,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.control().token();
             }
             self.settle(ambient, cx);
+            let mut scope = self.lent.take().or_else(|| Some(Arc::clone(self.control())));
             let flow = {
-                let mut scope = Some(Arc::clone(self.control()));
                 let (mut inside, mut member) = (true, true);
                 let _scope = Swap::new(&ambient.scope, &mut scope);
                 let _inside = Swap::new(&ambient.inside, &mut inside);
@@ -177,6 +180,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     false => self.turn(&mut body, ambient, cx),
                 }
             };
+            self.lent = scope;
             self.update_hold(ambient);
             self.settle(ambient, cx);
             match flow {
@@ -277,7 +281,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.ring(body);
                 continue;
             }
-            if self.sleep(cx) {
+            // Once handed on, the bell is somebody else's, and no new child is taken.
+            if self.handed_on || self.control().bell.sleep(cx.waker()) {
                 return ControlFlow::Continue(());
             }
         }
@@ -286,18 +291,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         ControlFlow::Continue(())
     }
 
-    /// Lets both lanes sleep, or neither: false if something has come in.
-    fn sleep(&self, cx: &Context<'_>) -> bool {
-        self.core.inbox.sleep(cx.waker()) && (self.handed_on || self.control().news.sleep(cx.waker()))
-    }
-
     /// Nothing is left in the sets. True if there is more to do now; `Break` if the scope is over.
     fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
         if self.control().parallel() > 0 && !self.handed_on {
             return ControlFlow::Continue(false);
         }
         // After the look at the parallel children, so that what the last of them left behind is seen.
-        if !self.core.inbox.is_empty() || !(self.handed_on || self.control().news.is_empty()) {
+        let arrived = match self.handed_on {
+            true => !self.core.inbox.is_empty(),
+            false => self.control().bell.is_rung(),
+        };
+        if arrived {
             return ControlFlow::Continue(true);
         }
         if let Some(finalizer) = self.finalizers.pop() {
@@ -315,6 +319,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Takes in what came from the handles and from further away.
     fn take_in(&mut self, ambient: &Ambient) {
+        if !self.handed_on && !self.control().bell.rouse() {
+            return;
+        }
         let mut arrivals = mem::take(&mut self.arrivals);
         self.core.inbox.drain(&mut arrivals);
         for runner in arrivals.drain(..) {
@@ -327,15 +334,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         arrivals.shrink_to(KEPT);
         self.arrivals = arrivals;
 
-        if self.handed_on {
-            return;
+        if !self.handed_on {
+            let mut news = mem::take(&mut self.news);
+            self.control().news().drain(&mut news);
+            for item in news.drain(..) {
+                self.hear(item, ambient);
+            }
+            self.news = news;
         }
-        let mut news = mem::take(&mut self.news);
-        self.control().news.drain(&mut news);
-        for item in news.drain(..) {
-            self.hear(item, ambient);
-        }
-        self.news = news;
     }
 
     fn arrive(&mut self, mut runner: ChildRunner<'env, K>) {

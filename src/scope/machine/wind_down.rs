@@ -191,9 +191,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             // The orphans' wait listens to the news from here on.
             return;
         }
-        for item in self.control().news.close() {
+        for item in self.control().news().close() {
             orphans::forward(item, around.as_ref(), &mut self.panics);
         }
+        self.control().bell.unhang();
     }
 
     /// The scope's future is dropped before its end.
