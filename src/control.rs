@@ -28,8 +28,9 @@ pub(crate) enum News {
     Adopt(Adopted),
     /// A child for the scope's own task, from a [`Spawner`](crate::Spawner).
     Spawn(FutureObj<'static, ()>),
-    /// The child in this slot may have been cancelled by its task: the mark is in its header.
-    CancelChild(Key),
+    /// The child in this slot may have been cancelled by its task: the mark is in its header. Without a slot, it was
+    /// cancelled about when it arrived, and may be any.
+    CancelChild(Option<Key>),
     /// Cancel what is left when this time is over.
     Stop(Reason, Duration),
     /// A parallel child failed; its future is gone, and its task has not heard yet.

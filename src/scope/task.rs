@@ -83,13 +83,11 @@ impl<T> Task<T> {
         }
         let header = self.reader.header();
         header.cancel();
-        let Some(place) = header.place() else { return };
-        if self.parallel {
-            if let Some(token) = self.control.known_token() {
-                token.wake_listener(place as usize);
-            }
-        } else {
-            drop(self.control.send(News::CancelChild(Key::new(place))));
+        let place = header.place();
+        if !self.parallel {
+            drop(self.control.send(News::CancelChild(place.map(Key::new))));
+        } else if let (Some(place), Some(token)) = (place, self.control.known_token()) {
+            token.wake_listener(place as usize);
         }
     }
 

@@ -337,10 +337,15 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if !self.handed_on {
             let mut news = mem::take(&mut self.news);
             self.control().news().drain(&mut news);
+            let search = news.iter().any(|item| matches!(item, News::CancelChild(None)));
             for item in news.drain(..) {
                 self.hear(item, ambient);
             }
             self.news = news;
+            if search {
+                let keys: Vec<Key> = self.set.keys().collect();
+                keys.into_iter().for_each(|key| self.cancel_child(key));
+            }
         }
     }
 
@@ -359,12 +364,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
-            let key = self.set.insert(Member::new(runner));
-            let member = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref());
-            if member.is_some_and(|runner| runner.header().set_place_and_check(key.index() as u32)) {
-                // In this moment, and its task did not know the place.
-                self.cancel_child(key);
-            }
+            self.set.insert_with(|key| {
+                // A task that cancels in this moment does not know the place, and says so.
+                runner.header().set_place(key.index() as u32);
+                Member::new(runner)
+            });
         }
     }
 
@@ -374,7 +378,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.adopted.insert(AdoptedMember { future, token: None });
             }
             News::Spawn(future) => self.arrive(K::child(future)),
-            News::CancelChild(key) => self.cancel_child(key),
+            News::CancelChild(Some(key)) => self.cancel_child(key),
+            News::CancelChild(None) => {}
             News::Stop(reason, grace) => {
                 if self.phase == Phase::Running {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
