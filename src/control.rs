@@ -32,7 +32,7 @@ pub(crate) enum News {
     /// cancelled about when it arrived, and may be any.
     CancelChild(Option<Key>),
     /// Cancel what is left when this time is over.
-    Stop(Reason, Duration),
+    Stop(Arc<Reason>, Duration),
     /// A parallel child failed; its future is gone, and its task has not heard yet.
     Failed(ParallelRunner, Option<Payload>),
     /// What a parallel child left behind panicked when it was dropped.
@@ -84,7 +84,7 @@ impl Control {
         self.token.get().is_some_and(Token::is_tripped)
     }
 
-    pub(crate) fn cancel(&self, reason: &Reason) {
+    pub(crate) fn cancel(&self, reason: &Arc<Reason>) {
         self.token().raise(Level::Cancelled, reason);
         self.bell.ring();
     }
@@ -104,8 +104,8 @@ impl Control {
     }
 
     /// Why the scope takes no more children.
-    pub(crate) fn refusal(&self) -> Reason {
-        self.token.get().and_then(Token::reason).unwrap_or(Reason::Parent)
+    pub(crate) fn refusal(&self) -> Arc<Reason> {
+        self.token.get().and_then(Token::shared_reason).unwrap_or_else(|| Arc::new(Reason::Parent))
     }
 
     /// Takes `future` over, or hands it to the nearest scope around that is not over.

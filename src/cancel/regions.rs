@@ -1,6 +1,7 @@
 //! Many regions at once: the children of a combinator that cancels the rest when one fails.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::region::Region;
@@ -58,7 +59,7 @@ impl<F: Future> Regions<F> {
     /// Cancels all: those that need no time to end are dropped, newest slot first, before this returns.
     pub(crate) fn cancel(&mut self) {
         self.cancelled = true;
-        let reason = Reason::Failed(Name::from("a sibling"));
+        let reason = Arc::new(Reason::Failed(Name::from("a sibling")));
         self.set.retain(|region| region.raise(Level::Cancelled, &reason));
     }
 }

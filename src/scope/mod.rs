@@ -376,7 +376,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     /// # });
     /// ```
     pub fn cancel(&self, reason: impl Into<Reason>) {
-        self.core.control.cancel(&reason.into());
+        self.core.control.cancel(&Arc::new(reason.into()));
     }
 
     /// Asks everything in the scope to end by itself, and cancels what has not within `grace`.
@@ -384,7 +384,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     /// First the scope's [`token`](Scope::token) is cancelled, which whoever listens can heed; after `grace` the rest is
     /// [cancelled](Scope::cancel). [`Duration::MAX`] waits for as long as it takes. A second call replaces the grace.
     pub fn stop(&self, reason: impl Into<Reason>, grace: Duration) {
-        let reason = reason.into();
+        let reason = Arc::new(reason.into());
         self.core.control.token().raise(Level::Asked, &reason);
         drop(self.core.control.send(News::Stop(reason, grace)));
     }
@@ -421,7 +421,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
         };
         if let Err(refused) = refused {
             runner = refused;
-            if let Err(payload) = runner.refuse(Some(Arc::new(control.refusal()))) {
+            if let Err(payload) = runner.refuse(Some(control.refusal())) {
                 resume_unwind(payload);
             }
         }

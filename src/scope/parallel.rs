@@ -164,7 +164,7 @@ where
             Some(control) if !self.runner.header().is_cancelled() => control.refusal(),
             _ => by_task(),
         };
-        match self.runner.refuse(Some(Arc::new(reason))) {
+        match self.runner.refuse(Some(reason)) {
             Ok(()) => Ended::Value,
             Err(payload) => Ended::Panicked(payload),
         }
@@ -172,8 +172,8 @@ where
 }
 
 /// The reason of a child that [`Task::cancel`] ended.
-pub(super) fn by_task() -> Reason {
-    Reason::Requested("its task was cancelled".into())
+pub(super) fn by_task() -> Arc<Reason> {
+    Arc::new(Reason::Requested("its task was cancelled".into()))
 }
 
 impl<F, T> Pulse<F, T>
@@ -352,7 +352,7 @@ where
     let (mut runner, reader) = Runner::new(future, at, seat);
     let task = Task::new(reader, Arc::clone(control), true);
     if control.is_cancelled() || !control.parallel_started() {
-        if let Err(payload) = runner.refuse(Some(Arc::new(control.refusal()))) {
+        if let Err(payload) = runner.refuse(Some(control.refusal())) {
             std::panic::resume_unwind(payload);
         }
         return task;

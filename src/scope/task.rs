@@ -112,8 +112,8 @@ impl<T> Task<T> {
         self.stage = Stage::Taken;
         Poll::Ready(match result {
             Some(Ok(value)) => Ok(value),
-            Some(Err(reason)) => Err(Cancelled::new(Reason::clone(&reason), Some(self.name()))),
-            None => Err(Cancelled::new(Reason::Dropped, Some(self.name()))),
+            Some(Err(reason)) => Err(Cancelled::new(reason, Some(self.name()))),
+            None => Err(Cancelled::new(Arc::new(Reason::Dropped), Some(self.name()))),
         })
     }
 }

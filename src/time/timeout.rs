@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -282,14 +283,14 @@ impl<F: Future> Timeout<F> {
         let end = this.grace.and_then(|grace| ambient.now().checked_add(grace));
         this.timer.set(end.map(|end| ambient.timer(end)));
         *this.timer_at = end;
-        this.region.trip(Level::Cancelled, &Reason::Deadline);
+        this.region.trip(Level::Cancelled, &Arc::new(Reason::Deadline));
         true
     }
 
     fn overdue(self: Pin<&mut Self>) {
         let this = self.project();
         *this.phase = Phase::Overdue;
-        this.region.trip(Level::Overdue, &Reason::Deadline);
+        this.region.trip(Level::Overdue, &Arc::new(Reason::Deadline));
     }
 
     // A function of its own, so that the way to the context is short enough to be inlined.

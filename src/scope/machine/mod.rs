@@ -78,7 +78,7 @@ enum Phase {
 /// What to do when the timer fires.
 enum Alarm {
     /// Cancel what did not stop by itself.
-    Stop(Reason),
+    Stop(Arc<Reason>),
     /// The grace, or the linger time, is over.
     Grace,
 }
@@ -359,7 +359,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 false => self.control().refusal(),
             };
             self.control().ended_one();
-            self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
+            self.panics.run_result(runner.refuse(Some(reason)));
         } else {
             self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
             header.set_age(self.births);
@@ -401,7 +401,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.panics.add(payload);
         }
         if panicked || !self.policy.keep_going {
-            self.control().cancel(&Reason::Failed(name.clone()));
+            self.control().cancel(&Arc::new(Reason::Failed(name.clone())));
         }
     }
 
@@ -498,7 +498,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Exit::Stopped(mut runner) => {
                 let alone = runner.header().is_cancelled();
                 let reason = if alone { by_task() } else { self.control().refusal() };
-                self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
+                self.panics.run_result(runner.refuse(Some(reason)));
             }
             Exit::Body => {
                 self.panics.run(|| body.set(None));
@@ -540,7 +540,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.phase = Phase::Detached;
             return Poll::Pending;
         }
-        let reason = self.reason.as_ref().map_or(Reason::Parent, |reason| Reason::clone(reason));
+        let reason = self.reason.take().unwrap_or_else(|| Arc::new(Reason::Parent));
         Poll::Ready(End { output: self.output.take(), errors, reason })
     }
 
