@@ -97,14 +97,6 @@ enum Limit {
 }
 
 impl Limit {
-    #[inline]
-    fn when(&self) -> When {
-        match self {
-            Limit::Fixed(when) => *when,
-            Limit::Movable(deadline) => deadline.due(),
-        }
-    }
-
     fn start(&mut self, now: Instant) {
         match self {
             Limit::Fixed(when) => {
@@ -206,10 +198,18 @@ impl<F: Future> Timeout<F> {
     #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
-        let _due = match this.limit.when() {
+        let moved;
+        let when = match this.limit {
+            Limit::Fixed(when) => when,
+            Limit::Movable(deadline) => {
+                moved = deadline.due();
+                &moved
+            }
+        };
+        let _due = match when {
             When::Never => (None, None),
-            When::After(duration) => (Some(ambient.due_after(duration)), None),
-            When::At(at) => (None, Some(ambient.due_at(at))),
+            When::After(duration) => (Some(ambient.due_after(*duration)), None),
+            When::At(at) => (None, Some(ambient.due_at(*at))),
         };
         this.region.poll_in(ambient, cx)
     }
