@@ -54,7 +54,7 @@ pub trait FutureExt: Future + Sized {
     }
 
     /// Races against another future: [`race`](crate::race).
-    fn race<O>(self, other: O) -> Race<super::members::Alike<super::members::Any2<Self, O::IntoFuture>>>
+    fn race<O>(self, other: O) -> Race<super::tuples::Alike<super::tuples::Any2<Self, O::IntoFuture>>>
     where
         O: IntoFuture<Output = Self::Output>,
     {
