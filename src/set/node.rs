@@ -65,8 +65,9 @@ pub(crate) struct Header {
     /// Whether somebody keeps a [list](super::living) in which this is.
     #[cfg(feature = "sim")]
     watched: AtomicBool,
-    /// Set when the reader has first registered a waker.
-    awaited: AtomicBool,
+    /// Set by each end when it has done its part: the reader has registered a waker, the runner has said what became of
+    /// the future. Whoever sets it second sees what the other did before.
+    met: AtomicBool,
     /// Not stopped by a cancellation of the others.
     pub(crate) finalizer: bool,
     /// Where the runner's side has put the future, plus one; zero before that.
@@ -84,7 +85,7 @@ impl Header {
             cancelled: AtomicBool::new(false),
             #[cfg(feature = "sim")]
             watched: AtomicBool::new(false),
-            awaited: AtomicBool::new(false),
+            met: AtomicBool::new(false),
             finalizer,
             place: AtomicU32::new(0),
             age: AtomicU32::new(0),
@@ -170,12 +171,14 @@ impl<F, T, C, X> Node<F, T, C, X> {
         }
     }
 
-    /// Leaves the content to the reader. Either this sees that there is a waker, or the reader, which looks at the state
-    /// after it has said so, sees the state.
+    /// Leaves the content to the reader. To be called once. Either this sees that there is a waker, or the reader, which
+    /// looks at the state after it has registered one, sees the state.
     #[inline]
     fn publish(&self, state: u8) {
-        self.header.state.swap(state, Ordering::SeqCst);
-        if self.header.awaited.load(Ordering::SeqCst) {
+        // "Hand-over".
+        self.header.state.store(state, Ordering::Release);
+        // Two swaps of one flag have an order: that spares a total order of all accesses, of the state among them.
+        if self.header.met.swap(true, Ordering::AcqRel) {
             self.reader.wake();
         }
     }
@@ -371,7 +374,8 @@ unsafe trait Read<T, C> {
 #[allow(unsafe_code)]
 unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
     fn state(&self) -> u8 {
-        self.header.state.load(Ordering::SeqCst)
+        // Acquire: "hand-over".
+        self.header.state.load(Ordering::Acquire)
     }
 
     fn waker(&self) -> &AtomicWaker {
@@ -427,7 +431,8 @@ impl<T, C> Reader<T, C> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, C>>> {
         if !self.is_ended() {
             self.node.waker().register(cx.waker());
-            self.header().awaited.store(true, Ordering::SeqCst);
+            // As in `publish`.
+            self.header().met.swap(true, Ordering::AcqRel);
             if !self.is_ended() {
                 return Poll::Pending;
             }
