@@ -21,19 +21,16 @@
 //!   node never meets the future, and may be on another thread, or outlive what the future borrows;
 //! - **pinned**: a node lives behind an [`Owner`], which never moves it.
 
-use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll};
-
-use futures_util::task::AtomicWaker;
 
 pub(crate) use super::owner::Memory;
 use super::owner::Owner;
+use super::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 
@@ -187,10 +184,11 @@ impl<F, T, C, X> Node<F, T, C, X> {
 impl<F, T, C, X> Drop for Node<F, T, C, X> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        if *self.header.state.get_mut() == SETTLED {
+        // Relaxed: `&mut self`.
+        if self.header.state.load(Ordering::Relaxed) == SETTLED {
             // SAFETY: "hand-over": SETTLED says that there is a result which nobody has taken; `&mut self` says that
             // nobody will. In every other state there is nothing to drop: RUNNING is excluded by "future first".
-            unsafe { ManuallyDrop::drop(&mut self.content.get_mut().settled) }
+            self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).settled) })
         }
     }
 }
@@ -226,8 +224,8 @@ where
         debug_assert!(self.is_running());
         // SAFETY: RUNNING, which the caller has checked, says that the content is the future, and that it is the
         // runner's; "pinned" says that it stays where it is until it is dropped.
-        let future = unsafe { Pin::new_unchecked(&mut *(*self.content.get()).running) };
-        let polled = match catch(|| future.poll(cx)) {
+        let poll = |content: *mut Content<F, T, C>| unsafe { Pin::new_unchecked(&mut *(*content).running) }.poll(cx);
+        let polled = match catch(|| self.content.with_mut(poll)) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
             Err(payload) => Err(payload),
@@ -237,7 +235,7 @@ where
         Poll::Ready(match (polled, dropped) {
             (Ok(Ok(value)), Ok(())) => {
                 // SAFETY: UNSETTLED, set by `drop_future`: there is nothing in the content, and it is the runner's.
-                unsafe { (*self.content.get()).settled = ManuallyDrop::new(Ok(value)) };
+                self.content.with_mut(|content| unsafe { (*content).settled = ManuallyDrop::new(Ok(value)) });
                 self.publish(SETTLED);
                 Ended::Value
             }
@@ -257,19 +255,17 @@ where
         // Before the drop, so that a panic in it does not drop the future twice.
         self.header.state.store(UNSETTLED, Ordering::Relaxed);
         // SAFETY: it was RUNNING, so the content is the future, and the runner's; from here on nobody takes it for one.
-        catch(|| unsafe { ManuallyDrop::drop(&mut (*self.content.get()).running) })
+        catch(|| self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).running) }))
     }
 
     unsafe fn settle(&self, reason: Option<C>) {
         debug_assert!(self.is_unsettled());
-        let state = if reason.is_some() { SETTLED } else { ABANDONED };
+        let (state, settled) = match reason {
+            Some(reason) => (SETTLED, Content { settled: ManuallyDrop::new(Err(reason)) }),
+            None => (ABANDONED, Content { nothing: () }),
+        };
         // SAFETY: UNSETTLED, which the caller has checked: there is nothing in the content, and it is the runner's.
-        unsafe {
-            *self.content.get() = match reason {
-                Some(reason) => Content { settled: ManuallyDrop::new(Err(reason)) },
-                None => Content { nothing: () },
-            };
-        }
+        self.content.with_mut(|content| unsafe { *content = settled });
         self.publish(state);
     }
 
@@ -393,7 +389,7 @@ unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
     unsafe fn take(&self) -> Result<T, C> {
         self.header.state.store(TAKEN, Ordering::Relaxed);
         // SAFETY: the caller saw SETTLED: the content is the result, and the reader's; TAKEN says that it is gone.
-        unsafe { ManuallyDrop::take(&mut (*self.content.get()).settled) }
+        self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).settled) })
     }
 }
 
