@@ -61,8 +61,8 @@ mod sync;
 mod turn;
 mod waker;
 
-#[cfg(all(test, foster_loom))]
-mod loom;
+#[cfg(test)]
+mod races;
 #[cfg(all(test, not(foster_loom)))]
 mod tests;
 

@@ -21,19 +21,16 @@
 //!   node never meets the future, and may be on another thread, or outlive what the future borrows;
 //! - **pinned**: a node lives behind an [`Owner`], which never moves it.
 
-use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll};
-
-use futures_util::task::AtomicWaker;
 
 pub(crate) use super::owner::Memory;
 use super::owner::Owner;
+use super::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 
@@ -65,8 +62,9 @@ pub(crate) struct Header {
     /// Whether somebody keeps a [list](super::living) in which this is.
     #[cfg(feature = "sim")]
     watched: AtomicBool,
-    /// Set when the reader has first registered a waker.
-    awaited: AtomicBool,
+    /// Set by each end when it has done its part: the reader has registered a waker, the runner has said what became of
+    /// the future. Whoever sets it second sees what the other did before.
+    met: AtomicBool,
     /// Not stopped by a cancellation of the others.
     pub(crate) finalizer: bool,
     /// Where the runner's side has put the future, plus one; zero before that.
@@ -84,7 +82,7 @@ impl Header {
             cancelled: AtomicBool::new(false),
             #[cfg(feature = "sim")]
             watched: AtomicBool::new(false),
-            awaited: AtomicBool::new(false),
+            met: AtomicBool::new(false),
             finalizer,
             place: AtomicU32::new(0),
             age: AtomicU32::new(0),
@@ -176,12 +174,14 @@ impl<F, T, C, X> Node<F, T, C, X> {
         }
     }
 
-    /// Leaves the content to the reader. Either this sees that there is a waker, or the reader, which looks at the state
-    /// after it has said so, sees the state.
+    /// Leaves the content to the reader. To be called once. Either this sees that there is a waker, or the reader, which
+    /// looks at the state after it has registered one, sees the state.
     #[inline]
     fn publish(&self, state: u8) {
-        self.header.state.swap(state, Ordering::SeqCst);
-        if self.header.awaited.load(Ordering::SeqCst) {
+        // "Hand-over".
+        self.header.state.store(state, Ordering::Release);
+        // Two swaps of one flag have an order: that spares a total order of all accesses, of the state among them.
+        if self.header.met.swap(true, Ordering::AcqRel) {
             self.reader.wake();
         }
     }
@@ -190,10 +190,11 @@ impl<F, T, C, X> Node<F, T, C, X> {
 impl<F, T, C, X> Drop for Node<F, T, C, X> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        if *self.header.state.get_mut() == SETTLED {
+        // Relaxed: `&mut self`.
+        if self.header.state.load(Ordering::Relaxed) == SETTLED {
             // SAFETY: "hand-over": SETTLED says that there is a result which nobody has taken; `&mut self` says that
             // nobody will. In every other state there is nothing to drop: RUNNING is excluded by "future first".
-            unsafe { ManuallyDrop::drop(&mut self.content.get_mut().settled) }
+            self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).settled) })
         }
     }
 }
@@ -229,8 +230,8 @@ where
         debug_assert!(self.is_running());
         // SAFETY: RUNNING, which the caller has checked, says that the content is the future, and that it is the
         // runner's; "pinned" says that it stays where it is until it is dropped.
-        let future = unsafe { Pin::new_unchecked(&mut *(*self.content.get()).running) };
-        let polled = match catch(|| future.poll(cx)) {
+        let poll = |content: *mut Content<F, T, C>| unsafe { Pin::new_unchecked(&mut *(*content).running) }.poll(cx);
+        let polled = match catch(|| self.content.with_mut(poll)) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
             Err(payload) => Err(payload),
@@ -240,7 +241,7 @@ where
         Poll::Ready(match (polled, dropped) {
             (Ok(Ok(value)), Ok(())) => {
                 // SAFETY: UNSETTLED, set by `drop_future`: there is nothing in the content, and it is the runner's.
-                unsafe { (*self.content.get()).settled = ManuallyDrop::new(Ok(value)) };
+                self.content.with_mut(|content| unsafe { (*content).settled = ManuallyDrop::new(Ok(value)) });
                 self.publish(SETTLED);
                 Ended::Value
             }
@@ -260,19 +261,17 @@ where
         // Before the drop, so that a panic in it does not drop the future twice.
         self.header.state.store(UNSETTLED, Ordering::Relaxed);
         // SAFETY: it was RUNNING, so the content is the future, and the runner's; from here on nobody takes it for one.
-        catch(|| unsafe { ManuallyDrop::drop(&mut (*self.content.get()).running) })
+        catch(|| self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).running) }))
     }
 
     unsafe fn settle(&self, reason: Option<C>) {
         debug_assert!(self.is_unsettled());
-        let state = if reason.is_some() { SETTLED } else { ABANDONED };
+        let (state, settled) = match reason {
+            Some(reason) => (SETTLED, Content { settled: ManuallyDrop::new(Err(reason)) }),
+            None => (ABANDONED, Content { nothing: () }),
+        };
         // SAFETY: UNSETTLED, which the caller has checked: there is nothing in the content, and it is the runner's.
-        unsafe {
-            *self.content.get() = match reason {
-                Some(reason) => Content { settled: ManuallyDrop::new(Err(reason)) },
-                None => Content { nothing: () },
-            };
-        }
+        self.content.with_mut(|content| unsafe { *content = settled });
         self.publish(state);
     }
 
@@ -377,7 +376,8 @@ unsafe trait Read<T, C> {
 #[allow(unsafe_code)]
 unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
     fn state(&self) -> u8 {
-        self.header.state.load(Ordering::SeqCst)
+        // Acquire: "hand-over".
+        self.header.state.load(Ordering::Acquire)
     }
 
     fn waker(&self) -> &AtomicWaker {
@@ -395,7 +395,7 @@ unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
     unsafe fn take(&self) -> Result<T, C> {
         self.header.state.store(TAKEN, Ordering::Relaxed);
         // SAFETY: the caller saw SETTLED: the content is the result, and the reader's; TAKEN says that it is gone.
-        unsafe { ManuallyDrop::take(&mut (*self.content.get()).settled) }
+        self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).settled) })
     }
 }
 
@@ -433,7 +433,8 @@ impl<T, C> Reader<T, C> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, C>>> {
         if !self.is_ended() {
             self.node.waker().register(cx.waker());
-            self.header().awaited.store(true, Ordering::SeqCst);
+            // As in `publish`.
+            self.header().met.swap(true, Ordering::AcqRel);
             if !self.is_ended() {
                 return Poll::Pending;
             }

@@ -6,10 +6,11 @@
 //! The invariant: **counted** – the value is there as long as `owners` is above zero, and its memory as long as `memories`
 //! is; the owners together count as one of the latter.
 
-use std::alloc::{Layout, dealloc};
+use std::alloc::{Layout, handle_alloc_error};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::sync::{AtomicU32, Ordering, alloc, dealloc};
 
 /// A value, and who keeps it.
 pub(super) struct Shared<T: ?Sized> {
@@ -40,8 +41,12 @@ unsafe impl<T> Sync for Memory<T> {}
 impl<T> Owner<T> {
     /// The two owners of a value, which from here on stays where it is.
     pub(super) fn pair(value: T) -> (Self, Self) {
-        let shared = Shared { owners: AtomicU32::new(2), memories: AtomicU32::new(1), value };
-        let shared = NonNull::from(Box::leak(Box::new(shared)));
+        let layout = Layout::new::<Shared<T>>();
+        // SAFETY: the layout has the size of the counts at least.
+        let memory = unsafe { alloc(layout) }.cast::<Shared<T>>();
+        let Some(shared) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        // SAFETY: freshly allocated, large and aligned enough.
+        unsafe { shared.write(Shared { owners: AtomicU32::new(2), memories: AtomicU32::new(1), value }) };
         (Owner { shared }, Owner { shared })
     }
 
@@ -123,7 +128,7 @@ impl Drop for Release {
     fn drop(&mut self) {
         // SAFETY: "counted": the memory is there as long as it is not given back.
         if is_last(unsafe { &*self.memories }) {
-            // SAFETY: nobody has a part in it any more, and it came out of a box of this layout.
+            // SAFETY: nobody has a part in it any more, and it was allocated with this layout.
             unsafe { dealloc(self.memory, self.layout) }
         }
     }

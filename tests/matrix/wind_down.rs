@@ -4,20 +4,25 @@
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use foster::{
-    ConcurrentIterator, Event, Reason, Token, deadline, local, now, scope, shield, sleep, timeout, try_gather,
-    try_scope, yield_now,
+    ConcurrentIterator, Event, Reason, Scope, Task, Token, deadline, local, now, scope, shield, sleep, timeout,
+    try_gather, try_scope, yield_now,
 };
 use futures::FutureExt;
-use futures::future::{BoxFuture, LocalBoxFuture, join_all, select_all};
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, LocalBoxFuture, join_all, poll_immediate, select_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::harness::T;
 use crate::watch::{Log, secs};
 
 type Combine = for<'a> fn([BoxFuture<'a, ()>; 2]) -> BoxFuture<'a, ()>;
+
+type Moving = BoxFuture<'static, ()>;
+type Start = fn(&Scope<'static>, Moving) -> Task<()>;
 
 /// Combinators that know nothing of foster.
 const FOREIGN: [(&str, Combine); 7] = [
@@ -330,6 +335,34 @@ matrix! {
             assert!(timeout(T, combine([shielded("a").boxed(), shielded("b").boxed()])).await.is_err());
             log.place(&format!("{name} a"));
             log.place(&format!("{name} b"));
+        }
+    }
+
+    // S4: what a region waits for may have been moved away, and end on another thread
+    async fn whoever_waits_for_the_last_hold_is_woken_by_its_end_on_another_thread() {
+        let regions: [(&str, Start); 3] = [
+            ("child", |s, moving| s.spawn(moving)),
+            ("parallel child", |s, moving| s.spawn_parallel(moving)),
+            ("timeout", |s, moving| s.spawn(timeout(Duration::ZERO, moving).map(drop))),
+        ];
+        for (name, start) in regions {
+            scope(|s| async move {
+                let (give, moved) = oneshot::channel();
+                let region = start(&s, async move {
+                    let mut held = shield(pending()).boxed();
+                    assert!(poll_immediate(&mut held).await.is_none());
+                    give.send(held).ok();
+                    pending().await
+                }.boxed());
+                let held: Moving = moved.await.unwrap();
+                if name != "timeout" {
+                    region.cancel();
+                }
+                sleep(2 * T).await;
+                assert!(!region.is_finished(), "{name}");
+                thread::spawn(move || drop(held)).join().unwrap();
+                assert_eq!(region.outcome().await.is_ok(), name == "timeout", "{name}");
+            }).await;
         }
     }
 

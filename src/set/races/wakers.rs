@@ -1,30 +1,13 @@
-//! The waker protocol under loom, which tries every interleaving, watches for races on what a wake-up publishes, and
-//! for leaked blocks. `RUSTFLAGS="--cfg foster_loom" cargo test --lib --release set::loom`
+//! The waker protocol, and what a wake-up publishes.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use loom::cell::UnsafeCell;
-use loom::future::block_on;
-use loom::model::Builder;
-use loom::sync::Arc;
-use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
+use super::super::Set;
+use super::{Arc, AtomicUsize, Letter, Ordering, block_on, model, thread};
 
-use super::Set;
-
-/// Explores all interleavings with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
-fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound.get_or_insert(2);
-    builder.check(f);
-}
-
-/// A letter that a thread leaves without any synchronisation but the wake-up.
-type Letter = Arc<UnsafeCell<bool>>;
-
-fn letters<const N: usize>() -> [Letter; N] {
-    std::array::from_fn(|_| Arc::new(UnsafeCell::new(false)))
+fn letters<const N: usize>() -> [Arc<Letter>; N] {
+    std::array::from_fn(|_| Arc::new(Letter::new()))
 }
 
 /// A set of `N` members of which the first block takes `first`, and a waker of each.
@@ -42,19 +25,11 @@ fn set_and_wakers<F, const N: usize>(first: usize, members: [F; N]) -> (Set<F>, 
     (set, wakers.try_into().unwrap())
 }
 
-fn arrived(letter: &Letter) -> Poll<()> {
-    // SAFETY: what these tests are about: a member is polled when its letter has been written, and not before.
-    match letter.with(|it| unsafe { *it }) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    }
-}
-
 /// Waits until all letters have arrived. Members are woken only by those who have left one.
-fn receive_all(mut set: Set<Letter>) {
+fn receive_all(mut set: Set<Arc<Letter>>) {
     block_on(poll_fn(|cx| {
         loop {
-            match set.poll_next(cx, |_, letter, _| arrived(&letter)) {
+            match set.poll_next(cx, |_, letter, _| letter.arrived()) {
                 Poll::Ready(Some(_)) => {}
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
@@ -63,20 +38,24 @@ fn receive_all(mut set: Set<Letter>) {
     }));
 }
 
-fn deliver(letter: &Letter, waker: Waker) {
-    // SAFETY: the one write, before the wake-up that makes the reader read.
-    letter.with_mut(|it| unsafe { *it = true });
-    waker.wake();
+/// Gives the waker back, since to let go of it would publish the letter as well.
+fn deliver(letter: &Letter, waker: Waker) -> Waker {
+    letter.write();
+    waker.wake_by_ref();
+    waker
 }
 
 fn letters_arrive<const THREADS: usize>(first: usize) {
     model(move || {
         let letters = letters::<THREADS>();
         let (set, wakers) = set_and_wakers(first, letters.clone());
-        for (letter, waker) in letters.into_iter().zip(wakers) {
-            thread::spawn(move || deliver(&letter, waker));
-        }
+        let deliveries: Vec<_> = letters
+            .into_iter()
+            .zip(wakers)
+            .map(|(letter, waker)| thread::spawn(move || deliver(&letter, waker)))
+            .collect();
         receive_all(set);
+        deliveries.into_iter().for_each(|delivery| drop(delivery.join().unwrap()));
     });
 }
 
@@ -236,7 +215,7 @@ fn a_set_handed_from_one_parent_to_another_wakes_the_last() {
         let (mut set, [waker]) = set_and_wakers(1, [letter.clone()]);
         let sender = thread::spawn(move || deliver(&letter, waker));
         let mut nobody = Context::from_waker(Waker::noop());
-        if set.poll_next(&mut nobody, |_, letter, _| arrived(&letter)).is_pending() {
+        if set.poll_next(&mut nobody, |_, letter, _| letter.arrived()).is_pending() {
             receive_all(set);
         }
         sender.join().unwrap();
