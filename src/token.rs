@@ -11,7 +11,8 @@
 //!
 //! - A child's level is never below its parent's: attaching a child raises it.
 //! - `parent`'s holds count this token once if, and only if, this token's `holds` are above zero.
-//! - Locks are taken one at a time, never one inside another, and no waker is cloned, woken or dropped under one.
+//! - Under a token's lock those of its ancestors may be taken, upwards, and no others: so what a hold changes above is
+//!   changed in the order in which it is changed below. No waker is cloned, woken or dropped under a lock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -170,7 +171,6 @@ struct State {
     children: Slab<Weak<Inner>>,
     /// `None` stands for a listener that was woken and has not been polled since.
     listeners: Slab<Option<Waker>>,
-    /// May pass below zero for a moment, when a release overtakes the hold it belongs to on its way up.
     holds: isize,
     /// What did not end within a grace, by name.
     overrun: Vec<Name>,
@@ -280,13 +280,13 @@ impl Token {
         }
         self.detach();
         let key = parent.inner.lock().children.insert(Arc::downgrade(&self.inner));
-        let held = {
+        {
             let mut state = self.inner.lock();
             state.parent = Some((parent.clone(), key));
-            state.holds > 0
-        };
-        if held {
-            parent.add_holds(1);
+            if state.holds > 0 {
+                // It wakes nobody, as only the end of the last hold does.
+                parent.count(1, &mut Vec::new());
+            }
         }
         // After the insertion, so that a parent that is raised meanwhile reaches this token one way or the other.
         let level = parent.level();
@@ -298,16 +298,19 @@ impl Token {
 
     /// Takes this token out of its parent's tree.
     pub(crate) fn detach(&self) {
-        let (parent, held) = {
+        let mut wakers = Vec::new();
+        let parent = {
             let mut state = self.inner.lock();
-            (state.parent.take(), state.holds > 0)
+            let parent = state.parent.take();
+            if let (Some((parent, _)), true) = (&parent, state.holds > 0) {
+                parent.count(-1, &mut wakers);
+            }
+            parent
         };
         if let Some((parent, key)) = parent {
             drop(parent.inner.lock().children.try_remove(key));
-            if held {
-                parent.add_holds(-1);
-            }
         }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Says that something inside the region of this token needs time to end, until the guard is dropped.
@@ -318,20 +321,23 @@ impl Token {
 
     fn add_holds(&self, change: isize) {
         let mut wakers = Vec::new();
-        let mut next = Some(self.clone());
-        while let Some(token) = next.take() {
-            let mut state = token.inner.lock();
-            let before = state.holds > 0;
-            state.holds += change;
-            let after = state.holds > 0;
-            if before && !after && token.is_tripped() {
-                wakers.extend(state.listeners.iter_mut().filter_map(|(_, waker)| waker.take()));
-            }
-            if before != after {
-                next = state.parent.as_ref().map(|(parent, _)| parent.clone());
-            }
-        }
+        self.count(change, &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Counts a hold that begins or ends, here and, where that makes a difference, above; collects who waits for the last
+    /// one to end.
+    fn count(&self, change: isize, wakers: &mut Vec<Waker>) {
+        let mut state = self.inner.lock();
+        let before = state.holds > 0;
+        state.holds += change;
+        let after = state.holds > 0;
+        if before && !after && self.is_tripped() {
+            wakers.extend(state.listeners.iter_mut().filter_map(|(_, waker)| waker.take()));
+        }
+        if let (Some((parent, _)), true) = (&state.parent, before != after) {
+            parent.count(change, wakers);
+        }
     }
 
     /// Wakes one listener. Harmless if the place has passed to another since.
@@ -480,5 +486,31 @@ impl Future for WaitCancelled {
 impl fmt::Debug for WaitCancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitCancelled").field("token", &self.listener.token).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_hold_counts_while_others_come_and_go_below() {
+        let (around, inside) = (Token::new(), Token::new());
+        let _hold = around.hold();
+        let watch = || (0..50_000).all(|_| around.is_held());
+        thread::scope(|threads| {
+            threads.spawn(|| (0..50_000).for_each(|_| drop(inside.hold())));
+            threads.spawn(|| {
+                for _ in 0..50_000 {
+                    inside.attach(&around);
+                    inside.detach();
+                }
+            });
+            assert!(watch(), "it was not counted for a moment");
+        });
+        assert_eq!(inside.inner.lock().holds, 0);
+        assert_eq!(around.inner.lock().holds, 1);
     }
 }
