@@ -270,4 +270,9 @@ impl<T, E> fmt::Display for QuorumMissed<T, E> {
     }
 }
 
-impl<T: fmt::Debug, E: fmt::Debug> std::error::Error for QuorumMissed<T, E> {}
+impl<T: fmt::Debug, E: std::error::Error + 'static> std::error::Error for QuorumMissed<T, E> {
+    /// The first error, in the order of the futures.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.errors.first().map(|error| error as _)
+    }
+}
