@@ -68,7 +68,7 @@ where
 }
 
 impl<'env, E> Scope<'env, E> {
-    /// Starts a child on this task; it need not be `Send`.
+    /// Starts a child on this task; it need not be `Send`. Otherwise as [`Scope::spawn`](super::Scope::spawn).
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
     where
@@ -79,6 +79,8 @@ impl<'env, E> Scope<'env, E> {
     }
 
     /// Starts a child on this task whose `Err` fails the scope; it need not be `Send`.
+    ///
+    /// Otherwise as [`Scope::try_spawn`](super::Scope::try_spawn).
     #[track_caller]
     pub fn try_spawn<F, T>(&self, future: F) -> Task<T>
     where
@@ -90,7 +92,9 @@ impl<'env, E> Scope<'env, E> {
         self.launch_local(Fallible::new(future, Label::At(at), Arc::clone(self.core.errors())), at, ())
     }
 
-    /// Starts a child on the runtime of the context, or on this task where there is none.
+    /// Starts a child on the runtime of the context, or on this task where there is none. It must be `Send`.
+    ///
+    /// As [`Scope::spawn_parallel`](super::Scope::spawn_parallel).
     #[track_caller]
     pub fn spawn_parallel<F>(&self, future: F) -> Task<F::Output>
     where
@@ -113,6 +117,8 @@ impl<'env, E> Scope<'env, E> {
     }
 
     /// Has `finalizer` run at the end of the scope, whose `Err` fails it; it need not be `Send`.
+    ///
+    /// See [`try_defer`](super::Scope::try_defer).
     #[track_caller]
     pub fn try_defer<F>(&self, finalizer: F)
     where
