@@ -190,7 +190,19 @@ impl Token {
         Token { inner: Arc::new(Inner { level: AtomicU8::new(Level::Live as u8), state: Mutex::new(state) }) }
     }
 
-    /// A token that is cancelled when this one is, with the same reason.
+    /// A token that is cancelled when this one is, with the same reason, and that may be cancelled alone.
+    ///
+    /// ```
+    /// # use foster::Token;
+    /// let server = Token::new();
+    /// let request = server.child();
+    /// request.cancel("the client went away");
+    /// assert!(request.is_cancelled() && !server.is_cancelled());
+    ///
+    /// let request = server.child();
+    /// server.cancel("shutting down");
+    /// assert_eq!(request.reason(), server.reason());
+    /// ```
     #[must_use]
     pub fn child(&self) -> Token {
         let child = Token::new();
@@ -200,7 +212,9 @@ impl Token {
 
     /// Asks everything that listens to this token, or to one below it, to end.
     ///
-    /// Calls after the first change nothing: the first reason stays.
+    /// From any thread. Calls after the first change nothing: the first reason stays. Who listens is what was given to
+    /// [`run_until_cancelled`](Token::run_until_cancelled) or waits for [`cancelled`](Token::cancelled), and code that looks
+    /// at [`is_cancelled`](Token::is_cancelled).
     pub fn cancel(&self, reason: impl Into<Reason>) {
         self.raise(Level::Asked, &reason.into());
     }
@@ -217,6 +231,8 @@ impl Token {
 
     /// Waits until the token is cancelled, and says why.
     ///
+    /// To end a future by it, [`run_until_cancelled`](Token::run_until_cancelled) is shorter, and winds down.
+    ///
     /// # Cancellation
     ///
     /// Dropping the future loses nothing.
@@ -224,8 +240,9 @@ impl Token {
     /// ```
     /// # futures::executor::block_on(async {
     /// let token = foster::Token::new();
-    /// token.cancel("enough");
-    /// assert_eq!(token.cancelled().await.to_string(), "requested: enough");
+    /// let ask = async { token.cancel("enough") };
+    /// let (reason, ()) = foster::gather((token.cancelled(), ask)).await;
+    /// assert_eq!(reason.to_string(), "requested: enough");
     /// # });
     /// ```
     pub fn cancelled(&self) -> WaitCancelled {
