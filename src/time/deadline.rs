@@ -91,6 +91,26 @@ impl Deadline {
     }
 
     /// A deadline that is switched off until it is [set](Deadline::set).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{Deadline, now, scope, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let second = Duration::from_secs(1);
+    ///     let deadline = Deadline::never();
+    ///     let hurry = deadline.clone();
+    ///     let work = deadline.timeout(scope(|s| async move {
+    ///         s.spawn(async move {
+    ///             sleep(10 * second).await;
+    ///             hurry.set(now() + second).unwrap();
+    ///         });
+    ///         std::future::pending::<()>().await
+    ///     }));
+    ///     assert!(work.await.is_err());
+    /// });
+    /// ```
     pub fn never() -> Self {
         Self::new(When::Never)
     }
@@ -110,11 +130,25 @@ impl Deadline {
         Timeout::movable(self.clone(), future)
     }
 
-    /// Moves the deadline; `None` switches it off. An instant that has passed makes it expire at the next poll.
+    /// Moves the deadline, to whenever; `None` switches it off. An instant that has passed makes it expire at the next poll.
+    ///
+    /// From any thread, and from inside of what it guards.
     ///
     /// # Errors
     ///
     /// When it has expired, or what it guarded is over.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use foster::{Deadline, now};
+    /// use std::time::Duration;
+    ///
+    /// let deadline = Deadline::after(Duration::from_secs(1));
+    /// let off = deadline.clone();
+    /// assert_eq!(deadline.timeout(async move { off.set(None) }).await, Ok(Ok(())));
+    /// assert!(deadline.set(now()).is_err(), "what it guarded is over");
+    /// # });
+    /// ```
     pub fn set(&self, at: impl Into<Option<Instant>>) -> Result<(), DeadlineOver> {
         let mut state = self.lock();
         match state.status {
@@ -136,7 +170,7 @@ impl Deadline {
         self.lock().due.at()
     }
 
-    /// Whether it has expired.
+    /// Whether it has expired: also when the timeout then returned a value, which came while it was winding down.
     pub fn is_expired(&self) -> bool {
         self.lock().status == Status::Expired
     }
