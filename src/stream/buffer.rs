@@ -153,7 +153,8 @@ impl<T> Drop for Producer<T> {
 /// A consumer of a stream that a scope's child drives; from [`in_scope`](super::StreamExt::in_scope) and
 /// [`split_in_scope`](super::StreamExt::split_in_scope).
 ///
-/// Dropping it lets the stream go on without it; when nobody is left, the stream is dropped.
+/// Dropping it drops the items that it has not taken, and lets the stream go on without it; when nobody is left, the stream
+/// is dropped.
 #[must_use = "streams do nothing unless polled"]
 pub struct Buffered<T> {
     buffer: Arc<Buffer<T>>,

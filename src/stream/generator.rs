@@ -14,7 +14,8 @@ use pin_project_lite::pin_project;
 ///
 /// The body runs while the stream is polled, and waits in [`emit`](Emitter::emit) until its value has been taken, so a slow
 /// consumer slows it down. When the consumer stops and drops the stream, the body is dropped at its `emit`. It may borrow.
-/// The counterpart of Python's `async def` with `yield`.
+/// The counterpart of Python's `async def` with `yield`; unlike there, no cleanup that awaits runs then: that is for
+/// [`defer`](crate::Scope::defer) of a scope around the stream.
 ///
 /// # Cost
 ///
@@ -45,7 +46,7 @@ where
 
 /// A stream of what `body` emits, as `Ok`, and of the error with which it ends, if it does: the body may use `?`.
 ///
-/// As [`generator`].
+/// Otherwise as [`generator`].
 ///
 /// ```
 /// use foster::stream::try_generator;
@@ -156,6 +157,8 @@ pub struct Emitter<T> {
 impl<T> Emitter<T> {
     /// Gives `value` to the stream, and waits until it has been taken. Those who emit at once have their turns in the
     /// order of their first polls.
+    ///
+    /// Of several that wait at once, in one body, each has its turn.
     ///
     /// # Cancellation
     ///
