@@ -46,7 +46,20 @@ pub struct Tokio(Handle);
 stands_for_handle!(Tokio);
 
 impl Tokio {
-    /// The tokio runtime that the caller is in.
+    /// The tokio runtime that the caller is in: for programs under `#[tokio::main]` or `#[tokio::test]`.
+    ///
+    /// Without it, foster works there too; what it adds is tokio's clock and timers, its pool for blocking jobs, and
+    /// its threads for parallel children.
+    ///
+    /// ```
+    /// use foster::runtimes::Tokio;
+    ///
+    /// #[tokio::main]
+    /// async fn main() {
+    ///     let sum = foster::scope(|s| async move { s.spawn_parallel(async { 3 + 4 }).await });
+    ///     assert_eq!(Tokio::current().enter(sum).await, 7);
+    /// }
+    /// ```
     ///
     /// # Panics
     ///
@@ -65,7 +78,18 @@ impl Tokio {
         Some(Self::new(Adapter { handle, owned: None }))
     }
 
-    /// A runtime whose tasks run on whichever thread blocks on it.
+    /// A runtime whose tasks run on whichever thread blocks on it, and wait while none does. I/O and time are enabled.
+    ///
+    /// ```
+    /// use foster::runtimes::Tokio;
+    ///
+    /// let here = std::thread::current().id();
+    /// let there = Tokio::current_thread()?.run(foster::scope(|s| async move {
+    ///     s.spawn_parallel(async { std::thread::current().id() }).await
+    /// }));
+    /// assert_eq!(here, there);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -74,7 +98,9 @@ impl Tokio {
         Self::build(&mut Builder::new_current_thread())
     }
 
-    /// A runtime with `workers` threads of its own.
+    /// A runtime with `workers` threads of its own; whoever blocks on it only waits. I/O and time are enabled.
+    ///
+    /// For one that is built otherwise, enter it and take the [current](Tokio::current) one.
     ///
     /// # Errors
     ///

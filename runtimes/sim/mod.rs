@@ -69,12 +69,29 @@ pub struct Sim(Handle, Arc<World>);
 stands_for_handle!(Sim);
 
 impl Sim {
-    /// A simulation whose schedule follows from `seed`.
+    /// A simulation whose schedule follows from `seed`: any number, each another order of events.
+    ///
+    /// ```
+    /// use foster::{runtimes::Sim, scope};
+    ///
+    /// let order = |seed| Sim::new(seed).run(async {
+    ///     let (tell, told) = std::sync::mpsc::channel();
+    ///     scope(|s| async move {
+    ///         for child in 0..3 {
+    ///             let tell = tell.clone();
+    ///             s.spawn_parallel(async move { tell.send(child).unwrap() });
+    ///         }
+    ///     }).await;
+    ///     told.iter().collect::<Vec<u32>>()
+    /// });
+    /// assert_eq!(order(7), order(7));
+    /// assert!((0..20).any(|seed| order(seed) == [2, 0, 1]));
+    /// ```
     pub fn new(seed: u64) -> Self {
         Sim::builder().seed(seed).build()
     }
 
-    /// A simulation to be set up.
+    /// A simulation to be set up: its schedule, its faults, its limits.
     pub fn builder() -> Builder {
         Builder { seed: 0, policy: Policy::Uniform, faults: Faults::none(), strict: false, limit: u64::MAX }
     }
