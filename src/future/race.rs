@@ -240,7 +240,7 @@ impl<M, T, E> fmt::Debug for Quorum<M, T, E> {
     }
 }
 
-/// Too many of a [`quorum`]'s futures failed.
+/// Too many of a [`quorum`]'s futures failed. Its [source](std::error::Error::source) is the first of the errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumMissed<T, E> {
     values: Vec<T>,
@@ -258,7 +258,7 @@ impl<T, E> QuorumMissed<T, E> {
         &self.errors
     }
 
-    /// Both.
+    /// The successes and the errors, as [`values`](Self::values) and [`errors`](Self::errors) have them.
     pub fn into_parts(self) -> (Vec<T>, Vec<E>) {
         (self.values, self.errors)
     }
