@@ -362,6 +362,20 @@ impl<S: PollOutcome> Future for ScopeOutcome<S> {
 }
 
 /// All errors of a scope that kept going: at least one.
+///
+/// As an error, its [source](std::error::Error::source) is the first of them, and its text names them all:
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let errors = foster::try_scope(|s| async move {
+///     s.named("left").try_spawn(async { Err::<(), _>("no disk") });
+///     s.named("right").try_spawn(async { Err::<(), _>("no net") });
+///     Ok(())
+/// }).keep_going().await.unwrap_err();
+/// assert_eq!(errors.to_string(), "`left` failed: no disk; `right` failed: no net");
+/// assert_eq!(errors.into_vec(), ["no disk", "no net"]);
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Errors<E> {
     list: Vec<(Name, E)>,
