@@ -141,6 +141,15 @@ impl<T> Task<T> {
     }
 
     /// The child's name: the one it was given, or the file and line of the call that spawned it.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// foster::scope(|s| async move {
+    ///     assert!(s.spawn(async {}).name().to_string().contains(".rs:"));
+    ///     assert_eq!(s.named("fetch").spawn(async {}).name(), "fetch");
+    /// }).await;
+    /// # });
+    /// ```
     pub fn name(&self) -> Name {
         self.reader.name()
     }
