@@ -28,6 +28,24 @@ use crate::name::Name;
 /// Why something was cancelled: its first cause, which no later one replaces.
 ///
 /// The counterparts of asyncio's `cancel(msg)` and anyio's `cancel_reason`.
+///
+/// Texts turn into [`Requested`](Reason::Requested). A new variant may come, so a `match` has an arm for the rest:
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use foster::{Reason, scope};
+///
+/// let outcome = scope(|s| async move {
+///     s.cancel(format!("{} is full", "/tmp"));
+///     std::future::pending::<()>().await
+/// }).outcome().await;
+/// match outcome.unwrap_err().reason() {
+///     Reason::Requested(text) => assert_eq!(text, "/tmp is full"),
+///     Reason::Deadline => println!("try again with more time"),
+///     other => println!("{other}"),
+/// }
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -71,6 +89,10 @@ impl From<String> for Reason {
 }
 
 /// The error of something that was cancelled before it had a value.
+///
+/// From [`Task::outcome`](crate::Task::outcome), [`ScopeFuture::outcome`](crate::ScopeFuture::outcome) and
+/// [`Token::run_until_cancelled`]. Its text says who was cancelled, and why. The counterpart of asyncio's `CancelledError`, but
+/// a value: nothing raises it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cancelled {
     reason: Reason,
@@ -82,7 +104,7 @@ impl Cancelled {
         Cancelled { reason, task }
     }
 
-    /// Why.
+    /// Why it was cancelled.
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
