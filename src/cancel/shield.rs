@@ -19,8 +19,8 @@ use crate::tree;
 /// The region around it waits: a timeout that expires meanwhile returns when the shield is over. Inside, the deadlines
 /// and cancellations around do not count, so that cleanup may use timeouts of its own.
 ///
-/// Where that is forgotten, `loop { shield(..).await }` would never end; so a shield that is *first polled* in a region
-/// that is being wound down does not start.
+/// A shield that is *first polled* in a region that is being wound down does not start, and stays pending until it is
+/// dropped: otherwise `loop { shield(..).await }` would never end.
 ///
 /// The counterparts of Trio's `CancelScope(shield=True)` and of asyncio's `shield`, which, unlike this one, lets its caller go on.
 ///
