@@ -41,6 +41,8 @@ use pin_project_lite::pin_project;
 pub type Job = Box<dyn FnOnce() + Send + 'static>;
 
 /// Tells the time and makes timers.
+///
+/// Where a runtime has no timers of its own, [`Timer::thread`] is one. [`Handle::new`] shows the four traits together.
 pub trait Clock {
     /// The present instant on this clock. It never goes back.
     fn now(&self) -> Instant;
@@ -50,6 +52,8 @@ pub trait Clock {
 }
 
 /// Runs closures that may block their thread.
+///
+/// Not on the threads that run tasks: those would starve.
 pub trait Blocking {
     /// Hands `job` to a thread where it may block.
     ///
@@ -98,7 +102,21 @@ impl std::error::Error for RunError {}
 
 /// A clonable reference to a [`Runtime`].
 ///
-/// The adapters in [`runtimes`](crate::runtimes) dereference to it; an own runtime becomes one by [`Handle::new`].
+/// The adapters in [`runtimes`](crate::runtimes) dereference to it; an own runtime becomes one by [`Handle::new`]. So a
+/// function that takes one takes any runtime:
+///
+/// ```
+/// # #[cfg(all(feature = "basic", feature = "sim"))] {
+/// use foster::runtimes::{Basic, Sim};
+/// use foster::Handle;
+///
+/// fn answer(runtime: &Handle) -> u32 {
+///     runtime.run(foster::scope(|s| async move { s.spawn_parallel(async { 42 }).await }))
+/// }
+///
+/// assert_eq!(answer(&Basic::current_thread()), answer(&Sim::new(7)));
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     runtime: Arc<dyn Runtime>,
