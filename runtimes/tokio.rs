@@ -48,7 +48,7 @@ stands_for_handle!(Tokio);
 impl Tokio {
     /// The tokio runtime that the caller is in: for programs under `#[tokio::main]` or `#[tokio::test]`.
     ///
-    /// Without it, foster works there too; what it adds is tokio's clock and timers, its pool for blocking jobs, and
+    /// Without [`enter`](Handle::enter), foster works there too; what that adds is tokio's clock and timers, its pool for blocking jobs, and
     /// its threads for parallel children.
     ///
     /// ```
@@ -100,7 +100,7 @@ impl Tokio {
 
     /// A runtime with `workers` threads of its own; whoever blocks on it only waits. I/O and time are enabled.
     ///
-    /// For one that is built otherwise, enter it and take the [current](Tokio::current) one.
+    /// For a `runtime` that you build otherwise: `let _entered = runtime.enter();`, and then [`Tokio::current`].
     ///
     /// # Errors
     ///

@@ -17,6 +17,8 @@ use crate::tree;
 
 /// What foster can do with any future, as methods.
 ///
+/// Beside the `FutureExt` of another crate, import it as `use foster::FutureExt as _;`.
+///
 /// ```
 /// use foster::FutureExt;
 /// use std::time::Duration;

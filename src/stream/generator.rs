@@ -158,11 +158,26 @@ impl<T> Emitter<T> {
     /// Gives `value` to the stream, and waits until it has been taken. Those who emit at once have their turns in the
     /// order of their first polls.
     ///
-    /// Of several that wait at once, in one body, each has its turn.
-    ///
     /// # Cancellation
     ///
     /// Dropped before its turn, it emits nothing.
+    ///
+    /// ```
+    /// use foster::stream::generator;
+    /// use futures::StreamExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// fn walk(depth: u32, y: foster::stream::Emitter<u32>) -> futures::future::BoxFuture<'static, ()> {
+    ///     Box::pin(async move {
+    ///         y.emit(depth).await;
+    ///         if depth < 3 {
+    ///             walk(depth + 1, y.clone()).await;   // `yield from`
+    ///         }
+    ///     })
+    /// }
+    /// assert_eq!(generator(|y| walk(0, y)).collect::<Vec<_>>().await, [0, 1, 2, 3]);
+    /// # });
+    /// ```
     pub fn emit(&self, value: T) -> Emit<'_, T> {
         Emit { slot: &self.slot, value: Some(value), ticket: None }
     }

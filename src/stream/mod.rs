@@ -205,8 +205,8 @@ impl<I: Iterator> ConcurrentIterator for I {}
 
 /// Working off a stream with a limited number of futures at a time. As [`ConcurrentIterator`].
 ///
-/// `futures::StreamExt` has a `for_each_concurrent`, too: with both in scope, call this one as
-/// `ConcurrentStream::for_each_concurrent(stream, 8, f)`.
+/// `futures::StreamExt` has a `for_each_concurrent`, too, and `futures::TryStreamExt` a `try_for_each_concurrent`: with both
+/// in scope, call this one as `ConcurrentStream::for_each_concurrent(stream, 8, f)`.
 ///
 /// # Panics
 ///

@@ -80,12 +80,12 @@ impl Deadline {
         Deadline { state: Arc::new(Mutex::new(State { due, status: Status::Unused, waker: None })) }
     }
 
-    /// A deadline `duration` after the first poll of what it guards.
+    /// A deadline `duration` after the first poll of what it guards. [`Duration::MAX`] is [never](Deadline::never).
     pub fn after(duration: Duration) -> Self {
         Self::new(When::After(duration))
     }
 
-    /// A deadline at an instant of the runtime's clock.
+    /// A deadline at an instant of the clock that [`now`](crate::now) reads.
     pub fn at(at: Instant) -> Self {
         Self::new(When::At(at))
     }
@@ -116,6 +116,12 @@ impl Deadline {
     }
 
     /// Guards `future` with this deadline, as [`timeout`](crate::timeout) does.
+    ///
+    /// The deadline is moved by a clone, or by a reference as in the example [above](Deadline).
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`](crate::Elapsed), from the future.
     ///
     /// # Panics
     ///
@@ -166,6 +172,23 @@ impl Deadline {
     }
 
     /// The instant at which it expires. `None` if it is switched off, or counts from a first poll that is yet to come.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{Deadline, now, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     let deadline = Deadline::after(3 * second);
+    ///     assert_eq!(deadline.when(), None);
+    ///     let work = async {
+    ///         sleep(second).await;
+    ///         deadline.when()
+    ///     };
+    ///     assert_eq!(deadline.timeout(work).await, Ok(Some(start + 3 * second)));
+    /// });
+    /// ```
     pub fn when(&self) -> Option<Instant> {
         self.lock().due.at()
     }

@@ -106,7 +106,7 @@ impl Interval {
         Interval { next: start, started: start.is_some(), period, missed: MissedTick::Burst, sleep: None }
     }
 
-    /// The same interval with another way of dealing with missed ticks.
+    /// The same interval with another way of dealing with missed ticks: see [`MissedTick`].
     pub fn missed_tick(mut self, missed: MissedTick) -> Self {
         self.missed = missed;
         self
@@ -126,7 +126,7 @@ impl Interval {
         Tick { interval: self }
     }
 
-    /// Polls for the next tick.
+    /// Polls for the next tick, for futures and streams written by hand.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         let now = context::with(|ambient| ambient.now());
         if !self.started {
