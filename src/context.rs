@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,8 @@ thread_local! {
             token: Cell::new(None),
             scope: Cell::new(None),
             runtime: RefCell::new(None),
-            due: Cell::new(Due::NEVER),
+            due: Cell::new(None),
+            due_after: Cell::new(None),
             values: Cell::new(None),
         }
     };
@@ -54,7 +56,10 @@ pub(crate) struct Ambient {
     /// Only swapped and read, never lent to code that could swap it: `now` and `timer` are the runtime's own.
     pub(crate) runtime: RefCell<Option<Handle>>,
     /// The earliest of the deadlines around, up to the nearest shield.
-    pub(crate) due: Cell<Due>,
+    due: Cell<Option<Instant>>,
+    /// The shortest of the timeouts around that are in their first poll: they have not read the clock yet, and will not
+    /// if what they guard is ready at once.
+    due_after: Cell<Option<Duration>>,
     /// The inherited values.
     pub(crate) values: Cell<Option<Values>>,
 }
@@ -103,23 +108,25 @@ impl<T> Drop for Swap<'_, T> {
     }
 }
 
-/// A value to be put back into a cell of the context when this is dropped, also by a panic.
-pub(crate) struct Restore<'a, T: Copy> {
-    cell: &'a Cell<T>,
-    value: T,
+/// Of a cell of the context: the earlier one of what it holds and something else, until this is dropped.
+pub(crate) struct Earlier<'a, T: Copy> {
+    cell: &'a Cell<Option<T>>,
+    before: Option<T>,
 }
 
-impl<'a, T: Copy> Restore<'a, T> {
+impl<'a, T: Copy + Ord> Earlier<'a, T> {
     #[inline]
-    pub(crate) fn new(cell: &'a Cell<T>, value: T) -> Self {
-        Restore { cell, value }
+    fn new(cell: &'a Cell<Option<T>>, value: T) -> Self {
+        let before = cell.get();
+        cell.set(earlier(before, Some(value)));
+        Earlier { cell, before }
     }
 }
 
-impl<T: Copy> Drop for Restore<'_, T> {
+impl<T: Copy> Drop for Earlier<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.cell.set(self.value);
+        self.cell.set(self.before);
     }
 }
 
@@ -128,7 +135,8 @@ impl Ambient {
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
         let value = cell.take();
         let result = look(value.as_ref());
-        cell.set(value);
+        // Nothing was put there meanwhile; so there is nothing to drop.
+        mem::forget(cell.replace(value));
         result
     }
 
@@ -200,19 +208,36 @@ impl Ambient {
 
     /// The effective deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let due = self.due.get().resolved(|| self.now());
-        self.due.set(due);
-        due.at
+        earlier(self.due.get(), self.due_after.get().and_then(|after| self.now().checked_add(after)))
+    }
+
+    /// Until what this returns is dropped, it is due at `at` at the latest.
+    #[inline]
+    pub(crate) fn due_at(&self, at: Instant) -> Earlier<'_, Instant> {
+        Earlier::new(&self.due, at)
+    }
+
+    /// Until what this returns is dropped, it is due so long from now at the latest.
+    #[inline]
+    pub(crate) fn due_after(&self, after: Duration) -> Earlier<'_, Duration> {
+        Earlier::new(&self.due_after, after)
+    }
+
+    /// Runs `f` with another deadline than that of the surroundings, or with none.
+    #[inline]
+    pub(crate) fn with_deadline<R>(&self, at: Option<Instant>, f: impl FnOnce() -> R) -> R {
+        let (mut at, mut after) = (at, None);
+        let _due = (Swap::new(&self.due, &mut at), Swap::new(&self.due_after, &mut after));
+        f()
     }
 
     /// Runs `f` in no region: for a thread that blocks in the middle of a poll, or a drop, on something of its own.
     pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
-        let (mut watch, mut inside, mut due) = (Watch::No, false, Due::NEVER);
+        let (mut watch, mut inside) = (Watch::No, false);
         let (mut token, mut scope) = (None, None);
         let _flags = (Swap::new(&self.watch, &mut watch), Swap::new(&self.inside, &mut inside));
         let _region = (Swap::new(&self.token, &mut token), Swap::new(&self.scope, &mut scope));
-        let _due = Swap::new(&self.due, &mut due);
-        f()
+        self.with_deadline(None, f)
     }
 
     /// Runs `f` with the runtime swapped in.
@@ -226,39 +251,6 @@ impl Ambient {
         std::mem::swap(&mut *self.runtime.borrow_mut(), runtime);
         let _back = Back(&self.runtime, runtime);
         f()
-    }
-}
-
-/// When something is due.
-///
-/// A timeout in its first poll has not read the clock yet, and will not if what it guards is ready at once. Until
-/// then its deadline is `fresh`: so far from now.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Due {
-    pub(crate) at: Option<Instant>,
-    pub(crate) fresh: Option<Duration>,
-}
-
-impl Due {
-    pub(crate) const NEVER: Due = Due { at: None, fresh: None };
-
-    /// The earlier of this and an instant.
-    #[inline]
-    pub(crate) fn or_at(self, at: Option<Instant>) -> Self {
-        Due { at: earlier(self.at, at), ..self }
-    }
-
-    /// The earlier of this and so far from now.
-    #[inline]
-    pub(crate) fn or_after(self, after: Duration) -> Self {
-        Due { fresh: earlier(self.fresh, Some(after)), ..self }
-    }
-
-    fn resolved(self, now: impl FnOnce() -> Instant) -> Self {
-        match self.fresh {
-            None => self,
-            Some(after) => Due { at: earlier(self.at, now().checked_add(after)), fresh: None },
-        }
     }
 }
 

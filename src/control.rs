@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_task::FutureObj;
 
-use crate::lane::Lane;
+use crate::lane::{Bell, Lane};
 use crate::panic::Payload;
 use crate::set::Key;
 use crate::set::node::{Runner, Shared};
@@ -28,10 +28,11 @@ pub(crate) enum News {
     Adopt(Adopted),
     /// A child for the scope's own task, from a [`Spawner`](crate::Spawner).
     Spawn(FutureObj<'static, ()>),
-    /// The child in this slot may have been cancelled by its task: the mark is in its header.
-    CancelChild(Key),
+    /// The child in this slot may have been cancelled by its task: the mark is in its header. Without a slot, it was
+    /// cancelled about when it arrived, and may be any.
+    CancelChild(Option<Key>),
     /// Cancel what is left when this time is over.
-    Stop(Reason, Duration),
+    Stop(Arc<Reason>, Duration),
     /// A parallel child failed; its future is gone, and its task has not heard yet.
     Failed(ParallelRunner, Option<Payload>),
     /// What a parallel child left behind panicked when it was dropped.
@@ -40,7 +41,9 @@ pub(crate) enum News {
 
 /// See the [module](self).
 pub(crate) struct Control {
-    pub(crate) news: Lane<News>,
+    /// Calls the scope, or whoever waits for what is left of it.
+    pub(crate) bell: Bell,
+    news: Lane<News>,
     /// Made when somebody asks for it.
     token: OnceLock<Token>,
     /// Parallel children that have not ended; or `CLOSED`, and then there will be no more.
@@ -56,6 +59,7 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Control {
+            bell: Bell::new(),
             news: Lane::new(),
             token: OnceLock::new(),
             parallel: AtomicUsize::new(0),
@@ -80,14 +84,28 @@ impl Control {
         self.token.get().is_some_and(Token::is_tripped)
     }
 
-    pub(crate) fn cancel(&self, reason: &Reason) {
+    pub(crate) fn cancel(&self, reason: &Arc<Reason>) {
         self.token().raise(Level::Cancelled, reason);
-        self.news.wake();
+        self.bell.ring();
+    }
+
+    /// Tells the scope, or whoever waits for what is left of it.
+    ///
+    /// # Errors
+    ///
+    /// Gives `news` back when nobody listens any more.
+    pub(crate) fn send(&self, news: News) -> Result<(), News> {
+        self.news.push(news, &self.bell)
+    }
+
+    /// What was sent and not taken in. The bell's poller rouses itself before it calls this.
+    pub(crate) fn news(&self) -> &Lane<News> {
+        &self.news
     }
 
     /// Why the scope takes no more children.
-    pub(crate) fn refusal(&self) -> Reason {
-        self.token.get().and_then(Token::reason).unwrap_or(Reason::Parent)
+    pub(crate) fn refusal(&self) -> Arc<Reason> {
+        self.token.get().and_then(Token::shared_reason).unwrap_or_else(|| Arc::new(Reason::Parent))
     }
 
     /// Takes `future` over, or hands it to the nearest scope around that is not over.
@@ -99,7 +117,7 @@ impl Control {
         let mut future = future;
         let mut next = Some(self);
         while let Some(control) = next {
-            match control.news.push(News::Adopt(future)) {
+            match control.send(News::Adopt(future)) {
                 Ok(()) => return Ok(()),
                 Err(News::Adopt(refused)) => future = refused,
                 Err(_) => return Ok(()),
@@ -134,7 +152,7 @@ impl Control {
     /// To be called after everything else that a parallel child does, so that the scope which sees zero sees all of it.
     pub(crate) fn parallel_ended(&self) {
         if self.parallel.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.news.wake();
+            self.bell.ring();
         }
     }
 

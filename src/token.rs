@@ -95,12 +95,12 @@ impl From<String> for Reason {
 /// a value: nothing raises it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cancelled {
-    reason: Reason,
+    reason: Arc<Reason>,
     task: Option<Name>,
 }
 
 impl Cancelled {
-    pub(crate) fn new(reason: Reason, task: Option<Name>) -> Self {
+    pub(crate) fn new(reason: Arc<Reason>, task: Option<Name>) -> Self {
         Cancelled { reason, task }
     }
 
@@ -186,7 +186,7 @@ struct Inner {
 
 struct State {
     /// There is one if, and only if, the level is above `Live`.
-    reason: Option<Reason>,
+    reason: Option<Arc<Reason>>,
     /// Keeps the chain of parents alive; the number is this token's place among its siblings.
     parent: Option<(Token, usize)>,
     children: Slab<Weak<Inner>>,
@@ -238,7 +238,7 @@ impl Token {
     /// [`run_until_cancelled`](Token::run_until_cancelled) or waits for [`cancelled`](Token::cancelled), and code that looks
     /// at [`is_cancelled`](Token::is_cancelled).
     pub fn cancel(&self, reason: impl Into<Reason>) {
-        self.raise(Level::Asked, &reason.into());
+        self.raise(Level::Asked, &Arc::new(reason.into()));
     }
 
     /// Whether it was cancelled. One atomic load.
@@ -248,6 +248,10 @@ impl Token {
 
     /// Why it was cancelled; `None` if it was not.
     pub fn reason(&self) -> Option<Reason> {
+        self.shared_reason().map(|reason| Reason::clone(&reason))
+    }
+
+    pub(crate) fn shared_reason(&self) -> Option<Arc<Reason>> {
         self.inner.lock().reason.clone()
     }
 
@@ -290,7 +294,7 @@ impl Token {
     }
 
     /// Raises this token and all below it to `level`, and wakes their listeners.
-    pub(crate) fn raise(&self, level: Level, reason: &Reason) {
+    pub(crate) fn raise(&self, level: Level, reason: &Arc<Reason>) {
         let mut wakers = Vec::new();
         let mut queue = vec![self.clone()];
         while let Some(token) = queue.pop() {
@@ -326,7 +330,7 @@ impl Token {
         // After the insertion, so that a parent that is raised meanwhile reaches this token one way or the other.
         let level = parent.level();
         if level > Level::Live {
-            let reason = parent.reason().unwrap_or(Reason::Parent);
+            let reason = parent.shared_reason().unwrap_or_else(|| Arc::new(Reason::Parent));
             self.raise(level, &reason);
         }
     }

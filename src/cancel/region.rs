@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -69,14 +70,14 @@ impl<F: Future> Region<F> {
     /// Cancels the inside: what needs no time to end is dropped before this returns.
     ///
     /// The rest is gone when [`poll`](Region::poll) says so.
-    pub(crate) fn trip(mut self: Pin<&mut Self>, level: Level, reason: &Reason) {
+    pub(crate) fn trip(mut self: Pin<&mut Self>, level: Level, reason: &Arc<Reason>) {
         if !self.raise(level, reason) {
             self.as_mut().project().inside.set(None);
         }
     }
 
     /// Says to the inside that it is cancelled; returns whether it needs time to end. If not, it is to be dropped.
-    pub(crate) fn raise(&self, level: Level, reason: &Reason) -> bool {
+    pub(crate) fn raise(&self, level: Level, reason: &Arc<Reason>) -> bool {
         if let Some(token) = &self.token {
             token.raise(level, reason);
         }

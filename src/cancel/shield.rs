@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{self, Ambient, Due, Swap, Watch};
+use crate::context::{self, Ambient, Watch};
 use crate::control::{Adopted, Control};
 use crate::name::Name;
 use crate::token::{Hold, Level, Listener, Token};
@@ -126,9 +126,7 @@ impl Guard {
     }
 
     fn poll<F: Future>(&mut self, ambient: &Ambient, inside: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut never = Due::NEVER;
-        let _due = Swap::new(&ambient.due, &mut never);
-        let poll = || ambient.enter(&mut self.token, || inside.poll(cx));
+        let poll = || ambient.with_deadline(None, || ambient.enter(&mut self.token, || inside.poll(cx)));
         match ambient.watch.get() {
             Watch::Draw => tree::named(tree::quoted("shield ", &self.name), poll),
             Watch::No | Watch::Trace => poll(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -89,7 +90,7 @@ pin_project! {
 enum Phase {
     Fresh,
     Running,
-    WindingDown(Reason),
+    WindingDown(Arc<Reason>),
 }
 
 impl<F: Future> Future for UntilCancelled<F> {
@@ -99,7 +100,7 @@ impl<F: Future> Future for UntilCancelled<F> {
         let mut this = self.project();
         this.listener.listen(cx.waker());
         if let Phase::Fresh = this.phase {
-            if let Some(reason) = this.listener.token().reason() {
+            if let Some(reason) = this.listener.token().shared_reason() {
                 return Poll::Ready(Err(Cancelled::new(reason, None)));
             }
             *this.phase = Phase::Running;
@@ -111,7 +112,7 @@ impl<F: Future> Future for UntilCancelled<F> {
                     return Poll::Ready(Err(Cancelled::new(reason.clone(), None)));
                 }
                 (Poll::Pending, Phase::Running) => {
-                    let Some(reason) = this.listener.token().reason() else { return Poll::Pending };
+                    let Some(reason) = this.listener.token().shared_reason() else { return Poll::Pending };
                     this.region.as_mut().trip(Level::Cancelled, &reason);
                     *this.phase = Phase::WindingDown(reason);
                 }

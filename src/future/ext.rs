@@ -114,7 +114,7 @@ pub trait FutureExt: Future + Sized {
     /// assert_eq!(std::future::pending().race(async { 7 }).await, 7);
     /// # });
     /// ```
-    fn race<O>(self, other: O) -> Race<super::members::Alike<super::members::Any2<Self, O::IntoFuture>>>
+    fn race<O>(self, other: O) -> Race<super::tuples::Alike<super::tuples::Any2<Self, O::IntoFuture>>>
     where
         O: IntoFuture<Output = Self::Output>,
     {

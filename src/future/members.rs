@@ -9,13 +9,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-/// Marks what iterates over futures of one type: an array, a `Vec`, an iterator.
-#[derive(Debug)]
-pub struct Many;
-
-/// Marks a tuple.
-#[derive(Debug)]
-pub struct Tuple;
+use super::tuples::*;
 
 /// Several futures: a tuple of up to twelve, an array, a `Vec`, or anything else that iterates over futures.
 ///
@@ -134,27 +128,8 @@ pin_project! {
     }
 }
 
-pin_project! {
-    /// A member of a tuple whose futures have values alike.
-    #[derive(Debug)]
-    pub struct Alike<M> {
-        #[pin]
-        member: M,
-    }
-}
-
-macro_rules! tuple {
+macro_rules! futures {
     ($any:ident $projection:ident: $($F:ident $T:ident $i:tt),+) => {
-        pin_project! {
-            /// Any one of a tuple's.
-            #[project = $projection]
-            #[allow(missing_docs)]
-            #[derive(Debug)]
-            pub enum $any<$($F),+> {
-                $($F { #[pin] it: $F }),+
-            }
-        }
-
         impl<$($F: Future),+> Future for $any<$($F),+> {
             type Output = $any<$($F::Output),+>;
 
@@ -170,17 +145,11 @@ macro_rules! tuple {
             type Values = ($($F::Output,)+);
 
             fn members(self) -> impl Iterator<Item = Self::Member> {
-                [$($any::$F { it: self.$i }),+].into_iter()
+                $any::each(self)
             }
 
             fn values(values: Vec<<Self::Member as Future>::Output>) -> Self::Values {
-                let mut values = values.into_iter();
-                ($(
-                    match values.next() {
-                        Some($any::$F { it }) => it,
-                        _ => unreachable!("values come in the members' order"),
-                    },
-                )+)
+                $any::tuple(values)
             }
         }
 
@@ -207,17 +176,11 @@ macro_rules! tuple {
             type Values = ($($T,)+);
 
             fn members(self) -> impl Iterator<Item = Self::Member> {
-                [$(Fallible { member: $any::$F { it: self.$i } }),+].into_iter()
+                $any::each(self).map(|member| Fallible { member })
             }
 
             fn values(values: Vec<Self::Value>) -> Self::Values {
-                let mut values = values.into_iter();
-                ($(
-                    match values.next() {
-                        Some($any::$F { it }) => it,
-                        _ => unreachable!("values come in the members' order"),
-                    },
-                )+)
+                $any::tuple(values)
             }
         }
 
@@ -242,21 +205,10 @@ macro_rules! tuple {
             type Member = Alike<$any<$($F),+>>;
 
             fn members(self) -> impl Iterator<Item = Self::Member> {
-                [$(Alike { member: $any::$F { it: self.$i } }),+].into_iter()
+                $any::each(self).map(|member| Alike { member })
             }
         }
     };
 }
 
-tuple!(Any1 Any1Projection: A TA 0);
-tuple!(Any2 Any2Projection: A TA 0, B TB 1);
-tuple!(Any3 Any3Projection: A TA 0, B TB 1, C TC 2);
-tuple!(Any4 Any4Projection: A TA 0, B TB 1, C TC 2, D TD 3);
-tuple!(Any5 Any5Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4);
-tuple!(Any6 Any6Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5);
-tuple!(Any7 Any7Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6);
-tuple!(Any8 Any8Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7);
-tuple!(Any9 Any9Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8);
-tuple!(Any10 Any10Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9);
-tuple!(Any11 Any11Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10);
-tuple!(Any12 Any12Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10, L TL 11);
+for_each_tuple!(futures);

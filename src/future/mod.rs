@@ -21,10 +21,12 @@ mod gather;
 mod hedge;
 mod members;
 mod race;
+pub(crate) mod tuples;
 
 pub use completed::{AsCompleted, Wait, as_completed};
 pub use ext::{FutureExt, NamedFuture};
 pub use gather::{Gather, TryGather, gather, settle, try_gather};
 pub use hedge::{Hedge, hedge};
-pub use members::{AlikeFutures, Futures, Many, TryFutures, Tuple};
+pub use members::{AlikeFutures, Futures, TryFutures};
 pub use race::{Quorum, QuorumMissed, Race, RaceOk, quorum, race, race_ok};
+pub use tuples::{Many, Tuple};

@@ -469,7 +469,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     /// # });
     /// ```
     pub fn cancel(&self, reason: impl Into<Reason>) {
-        self.core.control.cancel(&reason.into());
+        self.core.control.cancel(&Arc::new(reason.into()));
     }
 
     /// Asks everything in the scope to end by itself, and cancels what has not within `grace`.
@@ -503,9 +503,9 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     /// });
     /// ```
     pub fn stop(&self, reason: impl Into<Reason>, grace: Duration) {
-        let reason = reason.into();
+        let reason = Arc::new(reason.into());
         self.core.control.token().raise(Level::Asked, &reason);
-        drop(self.core.control.news.push(News::Stop(reason, grace)));
+        drop(self.core.control.send(News::Stop(reason, grace)));
     }
 
     /// The scope's token: cancelled when the scope is stopped or cancelled, by itself or from around.
@@ -529,7 +529,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
         let token = self.core.control.token().clone();
         if !known {
             // The scope's next poll puts it in its place below the region around.
-            self.core.control.news.wake();
+            self.core.control.bell.ring();
         }
         token
     }
@@ -563,11 +563,11 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
         let task = Task::new(reader, Arc::clone(control), false);
         let refused = match control.is_cancelled() {
             true => Err(runner),
-            false => self.core.inbox.push(runner),
+            false => self.core.inbox.push(runner, &self.core.control.bell),
         };
         if let Err(refused) = refused {
             runner = refused;
-            if let Err(payload) = runner.refuse(Some(Arc::new(control.refusal()))) {
+            if let Err(payload) = runner.refuse(Some(control.refusal())) {
                 resume_unwind(payload);
             }
         }
@@ -575,7 +575,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     }
 
     fn finalize(&self, runner: ChildRunner<'env, K>) {
-        if self.core.inbox.push(runner).is_ok() {
+        if self.core.inbox.push(runner, &self.core.control.bell).is_ok() {
             self.core.control.uncounted.fetch_sub(1, Ordering::Relaxed);
         }
     }

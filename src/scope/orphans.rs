@@ -27,12 +27,13 @@ impl Future for Orphans {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         loop {
-            // Before the look at the count: a call for its end must not be taken for one that came earlier.
-            let mut news = Vec::new();
-            this.left.news.drain(&mut news);
+            // Before the look at the count: a ring for its end must not be taken for one that came earlier.
+            this.left.bell.rouse();
             let over = this.left.close_parallel();
-            if over {
-                news.append(&mut this.left.news.close());
+            let mut news = Vec::new();
+            match over {
+                true => news = this.left.news().close(),
+                false => this.left.news().drain(&mut news),
             }
             for item in news {
                 forward(item, Some(&this.around), &mut this.panics);
@@ -41,7 +42,7 @@ impl Future for Orphans {
                 std::mem::take(&mut this.panics).resume();
                 return Poll::Ready(());
             }
-            if this.left.news.sleep(cx.waker()) {
+            if this.left.bell.sleep(cx.waker()) {
                 return Poll::Pending;
             }
         }
@@ -51,9 +52,10 @@ impl Future for Orphans {
 impl Drop for Orphans {
     fn drop(&mut self) {
         // Nobody listens any more: what comes from here on is refused.
-        for item in self.left.news.close() {
+        for item in self.left.news().close() {
             forward(item, Some(&self.around), &mut self.panics);
         }
+        self.left.bell.unhang();
         std::mem::take(&mut self.panics).resume();
     }
 }

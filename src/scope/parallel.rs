@@ -13,11 +13,12 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Due, Swap, Values, Watch};
+use crate::context::{self, Ambient, Swap, Values, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -85,7 +86,7 @@ where
     /// Out in the context, likewise, as are the three below.
     control: Option<Arc<Control>>,
     runtime: Option<Handle>,
-    due: Due,
+    due: Option<Instant>,
     values: Option<Values>,
 }
 
@@ -113,17 +114,17 @@ where
 
     fn poll_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Ended> {
         let _control = Swap::new(&ambient.scope, &mut self.control);
-        let _due = Swap::new(&ambient.due, &mut self.due);
         let _values = Swap::new(&ambient.values, &mut self.values);
         let runner = &mut self.runner;
         let mut id = runner.id();
         let _id = Swap::new(&ambient.child, &mut id);
+        let inside = || {
+            let mut yes = true;
+            let _member = Swap::new(&ambient.member, &mut yes);
+            runner.poll(cx)
+        };
         ambient.with_runtime(&mut self.runtime, || {
-            ambient.enter(&mut self.token, || {
-                let mut yes = true;
-                let _member = Swap::new(&ambient.member, &mut yes);
-                runner.poll(cx)
-            })
+            ambient.with_deadline(self.due, || ambient.enter(&mut self.token, inside))
         })
     }
 
@@ -163,7 +164,7 @@ where
             Some(control) if !self.runner.header().is_cancelled() => control.refusal(),
             _ => by_task(),
         };
-        match self.runner.refuse(Some(Arc::new(reason))) {
+        match self.runner.refuse(Some(reason)) {
             Ok(()) => Ended::Value,
             Err(payload) => Ended::Panicked(payload),
         }
@@ -171,8 +172,8 @@ where
 }
 
 /// The reason of a child that [`Task::cancel`] ended.
-pub(super) fn by_task() -> Reason {
-    Reason::Requested("its task was cancelled".into())
+pub(super) fn by_task() -> Arc<Reason> {
+    Arc::new(Reason::Requested("its task was cancelled".into()))
 }
 
 impl<F, T> Pulse<F, T>
@@ -198,7 +199,7 @@ where
             }
         };
         if let Err(payload) = dropped {
-            discard(control.news.push(News::Panicked(payload)));
+            discard(control.send(News::Panicked(payload)));
         }
         control.parallel_ended();
     }
@@ -221,7 +222,7 @@ where
     T: Send + 'static,
 {
     // The lane is open as long as somebody waits for the parallel children.
-    if let Err(News::Failed(mut runner, payload)) = control.news.push(News::Failed(runner.shared(), payload)) {
+    if let Err(News::Failed(mut runner, payload)) = control.send(News::Failed(runner.shared(), payload)) {
         let name = runner.name();
         discard(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
         discard(payload);
@@ -351,7 +352,7 @@ where
     let (mut runner, reader) = Runner::new(future, at, seat);
     let task = Task::new(reader, Arc::clone(control), true);
     if control.is_cancelled() || !control.parallel_started() {
-        if let Err(payload) = runner.refuse(Some(Arc::new(control.refusal()))) {
+        if let Err(payload) = runner.refuse(Some(control.refusal())) {
             std::panic::resume_unwind(payload);
         }
         return task;
@@ -364,7 +365,7 @@ where
         last_hold: None,
         control: Some(Arc::clone(control)),
         runtime,
-        due: Due::NEVER.or_at(ambient.deadline()),
+        due: ambient.deadline(),
         values: ambient.values(),
     });
     let memory = child.runner.memory();

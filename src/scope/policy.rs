@@ -1,5 +1,6 @@
 //! How a scope is set up, and what it tells.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::name::Name;
@@ -43,5 +44,5 @@ pub(super) struct Policy<E> {
 pub(super) struct End<T, E> {
     pub(super) output: Option<T>,
     pub(super) errors: Vec<(Name, E)>,
-    pub(super) reason: Reason,
+    pub(super) reason: Arc<Reason>,
 }

@@ -49,7 +49,7 @@ impl Spawn for Spawner {
             }
             None => {
                 self.control.uncounted.fetch_add(1, Ordering::Relaxed);
-                self.control.news.push(News::Spawn(future)).map_err(|_| {
+                self.control.send(News::Spawn(future)).map_err(|_| {
                     self.control.uncounted.fetch_sub(1, Ordering::Relaxed);
                     SpawnError::shutdown()
                 })
@@ -58,7 +58,7 @@ impl Spawn for Spawner {
     }
 
     fn status(&self) -> Result<(), SpawnError> {
-        match self.control.is_cancelled() || self.control.news.is_closed() {
+        match self.control.is_cancelled() || self.control.news().is_closed() {
             true => Err(SpawnError::shutdown()),
             false => Ok(()),
         }

@@ -113,13 +113,11 @@ impl<T> Task<T> {
         }
         let header = self.reader.header();
         header.cancel();
-        let Some(place) = header.place() else { return };
-        if self.parallel {
-            if let Some(token) = self.control.known_token() {
-                token.wake_listener(place as usize);
-            }
-        } else {
-            drop(self.control.news.push(News::CancelChild(Key::new(place))));
+        let place = header.place();
+        if !self.parallel {
+            drop(self.control.send(News::CancelChild(place.map(Key::new))));
+        } else if let (Some(place), Some(token)) = (place, self.control.known_token()) {
+            token.wake_listener(place as usize);
         }
     }
 
@@ -165,8 +163,8 @@ impl<T> Task<T> {
         self.stage = Stage::Taken;
         Poll::Ready(match result {
             Some(Ok(value)) => Ok(value),
-            Some(Err(reason)) => Err(Cancelled::new(Reason::clone(&reason), Some(self.name()))),
-            None => Err(Cancelled::new(Reason::Dropped, Some(self.name()))),
+            Some(Err(reason)) => Err(Cancelled::new(reason, Some(self.name()))),
+            None => Err(Cancelled::new(Arc::new(Reason::Dropped), Some(self.name()))),
         })
     }
 }

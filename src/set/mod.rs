@@ -208,13 +208,20 @@ impl<F> Set<F> {
     /// When the keys, 2³² of them, or the address space are used up.
     #[inline]
     pub(crate) fn insert(&mut self, member: F) -> Key {
+        self.insert_with(|_| member)
+    }
+
+    /// The same for a member that is made when its key is known.
+    #[inline]
+    pub(crate) fn insert_with(&mut self, member: impl FnOnce(Key) -> F) -> Key {
         let block = match self.free {
             Some(block) => block,
             None => self.grow(),
         };
         let slot = block.first_vacant();
+        let key = Key(block.first_key + slot as u32);
         // SAFETY: the block is one of this set's, made for `F`, and this slot of it is vacant.
-        unsafe { block.slot::<F>(slot).write(member) };
+        unsafe { block.slot::<F>(slot).write(member(key)) };
         block.occupy(slot);
         block.fresh.set(block.fresh.get() | 1 << slot);
         if block.is_full() {
@@ -222,7 +229,7 @@ impl<F> Set<F> {
         }
         self.len += 1;
         self.mark(block, slot);
-        Key(block.first_key + slot as u32)
+        key
     }
 
     /// Drops a member in place. False if there is none of that key.

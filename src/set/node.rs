@@ -106,6 +106,12 @@ impl Header {
         self.place.load(Ordering::SeqCst).checked_sub(1)
     }
 
+    /// Sets the place. Whoever cancels at the same time may miss it.
+    #[inline]
+    pub(crate) fn set_place(&self, place: u32) {
+        self.place.store(place.wrapping_add(1), Ordering::Relaxed);
+    }
+
     /// Sets the place, and says whether the future is to end. Either this sees a [`cancel`](Self::cancel), or whoever
     /// calls [`place`](Self::place) after that sees the place.
     #[inline]

@@ -4,9 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use pin_project_lite::pin_project;
 
-use crate::future::{Many, Tuple};
+use crate::future::tuples::*;
 
 /// Several streams: a tuple of up to twelve, an array, a `Vec`, or anything else that iterates over streams.
 ///
@@ -65,27 +64,8 @@ where
     }
 }
 
-pin_project! {
-    /// A member of a tuple whose streams have items alike.
-    #[derive(Debug)]
-    pub struct Alike<M> {
-        #[pin]
-        member: M,
-    }
-}
-
-macro_rules! tuple {
-    ($any:ident $projection:ident: $($S:ident $i:tt),+) => {
-        pin_project! {
-            /// Any one of a tuple's.
-            #[project = $projection]
-            #[allow(missing_docs)]
-            #[derive(Debug)]
-            pub enum $any<$($S),+> {
-                $($S { #[pin] it: $S }),+
-            }
-        }
-
+macro_rules! streams {
+    ($any:ident $projection:ident: $($S:ident $T:ident $i:tt),+) => {
         impl<$($S: Stream),+> Stream for $any<$($S),+> {
             type Item = $any<$($S::Item),+>;
 
@@ -101,17 +81,11 @@ macro_rules! tuple {
             type Items = ($($S::Item,)+);
 
             fn members(self) -> impl Iterator<Item = Self::Member> {
-                [$($any::$S { it: self.$i }),+].into_iter()
+                $any::each(self)
             }
 
             fn items(items: Vec<<Self::Member as Stream>::Item>) -> Self::Items {
-                let mut items = items.into_iter();
-                ($(
-                    match items.next() {
-                        Some($any::$S { it }) => it,
-                        _ => unreachable!("items come in the members' order"),
-                    },
-                )+)
+                $any::tuple(items)
             }
         }
 
@@ -136,21 +110,10 @@ macro_rules! tuple {
             type Member = Alike<$any<$($S),+>>;
 
             fn members(self) -> impl Iterator<Item = Self::Member> {
-                [$(Alike { member: $any::$S { it: self.$i } }),+].into_iter()
+                $any::each(self).map(|member| Alike { member })
             }
         }
     };
 }
 
-tuple!(Any1 Any1Projection: A 0);
-tuple!(Any2 Any2Projection: A 0, B 1);
-tuple!(Any3 Any3Projection: A 0, B 1, C 2);
-tuple!(Any4 Any4Projection: A 0, B 1, C 2, D 3);
-tuple!(Any5 Any5Projection: A 0, B 1, C 2, D 3, E 4);
-tuple!(Any6 Any6Projection: A 0, B 1, C 2, D 3, E 4, F 5);
-tuple!(Any7 Any7Projection: A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-tuple!(Any8 Any8Projection: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
-tuple!(Any9 Any9Projection: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
-tuple!(Any10 Any10Projection: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
-tuple!(Any11 Any11Projection: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
-tuple!(Any12 Any12Projection: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
+for_each_tuple!(streams);

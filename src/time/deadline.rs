@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::timeout::Timeout;
-use crate::context::{self, Due};
+use crate::context;
 
 /// A deadline that can be moved, or switched off, while what it guards is running. Clones are the same deadline.
 ///
@@ -49,16 +49,6 @@ pub(super) enum When {
 }
 
 impl When {
-    /// The earlier of this and what is due around.
-    #[inline]
-    pub(super) fn within(&self, around: Due) -> Due {
-        match self {
-            When::Never => around,
-            When::After(duration) => around.or_after(*duration),
-            When::At(at) => around.or_at(Some(*at)),
-        }
-    }
-
     pub(super) fn at(self) -> Option<Instant> {
         match self {
             When::At(at) => Some(at),

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
-use crate::context::{self, Ambient, Due, Restore};
+use crate::context::{self, Ambient};
 use crate::control::Adopted;
 use crate::name::Name;
 use crate::runtime::Timer;
@@ -129,15 +130,6 @@ enum Limit {
 }
 
 impl Limit {
-    /// The earlier of this and what is due around.
-    #[inline]
-    fn within(&self, around: Due) -> Due {
-        match self {
-            Limit::Fixed(when) => when.within(around),
-            Limit::Movable(deadline) => deadline.due().within(around),
-        }
-    }
-
     fn start(&mut self, now: Instant) {
         match self {
             Limit::Fixed(when) => {
@@ -256,9 +248,19 @@ impl<F: Future> Timeout<F> {
     #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
-        let around = ambient.due.get();
-        ambient.due.set(this.limit.within(around));
-        let _around = Restore::new(&ambient.due, around);
+        let moved;
+        let when = match this.limit {
+            Limit::Fixed(when) => when,
+            Limit::Movable(deadline) => {
+                moved = deadline.due();
+                &moved
+            }
+        };
+        let _due = match when {
+            When::Never => (None, None),
+            When::After(duration) => (Some(ambient.due_after(*duration)), None),
+            When::At(at) => (None, Some(ambient.due_at(*at))),
+        };
         this.region.poll_in(ambient, cx)
     }
 
@@ -331,14 +333,39 @@ impl<F: Future> Timeout<F> {
         let end = this.grace.and_then(|grace| ambient.now().checked_add(grace));
         this.timer.set(end.map(|end| ambient.timer(end)));
         *this.timer_at = end;
-        this.region.trip(Level::Cancelled, &Reason::Deadline);
+        this.region.trip(Level::Cancelled, &Arc::new(Reason::Deadline));
         true
     }
 
     fn overdue(self: Pin<&mut Self>) {
         let this = self.project();
         *this.phase = Phase::Overdue;
-        this.region.trip(Level::Overdue, &Reason::Deadline);
+        this.region.trip(Level::Overdue, &Arc::new(Reason::Deadline));
+    }
+
+    // A function of its own, so that the way to the context is short enough to be inlined.
+    #[inline(never)]
+    fn poll_in(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Result<F::Output, Elapsed>> {
+        loop {
+            match self.as_mut().poll_inside(ambient, cx) {
+                Poll::Ready(Some(value)) => {
+                    self.limit.end();
+                    return Poll::Ready(Ok(value));
+                }
+                Poll::Ready(None) => {
+                    return match self.phase {
+                        Phase::WindingDown | Phase::Overdue => Poll::Ready(Err(self.elapsed())),
+                        // Cancelled from around: whoever did that drops this.
+                        Phase::Fresh | Phase::Running => Poll::Pending,
+                    };
+                }
+                Poll::Pending => {
+                    if !self.as_mut().advance(ambient, cx) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
     }
 
     /// The error, once nothing is left inside.
@@ -354,29 +381,9 @@ impl<F: Future> Timeout<F> {
 impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        context::with(|ambient| {
-            loop {
-                match self.as_mut().poll_inside(ambient, cx) {
-                    Poll::Ready(Some(value)) => {
-                        self.limit.end();
-                        return Poll::Ready(Ok(value));
-                    }
-                    Poll::Ready(None) => {
-                        return match self.phase {
-                            Phase::WindingDown | Phase::Overdue => Poll::Ready(Err(self.elapsed())),
-                            // Cancelled from around: whoever did that drops this.
-                            Phase::Fresh | Phase::Running => Poll::Pending,
-                        };
-                    }
-                    Poll::Pending => {
-                        if !self.as_mut().advance(ambient, cx) {
-                            return Poll::Pending;
-                        }
-                    }
-                }
-            }
-        })
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        context::with(|ambient| self.poll_in(ambient, cx))
     }
 }
 

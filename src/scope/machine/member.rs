@@ -4,11 +4,11 @@ use std::future::Future;
 use std::task::{Context, Poll};
 
 use super::Body;
-use crate::context::{Ambient, Due, Swap, Watch};
+use crate::context::{Ambient, Swap, Watch};
 use crate::control::Control;
 use crate::panic::{Payload, catch};
 use crate::scope::kind::{ChildRunner, Kind, Member};
-use crate::set::node::Ended;
+use crate::set::node::{Ended, Run, Runner};
 use crate::token::Listener;
 use crate::tree;
 
@@ -67,15 +67,10 @@ where
             }
         };
     };
-    let mut never = Due::NEVER;
-    let mut no = false;
-    let finalizer = runner.header().finalizer;
-    let _due = finalizer.then(|| Swap::new(&ambient.due, &mut never));
-    let _member = finalizer.then(|| Swap::new(&ambient.member, &mut no));
     let outer = ambient.child.replace(runner.id());
     let polled = match ambient.watch.get() {
-        Watch::No => runner.poll(cx),
-        watch => tree::child(watch, runner.name(), runner.header().age(), || runner.poll(cx)),
+        Watch::No => poll_runner(runner, ambient, cx),
+        watch => tree::child(watch, runner.name(), runner.header().age(), || poll_runner(runner, ambient, cx)),
     };
     ambient.child.set(outer);
     let failed = match polled {
@@ -91,6 +86,16 @@ where
         Some(runner) => Exit::Failed(runner, failed),
         None => Exit::Ended,
     })
+}
+
+/// Polls a child, or a finalizer in a region of its own.
+fn poll_runner<R: ?Sized + Run>(runner: &mut Runner<R>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Ended> {
+    if !runner.header().finalizer {
+        return runner.poll(cx);
+    }
+    let mut no = false;
+    let _member = Swap::new(&ambient.member, &mut no);
+    ambient.with_deadline(None, || runner.poll(cx))
 }
 
 /// A member that has a token was suspended: puts the token in its place, and sees whether it is time to drop the member.

@@ -29,7 +29,7 @@ use super::parallel::by_task;
 use super::policy::{End, Event, Policy};
 #[cfg(feature = "sim")]
 use crate::context::Watch;
-use crate::context::{self, Ambient, Due, Swap};
+use crate::context::{self, Ambient, Swap};
 use crate::control::{Adopted, Control, News};
 use crate::lane::Lane;
 use crate::name::Name;
@@ -78,7 +78,7 @@ enum Phase {
 /// What to do when the timer fires.
 enum Alarm {
     /// Cancel what did not stop by itself.
-    Stop(Reason),
+    Stop(Arc<Reason>),
     /// The grace, or the linger time, is over.
     Grace,
 }
@@ -86,6 +86,8 @@ enum Alarm {
 /// A scope's state, but for its body.
 pub(super) struct Machine<'env, T, E, K: Kind> {
     pub(super) core: Arc<Core<'env, E, K>>,
+    /// The control once more, for the context, where it is during a poll.
+    lent: Option<Arc<Control>>,
     pub(super) policy: Policy<E>,
     phase: Phase,
     /// The body, the children of this task, and the finalizer whose turn it is.
@@ -124,6 +126,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     pub(super) fn new(core: Arc<Core<'env, E, K>>, name: Name) -> Self {
         Machine {
             core,
+            lent: None,
             policy: Policy { name, grace: None, linger: None, keep_going: false, observer: None },
             phase: Phase::Fresh,
             set: Set::new(),
@@ -166,8 +169,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.control().token();
             }
             self.settle(ambient, cx);
+            let mut scope = self.lent.take().or_else(|| Some(Arc::clone(self.control())));
             let flow = {
-                let mut scope = Some(Arc::clone(self.control()));
                 let (mut inside, mut member) = (true, true);
                 let _scope = Swap::new(&ambient.scope, &mut scope);
                 let _inside = Swap::new(&ambient.inside, &mut inside);
@@ -177,6 +180,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     false => self.turn(&mut body, ambient, cx),
                 }
             };
+            self.lent = scope;
             self.update_hold(ambient);
             self.settle(ambient, cx);
             match flow {
@@ -277,7 +281,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.ring(body);
                 continue;
             }
-            if self.sleep(cx) {
+            // Once handed on, the bell is somebody else's, and no new child is taken.
+            if self.handed_on || self.control().bell.sleep(cx.waker()) {
                 return ControlFlow::Continue(());
             }
         }
@@ -286,18 +291,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         ControlFlow::Continue(())
     }
 
-    /// Lets both lanes sleep, or neither: false if something has come in.
-    fn sleep(&self, cx: &Context<'_>) -> bool {
-        self.core.inbox.sleep(cx.waker()) && (self.handed_on || self.control().news.sleep(cx.waker()))
-    }
-
     /// Nothing is left in the sets. True if there is more to do now; `Break` if the scope is over.
     fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
         if self.control().parallel() > 0 && !self.handed_on {
             return ControlFlow::Continue(false);
         }
         // After the look at the parallel children, so that what the last of them left behind is seen.
-        if !self.core.inbox.is_empty() || !(self.handed_on || self.control().news.is_empty()) {
+        let arrived = match self.handed_on {
+            true => !self.core.inbox.is_empty(),
+            false => self.control().bell.is_rung(),
+        };
+        if arrived {
             return ControlFlow::Continue(true);
         }
         if let Some(finalizer) = self.finalizers.pop() {
@@ -315,6 +319,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Takes in what came from the handles and from further away.
     fn take_in(&mut self, ambient: &Ambient) {
+        if !self.handed_on && !self.control().bell.rouse() {
+            return;
+        }
         let mut arrivals = mem::take(&mut self.arrivals);
         self.core.inbox.drain(&mut arrivals);
         for runner in arrivals.drain(..) {
@@ -327,15 +334,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         arrivals.shrink_to(KEPT);
         self.arrivals = arrivals;
 
-        if self.handed_on {
-            return;
+        if !self.handed_on {
+            let mut news = mem::take(&mut self.news);
+            self.control().news().drain(&mut news);
+            let search = news.iter().any(|item| matches!(item, News::CancelChild(None)));
+            for item in news.drain(..) {
+                self.hear(item, ambient);
+            }
+            self.news = news;
+            if search {
+                let keys: Vec<Key> = self.set.keys().collect();
+                keys.into_iter().for_each(|key| self.cancel_child(key));
+            }
         }
-        let mut news = mem::take(&mut self.news);
-        self.control().news.drain(&mut news);
-        for item in news.drain(..) {
-            self.hear(item, ambient);
-        }
-        self.news = news;
     }
 
     fn arrive(&mut self, mut runner: ChildRunner<'env, K>) {
@@ -348,17 +359,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 false => self.control().refusal(),
             };
             self.control().ended_one();
-            self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
+            self.panics.run_result(runner.refuse(Some(reason)));
         } else {
             self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
-            let key = self.set.insert(Member::new(runner));
-            let member = self.set.get(key).and_then(|member| member.get_mut().runner.as_ref());
-            if member.is_some_and(|runner| runner.header().set_place_and_check(key.index() as u32)) {
-                // In this moment, and its task did not know the place.
-                self.cancel_child(key);
-            }
+            self.set.insert_with(|key| {
+                // A task that cancels in this moment does not know the place, and says so.
+                runner.header().set_place(key.index() as u32);
+                Member::new(runner)
+            });
         }
     }
 
@@ -368,7 +378,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.adopted.insert(AdoptedMember { future, token: None });
             }
             News::Spawn(future) => self.arrive(K::child(future)),
-            News::CancelChild(key) => self.cancel_child(key),
+            News::CancelChild(Some(key)) => self.cancel_child(key),
+            News::CancelChild(None) => {}
             News::Stop(reason, grace) => {
                 if self.phase == Phase::Running {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
@@ -390,13 +401,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.panics.add(payload);
         }
         if panicked || !self.policy.keep_going {
-            self.control().cancel(&Reason::Failed(name.clone()));
+            self.control().cancel(&Arc::new(Reason::Failed(name.clone())));
         }
     }
 
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
-        let mut never = Due::NEVER;
-        let _due = Swap::new(&ambient.due, &mut never);
+        if !self.adopted.is_empty() {
+            ambient.with_deadline(None, || self.poll_adopted_inside(ambient, cx));
+        }
+    }
+
+    fn poll_adopted_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         let mut no = false;
         let _member = Swap::new(&ambient.member, &mut no);
         loop {
@@ -483,7 +498,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Exit::Stopped(mut runner) => {
                 let alone = runner.header().is_cancelled();
                 let reason = if alone { by_task() } else { self.control().refusal() };
-                self.panics.run_result(runner.refuse(Some(Arc::new(reason))));
+                self.panics.run_result(runner.refuse(Some(reason)));
             }
             Exit::Body => {
                 self.panics.run(|| body.set(None));
@@ -525,7 +540,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.phase = Phase::Detached;
             return Poll::Pending;
         }
-        let reason = self.reason.as_ref().map_or(Reason::Parent, |reason| Reason::clone(reason));
+        let reason = self.reason.take().unwrap_or_else(|| Arc::new(Reason::Parent));
         Poll::Ready(End { output: self.output.take(), errors, reason })
     }
 

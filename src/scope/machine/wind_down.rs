@@ -36,9 +36,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Drops what needs no time to end, newest first.
     pub(super) fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         self.phase = Phase::WindingDown;
-        self.reason = Some(Arc::new(self.control().refusal()));
+        let reason = self.control().refusal();
+        self.reason = Some(Arc::clone(&reason));
         self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
-        let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
         self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
         // What is left is polled once more, which has it wait for its last hold.
         let keys: Vec<Key> = self.set.keys().collect();
@@ -57,7 +57,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         match member.is_held() {
             true => self.set.wake(key),
-            false => self.stop(key, &Arc::new(by_task())),
+            false => self.stop(key, &by_task()),
         }
     }
 
@@ -125,7 +125,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// The grace is over: what has not ended is dropped or handed on, and named.
     pub(super) fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
-        let reason = self.reason.clone().unwrap_or_else(|| Arc::new(self.control().refusal()));
+        let reason = self.reason.clone().unwrap_or_else(|| self.control().refusal());
         let keys: Vec<Key> = self.set.keys().collect();
         for key in keys {
             if let Some(member) = self.set.get(key) {
@@ -151,7 +151,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let Some(key) = self.finalizing else { return true };
         if let Some(name) = self.set.get(key).and_then(|member| member.runner.as_ref().map(|runner| runner.name())) {
             self.report_overrun(name);
-            let reason = Arc::new(self.control().refusal());
+            let reason = self.control().refusal();
             self.stop(key, &reason);
         }
         false
@@ -174,7 +174,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         if !before && !self.control().close_parallel() {
             // They have been told, unless they have come in this moment.
-            self.control().cancel(&Reason::Dropped);
+            self.control().cancel(&Arc::new(Reason::Dropped));
             let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
             orphans::adopt(&around, wait, &mut self.panics);
         }
@@ -183,7 +183,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Closes both lanes, and deals with what was still in them.
     pub(super) fn close(&mut self, around: Option<&Arc<Control>>) {
         for mut runner in self.core.inbox.close().into_iter().rev() {
-            let reason = Arc::new(self.control().refusal());
+            let reason = self.control().refusal();
             self.panics.run_result(runner.refuse(Some(reason)));
         }
         let around = self.control().around.get().or(around).cloned();
@@ -191,9 +191,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             // The orphans' wait listens to the news from here on.
             return;
         }
-        for item in self.control().news.close() {
+        for item in self.control().news().close() {
             orphans::forward(item, around.as_ref(), &mut self.panics);
         }
+        self.control().bell.unhang();
     }
 
     /// The scope's future is dropped before its end.
@@ -204,11 +205,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let around = context::try_with(|ambient| ambient.scope()).flatten();
         self.phase = Phase::Over;
         if self.control().parallel() > 0 || self.control().known_token().is_some() {
-            self.control().cancel(&Reason::Dropped);
+            self.control().cancel(&Arc::new(Reason::Dropped));
         }
         let reason = match &self.reason {
             Some(reason) => Arc::clone(reason),
-            None => Arc::new(self.control().known_token().and_then(Token::reason).unwrap_or(Reason::Dropped)),
+            None => {
+                let known = self.control().known_token().and_then(Token::shared_reason);
+                known.unwrap_or_else(|| Arc::new(Reason::Dropped))
+            }
         };
         for mut runner in self.core.inbox.close().into_iter().rev() {
             self.panics.run_result(runner.refuse(Some(Arc::clone(&reason))));

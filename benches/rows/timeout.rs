@@ -9,7 +9,7 @@ use smol::future::or;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::children::YieldOnce;
-use crate::measure::Role::{Floor, Foster, Peer};
+use crate::measure::Role::{Floor, Foster, Peer, Yardstick};
 use crate::measure::{Contender, Role, timed};
 use crate::report::{Goal, Row, Unit};
 
@@ -23,7 +23,7 @@ pub(crate) fn rows() -> Vec<Row> {
             work: "timeout around a ready future (tokio)",
             unit: Unit::Nanos,
             contenders: on_tokio(|i| ready(i as u64)),
-            goals: vec![Goal::Absolute(6.0), Goal::Allocations(0.0)],
+            goals: vec![Goal::Times(6.0 / 32.0, "tokio timeout"), Goal::Allocations(0.0)],
         },
         Row {
             id: "9-tokio",
@@ -55,6 +55,9 @@ where
         on(Peer, "tokio timeout", move |_| {
             one_by_one(move |i| tokio::time::timeout(LONG, make(i)), |value| value.unwrap_or(0))
         }),
+        on(Yardstick, "tokio timeout, in a root", move |handle| {
+            handle.enter(one_by_one(move |i| tokio::time::timeout(LONG, make(i)), |value| value.unwrap_or(0)))
+        }),
         on(Foster, "timeout", move |handle| {
             handle.enter(one_by_one(move |i| foster::timeout(LONG, make(i)), |value| value.unwrap_or(0)))
         }),
@@ -78,6 +81,9 @@ where
     vec![
         on(Floor, "no timeout", move || one_by_one(make, |value| value)),
         on(Peer, "smol or(Timer)", move || one_by_one(native, |value| value.unwrap_or(0))),
+        on(Yardstick, "or(Timer), in a root", move || {
+            Smol::global().enter(one_by_one(native, |value| value.unwrap_or(0)))
+        }),
         on(Foster, "timeout", move || {
             Smol::global().enter(one_by_one(move |i| foster::timeout(LONG, make(i)), |value| value.unwrap_or(0)))
         }),

@@ -9,21 +9,8 @@
 //! cargo run --release -p benches -- --quick          a glance: three rounds instead of seven
 //! ```
 //!
-//! Figures are for each child: nanoseconds, the median of seven rounds that are taken in turn with the others' rounds;
-//! and allocations, from a round of their own. The *floor* is a loop written by hand for the one purpose (`floor.rs`).
-//! All contenders of a row have the same futures and the same executor. Goals are ratios where they can be, since
-//! nanoseconds differ from machine to machine; rows with threads are noisy (±15 %).
-//!
-//! # Instructions
-//!
-//! They do not depend on what else the machine does. `--callgrind ROW N` runs one contender's work of a row N times, and
-//! nothing else; `--contender NAME` takes another than foster. The difference of two lengths leaves out what is done once:
-//!
-//! ```text
-//! for n in 10 110; do
-//!     valgrind --tool=callgrind --callgrind-out-file=/dev/null target/release/benches --callgrind 6 $n 2>&1 | grep Collected
-//! done   # the difference, by 100 times the row's children, is the number of instructions for each
-//! ```
+//! `README.md` beside this file says how it measures, how to count instructions, and what was tried for the goals that
+//! are missed.
 #![allow(unsafe_code)] // The floor is made of it, and so is an allocator that counts.
 
 mod alloc;
@@ -74,7 +61,7 @@ fn main() -> ExitCode {
     let options = match options() {
         Ok(options) => options,
         Err(error) => {
-            eprintln!("{error}; the head of benches/src/main.rs says what there is");
+            eprintln!("{error}; benches/README.md says what there is");
             return ExitCode::from(2);
         }
     };

@@ -1,0 +1,75 @@
+//! Tuples of up to twelve: their elements, each of a type of its own, as things of one type.
+
+use pin_project_lite::pin_project;
+
+/// Marks what iterates over futures, or streams, of one type: an array, a `Vec`, an iterator.
+#[derive(Debug)]
+pub struct Many;
+
+/// Marks a tuple.
+#[derive(Debug)]
+pub struct Tuple;
+
+pin_project! {
+    /// A member of a tuple whose futures have values alike, or whose streams have items alike.
+    #[derive(Debug)]
+    pub struct Alike<M> {
+        #[pin]
+        pub(crate) member: M,
+    }
+}
+
+/// Calls a macro for each length of tuple, with the type that is any one of its elements, that type's projection, and
+/// of each element two names and its index.
+macro_rules! for_each_tuple {
+    ($with:ident) => {
+        $with! { Any1 Any1Projection: A TA 0 }
+        $with! { Any2 Any2Projection: A TA 0, B TB 1 }
+        $with! { Any3 Any3Projection: A TA 0, B TB 1, C TC 2 }
+        $with! { Any4 Any4Projection: A TA 0, B TB 1, C TC 2, D TD 3 }
+        $with! { Any5 Any5Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4 }
+        $with! { Any6 Any6Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5 }
+        $with! { Any7 Any7Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6 }
+        $with! { Any8 Any8Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7 }
+        $with! { Any9 Any9Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8 }
+        $with! { Any10 Any10Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9 }
+        $with! { Any11 Any11Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10 }
+        $with! { Any12 Any12Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10, L TL 11 }
+    };
+}
+
+pub(crate) use for_each_tuple;
+
+macro_rules! any {
+    ($any:ident $projection:ident: $($F:ident $T:ident $i:tt),+) => {
+        pin_project! {
+            /// Any one of a tuple's.
+            #[project = $projection]
+            #[allow(missing_docs)]
+            #[derive(Debug)]
+            pub enum $any<$($F),+> {
+                $($F { #[pin] it: $F }),+
+            }
+        }
+
+        impl<$($F),+> $any<$($F),+> {
+            /// The elements one by one, in the tuple's order.
+            pub(crate) fn each(tuple: ($($F,)+)) -> impl Iterator<Item = Self> {
+                [$($any::$F { it: tuple.$i }),+].into_iter()
+            }
+
+            /// The tuple of elements that come in its order.
+            pub(crate) fn tuple(elements: Vec<Self>) -> ($($F,)+) {
+                let mut elements = elements.into_iter();
+                ($(
+                    match elements.next() {
+                        Some($any::$F { it }) => it,
+                        _ => unreachable!("elements come in the tuple's order"),
+                    },
+                )+)
+            }
+        }
+    };
+}
+
+for_each_tuple!(any);
