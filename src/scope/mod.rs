@@ -179,13 +179,14 @@ pub struct Scope<'env, E = Infallible, K: Kind = AnyThread> {
     core: Arc<Core<'env, E, K>>,
 }
 
+/// A scope as [`scope`] and [`try_scope`] make it: children are `Send`, and so is the scope's future.
 impl<'env, E> Scope<'env, E> {
     /// Starts a child on this task.
     ///
     /// It is polled when the scope is, whether or not its [`Task`] is awaited. Its name is the file and line of this call;
     /// [`named`](Scope::named) gives another. In a scope that is cancelled or over, `future` is dropped unpolled, and the task
-    /// says why. The counterpart of asyncio's `TaskGroup.create_task` and Trio's `nursery.start_soon`. It runs on no other
-    /// thread, as with tokio's `spawn`: for that, there is [`spawn_parallel`](Scope::spawn_parallel).
+    /// says why. The counterpart of asyncio's `TaskGroup.create_task` and Trio's `nursery.start_soon`. Unlike with tokio's
+    /// `spawn`, it stays on this thread: to use others, there is [`spawn_parallel`](Scope#method.spawn_parallel-1).
     ///
     /// # Cost
     ///
@@ -238,7 +239,7 @@ impl<'env, E> Scope<'env, E> {
 
     /// Starts a child on the runtime of the context, or on this task where there is none.
     ///
-    /// That runtime is the one of the [`Handle::run`] or [`Handle::enter`] around, or that runs the parallel child around. Under
+    /// That runtime is the one of the [`Handle::run`] or [`Handle::enter`] around, or the one that runs this very code as a child. Under
     /// an executor that foster was not told of there is none: then children take turns on this task, and one that computes
     /// for long holds up the others. Otherwise as [`spawn_on`](Scope::spawn_on).
     ///
@@ -358,6 +359,7 @@ impl<'env, E> Scope<'env, E> {
     }
 }
 
+/// Every scope.
 impl<'env, E, K: Kind> Scope<'env, E, K> {
     #[allow(clippy::type_complexity)]
     fn new<T>(at: &'static Location<'static>) -> (Self, Machine<'env, T, E, K>) {
