@@ -150,6 +150,23 @@ impl<T> Slot<T> {
 }
 
 /// Through which a generator's body emits. Clones emit into the same stream.
+///
+/// ```
+/// use foster::stream::{Emitter, generator};
+/// use futures::StreamExt;
+///
+/// # futures::executor::block_on(async {
+/// fn walk(depth: u32, y: Emitter<u32>) -> futures::future::BoxFuture<'static, ()> {
+///     Box::pin(async move {
+///         y.emit(depth).await;
+///         if depth < 3 {
+///             walk(depth + 1, y.clone()).await;   // `yield from`
+///         }
+///     })
+/// }
+/// assert_eq!(generator(|y| walk(0, y)).collect::<Vec<_>>().await, [0, 1, 2, 3]);
+/// # });
+/// ```
 pub struct Emitter<T> {
     slot: Arc<Slot<T>>,
 }
@@ -161,23 +178,6 @@ impl<T> Emitter<T> {
     /// # Cancellation
     ///
     /// Dropped before its turn, it emits nothing.
-    ///
-    /// ```
-    /// use foster::stream::generator;
-    /// use futures::StreamExt;
-    ///
-    /// # futures::executor::block_on(async {
-    /// fn walk(depth: u32, y: foster::stream::Emitter<u32>) -> futures::future::BoxFuture<'static, ()> {
-    ///     Box::pin(async move {
-    ///         y.emit(depth).await;
-    ///         if depth < 3 {
-    ///             walk(depth + 1, y.clone()).await;   // `yield from`
-    ///         }
-    ///     })
-    /// }
-    /// assert_eq!(generator(|y| walk(0, y)).collect::<Vec<_>>().await, [0, 1, 2, 3]);
-    /// # });
-    /// ```
     pub fn emit(&self, value: T) -> Emit<'_, T> {
         Emit { slot: &self.slot, value: Some(value), ticket: None }
     }
