@@ -18,10 +18,11 @@ use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
 ///
 /// # Running a future
 ///
-/// Code that is async already belongs to [`enter`](Handle::enter). To block is for threads that run no async code: where tokio
-/// polls the caller, `try_run` has an error and `run` panics with it, and tokio's own complaint precedes it on stderr,
-/// or stands for it where panics abort. On other threads [`Tokio::current`] only waits there, and leaves the driving of a current-thread runtime to
-/// whoever owns that; a runtime made by [`Tokio::current_thread`] is driven by those who block on it.
+/// Code that is async already belongs to [`enter`](Handle::enter). To block is for threads that run no async code of tokio's.
+/// On one that does, `try_run` has an error and `run` panics with it, and a complaint of tokio's own precedes it on stderr,
+/// or stands for it where panics abort. A thread that blocks on [`Tokio::current`] only waits, and leaves the driving of a
+/// current-thread runtime to whoever owns that; a runtime made by [`Tokio::current_thread`] is driven by those who block on
+/// it.
 ///
 /// # When the runtime ends
 ///

@@ -92,7 +92,7 @@ impl From<String> for Reason {
 ///
 /// From [`Task::outcome`](crate::Task::outcome), [`ScopeFuture::outcome`](crate::ScopeFuture::outcome) and
 /// [`Token::run_until_cancelled`]. Its text says who was cancelled, and why. The counterpart of asyncio's `CancelledError`, but
-/// a value: nothing raises it.
+/// a value: what is cancelled is not told by it, and need not pass it on.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cancelled {
     reason: Arc<Reason>,

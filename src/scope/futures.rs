@@ -85,7 +85,7 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
 
     /// Names the scope, for reports: of failures, of overruns, of deadlocks under [`Sim`](crate::runtimes::Sim).
     ///
-    /// Otherwise it is called by its file and line. Of a [`try_scope`](crate::try_scope), an error of the body bears this name.
+    /// Otherwise it is called by its file and line.
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -159,7 +159,7 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
         TryScopeFuture { body: Some(body), machine }
     }
 
-    /// Names the scope, for reports.
+    /// Names the scope, for reports. An error of the body bears this name, too; see [`ScopeFuture::named`].
     pub fn named(mut self, name: impl Into<Name>) -> Self {
         self.machine.policy.name = name.into();
         self

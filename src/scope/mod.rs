@@ -132,21 +132,21 @@ where
 ///
 /// let sum = foster::try_scope(|s| async move {
 ///     let (a, b) = (s.try_spawn(fetch(1)), s.try_spawn(fetch(2)));
-///     Ok::<_, String>(a.await + b.await)
+///     Ok(a.await + b.await)
 /// }).await;
 /// assert_eq!(sum, Ok(3));
 ///
 /// let failed = foster::try_scope(|s| async move {
 ///     s.spawn(std::future::pending::<()>());
 ///     let a = s.try_spawn(fetch(11));
-///     Ok::<_, String>(a.await)
+///     Ok(a.await)
 /// }).await;
 /// assert_eq!(failed, Err("no such id: 11".to_string()));
 /// # });
 /// ```
 ///
-/// The body's last expression has to say what the error is, as `Ok::<_, String>(..)` does here; without it the compiler
-/// asks for type annotations (E0282, E0283).
+/// Where neither a child nor the caller says how the scope may fail, the compiler asks for type annotations for
+/// `Scope<'_, _>` (E0282). Then end the body with the error's type, as in `Ok::<_, MyError>(value)`.
 #[track_caller]
 pub fn try_scope<'env, F, Fut, T, E>(body: F) -> TryScopeFuture<'env, Fut, T, E>
 where
@@ -221,7 +221,7 @@ impl<'env, E> Scope<'env, E> {
     /// let address = foster::try_scope(|s| async move {
     ///     let port = s.try_spawn(async { "80".parse::<u16>() });
     ///     let host = s.spawn(async { "localhost" });
-    ///     Ok::<_, std::num::ParseIntError>((host.await, port.await))
+    ///     Ok((host.await, port.await))
     /// }).await;
     /// assert_eq!(address, Ok(("localhost", 80)));
     /// # });

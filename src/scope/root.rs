@@ -21,7 +21,7 @@ impl Handle {
     /// What was adopted meanwhile is waited for, within the handle's [grace](Handle::with_grace), and dropped after that.
     /// Where this is called while something else is being polled or dropped, the deadlines and cancellations around that
     /// do not count here. The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`;
-    /// [`#[foster::main]`](crate::main) is short for it.
+    /// `#[foster::main]` is short for it.
     ///
     /// # Panics
     ///

@@ -175,7 +175,7 @@ pub trait ConcurrentIterator: Iterator + Sized {
     ///
     /// # Cancellation
     ///
-    /// After an error, futures that need no time to end are dropped, newest first; the rest is waited for.
+    /// As for [`try_map_concurrent`](Self::try_map_concurrent).
     ///
     /// ```
     /// use foster::ConcurrentIterator;

@@ -70,7 +70,7 @@ pub fn deadline() -> Option<Instant> {
 
 /// How long it is until the effective [`deadline`]: zero once it has passed, `None` where there is none.
 ///
-/// For the timeout of a request to somebody else: what is asked of a server that gets this number need never be asked in vain.
+/// To be sent along with a request: a server that knows how long its client waits does no work that nobody waits for.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
