@@ -241,6 +241,17 @@ impl<M, T, E> fmt::Debug for Quorum<M, T, E> {
 }
 
 /// Too many of a [`quorum`]'s futures failed. Its [source](std::error::Error::source) is the first of the errors.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use std::error::Error;
+///
+/// let replicas = ["1", "x", "y"].map(|text| async move { text.parse::<u32>() });
+/// let missed = foster::quorum(2, replicas).await.unwrap_err();
+/// assert_eq!((missed.values(), missed.errors().len()), (&[1][..], 2));
+/// assert_eq!(missed.source().unwrap().to_string(), "invalid digit found in string");
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumMissed<T, E> {
     values: Vec<T>,
