@@ -60,6 +60,16 @@ impl Basic {
     /// A runtime whose tasks, wherever they were spawned, run on whichever thread blocks on it, and wait while none does.
     ///
     /// Of several threads that block on it one runs the tasks; when that one is done, another takes over.
+    ///
+    /// ```
+    /// use foster::runtimes::Basic;
+    ///
+    /// let here = std::thread::current().id();
+    /// let there = Basic::current_thread().run(foster::scope(|s| async move {
+    ///     s.spawn_parallel(async { std::thread::current().id() }).await
+    /// }));
+    /// assert_eq!(here, there);
+    /// ```
     pub fn current_thread() -> Self {
         Self::new(Local::default())
     }

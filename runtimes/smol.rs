@@ -21,6 +21,13 @@ stands_for_handle!(Smol);
 
 impl Smol {
     /// smol's global executor, with as many threads as `SMOL_THREADS` says, else one. They start with the first task.
+    ///
+    /// ```
+    /// use foster::runtimes::Smol;
+    ///
+    /// let sum = foster::scope(|s| async move { s.spawn_parallel(async { 3 + 4 }).await });
+    /// assert_eq!(Smol::global().run(sum), 7);
+    /// ```
     pub fn global() -> Self {
         Self::new(|future| ::smol::spawn(Contained::new(future)).detach())
     }

@@ -1,5 +1,6 @@
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::time::Instant;
 
@@ -17,9 +18,11 @@ use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
 ///
 /// # Running a future
 ///
-/// Code that is async already belongs to `enter`. To block is for threads outside of any runtime: tokio panics when one
-/// of its own is to be blocked. [`Tokio::current`] only waits there, and leaves the driving of a current-thread runtime to
-/// whoever owns that; a runtime made by [`Tokio::current_thread`] is driven by those who block on it.
+/// Code that is async already belongs to [`enter`](Handle::enter). To block is for threads that run no async code of tokio's.
+/// On one that does, `try_run` has an error and `run` panics with it, and a complaint of tokio's own precedes it on stderr,
+/// or stands for it where panics abort. A thread that blocks on [`Tokio::current`] only waits, and leaves the driving of a
+/// current-thread runtime to whoever owns that; a runtime made by [`Tokio::current_thread`] is driven by those who block on
+/// it.
 ///
 /// # When the runtime ends
 ///
@@ -44,7 +47,20 @@ pub struct Tokio(Handle);
 stands_for_handle!(Tokio);
 
 impl Tokio {
-    /// The tokio runtime that the caller is in.
+    /// The tokio runtime that the caller is in: for programs under `#[tokio::main]` or `#[tokio::test]`.
+    ///
+    /// Without [`enter`](Handle::enter), foster works there too; what that adds is tokio's clock and timers, its pool for blocking jobs, and
+    /// its threads for parallel children.
+    ///
+    /// ```
+    /// use foster::runtimes::Tokio;
+    ///
+    /// #[tokio::main]
+    /// async fn main() {
+    ///     let sum = foster::scope(|s| async move { s.spawn_parallel(async { 3 + 4 }).await });
+    ///     assert_eq!(Tokio::current().enter(sum).await, 7);
+    /// }
+    /// ```
     ///
     /// # Panics
     ///
@@ -63,7 +79,18 @@ impl Tokio {
         Some(Self::new(Adapter { handle, owned: None }))
     }
 
-    /// A runtime whose tasks run on whichever thread blocks on it.
+    /// A runtime whose tasks run on whichever thread blocks on it, and wait while none does. I/O and time are enabled.
+    ///
+    /// ```
+    /// use foster::runtimes::Tokio;
+    ///
+    /// let here = std::thread::current().id();
+    /// let there = Tokio::current_thread()?.run(foster::scope(|s| async move {
+    ///     s.spawn_parallel(async { std::thread::current().id() }).await
+    /// }));
+    /// assert_eq!(here, there);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -72,7 +99,9 @@ impl Tokio {
         Self::build(&mut Builder::new_current_thread())
     }
 
-    /// A runtime with `workers` threads of its own.
+    /// A runtime with `workers` threads of its own; whoever blocks on it only waits. I/O and time are enabled.
+    ///
+    /// For a `runtime` that you build otherwise: `let _entered = runtime.enter();`, and then [`Tokio::current`].
     ///
     /// # Errors
     ///
@@ -150,12 +179,24 @@ impl Runtime for Adapter {
         "tokio"
     }
 
-    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
-        match &self.owned {
+    fn block_on(&self, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        // There is nothing to ask beforehand: it takes tokio's panic to learn that tokio runs this very thread.
+        let mut polled = false;
+        let root = poll_fn(|cx| {
+            polled = true;
+            root.as_mut().poll(cx)
+        });
+        let run = catch_unwind(AssertUnwindSafe(|| match &self.owned {
             Some(runtime) => runtime.block_on(root),
             None => self.handle.block_on(root),
+        }));
+        match run {
+            Err(payload) if polled => resume_unwind(payload),
+            Err(_) => Err(RunError::new(
+                "this thread runs async code of tokio's and must not block: await the future, in `enter`",
+            )),
+            Ok(()) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -223,6 +264,19 @@ mod tests {
             assert!(tokio.spawn_blocking(Box::new(move || drop(job))).is_err());
             assert_eq!(drops.count(), 2);
         }
+    }
+
+    #[test]
+    fn blocking_in_async_code_is_refused_and_other_panics_pass() {
+        let outer = Tokio::current_thread().unwrap();
+        let run = |tokio: Tokio| tokio.try_run(async { 7 });
+        assert_eq!(outer.run(async { run(Tokio::current()) }).unwrap_err().to_string().matches("enter").count(), 1);
+        assert!(outer.run(async { run(Tokio::multi_thread(1).unwrap()) }).is_err());
+        assert_eq!(outer.run(async { Tokio::current().enter(async { 7 }).await }), 7);
+        let job = outer.run(async { ::tokio::task::spawn_blocking(move || run(Tokio::current())).await.unwrap() });
+        assert_eq!(job, Ok(7), "a blocking job may block");
+        let panic = catch_unwind(AssertUnwindSafe(|| outer.run(async { panic!("its own") }))).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"its own"));
     }
 
     #[test]

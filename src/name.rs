@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// # use foster::Name;
 /// assert_eq!(Name::from("fetch").to_string(), "fetch");
 /// ```
+///
+/// Made of a `&'static str` or a `String`. Two names are equal if they read the same.
 #[derive(Clone)]
 pub struct Name(Kind);
 

@@ -41,6 +41,8 @@ use pin_project_lite::pin_project;
 pub type Job = Box<dyn FnOnce() + Send + 'static>;
 
 /// Tells the time and makes timers.
+///
+/// Where a runtime has no timers of its own, [`Timer::thread`] is one. [`Handle::new`] shows the four traits together.
 pub trait Clock {
     /// The present instant on this clock. It never goes back.
     fn now(&self) -> Instant;
@@ -50,6 +52,8 @@ pub trait Clock {
 }
 
 /// Runs closures that may block their thread.
+///
+/// Not on the threads that run tasks: those would starve.
 pub trait Blocking {
     /// Hands `job` to a thread where it may block.
     ///
@@ -98,7 +102,21 @@ impl std::error::Error for RunError {}
 
 /// A clonable reference to a [`Runtime`].
 ///
-/// The adapters in [`runtimes`](crate::runtimes) dereference to it; an own runtime becomes one by [`Handle::new`].
+/// The adapters in [`runtimes`](crate::runtimes) dereference to it; an own runtime becomes one by [`Handle::new`]. So a
+/// function that takes one takes any runtime:
+///
+/// ```
+/// # #[cfg(all(feature = "basic", feature = "sim"))] {
+/// use foster::runtimes::{Basic, Sim};
+/// use foster::Handle;
+///
+/// fn answer(runtime: &Handle) -> u32 {
+///     runtime.run(foster::scope(|s| async move { s.spawn_parallel(async { 42 }).await }))
+/// }
+///
+/// assert_eq!(answer(&Basic::current_thread()), answer(&Sim::new(7)));
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     runtime: Arc<dyn Runtime>,
@@ -106,24 +124,90 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// How long [`Handle::run`] waits for adopted futures after its root future is over, unless told otherwise.
+    /// How long [`Handle::run`] and [`Handle::enter`] wait for adopted futures after their future is over, unless told
+    /// otherwise: 10 seconds.
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-    /// Makes a runtime known to foster.
+    /// Makes a runtime of your own known to foster.
+    ///
+    /// `examples/own_runtime` has one from beginning to end, and the test that says whether it keeps what foster relies on. The
+    /// runtimes of others have [adapters](crate::runtimes).
+    ///
+    /// ```
+    /// use foster::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+    /// use futures::task::{FutureObj, Spawn, SpawnError};
+    /// use std::{future::Future, pin::Pin, time::Instant};
+    ///
+    /// /// A thread for each task, which is simple.
+    /// struct Threads;
+    ///
+    /// impl Spawn for Threads {
+    ///     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+    ///         self.spawn_blocking(Box::new(|| futures::executor::block_on(future)))
+    ///     }
+    /// }
+    ///
+    /// impl Blocking for Threads {
+    ///     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
+    ///         std::thread::Builder::new().spawn(job).map_err(|_| SpawnError::shutdown())?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// impl Clock for Threads {
+    ///     fn now(&self) -> Instant {
+    ///         Instant::now()
+    ///     }
+    ///
+    ///     fn timer(&self, at: Instant) -> Timer {
+    ///         Timer::thread(at.saturating_duration_since(Instant::now()))
+    ///     }
+    /// }
+    ///
+    /// impl Runtime for Threads {
+    ///     fn name(&self) -> &'static str {
+    ///         "threads"
+    ///     }
+    ///
+    ///     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+    ///         futures::executor::block_on(root);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let sum = foster::scope(|s| async move {
+    ///     let halves = [0..500, 500..1000].map(|half| s.spawn_parallel(async move { half.sum::<u32>() }));
+    ///     foster::gather(halves).await.iter().sum::<u32>()
+    /// });
+    /// assert_eq!(Handle::new(Threads).run(sum), 499_500);
+    /// ```
     pub fn new(runtime: impl Runtime) -> Self {
         Handle { runtime: Arc::new(runtime), grace: Self::DEFAULT_GRACE }
     }
 
-    /// The same runtime with another grace period for what was adopted; see [`Handle::run`].
+    /// The same runtime with another grace for what was adopted; see [`Handle::run`].
     ///
     /// [`Duration::ZERO`] drops it at once; [`Duration::MAX`] waits for as long as it takes.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")] {
+    /// use foster::{adopt, runtimes::Sim, sleep};
+    /// use std::{pin::pin, time::Duration};
+    ///
+    /// let (sim, second) = (Sim::default(), Duration::from_secs(1));
+    /// sim.with_grace(3 * second).run(async {
+    ///     let upload = adopt(sleep(3600 * second));
+    ///     futures::future::select(upload, pin!(sleep(second))).await;
+    /// });
+    /// assert_eq!(sim.elapsed(), 4 * second, "the upload was given up");
+    /// # }
+    /// ```
     #[must_use]
-    pub fn with_grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
-        self
+    pub fn with_grace(&self, grace: Duration) -> Self {
+        Handle { runtime: Arc::clone(&self.runtime), grace }
     }
 
-    /// The runtime's name.
+    /// The runtime's name, for people: `"tokio"`.
     pub fn name(&self) -> &'static str {
         self.runtime.name()
     }

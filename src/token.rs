@@ -29,6 +29,24 @@ use crate::name::Name;
 /// Why something was cancelled: its first cause, which no later one replaces.
 ///
 /// The counterparts of asyncio's `cancel(msg)` and anyio's `cancel_reason`.
+///
+/// Texts turn into [`Requested`](Reason::Requested). A new variant may come, so a `match` has an arm for the rest:
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use foster::{Reason, scope};
+///
+/// let outcome = scope(|s| async move {
+///     s.cancel(format!("{} is full", "/tmp"));
+///     std::future::pending::<()>().await
+/// }).outcome().await;
+/// match outcome.unwrap_err().reason() {
+///     Reason::Requested(text) => assert_eq!(text, "/tmp is full"),
+///     Reason::Deadline => println!("try again with more time"),
+///     other => println!("{other}"),
+/// }
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -72,6 +90,10 @@ impl From<String> for Reason {
 }
 
 /// The error of something that was cancelled before it had a value.
+///
+/// From [`Task::outcome`](crate::Task::outcome), [`ScopeFuture::outcome`](crate::ScopeFuture::outcome) and
+/// [`Token::run_until_cancelled`]. Its text says who was cancelled, and why. The counterpart of asyncio's `CancelledError`, but
+/// a value: what is cancelled is not told by it, and need not pass it on.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cancelled {
     reason: Arc<Reason>,
@@ -83,7 +105,7 @@ impl Cancelled {
         Cancelled { reason, task }
     }
 
-    /// Why.
+    /// Why it was cancelled.
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
@@ -190,7 +212,19 @@ impl Token {
         Token { inner: Arc::new(Inner { level: AtomicU8::new(Level::Live as u8), state: Mutex::new(state) }) }
     }
 
-    /// A token that is cancelled when this one is, with the same reason.
+    /// A token that is cancelled when this one is, with the same reason, and that may be cancelled alone.
+    ///
+    /// ```
+    /// # use foster::Token;
+    /// let server = Token::new();
+    /// let request = server.child();
+    /// request.cancel("the client went away");
+    /// assert!(request.is_cancelled() && !server.is_cancelled());
+    ///
+    /// let request = server.child();
+    /// server.cancel("shutting down");
+    /// assert_eq!(request.reason(), server.reason());
+    /// ```
     #[must_use]
     pub fn child(&self) -> Token {
         let child = Token::new();
@@ -200,7 +234,9 @@ impl Token {
 
     /// Asks everything that listens to this token, or to one below it, to end.
     ///
-    /// Calls after the first change nothing: the first reason stays.
+    /// From any thread. Calls after the first change nothing: the first reason stays. Who listens is what was given to
+    /// [`run_until_cancelled`](Token::run_until_cancelled) or waits for [`cancelled`](Token::cancelled), and code that looks
+    /// at [`is_cancelled`](Token::is_cancelled).
     pub fn cancel(&self, reason: impl Into<Reason>) {
         self.raise(Level::Asked, &Arc::new(reason.into()));
     }
@@ -221,6 +257,8 @@ impl Token {
 
     /// Waits until the token is cancelled, and says why.
     ///
+    /// To end a future by it, [`run_until_cancelled`](Token::run_until_cancelled) is shorter, and winds down.
+    ///
     /// # Cancellation
     ///
     /// Dropping the future loses nothing.
@@ -228,8 +266,9 @@ impl Token {
     /// ```
     /// # futures::executor::block_on(async {
     /// let token = foster::Token::new();
-    /// token.cancel("enough");
-    /// assert_eq!(token.cancelled().await.to_string(), "requested: enough");
+    /// let ask = async { token.cancel("enough") };
+    /// let (reason, ()) = foster::gather((token.cancelled(), ask)).await;
+    /// assert_eq!(reason.to_string(), "requested: enough");
     /// # });
     /// ```
     pub fn cancelled(&self) -> WaitCancelled {

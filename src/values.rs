@@ -48,6 +48,21 @@ impl<T: Send + Sync + 'static> Inherited<T> {
     }
 
     /// Runs `future` with `value` in force. One allocation for the value, one for its place in the list.
+    ///
+    /// Within it, another `provide` takes its place for what that one runs.
+    ///
+    /// ```
+    /// # use foster::Inherited;
+    /// static USER: Inherited<&str> = Inherited::new();
+    ///
+    /// # futures::executor::block_on(async {
+    /// let seen = USER.provide("ada", async {
+    ///     let inner = USER.provide("grace", async { *USER.get().unwrap() }).await;
+    ///     (inner, *USER.get().unwrap())
+    /// });
+    /// assert_eq!(seen.await, ("grace", "ada"));
+    /// # });
+    /// ```
     pub fn provide<F: Future>(&'static self, value: T, future: F) -> Provide<F> {
         let next = context::with(|ambient| ambient.values());
         let values = Arc::new(Binding { key: self.key(), value: Arc::new(value), next });

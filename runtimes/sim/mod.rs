@@ -53,15 +53,17 @@ use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
 /// handle; timers that are still about then never fire.
 ///
 /// ```
-/// use std::time::Duration;
-/// use foster::runtime::Clock;
 /// use foster::runtimes::Sim;
+/// use foster::{scope, sleep};
+/// use std::time::Duration;
 ///
+/// let hour = Duration::from_secs(3600);
 /// let sim = Sim::new(7);
-/// let start = sim.now();
-/// sim.advance(Duration::from_secs(3600));
-/// assert_eq!(sim.now() - start, Duration::from_secs(3600));
-/// assert_eq!(sim.elapsed(), Duration::from_secs(3600));
+/// sim.run(scope(|s| async move {
+///     s.spawn(sleep(3 * hour));
+///     s.spawn(sleep(24 * hour));
+/// }));
+/// assert_eq!(sim.elapsed(), 24 * hour);   // at once, and exactly
 /// ```
 #[derive(Clone)]
 pub struct Sim(Handle, Arc<World>);
@@ -69,12 +71,29 @@ pub struct Sim(Handle, Arc<World>);
 stands_for_handle!(Sim);
 
 impl Sim {
-    /// A simulation whose schedule follows from `seed`.
+    /// A simulation whose schedule follows from `seed`: any number, each another order of events.
+    ///
+    /// ```
+    /// use foster::{runtimes::Sim, scope};
+    ///
+    /// let order = |seed| Sim::new(seed).run(async {
+    ///     let (tell, told) = std::sync::mpsc::channel();
+    ///     scope(|s| async move {
+    ///         for child in 0..3 {
+    ///             let tell = tell.clone();
+    ///             s.spawn_parallel(async move { tell.send(child).unwrap() });
+    ///         }
+    ///     }).await;
+    ///     told.iter().collect::<Vec<u32>>()
+    /// });
+    /// assert_eq!(order(7), order(7));
+    /// assert!((0..20).any(|seed| order(seed) == [2, 0, 1]));
+    /// ```
     pub fn new(seed: u64) -> Self {
         Sim::builder().seed(seed).build()
     }
 
-    /// A simulation to be set up.
+    /// A simulation to be set up: its schedule, its faults, its limits.
     pub fn builder() -> Builder {
         Builder { seed: 0, policy: Policy::Uniform, faults: Faults::none(), strict: false, limit: u64::MAX }
     }
@@ -99,6 +118,23 @@ impl Sim {
     /// # Panics
     ///
     /// When the clock cannot go that far.
+    ///
+    /// Without a call the clock moves by itself, when nothing is ready. This is for time that passes while something is: a
+    /// computation that takes long.
+    ///
+    /// ```
+    /// use foster::{runtimes::Sim, timeout, yield_now};
+    /// use std::time::Duration;
+    ///
+    /// let sim = Sim::new(7);
+    /// let second = Duration::from_secs(1);
+    /// let slow = async {
+    ///     yield_now().await;
+    ///     sim.advance(2 * second);
+    ///     yield_now().await;
+    /// };
+    /// assert!(sim.run(timeout(second, slow)).is_err());
+    /// ```
     #[track_caller]
     pub fn advance(&self, by: Duration) {
         let mut state = self.1.lock();
@@ -241,12 +277,29 @@ impl Builder {
 
     /// Has a run fail that leaves something behind: a live task, a child whose scope was forgotten, an adopted future that
     /// had not ended when the grace was over. Tasks that are ready when the root future is over still run.
+    ///
+    /// ```
+    /// use foster::runtimes::Sim;
+    /// use futures::task::SpawnExt;
+    ///
+    /// let sim = Sim::builder().strict().build();
+    /// let left = sim.try_run(async { sim.spawn(std::future::pending()).unwrap() });
+    /// assert!(left.is_err(), "a task that no scope owns");
+    /// ```
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
     }
 
     /// Has a run fail after so many steps. Without this, one that does not come to its end goes on for ever.
+    ///
+    /// ```
+    /// use foster::{runtimes::Sim, yield_now};
+    ///
+    /// let sim = Sim::builder().limit(1_000).build();
+    /// let error = sim.try_run(async { loop { yield_now().await } }).unwrap_err();
+    /// assert!(error.to_string().contains("1000 steps"), "{error}");
+    /// ```
     pub fn limit(mut self, steps: u64) -> Self {
         self.limit = steps;
         self

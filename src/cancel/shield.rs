@@ -19,8 +19,8 @@ use crate::tree;
 /// The region around it waits: a timeout that expires meanwhile returns when the shield is over. Inside, the deadlines
 /// and cancellations around do not count, so that cleanup may use timeouts of its own.
 ///
-/// Where that is forgotten, `loop { shield(..).await }` would never end; so a shield that is *first polled* in a region
-/// that is being wound down does not start.
+/// A shield that is *first polled* in a region that is being wound down does not start, and stays pending until it is
+/// dropped: otherwise `loop { shield(..).await }` would never end.
 ///
 /// The counterparts of Trio's `CancelScope(shield=True)` and of asyncio's `shield`, which, unlike this one, lets its caller go on.
 ///
@@ -59,6 +59,25 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 /// # Cancellation
 ///
 /// Without any enclosing scope or runtime, an unfinished future is dropped with the wait for it.
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{adopt, scope, sleep, yield_now};
+///     use std::{pin::pin, time::Duration};
+///
+///     let (committed, mut commits) = futures::channel::mpsc::unbounded();
+///     scope(|_| async move {
+///         let commit = adopt(async move {
+///             sleep(Duration::from_secs(1)).await;
+///             committed.unbounded_send("order 7").unwrap();
+///         });
+///         // A select that is not foster's, and has lost interest in the commit after the first poll.
+///         futures::future::select(commit, pin!(yield_now())).await;
+///     }).await;
+///     assert_eq!(commits.try_recv().unwrap(), "order 7", "the scope has finished it");
+/// });
+/// ```
 #[track_caller]
 pub fn adopt<F>(future: F) -> Adopt<F>
 where

@@ -25,6 +25,20 @@ impl Token {
     /// # Cancellation
     ///
     /// Dropping this drops `future`.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use foster::{Token, gather, yield_now};
+    ///
+    /// let token = Token::new();
+    /// let serve = token.run_until_cancelled(std::future::pending::<()>());
+    /// let (served, ()) = gather((serve, async { yield_now().await; token.cancel("closing time") })).await;
+    /// assert_eq!(served.unwrap_err().reason(), &"closing time".into());
+    ///
+    /// let (token, cancelling) = (Token::new(), |token: &Token| { token.cancel("too late"); 7 });
+    /// assert_eq!(token.run_until_cancelled(async { cancelling(&token) }).await, Ok(7));
+    /// # });
+    /// ```
     pub fn run_until_cancelled<F: Future>(&self, future: F) -> UntilCancelled<F> {
         UntilCancelled { region: Region::new(future), listener: Listener::new(self.clone()), phase: Phase::Fresh }
     }
@@ -33,6 +47,29 @@ impl Token {
     ///
     /// It is cancelled when that region is wound down, or when its scope is [stopped](crate::Scope::stop). `None`
     /// outside any region. The first caller in a region allocates it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{Token, shield, sleep, timeout};
+    ///     use std::time::Duration;
+    ///
+    ///     let second = Duration::from_secs(1);
+    ///     let mut steps = 0;
+    ///     let work = async {
+    ///         let token = Token::current().unwrap();
+    ///         // Cleanup that takes many steps learns that it is time to hurry.
+    ///         shield(async {
+    ///             while !token.is_cancelled() {
+    ///                 sleep(2 * second).await;
+    ///                 steps += 1;
+    ///             }
+    ///         }).await
+    ///     };
+    ///     _ = timeout(3 * second, work).await;
+    ///     assert_eq!(steps, 2);
+    /// });
+    /// ```
     pub fn current() -> Option<Token> {
         context::with(|ambient| ambient.region_token())
     }

@@ -64,6 +64,23 @@ impl<M: Future> AsCompleted<M> {
     /// Adds a future, and returns its index.
     ///
     /// It is first polled when the stream is.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use futures::StreamExt;
+    ///
+    /// let step = |n: u32| async move { n };
+    /// let mut crawl = foster::as_completed([step(1)]);
+    /// let mut seen = Vec::new();
+    /// while let Some((_, n)) = crawl.next().await {
+    ///     seen.push(n);
+    ///     if n < 4 {
+    ///         crawl.push(step(2 * n));
+    ///     }
+    /// }
+    /// assert_eq!(seen, [1, 2, 4]);
+    /// # });
+    /// ```
     pub fn push(&mut self, future: M) -> usize {
         let key = self.set.insert(future);
         let index = self.pushed;
@@ -109,7 +126,24 @@ impl<M: Future> AsCompleted<M> {
 
     /// Waits until all futures are done, and returns their values, in the order of completion.
     ///
-    /// With a [timeout](Wait::timeout), what is done by then. As [`wait_first_completed`](Self::wait_first_completed).
+    /// With a [timeout](Wait::timeout), what is done by then; the rest stays here, alive. The counterpart of `asyncio.wait`.
+    /// For values in the order of the futures, [`gather`](crate::gather).
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`wait_first_completed`](Self::wait_first_completed).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use std::time::Duration;
+    ///
+    ///     let second = Duration::from_secs(1);
+    ///     let mut three = foster::as_completed([5, 1, 2].map(|n| async move { foster::sleep(n * second).await; n }));
+    ///     assert_eq!(three.wait_all().timeout(3 * second).await, [(1, 1), (2, 2)]);
+    ///     assert_eq!(three.wait_all().await, [(0, 5)]);
+    /// });
+    /// ```
     pub fn wait_all(&mut self) -> Wait<'_, M> {
         Wait::new(self, |_| false)
     }
@@ -156,8 +190,25 @@ where
     /// Waits until at least one future has failed, or all are done, and returns what is done by then, in the order of
     /// completion.
     ///
-    /// As [`wait_first_completed`](Self::wait_first_completed); the counterpart of
+    /// Unlike with [`try_gather`](crate::try_gather), the others stay here, alive. The counterpart of
     /// `asyncio.wait(return_when=FIRST_EXCEPTION)`.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`wait_first_completed`](Self::wait_first_completed).
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let mut jobs = foster::as_completed([3, 0, 1].map(|n| async move {
+    ///     for _ in 0..n {
+    ///         foster::yield_now().await;
+    ///     }
+    ///     if n == 1 { Err("no") } else { Ok(n) }
+    /// }));
+    /// assert_eq!(jobs.wait_first_error().await, [(1, Ok(0)), (2, Err("no"))]);
+    /// assert_eq!(jobs.len(), 1);
+    /// # });
+    /// ```
     pub fn wait_first_error(&mut self) -> Wait<'_, M> {
         Wait::new(self, Result::is_err)
     }

@@ -17,6 +17,8 @@ use crate::tree;
 
 /// What foster can do with any future, as methods.
 ///
+/// Beside the `FutureExt` of another crate, import it as `use foster::FutureExt as _;`.
+///
 /// ```
 /// use foster::FutureExt;
 /// use std::time::Duration;
@@ -28,32 +30,90 @@ use crate::tree;
 /// ```
 pub trait FutureExt: Future + Sized {
     /// Runs for `duration` at most: [`timeout`](crate::timeout).
+    ///
+    /// ```
+    /// use foster::FutureExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// assert!(std::future::pending::<()>().timeout(std::time::Duration::ZERO).await.is_err());
+    /// # });
+    /// ```
     fn timeout(self, duration: Duration) -> Timeout<Self> {
         timeout(duration, self)
     }
 
     /// Runs until `at` at the latest: [`timeout_at`](crate::timeout_at).
+    ///
+    /// ```
+    /// use foster::FutureExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// assert!(std::future::pending::<()>().deadline(foster::now()).await.is_err());
+    /// # });
+    /// ```
     fn deadline(self, at: Instant) -> Timeout<Self> {
         timeout_at(at, self)
     }
 
     /// Runs until `token` is cancelled: [`Token::run_until_cancelled`].
+    ///
+    /// ```
+    /// use foster::{FutureExt, Token};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let token = Token::new();
+    /// token.cancel("closing time");
+    /// assert!(std::future::pending::<()>().until(&token).await.is_err());
+    /// # });
+    /// ```
     fn until(self, token: &Token) -> UntilCancelled<Self> {
         token.run_until_cancelled(self)
     }
 
     /// Is not dropped by foster's cancellations: [`shield`](crate::shield).
+    ///
+    /// The order matters: `work.shielded().timeout(d)` waits for all of `work`, and `work.timeout(d).shielded()` ends it after `d`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{FutureExt, now, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     assert_eq!(sleep(5 * second).shielded().timeout(second).await, Ok(()), "what comes late, comes");
+    ///     assert_eq!(now() - start, 5 * second);
+    /// });
+    /// ```
     #[track_caller]
     fn shielded(self) -> Shield<Self> {
         shield(self)
     }
 
-    /// Bears a name in reports of what is stuck.
+    /// Bears a name in reports of what is stuck, as [children](crate::Scope::named) and [scopes](crate::ScopeFuture::named) do.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")] {
+    /// use foster::FutureExt;
+    ///
+    /// let stuck = std::future::pending::<()>().named("waiting for the mail");
+    /// let error = foster::runtimes::Sim::default().try_run(stuck).unwrap_err();
+    /// assert!(error.to_string().contains("waiting for the mail"));
+    /// # }
+    /// ```
     fn named(self, name: impl Into<Name>) -> NamedFuture<Self> {
         NamedFuture { future: self, name: name.into() }
     }
 
     /// Races against another future: [`race`](crate::race).
+    ///
+    /// ```
+    /// use foster::FutureExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// assert_eq!(std::future::pending().race(async { 7 }).await, 7);
+    /// # });
+    /// ```
     fn race<O>(self, other: O) -> Race<super::tuples::Alike<super::tuples::Any2<Self, O::IntoFuture>>>
     where
         O: IntoFuture<Output = Self::Output>,

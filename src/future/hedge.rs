@@ -16,7 +16,7 @@ use crate::time::{Sleep, sleep};
 ///
 /// The others are wound down. Against servers of which one in a hundred is slow: set `delay` to the time that nineteen of
 /// twenty need. The idea is from Dean and Barroso, "The Tail at Scale" (2013). `make` is given the number of the attempt,
-/// from 0.
+/// from 0. An `Err` is a value, too, and ends the rest: this is for what is slow, and not for what fails.
 ///
 /// # Cancellation
 ///

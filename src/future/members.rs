@@ -14,6 +14,20 @@ use super::tuples::*;
 /// Several futures: a tuple of up to twelve, an array, a `Vec`, or anything else that iterates over futures.
 ///
 /// `Shape` is [`Many`] or [`Tuple`], and never has to be written.
+///
+/// Futures of several types that cannot be a tuple, as their number is not known, are boxed:
+///
+/// ```
+/// use futures::FutureExt;
+///
+/// # futures::executor::block_on(async {
+/// let mut futures = vec![async { 1 }.boxed()];
+/// for n in [2, 3] {
+///     futures.push(async move { n }.boxed());
+/// }
+/// assert_eq!(foster::gather(futures).await, [1, 2, 3]);
+/// # });
+/// ```
 pub trait Futures<Shape>: Sized {
     /// One of them.
     type Member: Future;

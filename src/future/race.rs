@@ -240,7 +240,18 @@ impl<M, T, E> fmt::Debug for Quorum<M, T, E> {
     }
 }
 
-/// Too many of a [`quorum`]'s futures failed.
+/// Too many of a [`quorum`]'s futures failed. Its [source](std::error::Error::source) is the first of the errors.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use std::error::Error;
+///
+/// let replicas = ["1", "x", "y"].map(|text| async move { text.parse::<u32>() });
+/// let missed = foster::quorum(2, replicas).await.unwrap_err();
+/// assert_eq!((missed.values(), missed.errors().len()), (&[1][..], 2));
+/// assert_eq!(missed.source().unwrap().to_string(), "invalid digit found in string");
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumMissed<T, E> {
     values: Vec<T>,
@@ -258,7 +269,7 @@ impl<T, E> QuorumMissed<T, E> {
         &self.errors
     }
 
-    /// Both.
+    /// The successes and the errors, as [`values`](Self::values) and [`errors`](Self::errors) have them.
     pub fn into_parts(self) -> (Vec<T>, Vec<E>) {
         (self.values, self.errors)
     }
@@ -270,4 +281,9 @@ impl<T, E> fmt::Display for QuorumMissed<T, E> {
     }
 }
 
-impl<T: fmt::Debug, E: fmt::Debug> std::error::Error for QuorumMissed<T, E> {}
+impl<T: fmt::Debug, E: std::error::Error + 'static> std::error::Error for QuorumMissed<T, E> {
+    /// The first error, in the order of the futures.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.errors.first().map(|error| error as _)
+    }
+}

@@ -83,28 +83,66 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
         ScopeFuture { body: Some(Plain::new(body)), machine }
     }
 
-    /// Names the scope, for reports.
+    /// Names the scope, for reports: of failures, of overruns, of deadlocks under [`Sim`](crate::runtimes::Sim).
+    ///
+    /// Otherwise it is called by its file and line.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")] {
+    /// let stuck = foster::scope(|_| std::future::pending::<()>()).named("import");
+    /// let error = foster::runtimes::Sim::default().try_run(stuck).unwrap_err();
+    /// assert!(error.to_string().contains("scope `import`"));
+    /// # }
+    /// ```
     pub fn named(mut self, name: impl Into<Name>) -> Self {
         self.machine.policy.name = name.into();
         self
     }
 
-    /// Bounds each step of a wind-down: the children's end, then each finalizer.
+    /// Bounds each step of a wind-down: the children's end, then each finalizer. Without it, they take as long as they take.
     ///
     /// What has not ended by then is dropped, and reported by name; parallel children and adopted futures pass to the
-    /// scope around. The finalizers that remain still get their turn, of the same length.
+    /// scope around. The finalizers that remain still get their turn, of the same length. [`Duration::MAX`] is no bound. A scope
+    /// that ends by itself is not bounded.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{now, scope, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     scope(|s| async move {
+    ///         s.defer(sleep(3600 * second));
+    ///         s.cancel("enough");
+    ///     }).grace(second).await;
+    ///     assert_eq!(now() - start, second);
+    /// });
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.machine.policy.grace = Some(grace);
         self
     }
 
-    /// Is told what is not part of the result: see [`Event`].
+    /// Is told of children and finalizers that were dropped because they overran the [grace](ScopeFuture::grace).
+    ///
+    /// See [`Event`]; there are no errors here. The observer is called while the scope is polled, so it must not block.
     pub fn observe(mut self, observer: impl FnMut(Event<Infallible>) + Send + 'static) -> Self {
         self.machine.policy.observer = Some(Box::new(observer));
         self
     }
 
     /// Resolves to an error where the scope was cancelled before its body had a value, instead of panicking.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let outcome = foster::scope(|s| async move {
+    ///     s.cancel("no longer needed");
+    ///     std::future::pending::<()>().await
+    /// }).outcome().await;
+    /// assert_eq!(outcome.unwrap_err().reason(), &"no longer needed".into());
+    /// # });
+    /// ```
     pub fn outcome(self) -> ScopeOutcome<Self> {
         ScopeOutcome { scope: self }
     }
@@ -121,7 +159,7 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
         TryScopeFuture { body: Some(body), machine }
     }
 
-    /// Names the scope, for reports.
+    /// Names the scope, for reports. An error of the body bears this name, too; see [`ScopeFuture::named`].
     pub fn named(mut self, name: impl Into<Name>) -> Self {
         self.machine.policy.name = name.into();
         self
@@ -134,18 +172,51 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
     }
 
     /// Is told what is not part of the result: errors after the first, and overruns. See [`Event`].
+    ///
+    /// The observer is called while the scope is polled, so it must not block. It is the place to log what is not returned.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let result = foster::try_scope(|s| async move {
+    ///     s.try_defer(async { Err("could not close") });
+    ///     Err::<(), _>("could not write")
+    /// }).observe(move |event| tell.send(event).unwrap());
+    /// assert_eq!(result.await, Err("could not write"));
+    /// assert!(matches!(told.recv(), Ok(foster::Event::LateError { error: "could not close", .. })));
+    /// # });
+    /// ```
     pub fn observe(mut self, observer: impl FnMut(Event<E>) + Send + 'static) -> Self {
         self.machine.policy.observer = Some(Box::new(observer));
         self
     }
 
-    /// Lets the other children run on when one fails, and resolves to all errors. The counterpart of Kotlin's `supervisorScope`.
+    /// Lets the other children run on when one fails, and resolves to all errors.
+    ///
+    /// The body runs on, too; its value is lost if there was an error. Awaiting the task of a child that failed panics then, as
+    /// there is no value: [`Task::outcome`](crate::Task::outcome) says so instead. A panic cancels as ever. The counterpart of
+    /// Kotlin's `supervisorScope`.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let errors = foster::try_scope(|s| async move {
+    ///     for word in ["1", "x", "y"] {
+    ///         s.named(word).try_spawn(async move { word.parse::<u32>() });
+    ///     }
+    ///     Ok(())
+    /// }).keep_going().await.unwrap_err();
+    /// let failed: Vec<_> = errors.iter().map(|(name, _)| name.to_string()).collect();
+    /// assert_eq!(failed, ["x", "y"]);
+    /// # });
+    /// ```
     pub fn keep_going(mut self) -> KeepGoing<'env, F, T, E, K> {
         self.machine.policy.keep_going = true;
         KeepGoing { scope: self }
     }
 
     /// Resolves to an error where the scope was cancelled before its body had a value, instead of panicking.
+    ///
+    /// As [`ScopeFuture::outcome`], around the scope's own `Result`: an `Err` of a child is `Ok(Err(_))`.
     pub fn outcome(self) -> ScopeOutcome<Self> {
         ScopeOutcome { scope: self }
     }
@@ -291,6 +362,20 @@ impl<S: PollOutcome> Future for ScopeOutcome<S> {
 }
 
 /// All errors of a scope that kept going: at least one.
+///
+/// As an error, its [source](std::error::Error::source) is the first of them, and its text names them all:
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let errors = foster::try_scope(|s| async move {
+///     s.named("left").try_spawn(async { Err::<(), _>("no disk") });
+///     s.named("right").try_spawn(async { Err::<(), _>("no net") });
+///     Ok(())
+/// }).keep_going().await.unwrap_err();
+/// assert_eq!(errors.to_string(), "`left` failed: no disk; `right` failed: no net");
+/// assert_eq!(errors.into_vec(), ["no disk", "no net"]);
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Errors<E> {
     list: Vec<(Name, E)>,

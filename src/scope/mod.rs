@@ -132,18 +132,21 @@ where
 ///
 /// let sum = foster::try_scope(|s| async move {
 ///     let (a, b) = (s.try_spawn(fetch(1)), s.try_spawn(fetch(2)));
-///     Ok::<_, String>(a.await + b.await)
+///     Ok(a.await + b.await)
 /// }).await;
 /// assert_eq!(sum, Ok(3));
 ///
 /// let failed = foster::try_scope(|s| async move {
 ///     s.spawn(std::future::pending::<()>());
 ///     let a = s.try_spawn(fetch(11));
-///     Ok::<_, String>(a.await)
+///     Ok(a.await)
 /// }).await;
 /// assert_eq!(failed, Err("no such id: 11".to_string()));
 /// # });
 /// ```
+///
+/// Where neither a child nor the caller says how the scope may fail, the compiler asks for type annotations for
+/// `Scope<'_, _>` (E0282). Then end the body with the error's type, as in `Ok::<_, MyError>(value)`.
 #[track_caller]
 pub fn try_scope<'env, F, Fut, T, E>(body: F) -> TryScopeFuture<'env, Fut, T, E>
 where
@@ -158,19 +161,47 @@ where
 ///
 /// Clones are the same scope. They may be sent anywhere, also into children, and may outlive the scope: then whatever is
 /// spawned is refused. `'env` is what children may borrow; `E` is how they may fail; `K` says whether they are `Send`.
+///
+/// With a clone a child starts siblings, also when the body is over; the scope waits for them, too:
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let mut served = 0;
+/// let counter = &mut served;
+/// foster::scope(|s| async move {
+///     let siblings = s.clone();
+///     s.spawn(async move { siblings.spawn(async move { *counter += 1 }) });
+/// }).await;
+/// assert_eq!(served, 1);
+/// # });
+/// ```
 pub struct Scope<'env, E = Infallible, K: Kind = AnyThread> {
     core: Arc<Core<'env, E, K>>,
 }
 
+/// A scope as [`scope`] and [`try_scope`] make it: children are `Send`, and so is the scope's future.
 impl<'env, E> Scope<'env, E> {
     /// Starts a child on this task.
     ///
-    /// It is polled when the scope is. Its name is the file and line of this call; [`named`](Scope::named) gives
-    /// another. In a scope that is cancelled or over, `future` is dropped unpolled, and the task says why.
+    /// It is polled when the scope is, whether or not its [`Task`] is awaited. Its name is the file and line of this call;
+    /// [`named`](Scope::named) gives another. In a scope that is cancelled or over, `future` is dropped unpolled, and the task
+    /// says why. The counterpart of asyncio's `TaskGroup.create_task` and Trio's `nursery.start_soon`. Unlike with tokio's
+    /// `spawn`, it stays on this thread: to use others, there is [`spawn_parallel`](Scope#method.spawn_parallel-1).
     ///
     /// # Cost
     ///
     /// One allocation, for the future and its value.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let mut greeting = String::new();
+    /// let borrowed = &mut greeting;
+    /// foster::scope(|s| async move {
+    ///     s.spawn(async move { borrowed.push_str("hello") });   // nobody awaits it, but the scope
+    /// }).await;
+    /// assert_eq!(greeting, "hello");
+    /// # });
+    /// ```
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
     where
@@ -180,7 +211,21 @@ impl<'env, E> Scope<'env, E> {
         self.launch(Plain::new(future), Location::caller(), ())
     }
 
-    /// Starts a child on this task whose `Err` fails the scope.
+    /// Starts a child on this task whose `Err` fails the scope. Otherwise as [`spawn`](Scope::spawn).
+    ///
+    /// Its task resolves to the `T` of its `Ok`, so that there is nothing to unwrap: after an `Err`, whoever waits for it is
+    /// cancelled with the rest.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let address = foster::try_scope(|s| async move {
+    ///     let port = s.try_spawn(async { "80".parse::<u16>() });
+    ///     let host = s.spawn(async { "localhost" });
+    ///     Ok((host.await, port.await))
+    /// }).await;
+    /// assert_eq!(address, Ok(("localhost", 80)));
+    /// # });
+    /// ```
     #[track_caller]
     pub fn try_spawn<F, T>(&self, future: F) -> Task<T>
     where
@@ -193,6 +238,22 @@ impl<'env, E> Scope<'env, E> {
     }
 
     /// Starts a child on the runtime of the context, or on this task where there is none.
+    ///
+    /// That runtime is the one of the [`Handle::run`] or [`Handle::enter`] around, or the one that runs this very code as a child. Under
+    /// an executor that foster was not told of there is none: then children take turns on this task, and one that computes
+    /// for long holds up the others. Otherwise as [`spawn_on`](Scope::spawn_on).
+    ///
+    /// ```
+    /// # #[cfg(feature = "basic")]
+    /// foster::runtimes::Basic::thread_pool(2)?.run(async {
+    ///     let sums = foster::scope(|s| async move {
+    ///         let halves = [0..500, 500..1000].map(|half| s.spawn_parallel(async move { half.sum::<u32>() }));
+    ///         foster::gather(halves).await
+    ///     });
+    ///     assert_eq!(sums.await, [124_750, 374_750]);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn spawn_parallel<F>(&self, future: F) -> Task<F::Output>
     where
@@ -205,7 +266,9 @@ impl<'env, E> Scope<'env, E> {
         }
     }
 
-    /// Starts a child that may fail on the runtime of the context, or on this task where there is none.
+    /// Starts a child on the runtime of the context, or on this task where there is none, whose `Err` fails the scope.
+    ///
+    /// As [`spawn_parallel`](Scope::spawn_parallel).
     #[track_caller]
     pub fn try_spawn_parallel<F, T>(&self, future: F) -> Task<T>
     where
@@ -256,6 +319,16 @@ impl<'env, E> Scope<'env, E> {
     }
 
     /// Like [`defer`](Scope::defer), for a finalizer whose `Err` fails the scope, or joins the errors that it has.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let saved = foster::try_scope(|s| async move {
+    ///     s.try_defer(async { Err("the disk is full") });
+    ///     Ok(7)
+    /// }).await;
+    /// assert_eq!(saved, Err("the disk is full"));
+    /// # });
+    /// ```
     #[track_caller]
     pub fn try_defer<F>(&self, finalizer: F)
     where
@@ -286,6 +359,7 @@ impl<'env, E> Scope<'env, E> {
     }
 }
 
+/// Every scope.
 impl<'env, E, K: Kind> Scope<'env, E, K> {
     #[allow(clippy::type_complexity)]
     fn new<T>(at: &'static Location<'static>) -> (Self, Machine<'env, T, E, K>) {
@@ -297,11 +371,29 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     ///
     /// It runs on that runtime's threads, with its clock and timers, and belongs to this scope all the same: the scope waits
     /// for it, cancels it, and resumes its panic. A runtime that refuses it, throws it away or ends makes it
-    /// [`Cancelled`](crate::Cancelled) by [`Shutdown`](Reason::Shutdown). Its context is the one it was spawned in.
+    /// [`Cancelled`](crate::Cancelled) by [`Shutdown`](Reason::Shutdown). The deadline and the
+    /// [inherited values](crate::Inherited) in force here hold in it, too. The counterpart of `tokio::task::JoinSet::spawn_on`.
+    ///
+    /// # Cancellation
+    ///
+    /// It is told, dropped at its next suspension, and waited for; one that never awaits cannot be stopped. Where the scope's
+    /// future is dropped by code that is not foster's, the scope around waits for it instead.
     ///
     /// # Cost
     ///
     /// One allocation besides those of the runtime.
+    ///
+    /// ```
+    /// # #[cfg(feature = "basic")]
+    /// # futures::executor::block_on(async {
+    /// let pool = foster::runtimes::Basic::thread_pool(2).unwrap();
+    /// let (there, here) = foster::scope(|s| async move {
+    ///     let there = s.spawn_on(&pool, async { std::thread::current().id() });
+    ///     (there.await, std::thread::current().id())
+    /// }).await;
+    /// assert_ne!(there, here);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn spawn_on<F>(&self, runtime: &Handle, future: F) -> Task<F::Output>
     where
@@ -311,7 +403,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
         parallel::spawn(&self.core.control, runtime, None, Location::caller(), Plain::new(future))
     }
 
-    /// Starts a child on `runtime`, in parallel, whose `Err` fails the scope.
+    /// Starts a child on `runtime`, in parallel, whose `Err` fails the scope. As [`spawn_on`](Scope::spawn_on).
     #[track_caller]
     pub fn try_spawn_on<F, T>(&self, runtime: &Handle, future: F) -> Task<T>
     where
@@ -348,12 +440,15 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     }
 
     /// Gives the next child a name: `s.named("fetch").spawn(..)`.
+    ///
+    /// It is what reports of failures, overruns and deadlocks call the child. The counterpart of `create_task(.., name=..)`.
     pub fn named(&self, name: impl Into<Name>) -> Named<'_, 'env, E, K> {
         Named::new(self, name.into())
     }
 
-    /// Something that implements `futures::task::Spawn` and borrows nothing, for code that wants to spawn: what it spawns
-    /// are children of this scope, on the runtime of the context or on this task where there is none.
+    /// Returns something that implements `futures::task::Spawn` and borrows nothing, for code that wants to spawn.
+    ///
+    /// What it spawns are children of this scope, on the runtime of the context, or on this task where there is none.
     pub fn spawner(&self) -> Spawner {
         Spawner::new(Arc::clone(&self.core.control))
     }
@@ -382,7 +477,33 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     /// Asks everything in the scope to end by itself, and cancels what has not within `grace`.
     ///
     /// First the scope's [`token`](Scope::token) is cancelled, which whoever listens can heed; after `grace` the rest is
-    /// [cancelled](Scope::cancel). [`Duration::MAX`] waits for as long as it takes. A second call replaces the grace.
+    /// [cancelled](Scope::cancel). [`Duration::MAX`] waits for as long as it takes, zero cancels at once. A second call replaces
+    /// the grace, and not the reason. Where everything ends in time, the scope ends as if it had not been stopped.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{scope, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let second = Duration::from_secs(1);
+    ///     let rounds = scope(|s| async move {
+    ///         let token = s.token();
+    ///         let worker = s.spawn(async move {
+    ///             let mut rounds = 0;
+    ///             while !token.is_cancelled() {
+    ///                 sleep(2 * second).await;
+    ///                 rounds += 1;
+    ///             }
+    ///             rounds
+    ///         });
+    ///         sleep(3 * second).await;
+    ///         s.stop("closing time", 10 * second);
+    ///         worker.await
+    ///     });
+    ///     assert_eq!(rounds.await, 2, "the second round was not cut short");
+    /// });
+    /// ```
     pub fn stop(&self, reason: impl Into<Reason>, grace: Duration) {
         let reason = Arc::new(reason.into());
         self.core.control.token().raise(Level::Asked, &reason);
@@ -390,6 +511,21 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     }
 
     /// The scope's token: cancelled when the scope is stopped or cancelled, by itself or from around.
+    ///
+    /// For what is to end by itself, or is no child of the scope: a thread, a callback, a service. Cancelling it is asking, as
+    /// [`stop`](Scope::stop) does, and cancels nothing by itself.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let token = foster::scope(|s| async move {
+    ///     let token = s.token();
+    ///     s.stop("closing time", std::time::Duration::MAX);
+    ///     token.cancelled().await;
+    ///     token
+    /// }).await;
+    /// assert_eq!(token.reason(), Some("closing time".into()));
+    /// # });
+    /// ```
     pub fn token(&self) -> Token {
         let known = self.core.control.known_token().is_some();
         let token = self.core.control.token().clone();
@@ -400,7 +536,19 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
         token
     }
 
-    /// How many children have not ended. The body is not counted.
+    /// How many children have not ended, on this task and elsewhere. The body and finalizers are not counted.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// foster::scope(|s| async move {
+    ///     let (quick, _endless) = (s.spawn(async {}), s.spawn(std::future::pending::<()>()));
+    ///     assert_eq!(s.len(), 2);
+    ///     quick.await;
+    ///     assert_eq!(s.len(), 1);
+    ///     s.cancel("seen enough");
+    /// }).await;
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         let control = &self.core.control;
         let started = self.core.inbox.pushed().saturating_add_signed(control.uncounted.load(Ordering::Relaxed));

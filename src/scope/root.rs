@@ -18,16 +18,24 @@ use crate::runtime::{Handle, RunError};
 impl Handle {
     /// Runs `future` to its end on this thread, with this runtime in its context, and blocks until then.
     ///
-    /// Where this is called while something else is being polled or dropped, the deadlines and cancellations around that
-    /// do not count here.
     /// What was adopted meanwhile is waited for, within the handle's [grace](Handle::with_grace), and dropped after that.
-    /// The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`.
+    /// Where this is called while something else is being polled or dropped, the deadlines and cancellations around that
+    /// do not count here. The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`;
+    /// `#[foster::main]` is short for it.
     ///
     /// # Panics
     ///
-    /// With `future`'s panic. Where [`try_run`](Handle::try_run) has an error: under [`Sim`](crate::runtimes::Sim), a
-    /// deadlock. Some runtimes, tokio among them, panic when this is called from async code: there, use
-    /// [`enter`](Handle::enter).
+    /// With `future`'s panic. Where [`try_run`](Handle::try_run) has an error: under [`Sim`](crate::runtimes::Sim) a deadlock; with
+    /// `Tokio` and `Basic` when the thread runs async code of theirs already: there, use [`enter`](Handle::enter).
+    ///
+    /// ```
+    /// # #[cfg(feature = "basic")] {
+    /// let basic = foster::runtimes::Basic::thread_pool(2).unwrap();
+    /// let words = vec!["borrowed", "by", "the", "future"];
+    /// let count = basic.run(async { words.iter().map(|word| word.len()).sum::<usize>() });
+    /// assert_eq!(count, 19);
+    /// # }
+    /// ```
     #[track_caller]
     pub fn run<F: Future>(&self, future: F) -> F::Output {
         match self.try_run(future) {
@@ -40,7 +48,20 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the runtime is gone, or sees that `future` can never become ready; the message says more.
+    /// When the runtime is gone, must not block this thread, or sees that `future` can never become ready; the message says more.
+    ///
+    /// # Panics
+    ///
+    /// With `future`'s panic.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")] {
+    /// use foster::runtimes::Sim;
+    ///
+    /// let error = Sim::default().try_run(std::future::pending::<()>()).unwrap_err();
+    /// assert!(error.to_string().contains("deadlock"), "{error}");
+    /// # }
+    /// ```
     pub fn try_run<F: Future>(&self, future: F) -> Result<F::Output, RunError> {
         let mut output = None;
         {

@@ -66,17 +66,47 @@ impl<T> Task<T> {
 
     /// Waits for what becomes of the child, and never panics about it.
     ///
+    /// For children that may be cancelled, and tasks that leave their scope. A panic of the child is the scope's, and shows here as
+    /// a cancellation by [`Failed`](Reason::Failed).
+    ///
     /// # Errors
     ///
-    /// [`Cancelled`], when there is no value.
+    /// [`Cancelled`], when there is no value: it says which child, and why.
+    ///
+    /// # Cancellation
+    ///
+    /// As for the task: dropping the wait does not stop the child.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// foster::scope(|s| async move {
+    ///     let task = s.named("tail").spawn(std::future::pending::<()>());
+    ///     task.cancel();
+    ///     let cancelled = task.outcome().await.unwrap_err();
+    ///     assert_eq!(cancelled.to_string(), "`tail` was cancelled: requested: its task was cancelled");
+    /// }).await;
+    /// # });
+    /// ```
     pub fn outcome(self) -> Outcome<T> {
         Outcome { task: self }
     }
 
     /// Cancels this child alone.
     ///
-    /// It is wound down, and ends at its next suspension at the latest; a value that it produces until then is
-    /// delivered. On a child that is over it does nothing. The counterpart of `Task.cancel()` and `JoinHandle::abort`.
+    /// It is wound down: dropped at its suspension, unless something in it needs time to end, which it is given. A value that it
+    /// produces until then is delivered. On a child that is over it does nothing, and neither does a second call. It does not
+    /// wait; to do so, await the [`outcome`](Task::outcome). The counterpart of `Task.cancel()` and `JoinHandle::abort`; unlike
+    /// asyncio's child, this one cannot refuse.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// foster::scope(|s| async move {
+    ///     let (tail, head) = (s.spawn(std::future::pending::<()>()), s.spawn(async { 7 }));
+    ///     tail.cancel();
+    ///     assert_eq!(head.await, 7);   // its sibling, and the scope, go on
+    /// }).await;
+    /// # });
+    /// ```
     pub fn cancel(&self) {
         if self.reader.is_ended() {
             return;
@@ -92,11 +122,32 @@ impl<T> Task<T> {
     }
 
     /// Whether the child is over, and it is known what became of it.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// foster::scope(|s| async move {
+    ///     let task = s.spawn(async { 7 });
+    ///     assert!(!task.is_finished());
+    ///     foster::yield_now().await;
+    ///     assert!(task.is_finished());
+    ///     assert_eq!(task.await, 7);
+    /// }).await;
+    /// # });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.reader.is_ended()
     }
 
     /// The child's name: the one it was given, or the file and line of the call that spawned it.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// foster::scope(|s| async move {
+    ///     assert!(s.spawn(async {}).name().to_string().contains(".rs:"));
+    ///     assert_eq!(s.named("fetch").spawn(async {}).name(), "fetch");
+    /// }).await;
+    /// # });
+    /// ```
     pub fn name(&self) -> Name {
         self.reader.name()
     }

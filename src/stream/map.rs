@@ -68,9 +68,21 @@ where
 
     /// Streams the values in the items' order. A value that waits for its turn counts towards the limit.
     ///
+    /// So one slow future holds up at most `limit` values, and no new one starts until it is done. The counterpart of `buffered`.
+    ///
     /// # Panics
     ///
     /// If it has been polled.
+    ///
+    /// ```
+    /// use foster::{ConcurrentIterator, yield_now};
+    /// use futures::StreamExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let slow_first = (0..3).rev().map_concurrent(3, |n| async move { for _ in 0..n { yield_now().await } n });
+    /// assert_eq!(slow_first.in_order().collect::<Vec<_>>().await, [2, 1, 0]);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn in_order(mut self) -> Self {
         assert!(

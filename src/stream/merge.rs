@@ -15,8 +15,7 @@ const STREAK: u32 = 61;
 
 /// Streams the items of several streams as they come, fairly: one that is always ready gets one turn among the others'.
 ///
-/// Of no streams, it ends at once. The counterpart of `futures::stream::select_all`, which this one need not prefer
-/// anybody for.
+/// Of no streams, it ends at once; otherwise with the last of them. The counterpart of `futures::stream::select_all`.
 ///
 /// # Cancellation
 ///

@@ -1,4 +1,16 @@
 //! Doing many things at a time, but not too many.
+//!
+//! | to do | use | `futures`, tokio |
+//! |---|---|---|
+//! | work off items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `buffer_unordered`, `buffered` |
+//! | one stream of several | [`merge`], [`zip`], [`chain`] | `select_all`, `zip`, `chain` |
+//! | write a stream as code | [`generator`], [`try_generator`] | `stream::unfold`, `async-stream` |
+//! | drive a stream beside its consumers | [`StreamExt::in_scope`], [`StreamExt::split_in_scope`] | a channel |
+//! | pace it | [`StreamExt::throttle`], [`debounce`](StreamExt::debounce), [`sample`](StreamExt::sample), [`paced_by`](StreamExt::paced_by) | `throttle` |
+//! | bound it in time | [`StreamExt::timeout_each`], [`chunks_timeout`](StreamExt::chunks_timeout) | `timeout`, `chunks_timeout` |
+//! | end it | [`StreamExt::until`] | `take_until` |
+//!
+//! All of them are `Stream`s of the `futures` traits, and combine with `futures::StreamExt`.
 
 mod buffer;
 mod ext;
@@ -32,12 +44,13 @@ use feed::Feed;
 
 /// Working off an iterator with a limited number of futures at a time.
 ///
-/// All of it runs on this task, and only while it is polled; nothing is spawned. A child that is always ready starves
-/// neither the others nor the executor.
+/// All of it runs on this task, and only while it is polled; nothing is spawned. A future that is always ready starves
+/// neither the others nor the executor. To use several threads, have each future spawn a
+/// [parallel child](crate::Scope::spawn_parallel), and await it.
 ///
 /// # Panics
 ///
-/// With a limit of 0, which could never start anything.
+/// With a limit of 0, which could never start anything. `usize::MAX` is no limit.
 pub trait ConcurrentIterator: Iterator + Sized {
     /// Maps each item to a future, runs at most `limit` of them at a time, and streams their values as they come.
     ///
@@ -46,7 +59,8 @@ pub trait ConcurrentIterator: Iterator + Sized {
     ///
     /// # Cancellation
     ///
-    /// Dropping the stream drops the futures in it. Items that have not been started stay in the iterator.
+    /// Dropping the stream drops the futures in it, and the iterator with the items that have not been started; give it
+    /// `iter.by_ref()` to keep them. A wait for the next value loses nothing.
     ///
     /// # Cost
     ///
@@ -76,6 +90,16 @@ pub trait ConcurrentIterator: Iterator + Sized {
     }
 
     /// Like [`map_concurrent`](Self::map_concurrent), leaving out what maps to `None`.
+    ///
+    /// ```
+    /// use foster::ConcurrentIterator;
+    /// use futures::StreamExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let ports = ["80", "http", "443"].into_iter().filter_map_concurrent(2, |word| async move { word.parse::<u16>().ok() });
+    /// assert_eq!(ports.in_order().collect::<Vec<_>>().await, [80, 443]);
+    /// # });
+    /// ```
     #[track_caller]
     fn filter_map_concurrent<F, Fut, T>(self, limit: usize, f: F) -> FilterMapConcurrent<FromIterator<Self>, F, Fut>
     where
@@ -85,12 +109,29 @@ pub trait ConcurrentIterator: Iterator + Sized {
         FilterMapConcurrent::new(self.map_concurrent(limit, f))
     }
 
-    /// Maps each item to a future that may fail, and runs at most `limit` of them at a time, until one fails: the others
-    /// are then wound down, and the stream ends with the error.
+    /// Maps each item to a future that may fail, runs at most `limit` of them at a time, and streams their values until one
+    /// fails.
+    ///
+    /// The others are then wound down, and the stream ends with the error.
     ///
     /// # Errors
     ///
     /// The first error, as the last item, when everything else has ended.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`map_concurrent`](Self::map_concurrent). After an error, futures that need no time to end are dropped, newest
+    /// first; the rest is waited for, and what it still gives is dropped.
+    ///
+    /// ```
+    /// use foster::ConcurrentIterator;
+    /// use futures::TryStreamExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let numbers = ["1", "2", "x"].into_iter().try_map_concurrent(2, |word| async move { word.parse::<u32>() });
+    /// assert!(numbers.try_collect::<Vec<_>>().await.is_err());
+    /// # });
+    /// ```
     #[track_caller]
     fn try_map_concurrent<F, Fut, T, E>(self, limit: usize, f: F) -> TryMapConcurrent<FromIterator<Self>, F, Fut, E>
     where
@@ -104,7 +145,19 @@ pub trait ConcurrentIterator: Iterator + Sized {
     ///
     /// # Cancellation
     ///
-    /// Dropping it drops the futures in it.
+    /// As for [`map_concurrent`](Self::map_concurrent).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{ConcurrentIterator, now, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     (0..10).for_each_concurrent(5, |_| sleep(second)).await;
+    ///     assert_eq!(now() - start, 2 * second);
+    /// });
+    /// ```
     #[track_caller]
     fn for_each_concurrent<F, Fut>(self, limit: usize, f: F) -> ForEachConcurrent<FromIterator<Self>, F, Fut>
     where
@@ -122,7 +175,7 @@ pub trait ConcurrentIterator: Iterator + Sized {
     ///
     /// # Cancellation
     ///
-    /// After an error, futures that need no time to end are dropped, newest first; the rest is waited for.
+    /// As for [`try_map_concurrent`](Self::try_map_concurrent).
     ///
     /// ```
     /// use foster::ConcurrentIterator;
@@ -152,8 +205,8 @@ impl<I: Iterator> ConcurrentIterator for I {}
 
 /// Working off a stream with a limited number of futures at a time. As [`ConcurrentIterator`].
 ///
-/// `futures::StreamExt` has a `for_each_concurrent`, too: with both in scope, call this one as
-/// `ConcurrentStream::for_each_concurrent(stream, 8, f)`.
+/// `futures::StreamExt` has a `for_each_concurrent`, too, and `futures::TryStreamExt` a `try_for_each_concurrent`: with both
+/// in scope, call this one as `ConcurrentStream::for_each_concurrent(stream, 8, f)`.
 ///
 /// # Panics
 ///
@@ -195,8 +248,8 @@ pub trait ConcurrentStream: Stream + Sized {
         FilterMapConcurrent::new(self.map_concurrent(limit, f))
     }
 
-    /// Maps each item to a future that may fail, and runs at most `limit` of them at a time, until one fails: the others
-    /// are then wound down, and the stream ends with the error.
+    /// Maps each item to a future that may fail, runs at most `limit` of them at a time, and streams their values until one
+    /// fails. As [`ConcurrentIterator::try_map_concurrent`].
     ///
     /// # Errors
     ///
@@ -211,6 +264,20 @@ pub trait ConcurrentStream: Stream + Sized {
     }
 
     /// Runs a future for each item, at most `limit` at a time. As [`ConcurrentIterator::for_each_concurrent`].
+    ///
+    /// ```
+    /// use foster::ConcurrentStream;
+    /// use futures::stream;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (send, served) = std::sync::mpsc::channel();
+    /// ConcurrentStream::for_each_concurrent(stream::iter(["a", "b"]), 8, |client| {
+    ///     let send = send.clone();
+    ///     async move { send.send(client).unwrap() }
+    /// }).await;
+    /// assert_eq!(served.try_iter().count(), 2);
+    /// # });
+    /// ```
     #[track_caller]
     fn for_each_concurrent<F, Fut>(self, limit: usize, f: F) -> ForEachConcurrent<Self, F, Fut>
     where
@@ -226,6 +293,16 @@ pub trait ConcurrentStream: Stream + Sized {
     /// # Errors
     ///
     /// The first error, when everything else has ended.
+    ///
+    /// ```
+    /// use foster::ConcurrentStream;
+    /// use futures::stream;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let served = stream::iter(1..).try_for_each_concurrent(8, |n| async move { if n < 100 { Ok(()) } else { Err("full") } });
+    /// assert_eq!(served.await, Err("full"));
+    /// # });
+    /// ```
     #[track_caller]
     fn try_for_each_concurrent<F, Fut, E>(self, limit: usize, f: F) -> TryForEachConcurrent<Self, F, Fut, E>
     where

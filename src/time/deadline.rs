@@ -70,22 +70,48 @@ impl Deadline {
         Deadline { state: Arc::new(Mutex::new(State { due, status: Status::Unused, waker: None })) }
     }
 
-    /// A deadline `duration` after the first poll of what it guards.
+    /// A deadline `duration` after the first poll of what it guards. [`Duration::MAX`] is [never](Deadline::never).
     pub fn after(duration: Duration) -> Self {
         Self::new(When::After(duration))
     }
 
-    /// A deadline at an instant of the runtime's clock.
+    /// A deadline at an instant of the clock that [`now`](crate::now) reads.
     pub fn at(at: Instant) -> Self {
         Self::new(When::At(at))
     }
 
     /// A deadline that is switched off until it is [set](Deadline::set).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{Deadline, now, scope, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let second = Duration::from_secs(1);
+    ///     let deadline = Deadline::never();
+    ///     let hurry = deadline.clone();
+    ///     let work = deadline.timeout(scope(|s| async move {
+    ///         s.spawn(async move {
+    ///             sleep(10 * second).await;
+    ///             hurry.set(now() + second).unwrap();
+    ///         });
+    ///         std::future::pending::<()>().await
+    ///     }));
+    ///     assert!(work.await.is_err());
+    /// });
+    /// ```
     pub fn never() -> Self {
         Self::new(When::Never)
     }
 
     /// Guards `future` with this deadline, as [`timeout`](crate::timeout) does.
+    ///
+    /// The deadline is moved by a clone, or by a reference as in the example [above](Deadline).
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`](crate::Elapsed), from the future.
     ///
     /// # Panics
     ///
@@ -100,11 +126,25 @@ impl Deadline {
         Timeout::movable(self.clone(), future)
     }
 
-    /// Moves the deadline; `None` switches it off. An instant that has passed makes it expire at the next poll.
+    /// Moves the deadline, to whenever; `None` switches it off. An instant that has passed makes it expire at the next poll.
+    ///
+    /// From any thread, and from inside of what it guards.
     ///
     /// # Errors
     ///
     /// When it has expired, or what it guarded is over.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use foster::{Deadline, now};
+    /// use std::time::Duration;
+    ///
+    /// let deadline = Deadline::after(Duration::from_secs(1));
+    /// let off = deadline.clone();
+    /// assert_eq!(deadline.timeout(async move { off.set(None) }).await, Ok(Ok(())));
+    /// assert!(deadline.set(now()).is_err(), "what it guarded is over");
+    /// # });
+    /// ```
     pub fn set(&self, at: impl Into<Option<Instant>>) -> Result<(), DeadlineOver> {
         let mut state = self.lock();
         match state.status {
@@ -122,11 +162,28 @@ impl Deadline {
     }
 
     /// The instant at which it expires. `None` if it is switched off, or counts from a first poll that is yet to come.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{Deadline, now, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     let deadline = Deadline::after(3 * second);
+    ///     assert_eq!(deadline.when(), None);
+    ///     let work = async {
+    ///         sleep(second).await;
+    ///         deadline.when()
+    ///     };
+    ///     assert_eq!(deadline.timeout(work).await, Ok(Some(start + 3 * second)));
+    /// });
+    /// ```
     pub fn when(&self) -> Option<Instant> {
         self.lock().due.at()
     }
 
-    /// Whether it has expired.
+    /// Whether it has expired: also when the timeout then returned a value, which came while it was winding down.
     pub fn is_expired(&self) -> bool {
         self.lock().status == Status::Expired
     }

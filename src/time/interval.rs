@@ -30,17 +30,48 @@ pub fn interval(period: Duration) -> Interval {
     Interval::new(None, period)
 }
 
-/// Ticks at `start`, and then every `period`.
+/// Ticks at `start`, and then every `period`. Otherwise like [`interval`]; the counterpart of `tokio::time::interval_at`.
 ///
 /// # Panics
 ///
 /// If `period` is zero.
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{interval_at, now};
+///     use std::time::Duration;
+///
+///     let (start, minute) = (now(), Duration::from_secs(60));
+///     let mut reports = interval_at(start + minute, minute);   // not at once
+///     assert_eq!(reports.tick().await, start + minute);
+/// });
+/// ```
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     Interval::new(Some(start), period)
 }
 
 /// What an [`Interval`] does about ticks whose instants passed while nobody waited for them.
+///
+/// The same three as tokio's `MissedTickBehavior`. After the first tick a pause of 3.5 periods:
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{MissedTick, interval, now, sleep};
+///     use std::time::Duration;
+///
+///     let second = Duration::from_secs(1);
+///     for (missed, late) in [(MissedTick::Burst, 1.0), (MissedTick::Delay, 3.5), (MissedTick::Skip, 3.0)] {
+///         let mut ticks = interval(second).missed_tick(missed);
+///         let first = ticks.tick().await;
+///         sleep(7 * second / 2).await;
+///         assert_eq!(ticks.tick().await, first + second, "the late one");
+///         assert_eq!(ticks.tick().await, first + second + second.mul_f64(late));
+///     }
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTick {
     /// They follow one another at once, until the interval has caught up.
@@ -53,6 +84,8 @@ pub enum MissedTick {
 }
 
 /// A sequence of ticks. See [`interval`].
+///
+/// Also a stream that never ends, for `while let Some(at) = ticks.next().await` and the operators of streams.
 #[derive(Debug)]
 #[must_use = "an interval does nothing unless its ticks are waited for"]
 pub struct Interval {
@@ -73,7 +106,7 @@ impl Interval {
         Interval { next: start, started: start.is_some(), period, missed: MissedTick::Burst, sleep: None }
     }
 
-    /// The same interval with another way of dealing with missed ticks.
+    /// The same interval with another way of dealing with missed ticks: see [`MissedTick`].
     pub fn missed_tick(mut self, missed: MissedTick) -> Self {
         self.missed = missed;
         self
@@ -93,7 +126,7 @@ impl Interval {
         Tick { interval: self }
     }
 
-    /// Polls for the next tick.
+    /// Polls for the next tick, for futures and streams written by hand.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         let now = context::with(|ambient| ambient.now());
         if !self.started {

@@ -12,6 +12,7 @@
 //! | `timeout_at` | `fail_at` | `time::timeout_at` | [`timeout_at`] |
 //! | `Timeout.reschedule` | `CancelScope.deadline = …` | – | [`Deadline`] |
 //! | `Timeout.when` | `current_effective_deadline` | – | [`deadline`], [`remaining`] |
+//! | – | `sleep_until` | `time::sleep_until` | [`sleep_until`] |
 //! | – | – | `time::interval` | [`interval`] |
 //! | `sleep(0)` | `checkpoint` | `task::yield_now` | [`yield_now`] |
 
@@ -34,6 +35,17 @@ use crate::context;
 /// The present instant on the clock of the runtime around: the virtual one under [`Sim`](crate::runtimes::Sim).
 ///
 /// The counterpart of asyncio's `loop.time()` and of Trio's `current_time()`.
+///
+/// Not `Instant::now()`, where instants are to be compared with those of [`sleep_until`], [`timeout_at`] or [`deadline`].
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     let start = foster::now();
+///     foster::sleep(std::time::Duration::from_secs(60)).await;
+///     assert_eq!((foster::now() - start).as_secs(), 60);
+/// });
+/// ```
 pub fn now() -> Instant {
     context::with(|ambient| ambient.now())
 }
@@ -57,6 +69,23 @@ pub fn deadline() -> Option<Instant> {
 }
 
 /// How long it is until the effective [`deadline`]: zero once it has passed, `None` where there is none.
+///
+/// To be sent along with a request: a server that knows how long its client waits does no work that nobody waits for.
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{remaining, sleep, timeout};
+///     use std::time::Duration;
+///
+///     let second = Duration::from_secs(1);
+///     let left = timeout(5 * second, async {
+///         sleep(2 * second).await;
+///         timeout(60 * second, async { remaining() }).await
+///     });
+///     assert_eq!(left.await, Ok(Ok(Some(3 * second))), "the nearest end counts");
+/// });
+/// ```
 pub fn remaining() -> Option<Duration> {
     context::with(|ambient| Some(ambient.deadline()?.saturating_duration_since(ambient.now())))
 }

@@ -33,11 +33,27 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep { until: Until::After(duration), timer: None }
 }
 
-/// Waits until `at`. An instant that has passed yields once.
+/// Waits until `at`, an instant of the clock that [`now`](crate::now) reads. One that has passed yields once.
+///
+/// For a rhythm without drift there is [`interval`](crate::interval). The counterpart of `trio.sleep_until` and
+/// `tokio::time::sleep_until`.
 ///
 /// # Cancellation
 ///
 /// As for [`sleep`].
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{now, sleep, sleep_until};
+///     use std::time::Duration;
+///
+///     let (start, second) = (now(), Duration::from_secs(1));
+///     sleep(3 * second).await;                  // what the work takes does not add up
+///     sleep_until(start + 10 * second).await;
+///     assert_eq!(now() - start, 10 * second);
+/// });
+/// ```
 pub fn sleep_until(at: Instant) -> Sleep {
     Sleep { until: Until::At(at), timer: None }
 }

@@ -66,6 +66,23 @@ pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
 /// # Errors
 ///
 /// [`Elapsed`].
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{now, sleep, timeout_at};
+///     use std::time::Duration;
+///
+///     let second = Duration::from_secs(1);
+///     let end = now() + 5 * second;
+///     // Three steps that share five seconds.
+///     let mut steps = 0;
+///     while timeout_at(end, sleep(2 * second)).await.is_ok() {
+///         steps += 1;
+///     }
+///     assert_eq!((steps, now()), (2, end));
+/// });
+/// ```
 pub fn timeout_at<F: Future>(at: Instant, future: F) -> Timeout<F> {
     Timeout::new(Limit::Fixed(When::At(at)), future)
 }
@@ -82,6 +99,22 @@ pub fn timeout_at<F: Future>(at: Instant, future: F) -> Timeout<F> {
 /// # Cancellation
 ///
 /// As for [`timeout`].
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{now, scope, shield, sleep, timeout_detach};
+///     use std::time::Duration;
+///
+///     let (start, second) = (now(), Duration::from_secs(1));
+///     scope(|_| async move {
+///         let save = timeout_detach(second, async move { shield(sleep(5 * second)).await });
+///         assert!(save.await.is_err());
+///         assert_eq!(now() - start, second, "the caller goes on at once");
+///     }).await;
+///     assert_eq!(now() - start, 5 * second, "the scope waits for what is shielded");
+/// });
+/// ```
 pub fn timeout_detach<F>(duration: Duration, future: F) -> TimeoutDetach<F>
 where
     F: Future + Send + 'static,
@@ -189,6 +222,23 @@ impl<F: Future> Timeout<F> {
     /// Bounds the wind-down: what has not ended by `grace` after the deadline is dropped, and named in the error.
     ///
     /// Finalizers that had no turn by then are polled once. [`Duration::MAX`] is no bound, as is the default.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{now, scope, sleep, timeout};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     let late = timeout(10 * second, scope(|s| async move {
+    ///         s.defer(sleep(3600 * second));
+    ///         std::future::pending::<()>().await
+    ///     }));
+    ///     let elapsed = late.grace(2 * second).await.unwrap_err();
+    ///     assert_eq!(now() - start, 12 * second);
+    ///     assert_eq!(elapsed.overrun().len(), 1);
+    /// });
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
@@ -385,6 +435,18 @@ impl<F> fmt::Debug for TimeoutDetach<F> {
 /// The time was over before the future was.
 ///
 /// An ordinary error: what was guarded has been wound down, and nothing around it is cancelled.
+///
+/// Turns into an [`io::Error`] of the kind `TimedOut`. The counterpart of Python's `TimeoutError` and tokio's `Elapsed`.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// async fn read() -> std::io::Result<u8> {
+///     let never = std::future::pending::<std::io::Result<u8>>();
+///     foster::timeout(std::time::Duration::ZERO, never).await?
+/// }
+/// assert_eq!(read().await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
     overrun: Option<Box<[Name]>>,
@@ -395,7 +457,10 @@ impl Elapsed {
         Elapsed { overrun: None }
     }
 
-    /// What had not ended within the [grace](Timeout::grace), and was dropped.
+    /// What had not ended within the [grace](Timeout::grace), and was dropped. Empty without a grace.
+    ///
+    /// A finalizer's name is the file and line of its `defer`, as a shield's is that of its call. Worth a line in the log: this
+    /// cleanup did not run to its end.
     pub fn overrun(&self) -> &[Name] {
         self.overrun.as_deref().unwrap_or_default()
     }

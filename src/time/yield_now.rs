@@ -8,11 +8,32 @@ use crate::tree;
 
 /// Gives the other children, and the executor, one turn.
 ///
-/// The counterpart of `asyncio.sleep(0)`, Trio's `checkpoint` and `tokio::task::yield_now`.
+/// For a loop that computes for long without an `await` that waits: others starve meanwhile, and a timeout around
+/// cannot end it. The counterpart of `asyncio.sleep(0)`, Trio's `checkpoint` and `tokio::task::yield_now`.
 ///
 /// # Cancellation
 ///
 /// A point at which a cancelled child ends.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use foster::{scope, yield_now};
+///
+/// let turns = std::sync::Mutex::new(String::new());
+/// let turns = &turns;
+/// scope(|s| async move {
+///     for name in ["a", "b"] {
+///         s.spawn(async move {
+///             for _ in 0..3 {
+///                 turns.lock().unwrap().push_str(name);
+///                 yield_now().await;
+///             }
+///         });
+///     }
+/// }).await;
+/// assert_eq!(*turns.lock().unwrap(), "ababab");
+/// # });
+/// ```
 pub fn yield_now() -> YieldNow {
     YieldNow { yielded: false }
 }

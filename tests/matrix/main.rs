@@ -20,6 +20,8 @@ mod drops;
 mod every_point;
 mod futures;
 mod fuzz;
+mod gather_wait;
+mod generators;
 mod hostile;
 mod intervals;
 mod nurseries;

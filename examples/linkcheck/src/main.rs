@@ -41,11 +41,11 @@ struct Args {
     runtime: Runtime,
 
     /// How many pages are in work at a time
-    #[arg(long, value_name = "N", default_value = "64")]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = count)]
     jobs: NonZeroUsize,
 
     /// How many connections to a host there are at a time
-    #[arg(long, value_name = "N", default_value = "16")]
+    #[arg(long, value_name = "N", default_value = "16", value_parser = count)]
     per_host: NonZeroUsize,
 
     /// How long an answer may take, such as 500ms or 10s
@@ -59,6 +59,11 @@ struct Args {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
+}
+
+fn count(word: &str) -> Result<NonZeroUsize, String> {
+    let count: usize = word.parse().map_err(|error| format!("{error}"))?;
+    NonZeroUsize::new(count).ok_or_else(|| "must be 1 or more".to_owned())
 }
 
 fn timeout(word: &str) -> Result<Duration, String> {

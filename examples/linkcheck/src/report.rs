@@ -142,11 +142,19 @@ impl fmt::Display for Broken {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.interrupted {
-            write!(f, "Interrupted, {} known addresses unchecked. ", self.unchecked)?;
+            let addresses = counted(self.unchecked, "known address", "known addresses");
+            write!(f, "Interrupted, {addresses} unchecked. ")?;
         }
-        let (pages, files, links, outside) = (self.pages, self.files, self.links, self.outside);
-        let (broken, seconds) = (self.broken.len(), self.elapsed.as_secs_f64());
-        write!(f, "{pages} pages, {files} other files, {links} links ({outside} to the outside, unchecked), ")?;
+        let pages = counted(self.pages, "page", "pages");
+        let files = counted(self.files, "other file", "other files");
+        let links = counted(self.links, "link", "links");
+        let (outside, broken, seconds) = (self.outside, self.broken.len(), self.elapsed.as_secs_f64());
+        write!(f, "{pages}, {files}, {links} ({outside} to the outside, unchecked), ")?;
         write!(f, "{broken} broken; {seconds:.1} s, {:.0} pages per second", self.pages_per_second())
     }
+}
+
+/// `1 page`, `2 pages`.
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }

@@ -52,7 +52,7 @@ fn the_report_for_people_names_page_line_target_and_reason() {
     let lines: Vec<_> = run.stdout.lines().collect();
     assert_eq!(lines[2], "index.html:21: missing.html: 404 Not Found");
     assert!(
-        lines[8].starts_with("4 pages, 1 other files, 27 links (2 to the outside, unchecked), 8 broken; "),
+        lines[8].starts_with("4 pages, 1 other file, 27 links (2 to the outside, unchecked), 8 broken; "),
         "{run:?}"
     );
     assert_eq!((lines.len(), &*run.stderr), (9, ""));
@@ -110,7 +110,7 @@ fn wrong_usage_is_explained() {
         (&[file], "is not a folder"),
         (&["https://example.org/"], "https:// is not supported"),
         (&["http://"], "empty host"),
-        (&["--jobs", "0"], "--jobs"),
+        (&["--jobs", "0"], "'0' for '--jobs <N>': must be 1 or more"),
         (&["--per-host", "0"], "--per-host"),
         (&["--jobs", "many"], "--jobs"),
         (&["--timeout", "soon"], "--timeout"),
