@@ -366,6 +366,8 @@ impl Token {
 
     /// Counts a hold that begins or ends, here and, where that makes a difference, above; collects who waits for the last
     /// one to end.
+    ///
+    /// It goes up by recursion, which is as deep as regions without a hold are nested in one poll, and less.
     fn count(&self, change: isize, wakers: &mut Vec<Waker>) {
         let mut state = self.inner.lock();
         let before = state.holds > 0;
@@ -530,6 +532,7 @@ impl fmt::Debug for WaitCancelled {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
     use std::thread;
 
     use super::*;
@@ -538,16 +541,23 @@ mod tests {
     fn a_hold_counts_while_others_come_and_go_below() {
         let (around, inside) = (Token::new(), Token::new());
         let _hold = around.hold();
-        let watch = || (0..50_000).all(|_| around.is_held());
+        let over = AtomicBool::new(false);
+        let until_over = |round: &dyn Fn()| {
+            while !over.load(Ordering::Relaxed) {
+                round();
+            }
+        };
         thread::scope(|threads| {
-            threads.spawn(|| (0..50_000).for_each(|_| drop(inside.hold())));
+            threads.spawn(|| until_over(&|| drop(inside.hold())));
             threads.spawn(|| {
-                for _ in 0..50_000 {
+                until_over(&|| {
                     inside.attach(&around);
                     inside.detach();
-                }
+                })
             });
-            assert!(watch(), "it was not counted for a moment");
+            let held = (0..8_000_000).all(|_| around.is_held());
+            over.store(true, Ordering::Relaxed);
+            assert!(held, "it was not counted for a moment");
         });
         assert_eq!(inside.inner.lock().holds, 0);
         assert_eq!(around.inner.lock().holds, 1);
