@@ -47,7 +47,7 @@
 //! | work off many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
 //! | pass on a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |
-//! | test with virtual time | [`runtimes::Sim`] | – | `pause` |
+//! | test with virtual time | [`runtimes::Sim`](runtimes) | – | `pause` |
 //!
 //! [`cancel`] explains what happens when something is cancelled; it is the page to read.
 //!

@@ -83,7 +83,7 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
         ScopeFuture { body: Some(Plain::new(body)), machine }
     }
 
-    /// Names the scope, for reports: of failures, of overruns, of deadlocks under [`Sim`](crate::runtimes::Sim).
+    /// Names the scope, for reports: of failures, of overruns, of deadlocks under [`Sim`](crate::runtimes).
     ///
     /// Otherwise it is called by its file and line.
     ///

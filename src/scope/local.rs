@@ -68,9 +68,9 @@ where
 }
 
 /// A scope as [`local::scope`](scope) and [`local::try_scope`](try_scope) make it: children need not be `Send`. What the methods
-/// do is said at those of the [other scopes](super::Scope#impl-Scope%3C'env,+E%3E).
+/// do is said at those of the [other scopes](super::Scope).
 impl<'env, E> Scope<'env, E> {
-    /// Starts a child on this task; it need not be `Send`. Otherwise as [`Scope::spawn`](super::Scope#method.spawn-1).
+    /// Starts a child on this task; it need not be `Send`. Otherwise as [`Scope::spawn`](super::Scope#method.spawn).
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
     where
@@ -82,7 +82,7 @@ impl<'env, E> Scope<'env, E> {
 
     /// Starts a child on this task whose `Err` fails the scope; it need not be `Send`.
     ///
-    /// Otherwise as [`Scope::try_spawn`](super::Scope#method.try_spawn-1).
+    /// Otherwise as [`Scope::try_spawn`](super::Scope#method.try_spawn).
     #[track_caller]
     pub fn try_spawn<F, T>(&self, future: F) -> Task<T>
     where
@@ -96,7 +96,7 @@ impl<'env, E> Scope<'env, E> {
 
     /// Starts a child on the runtime of the context, or on this task where there is none. It must be `Send`.
     ///
-    /// As [`Scope::spawn_parallel`](super::Scope#method.spawn_parallel-1).
+    /// As [`Scope::spawn_parallel`](super::Scope#method.spawn_parallel).
     #[track_caller]
     pub fn spawn_parallel<F>(&self, future: F) -> Task<F::Output>
     where
@@ -109,7 +109,7 @@ impl<'env, E> Scope<'env, E> {
         }
     }
 
-    /// Has `finalizer` run at the end of the scope; it need not be `Send`. See [`defer`](super::Scope#method.defer-1).
+    /// Has `finalizer` run at the end of the scope; it need not be `Send`. See [`defer`](super::Scope#method.defer).
     #[track_caller]
     pub fn defer<F>(&self, finalizer: F)
     where
@@ -120,7 +120,7 @@ impl<'env, E> Scope<'env, E> {
 
     /// Has `finalizer` run at the end of the scope, whose `Err` fails it; it need not be `Send`.
     ///
-    /// See [`try_defer`](super::Scope#method.try_defer-1).
+    /// See [`try_defer`](super::Scope#method.try_defer).
     #[track_caller]
     pub fn try_defer<F>(&self, finalizer: F)
     where

@@ -25,7 +25,7 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// With `future`'s panic. Where [`try_run`](Handle::try_run) has an error: under [`Sim`](crate::runtimes::Sim) a deadlock; with
+    /// With `future`'s panic. Where [`try_run`](Handle::try_run) has an error: under [`Sim`](crate::runtimes) a deadlock; with
     /// `Tokio` and `Basic` when the thread runs async code of theirs already: there, use [`enter`](Handle::enter).
     ///
     /// ```

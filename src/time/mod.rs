@@ -2,7 +2,7 @@
 //!
 //! Nothing here belongs to a runtime. Inside [`Handle::run`](crate::Handle::run), [`Handle::enter`](crate::Handle::enter)
 //! or a child that a runtime runs, time is that runtime's, with its native timers; under
-//! [`Sim`](crate::runtimes::Sim) it is virtual. Elsewhere it is the system's, and the thread of `futures-timer` wakes the
+//! [`Sim`](crate::runtimes) it is virtual. Elsewhere it is the system's, and the thread of `futures-timer` wakes the
 //! sleepers.
 //!
 //! | asyncio | Trio | tokio | here |
@@ -32,7 +32,7 @@ pub use yield_now::{YieldNow, yield_now};
 
 use crate::context;
 
-/// The present instant on the clock of the runtime around: the virtual one under [`Sim`](crate::runtimes::Sim).
+/// The present instant on the clock of the runtime around: the virtual one under [`Sim`](crate::runtimes).
 ///
 /// The counterpart of asyncio's `loop.time()` and of Trio's `current_time()`.
 ///
