@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -74,20 +74,19 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
         let mut this = self.project();
         loop {
-            let is_due = match this.sleep.as_mut().as_pin_mut() {
-                None => *this.made == 0,
-                Some(sleep) => !this.race.has_winner() && sleep.poll(cx).is_ready(),
-            };
-            if is_due {
-                this.race.join((this.make)(*this.made));
-                *this.made += 1;
-                this.sleep.set((*this.made < this.max.get()).then(|| sleep(*this.delay)));
+            if *this.made > 0 {
+                // Before the clock: a value wins a tie.
+                if let Poll::Ready(value) = Pin::new(&mut *this.race).poll(cx) {
+                    return Poll::Ready(value);
+                }
+                match this.sleep.as_mut().as_pin_mut() {
+                    Some(sleep) if !this.race.has_winner() => ready!(sleep.poll(cx)),
+                    _ => return Poll::Pending,
+                }
             }
-            match Pin::new(&mut *this.race).poll(cx) {
-                Poll::Ready(value) => return Poll::Ready(value),
-                Poll::Pending if is_due => {}
-                Poll::Pending => return Poll::Pending,
-            }
+            this.race.join((this.make)(*this.made));
+            *this.made += 1;
+            this.sleep.set((*this.made < this.max.get()).then(|| sleep(*this.delay)));
         }
     }
 }

@@ -8,8 +8,8 @@ use foster::future::{AsCompleted, as_completed};
 use foster::{
     FutureExt as _, Token, gather, hedge, quorum, race, race_ok, scope, settle, sleep, timeout, try_gather, yield_now,
 };
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 
 use crate::harness::T;
 
@@ -212,5 +212,16 @@ matrix! {
         send.send(()).unwrap();
         assert_eq!(all.next().await, Some((5_000, ())));
         assert_eq!(polls.load(Ordering::SeqCst), 10_000);
+    }
+}
+
+sim! {
+    async fn a_value_that_comes_with_the_next_attempt_wins() {
+        let made = AtomicUsize::new(0);
+        let answer = hedge(T, 2, |attempt| {
+            made.fetch_add(1, Ordering::SeqCst);
+            sleep(T * (attempt == 0).into()).map(move |()| attempt)
+        });
+        assert_eq!((answer.await, made.load(Ordering::SeqCst)), (0, 1));
     }
 }
