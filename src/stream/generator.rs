@@ -1,5 +1,6 @@
 //! Streams written as `async` blocks.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -37,7 +38,7 @@ where
     F: FnOnce(Emitter<T>) -> Fut,
     Fut: Future<Output = ()>,
 {
-    let slot = Arc::new(Slot { state: Mutex::new(State { value: None, waiting: Vec::new() }) });
+    let slot = Arc::new(Slot::new());
     let body = body(Emitter { slot: Arc::clone(&slot) });
     Generator { body: Some(body), slot }
 }
@@ -65,7 +66,7 @@ where
     F: FnOnce(Emitter<T>) -> Fut,
     Fut: Future<Output = Result<(), E>>,
 {
-    let slot = Arc::new(Slot { state: Mutex::new(State { value: None, waiting: Vec::new() }) });
+    let slot = Arc::new(Slot::new());
     let body = body(Emitter { slot: Arc::clone(&slot) });
     TryGenerator { generator: Generator { body: Some(body), slot } }
 }
@@ -78,22 +79,72 @@ struct Slot<T> {
 
 struct State<T> {
     value: Option<T>,
-    /// Emitters that wait for the slot, or for their value to be taken.
-    waiting: Vec<Waker>,
+    /// Whose values have not been taken, in the order of their coming. If there is a value, it is the first one's.
+    line: VecDeque<Waiting>,
+    tickets: u64,
+    /// The stream, while it waits for a value that may come from outside its own poll.
+    stream: Option<Waker>,
+}
+
+struct Waiting {
+    ticket: u64,
+    waker: Option<Waker>,
+}
+
+impl<T> State<T> {
+    /// Where in the line the bearer of a ticket is. `None` once its value has been taken.
+    fn place(&self, ticket: u64) -> Option<usize> {
+        self.line.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
+    }
+
+    fn join(&mut self) -> u64 {
+        let ticket = self.tickets;
+        self.tickets += 1;
+        self.line.push_back(Waiting { ticket, waker: None });
+        ticket
+    }
+
+    /// The first in the line, which is to be told.
+    fn next(&mut self) -> Option<Waker> {
+        self.line.front_mut().and_then(|first| first.waker.take())
+    }
 }
 
 impl<T> Slot<T> {
+    fn new() -> Self {
+        Slot { state: Mutex::new(State { value: None, line: VecDeque::new(), tickets: 0, stream: None }) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Option<T> {
         let mut state = self.lock();
+        let stream = state.stream.take();
         let value = state.value.take();
-        let waiting = if value.is_some() { std::mem::take(&mut state.waiting) } else { Vec::new() };
+        let (taken, next) = match value.is_some() {
+            true => (state.line.pop_front().and_then(|first| first.waker), state.next()),
+            false => (None, None),
+        };
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        drop(stream);
+        taken.into_iter().chain(next).for_each(Waker::wake);
         value
+    }
+
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<T> {
+        loop {
+            if let Some(value) = self.take() {
+                return Poll::Ready(value);
+            }
+            let waker = cx.waker().clone();
+            let mut state = self.lock();
+            if state.value.is_none() {
+                state.stream = Some(waker);
+                return Poll::Pending;
+            }
+        }
     }
 }
 
@@ -103,13 +154,14 @@ pub struct Emitter<T> {
 }
 
 impl<T> Emitter<T> {
-    /// Gives `value` to the stream, and waits until it has been taken.
+    /// Gives `value` to the stream, and waits until it has been taken. Those who emit at once have their turns in the
+    /// order of their first polls.
     ///
     /// # Cancellation
     ///
-    /// Dropped before its first poll, it emits nothing.
+    /// Dropped before its turn, it emits nothing.
     pub fn emit(&self, value: T) -> Emit<'_, T> {
-        Emit { slot: &self.slot, value: Some(value) }
+        Emit { slot: &self.slot, value: Some(value), ticket: None }
     }
 }
 
@@ -131,6 +183,8 @@ pub struct Emit<'a, T> {
     slot: &'a Slot<T>,
     /// `None` once it is in the slot.
     value: Option<T>,
+    /// From the first poll on.
+    ticket: Option<u64>,
 }
 
 impl<T> Unpin for Emit<'_, T> {}
@@ -142,19 +196,42 @@ impl<T> Future for Emit<'_, T> {
         let this = &mut *self;
         let waker = cx.waker().clone();
         let mut state = this.slot.lock();
-        if state.value.is_none() {
-            match this.value.take() {
-                None => {
-                    drop(state);
-                    return Poll::Ready(());
-                }
-                value => state.value = value,
-            }
+        let ticket = *this.ticket.get_or_insert_with(|| state.join());
+        let Some(place) = state.place(ticket) else {
+            drop(state);
+            return Poll::Ready(());
+        };
+        let before = state.line[place].waker.replace(waker);
+        let mut stream = None;
+        if place == 0 && state.value.is_none() {
+            state.value = this.value.take();
+            stream = state.stream.take();
         }
-        if !state.waiting.iter().any(|known| known.will_wake(&waker)) {
-            state.waiting.push(waker);
+        drop(state);
+        drop(before);
+        if let Some(stream) = stream {
+            stream.wake();
         }
         Poll::Pending
+    }
+}
+
+impl<T> Drop for Emit<'_, T> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let mut state = self.slot.lock();
+        let Some(place) = state.place(ticket) else { return };
+        let own = state.line[place].waker.take();
+        // Whoever's value is in the slot keeps its place until that is taken.
+        if self.value.is_some() {
+            state.line.remove(place);
+        }
+        let next = if place == 0 && state.value.is_none() { state.next() } else { None };
+        drop(state);
+        drop(own);
+        if let Some(next) = next {
+            next.wake();
+        }
     }
 }
 
@@ -189,10 +266,7 @@ impl<T, Fut: Future> Generator<T, Fut> {
                 this.body.set(None);
                 Poll::Ready(Some(Err(output)))
             }
-            Poll::Pending => match this.slot.take() {
-                Some(value) => Poll::Ready(Some(Ok(value))),
-                None => Poll::Pending,
-            },
+            Poll::Pending => this.slot.poll_take(cx).map(|value| Some(Ok(value))),
         }
     }
 }

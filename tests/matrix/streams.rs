@@ -67,6 +67,29 @@ matrix! {
         assert_eq!(numbers, [0, 1, 2, 10, 11, 12]);
     }
 
+    // S12
+    async fn an_emitter_is_not_overtaken_by_one_that_comes_again() {
+        let numbers = generator(|y| async move {
+            let other = y.clone();
+            futures::join!(async { for _ in 0..100 { y.emit(0).await } }, async { other.emit(1).await });
+        });
+        let numbers: Vec<i32> = numbers.collect().await;
+        assert_eq!(numbers.len(), 101);
+        assert!(numbers[..3].contains(&1), "{numbers:?}");
+    }
+
+    async fn a_generator_may_emit_from_parallel_children() {
+        let numbers = generator(|y| scope(|s| async move {
+            for n in 0..3 {
+                let y = y.clone();
+                s.spawn_parallel(async move { y.emit(n).await; y.emit(n + 10).await });
+            }
+        }));
+        let mut numbers: Vec<i32> = numbers.collect().await;
+        numbers.sort();
+        assert_eq!(numbers, [0, 1, 2, 10, 11, 12]);
+    }
+
     async fn a_try_generator_ends_with_its_error() {
         let numbers = try_generator(|y| async move {
             y.emit(1).await;
