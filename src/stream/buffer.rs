@@ -5,12 +5,14 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
+use super::feed::BATCH;
 use crate::scope::Scope;
+use crate::time::yield_now;
 
 /// Items on their way from a producer to consumers, each of which gets all of them.
 struct Buffer<T> {
@@ -21,8 +23,10 @@ struct Buffer<T> {
 
 struct State<T> {
     consumers: Vec<Consumer<T>>,
-    /// The producer, waiting for room.
+    /// The producer, waiting for room, an item, or the last consumer's leave.
     producer: Option<Waker>,
+    /// Whether it is room that it waits for.
+    full: bool,
     over: bool,
 }
 
@@ -37,7 +41,7 @@ impl<T> Buffer<T> {
     fn new(consumers: usize, capacity: usize) -> Arc<Self> {
         assert!(capacity > 0, "a buffer of 0 items would never pass one on; use 1 or more");
         let consumers = (0..consumers).map(|_| Consumer { items: VecDeque::new(), waker: None, gone: false }).collect();
-        let state = State { consumers, producer: None, over: false };
+        let state = State { consumers, producer: None, full: false, over: false };
         Arc::new(Buffer { state: Mutex::new(state), capacity })
     }
 
@@ -45,20 +49,30 @@ impl<T> Buffer<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until every consumer has room for one more. False if there are no consumers any more.
+    /// Waits until every consumer has room for one more. False if there are no consumers any more, and the waker is
+    /// woken when that comes true.
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let waker = cx.waker().clone();
         let mut state = self.lock();
-        if state.consumers.iter().all(|consumer| consumer.gone) {
-            return Poll::Ready(false);
-        }
-        if state.consumers.iter().all(|consumer| consumer.gone || consumer.items.len() < self.capacity) {
-            return Poll::Ready(true);
-        }
         let before = state.producer.replace(waker);
+        let deserted = state.consumers.iter().all(|consumer| consumer.gone);
+        let has_room = |consumer: &Consumer<T>| consumer.gone || consumer.items.len() < self.capacity;
+        state.full = !state.consumers.iter().all(has_room);
+        let full = state.full;
         drop(state);
         drop(before);
-        Poll::Pending
+        if full { Poll::Pending } else { Poll::Ready(!deserted) }
+    }
+
+    /// The next item of `stream`, once there is room for it. `None` at its end, or if there are no consumers any more.
+    fn poll_item<S>(&self, stream: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<Option<T>>
+    where
+        S: Stream<Item = T>,
+    {
+        match ready!(self.poll_room(cx)) {
+            true => stream.poll_next(cx),
+            false => Poll::Ready(None),
+        }
     }
 
     /// Gives `item` to a consumer, unless it is gone.
@@ -92,7 +106,7 @@ impl<T> Buffer<T> {
             drop(before);
             return Poll::Pending;
         };
-        let producer = state.producer.take();
+        let producer = if state.full { state.producer.take() } else { None };
         drop(state);
         if let Some(producer) = producer {
             producer.wake();
@@ -172,6 +186,20 @@ impl<T> fmt::Debug for Buffered<T> {
     }
 }
 
+/// Passes the items of `stream` on to `give`, and lets others have their turn now and then.
+async fn drive<S: Stream>(stream: S, producer: Producer<S::Item>, give: impl Fn(&Buffer<S::Item>, S::Item)) {
+    let mut stream = pin!(stream);
+    let mut streak = 0;
+    while let Some(item) = poll_fn(|cx| producer.0.poll_item(stream.as_mut(), cx)).await {
+        give(&producer.0, item);
+        streak += 1;
+        if streak == BATCH {
+            streak = 0;
+            yield_now().await;
+        }
+    }
+}
+
 /// Has a child of `scope` drive `stream`, for one consumer.
 #[track_caller]
 pub(super) fn in_scope<'env, S, E>(stream: S, scope: &Scope<'env, E>, capacity: usize) -> Buffered<S::Item>
@@ -181,13 +209,7 @@ where
 {
     let buffer = Buffer::new(1, capacity);
     let producer = Producer(Arc::clone(&buffer));
-    scope.spawn(async move {
-        let mut stream = pin!(stream);
-        while poll_fn(|cx| producer.0.poll_room(cx)).await {
-            let Some(item) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await else { break };
-            producer.0.push(0, item);
-        }
-    });
+    scope.spawn(drive(stream, producer, |buffer, item| buffer.push(0, item)));
     Buffered { buffer, consumer: 0 }
 }
 
@@ -205,15 +227,11 @@ where
 {
     let buffer = Buffer::new(n, capacity);
     let producer = Producer(Arc::clone(&buffer));
-    scope.spawn(async move {
-        let mut stream = pin!(stream);
-        while poll_fn(|cx| producer.0.poll_room(cx)).await {
-            let Some(item) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await else { break };
-            for consumer in 1..n {
-                producer.0.push(consumer, item.clone());
-            }
-            producer.0.push(0, item);
+    scope.spawn(drive(stream, producer, move |buffer, item: S::Item| {
+        for consumer in 1..n {
+            buffer.push(consumer, item.clone());
         }
-    });
+        buffer.push(0, item);
+    }));
     (0..n).map(|consumer| Buffered { buffer: Arc::clone(&buffer), consumer }).collect()
 }

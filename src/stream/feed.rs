@@ -33,8 +33,8 @@ impl<I: Iterator> Stream for FromIterator<I> {
     }
 }
 
-/// How many futures are started before those that run get their turn.
-const BATCH: usize = 64;
+/// How many futures are started before those that run get their turn, or items taken before others get theirs.
+pub(super) const BATCH: usize = 64;
 
 pin_project! {
     /// A source of items, and what makes futures of them.

@@ -9,7 +9,28 @@ use std::time::Duration;
 use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
+use super::feed::BATCH;
 use crate::time::{Elapsed, Interval, MissedTick, Sleep, interval, sleep};
+
+/// So many items are taken in one poll: then the clock and the executor get their turn.
+struct Turn {
+    left: usize,
+}
+
+impl Turn {
+    fn new() -> Self {
+        Turn { left: BATCH }
+    }
+
+    fn poll_next<S: Stream>(&mut self, stream: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        if self.left == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.left -= 1;
+        stream.poll_next(cx)
+    }
+}
 
 pin_project! {
     /// The stream of [`chunks_timeout`](super::StreamExt::chunks_timeout).
@@ -39,8 +60,9 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
         let mut this = self.project();
+        let mut turn = Turn::new();
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            match stream.poll_next(cx) {
+            match turn.poll_next(stream, cx) {
                 Poll::Ready(Some(item)) => {
                     if this.chunk.is_empty() {
                         this.sleep.set(Some(sleep(*this.within)));
@@ -142,8 +164,9 @@ impl<S: Stream> Stream for Debounce<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
+        let mut turn = Turn::new();
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            match stream.poll_next(cx) {
+            match turn.poll_next(stream, cx) {
                 Poll::Ready(Some(item)) => {
                     *this.latest = Some(item);
                     this.sleep.set(Some(sleep(*this.quiet)));
@@ -194,12 +217,13 @@ impl<S: Stream> Stream for Sample<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
+        let mut turn = Turn::new();
         if !*this.started {
             // The interval's first tick is the beginning, when there is nothing to sample yet.
             *this.started = this.ticks.poll_tick(cx).is_ready();
         }
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            match stream.poll_next(cx) {
+            match turn.poll_next(stream, cx) {
                 Poll::Ready(Some(item)) => *this.latest = Some(item),
                 Poll::Ready(None) => this.stream.set(None),
                 Poll::Pending => {

@@ -1,11 +1,13 @@
 //! The combinators on streams.
 
 use std::future::{pending, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::stream::{chain, generator, merge, try_generator, zip};
+use foster::testing::CountingWaker;
 use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, interval, now, scope, sleep, yield_now};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -137,6 +139,39 @@ matrix! {
             assert!(made.load(Ordering::SeqCst) <= 5);
             assert_eq!(numbers.next().await, Some(0));
             drop(numbers);
+        }).await;
+    }
+
+    // S11
+    async fn what_swallows_items_lets_the_executor_have_its_turn() {
+        let taken = AtomicUsize::new(0);
+        let endless = || stream::repeat(()).inspect(|_| assert!(taken.fetch_add(1, Ordering::SeqCst) < 1_000));
+        let mut hungry = [
+            endless().debounce(T).map(drop).boxed(),
+            endless().sample(T).map(drop).boxed(),
+            endless().chunks_timeout(usize::MAX, T).map(drop).boxed(),
+            endless().filter_map_concurrent(2, |()| ready(None)).boxed(),
+            endless().filter_map_concurrent(2, |()| ready(None)).in_order().boxed(),
+        ];
+        for stream in &mut hungry {
+            taken.store(0, Ordering::SeqCst);
+            let waker = CountingWaker::new();
+            assert!(waker.poll(Pin::new(&mut stream.next())).is_pending());
+            assert_eq!(waker.count(), 1);
+        }
+        taken.store(0, Ordering::SeqCst);
+        scope(|s| async move { let numbers = endless().in_scope(&s, usize::MAX); yield_now().await; drop(numbers) }).await;
+    }
+
+    // S1
+    async fn a_stream_that_is_pending_is_dropped_with_its_last_consumer() {
+        scope(|s| async move {
+            let mut two = stream::pending::<()>().split_in_scope(&s, 2, 1);
+            let one = stream::pending::<()>().in_scope(&s, 1);
+            yield_now().await;
+            drop((two.pop(), one));
+            yield_now().await;
+            drop(two);
         }).await;
     }
 
