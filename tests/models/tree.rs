@@ -1,0 +1,612 @@
+//! Trees of combinators: what they resolve to, and when, also while they are wound down.
+//!
+//! No two timers of a tree fire at one instant, unless a test says so: what the docs leave open does not occur.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use foster::future::QuorumMissed;
+use foster::runtimes::Sim;
+use foster::runtimes::sim::Faults;
+use foster::testing::{DropGuard, Drops};
+use foster::time::Sleep;
+use foster::{
+    FutureExt as _, Token, as_completed, gather, hedge, quorum, race, race_ok, scope, settle, shield, sleep, timeout,
+    try_gather, try_scope,
+};
+use futures::future::{BoxFuture, Either, select};
+use futures::{FutureExt as _, StreamExt as _};
+use proptest::prelude::*;
+
+use crate::{config, watched};
+
+/// Nanoseconds since the start.
+type Time = u64;
+
+const NEVER: Time = Time::MAX;
+
+/// When everything is over, at the latest.
+const END: Time = 1 << 60;
+
+/// How long timers take is distinct in these units, and so are the sums of a few of them.
+const COARSE: u32 = 52;
+
+type Outcome = Result<Out, Out>;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Out {
+    Leaf(u32),
+    List(Vec<Outcome>),
+    Indexed(Vec<(usize, Outcome)>),
+    Missed(Vec<Out>, Vec<Out>),
+    Errors(Vec<Out>),
+    Elapsed,
+    Cancelled,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leaf {
+    id: u32,
+    yields: u8,
+    after: Time,
+    fails: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Tree {
+    Leaf(Leaf),
+    Then(Box<[Tree; 2]>),
+    Many(Many, Vec<Tree>),
+    Hedge(Time, Vec<Leaf>),
+    Timeout(Time, Box<Tree>),
+    Until(Time, Box<Tree>),
+    Shield(Box<Tree>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Many {
+    Gather,
+    Settle,
+    TryGather,
+    Race,
+    RaceOk,
+    Quorum(usize),
+    AsCompleted,
+    WaitFirst,
+    WaitAll(Time),
+    WaitFirstError,
+    /// With what its finalizer takes, if it has one.
+    Scope(Option<Time>),
+    TryScope(Option<Time>),
+}
+
+use Many::*;
+
+/// Any trees; or those alone that are ready in the poll that follows their last timer.
+fn trees(any: bool) -> impl Strategy<Value = Tree> {
+    let any = u32::from(any);
+    let time = prop_oneof![1 => Just(NEVER), 1 => Just(0), 8 => 1..8 as Time];
+    let leaf = (time, 0..4_u8, prop::bool::weighted(0.3)).prop_map(|(after, yields, fails)| Leaf {
+        id: 0,
+        yields,
+        after,
+        fails,
+    });
+    let some_time = 0..6 as Time;
+    let many = prop_oneof![
+        1 => Just(Gather),
+        1 => Just(Settle),
+        1 => Just(TryGather),
+        1 => Just(Race),
+        1 => Just(RaceOk),
+        1 => (0..4_usize).prop_map(Quorum),
+        1 => Just(AsCompleted),
+        1 => Just(WaitFirst),
+        1 => some_time.clone().prop_map(WaitAll),
+        1 => Just(WaitFirstError),
+        any => prop::option::of(some_time.clone()).prop_map(Scope),
+        any => prop::option::of(some_time.clone()).prop_map(TryScope),
+    ];
+    let tree = leaf.clone().prop_map(Tree::Leaf).prop_recursive(4, 14, 4, move |inner| {
+        let boxed = inner.clone().prop_map(Box::new);
+        prop_oneof![
+            6 => (many.clone(), prop::collection::vec(inner.clone(), 1..5)).prop_map(|(many, trees)| Tree::Many(many, trees)),
+            1 => (inner.clone(), inner).prop_map(|(first, then)| Tree::Then(Box::new([first, then]))),
+            1 => (0..3 as Time, prop::collection::vec(leaf.clone(), 1..4)).prop_map(|(delay, leaves)| Tree::Hedge(delay, leaves)),
+            any => (some_time.clone(), boxed.clone()).prop_map(|(after, tree)| Tree::Timeout(after, tree)),
+            any => (some_time.clone(), boxed.clone()).prop_map(|(after, tree)| Tree::Until(after, tree)),
+            // One that never ends would hold everything.
+            2 * any => (some_time.clone(), boxed).prop_map(|(after, tree)| Tree::Shield(Box::new(Tree::Timeout(after, tree)))),
+        ]
+    });
+    tree.prop_map(|mut tree| {
+        Numbering { timers: 0, leaves: 0, at_once: false }.number(&mut tree, true);
+        Tree::Timeout(END, Box::new(tree))
+    })
+}
+
+/// Makes the timers of a tree distinct, and gives its leaves their names.
+struct Numbering {
+    timers: u32,
+    leaves: u32,
+    at_once: bool,
+}
+
+impl Numbering {
+    fn time(&mut self, time: &mut Time) {
+        if *time != NEVER {
+            // Up to three times the same one is no other.
+            *time = (*time << COARSE) + (1 << (2 * self.timers));
+            self.timers += 1;
+        }
+    }
+
+    fn leaf(&mut self, leaf: &mut Leaf, at_start: bool) {
+        leaf.id = self.leaves;
+        self.leaves += 1;
+        if leaf.after == 0 && at_start && !self.at_once {
+            // A single one is ready without a timer, when all others have been polled.
+            self.at_once = true;
+            leaf.yields += 4;
+        } else {
+            self.time(&mut leaf.after);
+        }
+    }
+
+    fn number(&mut self, tree: &mut Tree, at_start: bool) {
+        match tree {
+            Tree::Leaf(leaf) => self.leaf(leaf, at_start),
+            Tree::Then(both) => {
+                self.number(&mut both[0], at_start);
+                self.number(&mut both[1], false);
+            }
+            Tree::Many(many, trees) => {
+                match many {
+                    Quorum(k) => *k = (*k).clamp(1, trees.len()),
+                    WaitAll(time) | Scope(Some(time)) | TryScope(Some(time)) => self.time(time),
+                    _ => {}
+                }
+                trees.iter_mut().for_each(|tree| self.number(tree, at_start));
+            }
+            Tree::Hedge(delay, leaves) => {
+                self.time(delay);
+                leaves.iter_mut().for_each(|leaf| self.leaf(leaf, false));
+            }
+            Tree::Timeout(time, tree) | Tree::Until(time, tree) => {
+                self.time(time);
+                self.number(tree, at_start);
+            }
+            Tree::Shield(tree) => self.number(tree, at_start),
+        }
+    }
+}
+
+/// The model: how a tree that starts at an instant goes on.
+mod model {
+    use super::*;
+
+    /// What is around: when its region is cancelled, and when the earliest timeout there expires.
+    #[derive(Clone, Copy)]
+    pub(super) struct Around {
+        pub(super) trip: Time,
+        pub(super) due: Time,
+    }
+
+    #[derive(Clone, Debug)]
+    pub(super) struct Run {
+        /// When it resolves, and to what.
+        pub(super) end: Option<(Time, Outcome)>,
+        /// Until when it holds the region around, once that is cancelled.
+        pub(super) held: Option<Time>,
+    }
+
+    const NOTHING: Run = Run { end: None, held: None };
+
+    fn ending(at: Time, outcome: Outcome, around: Around) -> Run {
+        Run { end: Some((at, outcome)), held: (at > around.trip).then_some(at) }
+    }
+
+    /// What becomes of a region: when nothing is left of it, and the value, unless it was dropped.
+    type Fate = (Time, Option<Outcome>);
+
+    /// A value comes: when, and whose.
+    type Event = (Time, usize, Outcome);
+
+    fn region(tree: &Tree, start: Time, around: Around) -> Fate {
+        let run = go(tree, start, around);
+        let until = if run.end.as_ref().is_some_and(|(at, _)| *at <= around.trip) {
+            around.trip
+        } else {
+            run.held.unwrap_or(around.trip)
+        };
+        match run.end {
+            Some((at, outcome)) if at <= until => (at, Some(outcome)),
+            _ => (until, None),
+        }
+    }
+
+    fn by_time(fates: &[Fate]) -> Vec<Event> {
+        let mut events: Vec<_> = (0..)
+            .zip(fates)
+            .filter_map(|(i, (at, outcome))| outcome.clone().map(|outcome| (*at, i, outcome)))
+            .collect();
+        events.sort_by_key(|event| event.0);
+        events
+    }
+
+    /// The fates of regions side by side, all cancelled once `decides` says so of the values there are; and when that is.
+    fn fates(
+        trees: &[Tree],
+        start: Time,
+        around: Around,
+        decides: impl Fn(&[Event]) -> bool,
+    ) -> (Vec<Fate>, Option<Time>) {
+        let until = |trip| -> Vec<_> {
+            trees.iter().map(|tree| region(tree, start, Around { trip, due: around.due })).collect()
+        };
+        let undecided = until(around.trip);
+        let events = by_time(&undecided);
+        let decided = (1..=events.len()).find(|&n| decides(&events[..n])).map(|n| events[n - 1].0);
+        (decided.map_or(undecided, |at| until(at.min(around.trip))), decided)
+    }
+
+    fn regions(
+        trees: &[Tree],
+        start: Time,
+        around: Around,
+        decides: impl Fn(&[Event]) -> bool,
+        outcome: impl Fn(Vec<Event>) -> Outcome,
+    ) -> Run {
+        let (fates, decided) = fates(trees, start, around, decides);
+        let over = last(&fates);
+        // Whoever cancelled those drops this.
+        let doomed = fates.iter().any(|(at, value)| value.is_none() && decided.is_none_or(|decided| *at < decided));
+        let end = (over != NEVER && !doomed).then(|| (over, outcome(by_time(&fates))));
+        Run { end, held: (over > around.trip).then_some(over) }
+    }
+
+    fn last(fates: &[Fate]) -> Time {
+        fates.iter().map(|fate| fate.0).max().expect("no combinator is of none")
+    }
+
+    fn members(trees: &[Tree], start: Time, around: Around) -> (Vec<Fate>, Option<Time>) {
+        let runs: Vec<_> = trees.iter().map(|tree| go(tree, start, around)).collect();
+        let held = runs.iter().filter_map(|run| run.held).max();
+        let fates = runs.into_iter().map(|run| run.end.map_or((NEVER, None), |(at, outcome)| (at, Some(outcome))));
+        (fates.collect(), held)
+    }
+
+    fn indexed(events: &[Event], until: Time) -> Outcome {
+        let done = events.iter().filter(|event| event.0 <= until);
+        Ok(Out::Indexed(done.map(|(_, i, outcome)| (*i, outcome.clone())).collect()))
+    }
+
+    pub(super) fn list(mut events: Vec<Event>) -> Outcome {
+        events.sort_by_key(|event| event.1);
+        Ok(Out::List(events.into_iter().map(|event| event.2).collect()))
+    }
+
+    fn first_error(events: &[Event]) -> Option<Outcome> {
+        events.iter().find(|event| event.2.is_err()).map(|event| event.2.clone())
+    }
+
+    fn enough(k: usize, n: usize, events: &[Event]) -> bool {
+        let failed = events.iter().filter(|event| event.2.is_err()).count();
+        events.len() - failed >= k || n - failed < k
+    }
+
+    fn of_quorum(k: usize, events: Vec<Event>) -> Result<Vec<Out>, (Vec<Out>, Vec<Out>)> {
+        let values: Vec<_> = events.iter().filter_map(|event| event.2.clone().ok()).take(k).collect();
+        let mut errors: Vec<_> = events.into_iter().filter_map(|(_, i, outcome)| Some((i, outcome.err()?))).collect();
+        errors.sort_by_key(|error| error.0);
+        if values.len() >= k { Ok(values) } else { Err((values, errors.into_iter().map(|error| error.1).collect())) }
+    }
+
+    /// A scope: its finalizer comes last. One that is cancelled from around before it is over only resolves to an error.
+    fn scoped(trees: &[Tree], start: Time, finalizer: Option<Time>, may_fail: bool, around: Around) -> Run {
+        let error = |events: &[Event]| first_error(events).filter(|_| may_fail);
+        let (fates, _) = fates(trees, start, around, |events| error(events).is_some());
+        let events = by_time(&fates);
+        let over = last(&fates).saturating_add(finalizer.unwrap_or(0));
+        let outcome = match error(&events) {
+            Some(error) => Some(error),
+            None => (over <= around.trip && events.len() == trees.len()).then(|| list(events)),
+        };
+        let end = outcome.filter(|_| over != NEVER).map(|outcome| (over, outcome));
+        Run { end, held: (over > around.trip).then_some(over) }
+    }
+
+    fn many(many: Many, trees: &[Tree], start: Time, around: Around) -> Run {
+        let n = trees.len();
+        let (fates, held) = members(trees, start, around);
+        let events = by_time(&fates);
+        let all = last(&fates);
+        let by = |at: Time, outcome: Outcome| Run { end: (at != NEVER).then_some((at, outcome)), held };
+        match many {
+            Gather | Settle => by(all, list(events)),
+            AsCompleted => by(all, indexed(&events, all)),
+            WaitFirst => events.first().map_or(Run { held, ..NOTHING }, |first| by(first.0, indexed(&events, first.0))),
+            WaitAll(_) if start > around.trip => by(all, indexed(&events, all)),
+            WaitAll(within) => by(all.min(start + within), indexed(&events, start + within)),
+            WaitFirstError => {
+                let at = events.iter().find(|event| event.2.is_err()).map_or(all, |error| error.0);
+                by(at, indexed(&events, at))
+            }
+            _ if start > around.trip => NOTHING,
+            TryGather => regions(
+                trees,
+                start,
+                around,
+                |events| first_error(events).is_some(),
+                |events| first_error(&events).unwrap_or_else(|| list(events)),
+            ),
+            Race => regions(trees, start, around, |events| !events.is_empty(), |mut events| events.swap_remove(0).2),
+            RaceOk => regions(
+                trees,
+                start,
+                around,
+                |events| enough(1, n, events),
+                |events| match of_quorum(1, events) {
+                    Ok(mut values) => Ok(values.remove(0)),
+                    Err((_, errors)) => Err(Out::Errors(errors)),
+                },
+            ),
+            Quorum(k) => regions(
+                trees,
+                start,
+                around,
+                |events| enough(k, n, events),
+                |events| match of_quorum(k, events) {
+                    Ok(values) => Ok(Out::List(values.into_iter().map(Ok).collect())),
+                    Err((values, errors)) => Err(Out::Missed(values, errors)),
+                },
+            ),
+            Scope(finalizer) => scoped(trees, start, finalizer, false, around),
+            TryScope(finalizer) => scoped(trees, start, finalizer, true, around),
+        }
+    }
+
+    fn leaf(leaf: &Leaf, start: Time) -> Option<(Time, Outcome)> {
+        let outcome = if leaf.fails { Err(Out::Leaf(leaf.id)) } else { Ok(Out::Leaf(leaf.id)) };
+        (leaf.after != NEVER).then(|| (start + leaf.after, outcome))
+    }
+
+    pub(super) fn go(tree: &Tree, start: Time, around: Around) -> Run {
+        let late = start > around.trip;
+        match tree {
+            Tree::Many(kind, trees) => many(*kind, trees, start, around),
+            Tree::Then(both) => {
+                let first = go(&both[0], start, around);
+                let Some((at, Ok(_))) = first.end else { return first };
+                let second = go(&both[1], at, around);
+                Run { end: second.end, held: if at > around.trip { first.held } else { second.held } }
+            }
+            // Nothing starts in what is being wound down.
+            _ if late => NOTHING,
+            Tree::Leaf(it) => Run { end: leaf(it, start), held: None },
+            Tree::Hedge(delay, leaves) => {
+                let mut first: Option<(Time, Outcome)> = None;
+                for (i, it) in (0..).zip(leaves) {
+                    let made = start + i * delay;
+                    if first.as_ref().is_some_and(|first| first.0 <= made) {
+                        break;
+                    }
+                    first = first.into_iter().chain(leaf(it, made)).min_by_key(|value| value.0);
+                }
+                Run { end: first.filter(|first| first.0 <= around.trip), held: None }
+            }
+            Tree::Timeout(after, tree) => {
+                let at = start + after;
+                let (over, value) = region(tree, start, Around { trip: at.min(around.trip), due: at.min(around.due) });
+                let reports = at <= over && (at <= around.trip || at < around.due);
+                let outcome = value.or(reports.then_some(Err(Out::Elapsed)));
+                let end = outcome.filter(|_| over != NEVER).map(|outcome| (over, outcome));
+                Run { end, held: (over > around.trip).then_some(over) }
+            }
+            Tree::Until(after, tree) => {
+                let at = start + after;
+                let (over, value) = region(tree, start, Around { trip: at.min(around.trip), ..around });
+                let outcome = value.or((at <= over).then_some(Err(Out::Cancelled)));
+                Run { end: outcome.map(|outcome| (over, outcome)), held: (over > around.trip).then_some(over) }
+            }
+            Tree::Shield(tree) => match go(tree, start, Around { trip: NEVER, due: NEVER }).end {
+                Some((at, outcome)) => ending(at, outcome, around),
+                None => NOTHING,
+            },
+        }
+    }
+
+    /// When a tree that starts now ends, and how.
+    pub(super) fn run(tree: &Tree) -> (Time, Outcome) {
+        go(tree, 0, Around { trip: NEVER, due: NEVER }).end.expect("everything ends")
+    }
+}
+
+/// A leaf that runs: it is never polled after its end.
+struct Running {
+    leaf: Leaf,
+    sleep: Option<Pin<Box<Sleep>>>,
+    over: bool,
+    _alive: Vec<DropGuard>,
+}
+
+impl Running {
+    fn new(leaf: Leaf, around: &[Drops]) -> Self {
+        Running { leaf, sleep: None, over: false, _alive: around.iter().map(Drops::guard).collect() }
+    }
+}
+
+impl Future for Running {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        assert!(!self.over, "polled after its end");
+        let leaf = self.leaf;
+        if leaf.yields > 0 {
+            self.leaf.yields -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if leaf.after == NEVER {
+            return Poll::Pending;
+        }
+        if leaf.after > 0 {
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(Duration::from_nanos(leaf.after))));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        self.over = true;
+        Poll::Ready(if leaf.fails { Err(Out::Leaf(leaf.id)) } else { Ok(Out::Leaf(leaf.id)) })
+    }
+}
+
+/// The tree as a program. When a combinator is ready, nothing in it is alive.
+fn program(tree: &Tree, around: &[Drops]) -> BoxFuture<'static, Outcome> {
+    let inside = Drops::new();
+    let mut drops = around.to_vec();
+    drops.push(inside.clone());
+    let ns = Duration::from_nanos;
+    let inner = |tree: &Tree| program(tree, &drops);
+    let body: BoxFuture<'static, Outcome> = match tree {
+        Tree::Leaf(leaf) => return Box::pin(Running::new(*leaf, around)),
+        Tree::Then(both) => {
+            let [first, then] = both.each_ref().map(inner);
+            Box::pin(async {
+                first.await?;
+                then.await
+            })
+        }
+        Tree::Many(kind, trees) => many(*kind, trees.iter().map(inner).collect()),
+        Tree::Hedge(delay, leaves) => {
+            let leaves = leaves.clone();
+            Box::pin(hedge(ns(*delay), leaves.len(), move |i| Running::new(leaves[i], &drops)))
+        }
+        Tree::Timeout(after, tree) => {
+            let timeout = timeout(ns(*after), inner(tree));
+            Box::pin(async { timeout.await.unwrap_or(Err(Out::Elapsed)) })
+        }
+        Tree::Until(after, tree) => {
+            let (token, after) = (Token::new(), ns(*after));
+            let until = inner(tree).until(&token);
+            let cancel = async move {
+                sleep(after).await;
+                token.cancel("time is up");
+                std::future::pending::<()>().await
+            };
+            Box::pin(async {
+                match select(pin!(until), pin!(cancel)).await {
+                    Either::Left((result, _)) => result.unwrap_or(Err(Out::Cancelled)),
+                    Either::Right(_) => unreachable!(),
+                }
+            })
+        }
+        Tree::Shield(tree) => Box::pin(shield(inner(tree))),
+    };
+    Box::pin(async move {
+        let mut body = body;
+        let outcome = body.as_mut().await;
+        assert_eq!(inside.alive(), 0, "something is alive in what has ended");
+        outcome
+    })
+}
+
+fn many(kind: Many, all: Vec<BoxFuture<'static, Outcome>>) -> BoxFuture<'static, Outcome> {
+    let ns = Duration::from_nanos;
+    let listed = |values: Vec<Out>| Out::List(values.into_iter().map(Ok).collect());
+    match kind {
+        Gather => Box::pin(gather(all).map(|values| Ok(Out::List(values)))),
+        Settle => Box::pin(settle(all).map(|values| Ok(Out::List(values)))),
+        TryGather => Box::pin(try_gather(all).map(move |values| values.map(listed))),
+        Race => Box::pin(race(all)),
+        RaceOk => Box::pin(race_ok(all).map(|result| result.map_err(Out::Errors))),
+        Quorum(k) => Box::pin(quorum(k, all).map(move |result| {
+            result.map(listed).map_err(QuorumMissed::into_parts).map_err(|(values, errors)| Out::Missed(values, errors))
+        })),
+        AsCompleted => Box::pin(async { Ok(Out::Indexed(as_completed(all).collect().await)) }),
+        WaitFirst => Box::pin(async { Ok(Out::Indexed(as_completed(all).wait_first_completed().await)) }),
+        WaitAll(within) => {
+            Box::pin(async move { Ok(Out::Indexed(as_completed(all).wait_all().timeout(ns(within)).await)) })
+        }
+        WaitFirstError => Box::pin(async { Ok(Out::Indexed(as_completed(all).wait_first_error().await)) }),
+        Scope(finalizer) => Box::pin(scope(move |s| async move {
+            if let Some(finalizer) = finalizer {
+                s.defer(sleep(ns(finalizer)));
+            }
+            let mut values = Vec::new();
+            for task in all.into_iter().map(|child| s.spawn(child)).collect::<Vec<_>>() {
+                values.push(task.await);
+            }
+            Ok(Out::List(values))
+        })),
+        TryScope(finalizer) => Box::pin(try_scope(move |s| async move {
+            if let Some(finalizer) = finalizer {
+                s.defer(sleep(ns(finalizer)));
+            }
+            let mut values = Vec::new();
+            for task in all.into_iter().map(|child| s.try_spawn(child)).collect::<Vec<_>>() {
+                values.push(Ok(task.await));
+            }
+            Ok(Out::List(values))
+        })),
+    }
+}
+
+fn sim(seed: u64, spurious: bool) -> Sim {
+    let faults = Faults::none().spurious_wakes(if spurious { 0.3 } else { 0.0 });
+    Sim::builder().seed(seed).faults(faults).strict().limit(100_000).build()
+}
+
+/// Runs the tree: when it ended, and how.
+fn run(tree: &Tree, seed: u64, spurious: bool) -> (Time, Outcome) {
+    let (sim, drops) = (sim(seed, spurious), Drops::new());
+    let outcome = sim.run(program(tree, &[drops.clone()]));
+    assert_eq!(drops.alive(), 0);
+    (sim.elapsed().as_nanos() as Time, outcome)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_tree_gives_what_the_model_says_and_when(tree in trees(true), seed: u64, spurious: bool) {
+        watched(move || assert_eq!(run(&tree, seed, spurious), model::run(&tree)));
+    }
+
+    #[test]
+    fn a_value_wins_a_tie_with_the_deadline_or_the_token(tree in trees(false), seed: u64, by_token: bool) {
+        watched(move || {
+            let (at, outcome) = model::run(&tree);
+            if at == 0 {
+                // It takes several polls, and the clock stands still.
+                return;
+            }
+            let limited = if by_token { Tree::Until } else { Tree::Timeout };
+            assert_eq!(run(&limited(at, Box::new(tree)), seed, false), (at, outcome));
+        });
+    }
+
+    #[test]
+    fn dropped_at_any_poll_a_tree_leaves_nothing_alive(tree in trees(true), seed: u64, polls in 0..40_u32) {
+        watched(move || {
+            let drops = Drops::new();
+            sim(seed, false).run(async {
+                let mut program = program(&tree, &[drops.clone()]);
+                let mut left = polls;
+                poll_fn(|cx| match left.checked_sub(1) {
+                    Some(less) => {
+                        left = less;
+                        program.as_mut().poll(cx).map(drop)
+                    }
+                    None => Poll::Ready(()),
+                })
+                .await;
+                drop(program);
+                assert_eq!(drops.alive(), 0);
+                sleep(Duration::from_nanos(END)).await;
+            });
+        });
+    }
+}
