@@ -19,6 +19,7 @@ use foster::{
 use futures::future::{BoxFuture, Either, select};
 use futures::{FutureExt as _, StreamExt as _};
 use proptest::prelude::*;
+use proptest::strategy::Union;
 
 use crate::{config, watched};
 
@@ -86,7 +87,6 @@ use Many::*;
 
 /// Any trees; or those alone that are ready in the poll that follows their last timer.
 fn trees(any: bool) -> impl Strategy<Value = Tree> {
-    let any = u32::from(any);
     let time = prop_oneof![1 => Just(NEVER), 1 => Just(0), 8 => 1..8 as Time];
     let leaf = (time, 0..4_u8, prop::bool::weighted(0.3)).prop_map(|(after, yields, fails)| Leaf {
         id: 0,
@@ -94,32 +94,34 @@ fn trees(any: bool) -> impl Strategy<Value = Tree> {
         after,
         fails,
     });
-    let some_time = 0..6 as Time;
-    let many = prop_oneof![
-        1 => Just(Gather),
-        1 => Just(Settle),
-        1 => Just(TryGather),
-        1 => Just(Race),
-        1 => Just(RaceOk),
-        1 => (0..4_usize).prop_map(Quorum),
-        1 => Just(AsCompleted),
-        1 => Just(WaitFirst),
-        1 => some_time.clone().prop_map(WaitAll),
-        1 => Just(WaitFirstError),
-        any => prop::option::of(some_time.clone()).prop_map(Scope),
-        any => prop::option::of(some_time.clone()).prop_map(TryScope),
-    ];
+    let time = 0..6 as Time;
+    let finalizer = prop::option::of(time.clone());
+    let fixed = [Gather, Settle, TryGather, Race, RaceOk, AsCompleted, WaitFirst, WaitFirstError];
+    let mut many = vec![(8, prop::sample::select(fixed.to_vec()).boxed())];
+    many.push((1, (0..4_usize).prop_map(Quorum).boxed()));
+    many.push((1, time.clone().prop_map(WaitAll).boxed()));
+    if any {
+        many.push((1, finalizer.clone().prop_map(Scope).boxed()));
+        many.push((1, finalizer.prop_map(TryScope).boxed()));
+    }
+    let many = Union::new_weighted(many);
     let tree = leaf.clone().prop_map(Tree::Leaf).prop_recursive(4, 14, 4, move |inner| {
-        let boxed = inner.clone().prop_map(Box::new);
-        prop_oneof![
-            6 => (many.clone(), prop::collection::vec(inner.clone(), 1..5)).prop_map(|(many, trees)| Tree::Many(many, trees)),
-            1 => (inner.clone(), inner).prop_map(|(first, then)| Tree::Then(Box::new([first, then]))),
-            1 => (0..3 as Time, prop::collection::vec(leaf.clone(), 1..4)).prop_map(|(delay, leaves)| Tree::Hedge(delay, leaves)),
-            any => (some_time.clone(), boxed.clone()).prop_map(|(after, tree)| Tree::Timeout(after, tree)),
-            any => (some_time.clone(), boxed.clone()).prop_map(|(after, tree)| Tree::Until(after, tree)),
+        let limited = (time.clone(), inner.clone().prop_map(Box::new));
+        let many = (many.clone(), prop::collection::vec(inner.clone(), 1..5));
+        let hedge = (0..3 as Time, prop::collection::vec(leaf.clone(), 1..4));
+        let mut nodes = vec![
+            (6, many.prop_map(|(many, trees)| Tree::Many(many, trees)).boxed()),
+            (1, (inner.clone(), inner).prop_map(|(first, then)| Tree::Then(Box::new([first, then]))).boxed()),
+            (1, hedge.prop_map(|(delay, leaves)| Tree::Hedge(delay, leaves)).boxed()),
+        ];
+        if any {
+            nodes.push((1, limited.clone().prop_map(|(after, tree)| Tree::Timeout(after, tree)).boxed()));
+            nodes.push((1, limited.clone().prop_map(|(after, tree)| Tree::Until(after, tree)).boxed()));
             // One that never ends would hold everything.
-            2 * any => (some_time.clone(), boxed).prop_map(|(after, tree)| Tree::Shield(Box::new(Tree::Timeout(after, tree)))),
-        ]
+            let shield = limited.prop_map(|(after, tree)| Tree::Shield(Box::new(Tree::Timeout(after, tree))));
+            nodes.push((2, shield.boxed()));
+        }
+        Union::new_weighted(nodes)
     });
     tree.prop_map(|mut tree| {
         Numbering { timers: 0, leaves: 0, at_once: false }.number(&mut tree, true);
