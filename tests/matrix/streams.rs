@@ -1,17 +1,22 @@
 //! The combinators on streams.
 
-use std::future::{pending, ready};
+use std::future::{Future, pending, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::stream::{chain, generator, merge, try_generator, zip};
-use foster::testing::CountingWaker;
+use foster::testing::{CountingWaker, Polls};
 use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, interval, now, scope, sleep, yield_now};
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::harness::T;
+
+fn boxed<'a>(count: impl Future<Output = usize> + Send + 'a) -> BoxFuture<'a, usize> {
+    Box::pin(count)
+}
 
 matrix! {
     async fn merge_is_fair_and_complete() {
@@ -223,11 +228,19 @@ matrix! {
         assert_eq!(from_stream.len(), 3);
     }
 
-    async fn items_that_are_always_ready_yield_to_the_executor() {
-        let polls = AtomicUsize::new(0);
-        let mut all = Box::pin((0..10_000).map_concurrent(4, ready).count());
-        std::future::poll_fn(|cx| { polls.fetch_add(1, Ordering::SeqCst); all.as_mut().poll(cx) }).await;
-        assert!(polls.load(Ordering::SeqCst) > 100, "{polls:?}");
+    // S11
+    async fn items_that_are_always_ready_yield_to_the_executor_and_not_too_often() {
+        let counts = [
+            boxed((0..10_000).map_concurrent(4, ready).count()),
+            boxed((0..10_000).map_concurrent(4, ready).in_order().count()),
+            boxed(merge([stream::iter(0..5_000), stream::iter(0..5_000)]).count()),
+            boxed(zip([stream::iter(0..10_000), stream::iter(0..10_000)]).count()),
+        ];
+        for (i, mut count) in counts.into_iter().enumerate() {
+            let polls = Polls::new();
+            assert_eq!(polls.of(count.as_mut()).await, 10_000);
+            assert!((100..1_000).contains(&polls.count()), "{i}: {polls:?}");
+        }
     }
 }
 
