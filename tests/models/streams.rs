@@ -90,13 +90,20 @@ fn pipelines() -> impl Strategy<Value = Pipeline> {
                 .collect()
             })
             .collect();
-        // What comes first of what is ready is open from here on: it is taken as it comes.
+        // Whether what comes out depends on when it is asked for, in ways that are left open: then nothing above waits.
         let mut open = base == Base::Merge && sources.len() > 1;
+        // Whether it goes by the clock: left and taken up again, it is late.
+        let mut timed = false;
         for (i, stage) in (100..).zip(&mut stages) {
             match stage {
                 Throttle(_) | Map { .. } if open => *stage = InScope(100),
-                Map { in_order, .. } => open = !*in_order,
-                _ => {}
+                Map { .. } => open = true,
+                Until(_) | Debounce(_) | Sample(_) | Chunks(..) => {
+                    open |= timed;
+                    timed = true;
+                }
+                Throttle(_) => timed = true,
+                InScope(_) => {}
             }
             match stage {
                 Throttle(time) | Debounce(time) | Sample(time) | Chunks(_, time) | Until(time) => {
