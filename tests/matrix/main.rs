@@ -22,6 +22,7 @@ mod futures;
 mod fuzz;
 mod hostile;
 mod intervals;
+mod members;
 mod nurseries;
 mod parallel;
 mod parallel_children;

@@ -6,16 +6,21 @@ mod streams;
 mod tree;
 mod wakes;
 
+use std::env;
+
 use foster::testing::harness::Test;
 use proptest::test_runner::{Config, RngSeed};
 
 /// The same cases each time, and no file to remember those that failed: they become tests.
 fn config() -> Config {
-    let config = Config { failure_persistence: None, ..Config::default() };
-    match config.rng_seed {
-        RngSeed::Random => Config { rng_seed: RngSeed::Fixed(1), ..config },
-        RngSeed::Fixed(_) => config,
+    let mut config = Config { failure_persistence: None, ..Config::default() };
+    if env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 1_000;
     }
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
+    config
 }
 
 /// Runs a case on a thread of its own: one that hangs fails.
