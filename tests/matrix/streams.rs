@@ -1,7 +1,7 @@
 //! The combinators on streams.
 
 use std::future::{Future, pending, ready};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,13 +9,32 @@ use std::time::Duration;
 use foster::stream::{chain, generator, merge, try_generator, zip};
 use foster::testing::{CountingWaker, Polls};
 use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, interval, now, scope, sleep, yield_now};
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, FusedStream, StreamExt, TryStreamExt};
 
 use crate::harness::T;
 
 fn boxed<'a>(count: impl Future<Output = usize> + Send + 'a) -> BoxFuture<'a, usize> {
     Box::pin(count)
+}
+
+/// Takes all items; what the stream says of its rest is true at each step.
+async fn honest<S: FusedStream>(stream: S) {
+    let (mut stream, mut said) = (pin!(stream), Vec::new());
+    loop {
+        said.push(stream.size_hint());
+        let is_terminated = stream.is_terminated();
+        if stream.next().await.is_none() {
+            break;
+        }
+        assert!(!is_terminated, "before item {}", said.len());
+    }
+    assert!(stream.is_terminated(), "after the last");
+    for (left, (least, most)) in said.into_iter().rev().enumerate() {
+        assert!(least <= left && most.is_none_or(|most| left <= most), "{left} left, said {least} to {most:?}");
+    }
+    assert!(stream.next().await.is_none());
 }
 
 matrix! {
@@ -147,6 +166,28 @@ matrix! {
         }).await;
     }
 
+    async fn streams_are_honest_about_what_is_left() {
+        let items = || stream::iter(0..5);
+        let slow = |n: u32| async move { for _ in 0..n % 3 { yield_now().await } n };
+        honest((0..5).map_concurrent(3, slow)).await;
+        honest((0..5).map_concurrent(3, slow).in_order()).await;
+        honest((0..5).filter_map_concurrent(3, |n| slow(n).map(|n| (n != 4).then_some(n)))).await;
+        honest(ConcurrentIterator::try_map_concurrent(0..5, 3, |n| slow(n).map(|n| if n == 4 { Err(n) } else { Ok(n) }))).await;
+        honest(foster::as_completed((0..5).map(slow))).await;
+        honest(merge([items(), items()])).await;
+        honest(zip([items(), items()])).await;
+        honest(chain([items(), items()])).await;
+        honest(generator(|y| async move { for n in 0..5 { y.emit(n).await } })).await;
+        honest(foster::StreamExt::until(items(), &Token::new())).await;
+        honest(items().map_with((), |(), n| Some(n))).await;
+        honest(items().chunks_timeout(2, T)).await;
+        honest(items().debounce(T)).await;
+        honest(items().sample(T)).await;
+        honest(items().fuse().throttle(Duration::from_nanos(1))).await;
+        honest(items().fuse().timeout_each(T)).await;
+        scope(|s| async move { honest(items().in_scope(&s, 2)).await }).await;
+    }
+
     // S11
     async fn what_swallows_items_lets_the_executor_have_its_turn() {
         let taken = AtomicUsize::new(0);
@@ -225,6 +266,8 @@ matrix! {
         assert_eq!(results.last(), Some(&Err(3)));
         assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1);
         assert!(started.load(Ordering::SeqCst) < 10);
+        let slow = stream::iter(0..3).then(|n| async move { yield_now().await; n });
+        assert_eq!(ConcurrentStream::try_map_concurrent(slow, 2, |n| ready(Ok::<_, ()>(n))).count().await, 3);
         let from_stream: Vec<i32> = ConcurrentStream::map_concurrent(stream::iter(0..3), 2, ready).collect().await;
         assert_eq!(from_stream.len(), 3);
     }
