@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::thread;
 
-use foster::stream::{chain, merge, zip};
+use foster::stream::{merge, zip};
 use foster::testing::{CountingWaker, DropGuard, Drops, Polls};
 use foster::{
     ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, as_completed, gather, hedge, quorum, race, race_ok,
@@ -22,6 +22,7 @@ use crate::harness::{T, watched};
 
 type Member = BoxFuture<'static, Result<(), ()>>;
 type Combined = BoxFuture<'static, ()>;
+type Combine = fn(Vec<Member>) -> Combined;
 
 fn in_scope(members: Vec<Member>) -> Combined {
     let run = scope(|s| async move {
@@ -31,7 +32,7 @@ fn in_scope(members: Vec<Member>) -> Combined {
 }
 
 /// Everything that polls members side by side.
-fn combinators() -> Vec<(&'static str, fn(Vec<Member>) -> Combined)> {
+fn combinators() -> Vec<(&'static str, Combine)> {
     vec![
         ("gather", |members| gather(members).map(drop).boxed()),
         ("try_gather", |members| try_gather(members).map(drop).boxed()),
@@ -73,8 +74,8 @@ fn combinators() -> Vec<(&'static str, fn(Vec<Member>) -> Combined)> {
             members.into_iter().try_map_concurrent(1_000_000, |member| member).count().map(drop).boxed()
         }),
         ("for_each", |members| members.into_iter().for_each_concurrent(1_000_000, |member| member.map(drop)).boxed()),
-        ("merge", |members| merge(members.into_iter().map(|member| stream::once(member))).count().map(drop).boxed()),
-        ("zip", |members| zip(members.into_iter().map(|member| stream::once(member))).count().map(drop).boxed()),
+        ("merge", |members| merge(members.into_iter().map(stream::once)).count().map(drop).boxed()),
+        ("zip", |members| zip(members.into_iter().map(stream::once)).count().map(drop).boxed()),
         ("in_scope", in_scope),
     ]
 }

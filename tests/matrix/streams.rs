@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::stream::{chain, generator, merge, try_generator, zip};
-use foster::testing::{CountingWaker, Polls};
+use foster::testing::{CountingWaker, Drops, Polls};
 use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, interval, now, scope, sleep, yield_now};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -55,6 +55,10 @@ matrix! {
         let rows: Vec<_> = zip((ticks(3), stream::iter(["a", "b", "c", "d"]))).collect().await;
         assert_eq!(rows, [(0, "a"), (1, "b"), (2, "c")]);
         let rows: Vec<_> = zip(vec![stream::iter([1, 2]), stream::iter([3, 4])]).collect().await;
+        let drops = Drops::new();
+        let guarded = [drops.guard(), drops.guard()].map(|guard| Box::pin(stream::once(async move { drop(guard); pending::<()>().await })));
+        let mut ended = zip((stream::empty::<()>(), zip(guarded)));
+        assert_eq!((ended.next().await, drops.alive()), (None, 0));
         assert_eq!(rows, [[1, 3], [2, 4]]);
         assert_eq!(zip(Vec::<stream::Empty<u8>>::new()).count().await, 0);
     }
@@ -102,6 +106,22 @@ matrix! {
         let numbers: Vec<i32> = numbers.collect().await;
         assert_eq!(numbers.len(), 101);
         assert!(numbers[..3].contains(&1), "{numbers:?}");
+    }
+
+    // S12
+    async fn an_emitter_that_is_dropped_passes_its_turn_on() {
+        let numbers = generator(|y| async move {
+            let first = async {
+                let (mut first, mut second) = (y.emit(1), y.emit(2));
+                assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
+                first.await;
+            };
+            foster::gather((first, y.emit(3))).await;
+            // What is in the stream's hands stays there.
+            assert!(futures::poll!(y.emit(4)).is_pending());
+            y.emit(5).await;
+        });
+        assert_eq!(numbers.collect::<Vec<i32>>().await, [1, 3, 4, 5]);
     }
 
     async fn a_generator_may_emit_from_parallel_children() {

@@ -4,6 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::slice;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -564,7 +565,7 @@ fn sim(seed: u64, spurious: bool) -> Sim {
 /// Runs the tree: when it ended, and how.
 fn run(tree: &Tree, seed: u64, spurious: bool) -> (Time, Outcome) {
     let (sim, drops) = (sim(seed, spurious), Drops::new());
-    let outcome = sim.run(program(tree, &[drops.clone()]));
+    let outcome = sim.run(program(tree, slice::from_ref(&drops)));
     assert_eq!(drops.alive(), 0);
     (sim.elapsed().as_nanos() as Time, outcome)
 }
@@ -595,7 +596,7 @@ proptest! {
         watched(move || {
             let drops = Drops::new();
             sim(seed, false).run(async {
-                let mut program = program(&tree, &[drops.clone()]);
+                let mut program = program(&tree, slice::from_ref(&drops));
                 let mut left = polls;
                 poll_fn(|cx| match left.checked_sub(1) {
                     Some(less) => {

@@ -72,8 +72,8 @@ impl Kind {
             .boxed(),
             Map => members.into_iter().map_concurrent(1_000, |member| member).collect().boxed(),
             MapInOrder => members.into_iter().map_concurrent(1_000, |member| member).in_order().collect().boxed(),
-            Merge => merge(members.into_iter().map(|member| stream::once(member))).collect().boxed(),
-            Zip => zip(members.into_iter().map(|member| stream::once(member))).concat().boxed(),
+            Merge => merge(members.into_iter().map(stream::once)).collect().boxed(),
+            Zip => zip(members.into_iter().map(stream::once)).concat().boxed(),
         }
     }
 }
