@@ -10,6 +10,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::race::Race;
+use crate::context;
 use crate::time::{Sleep, sleep};
 
 /// Makes an attempt, another one whenever `delay` passes without a value, `max` in all, and returns the first value.
@@ -79,8 +80,10 @@ where
                 if let Poll::Ready(value) = Pin::new(&mut *this.race).poll(cx) {
                     return Poll::Ready(value);
                 }
+                // Nothing new starts in what is being wound down, by the race or from around.
+                let winds_down = this.race.has_winner() || context::with(|ambient| ambient.is_tripped());
                 match this.sleep.as_mut().as_pin_mut() {
-                    Some(sleep) if !this.race.has_winner() => ready!(sleep.poll(cx)),
+                    Some(sleep) if !winds_down => ready!(sleep.poll(cx)),
                     _ => return Poll::Pending,
                 }
             }

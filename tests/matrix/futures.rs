@@ -125,9 +125,9 @@ matrix! {
         impl Iterator for More {
             type Item = std::future::Ready<u32>;
             fn next(&mut self) -> Option<Self::Item> { self.0.next().map(ready) }
-            fn size_hint(&self) -> (usize, Option<usize>) { (2, Some(2)) }
+            fn size_hint(&self) -> (usize, Option<usize>) { (64, Some(64)) }
         }
-        assert_eq!(gather(More(0..3)).await, [0, 1, 2]);
+        assert_eq!(gather(More(0..65)).await, (0..65).collect::<Vec<_>>());
     }
 
     async fn a_race_of_none_panics() {
@@ -243,5 +243,14 @@ sim! {
             sleep(T * (attempt == 0).into()).map(move |()| attempt)
         });
         assert_eq!((answer.await, made.load(Ordering::SeqCst)), (0, 1));
+    }
+
+    async fn a_hedge_that_is_wound_down_makes_no_other_attempt() {
+        let made = AtomicUsize::new(0);
+        let slow = hedge(2 * T, 3, |attempt| {
+            made.fetch_add(1, Ordering::SeqCst);
+            sleep(9 * T).shielded().map(move |()| attempt)
+        });
+        assert_eq!((slow.timeout(T).await, made.load(Ordering::SeqCst)), (Ok(0), 1));
     }
 }
