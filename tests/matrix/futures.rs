@@ -125,14 +125,24 @@ matrix! {
         impl Iterator for More {
             type Item = std::future::Ready<u32>;
             fn next(&mut self) -> Option<Self::Item> { self.0.next().map(ready) }
-            fn size_hint(&self) -> (usize, Option<usize>) { (64, Some(64)) }
+            fn size_hint(&self) -> (usize, Option<usize>) { (63, Some(63)) }
         }
-        assert_eq!(gather(More(0..65)).await, (0..65).collect::<Vec<_>>());
+        assert_eq!(gather(More(0..64)).await, (0..64).collect::<Vec<_>>());
     }
 
     async fn a_race_of_none_panics() {
         let race = std::panic::catch_unwind(|| race(Vec::<std::future::Ready<()>>::new()));
         assert!(race.is_err());
+    }
+
+    async fn what_was_ready_panics_when_it_is_polled_again() {
+        async fn again<F: Future + Unpin>(mut once: F) -> bool {
+            (&mut once).await;
+            std::panic::AssertUnwindSafe(once).catch_unwind().await.is_err()
+        }
+        let of = || [ready(Ok::<_, ()>(1))];
+        assert!(again(gather(of())).await && again(try_gather(of())).await);
+        assert!(again(race(of())).await && again(race_ok(of())).await && again(quorum(1, of())).await);
     }
 
     async fn race_ok_gives_the_first_success_or_all_errors_in_order() {

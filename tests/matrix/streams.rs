@@ -4,6 +4,7 @@ use std::future::{Future, pending, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::stream::{chain, generator, merge, try_generator, zip};
@@ -106,6 +107,18 @@ matrix! {
         let numbers: Vec<i32> = numbers.collect().await;
         assert_eq!(numbers.len(), 101);
         assert!(numbers[..3].contains(&1), "{numbers:?}");
+    }
+
+    async fn a_generator_wakes_its_stream_no_more_than_its_body_does() {
+        let (send, mut receive) = futures::channel::mpsc::unbounded();
+        let mut echo = Box::pin(generator(|y| async move { while let Some(n) = receive.next().await { y.emit(n).await } }));
+        let waker = CountingWaker::new();
+        // Once by the sender, and once as the value is taken.
+        for n in 1..4 {
+            assert!(waker.poll(pin!(echo.next())).is_pending());
+            send.unbounded_send(n).unwrap();
+            assert_eq!((waker.poll(pin!(echo.next())), waker.count()), (Poll::Ready(Some(n)), 2 * n));
+        }
     }
 
     // S12

@@ -92,7 +92,7 @@ fn pipelines() -> impl Strategy<Value = Pipeline> {
             .collect();
         // Whether what comes out depends on when it is asked for, in ways that are left open: then nothing above waits.
         let mut open = base == Base::Merge && sources.len() > 1;
-        // Whether it goes by the clock: left and taken up again, it is late.
+        // Whether it goes by the clock, or by others' turns: left and taken up again, it is late.
         let mut timed = false;
         for (i, stage) in (100..).zip(&mut stages) {
             match stage {
@@ -102,8 +102,7 @@ fn pipelines() -> impl Strategy<Value = Pipeline> {
                     open |= timed;
                     timed = true;
                 }
-                Throttle(_) => timed = true,
-                InScope(_) => {}
+                Throttle(_) | InScope(_) => timed = true,
             }
             match stage {
                 Throttle(time) | Debounce(time) | Sample(time) | Chunks(_, time) | Until(time) => {
