@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
 use super::race::Race;
+use crate::context;
 use crate::time::{Sleep, sleep};
 
 /// Makes an attempt, another one whenever `delay` passes without a value, `max` in all, and returns the first value.
@@ -74,20 +75,21 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
         let mut this = self.project();
         loop {
-            let is_due = match this.sleep.as_mut().as_pin_mut() {
-                None => *this.made == 0,
-                Some(sleep) => !this.race.has_winner() && sleep.poll(cx).is_ready(),
-            };
-            if is_due {
-                this.race.join((this.make)(*this.made));
-                *this.made += 1;
-                this.sleep.set((*this.made < this.max.get()).then(|| sleep(*this.delay)));
+            if *this.made > 0 {
+                // Before the clock: a value wins a tie.
+                if let Poll::Ready(value) = Pin::new(&mut *this.race).poll(cx) {
+                    return Poll::Ready(value);
+                }
+                // Nothing new starts in what is being wound down, by the race or from around.
+                let winds_down = this.race.has_winner() || context::with(|ambient| ambient.is_tripped());
+                match this.sleep.as_mut().as_pin_mut() {
+                    Some(sleep) if !winds_down => ready!(sleep.poll(cx)),
+                    _ => return Poll::Pending,
+                }
             }
-            match Pin::new(&mut *this.race).poll(cx) {
-                Poll::Ready(value) => return Poll::Ready(value),
-                Poll::Pending if is_due => {}
-                Poll::Pending => return Poll::Pending,
-            }
+            this.race.join((this.make)(*this.made));
+            *this.made += 1;
+            this.sleep.set((*this.made < this.max.get()).then(|| sleep(*this.delay)));
         }
     }
 }

@@ -31,6 +31,7 @@ struct State<T> {
 }
 
 struct Consumer<T> {
+    /// Empty once it is gone.
     items: VecDeque<T>,
     waker: Option<Waker>,
     gone: bool,
@@ -56,8 +57,7 @@ impl<T> Buffer<T> {
         let mut state = self.lock();
         let before = state.producer.replace(waker);
         let deserted = state.consumers.iter().all(|consumer| consumer.gone);
-        let has_room = |consumer: &Consumer<T>| consumer.gone || consumer.items.len() < self.capacity;
-        state.full = !state.consumers.iter().all(has_room);
+        state.full = state.consumers.iter().any(|consumer| consumer.items.len() >= self.capacity);
         let full = state.full;
         drop(state);
         drop(before);

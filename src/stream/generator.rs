@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 ///
 /// # Cost
 ///
-/// One allocation.
+/// Two allocations, however much is emitted.
 ///
 /// ```
 /// use foster::stream::generator;
@@ -177,7 +177,7 @@ impl<T> Emitter<T> {
     ///
     /// # Cancellation
     ///
-    /// Dropped before its turn, it emits nothing.
+    /// Dropped before its turn, it emits nothing. When the stream has been dropped, it waits for good.
     pub fn emit(&self, value: T) -> Emit<'_, T> {
         Emit { slot: &self.slot, value: Some(value), ticket: None }
     }

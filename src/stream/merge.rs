@@ -13,6 +13,34 @@ use crate::set::{Answer, Set};
 /// Items that are streamed on before the executor gets its turn.
 const STREAK: u32 = 61;
 
+/// How long a set of streams has been giving items.
+struct Streak {
+    /// Whether there has been one in this pass, so that another one is worth while.
+    gave: bool,
+    length: u32,
+}
+
+impl Streak {
+    fn new() -> Self {
+        Streak { gave: false, length: 0 }
+    }
+
+    fn give(&mut self) {
+        self.gave = true;
+        self.length += 1;
+    }
+
+    /// A pass is over. False if the executor is to have its turn.
+    fn goes_on(&mut self) -> bool {
+        let goes_on = self.gave && self.length < STREAK;
+        self.gave = false;
+        if !goes_on {
+            self.length = 0;
+        }
+        goes_on
+    }
+}
+
 /// Streams the items of several streams as they come, fairly: one that is always ready gets one turn among the others'.
 ///
 /// Of no streams, it ends at once; otherwise with the last of them. The counterpart of `futures::stream::select_all`.
@@ -31,16 +59,14 @@ const STREAK: u32 = 61;
 /// # });
 /// ```
 pub fn merge<Shape, S: AlikeStreams<Shape>>(streams: S) -> Merge<S::Member> {
-    Merge { set: Set::collect(streams.members()), gave: false, streak: 0 }
+    Merge { set: Set::collect(streams.members()), streak: Streak::new() }
 }
 
 /// The stream of [`merge`].
 #[must_use = "streams do nothing unless polled"]
 pub struct Merge<S> {
     set: Set<S>,
-    /// Whether there has been an item in this pass, so that another one is worth while.
-    gave: bool,
-    streak: u32,
+    streak: Streak,
 }
 
 impl<S> Unpin for Merge<S> {}
@@ -56,15 +82,11 @@ impl<S: Stream> Stream for Merge<S> {
             });
             match polled {
                 Poll::Ready(item) => {
-                    this.gave = true;
-                    this.streak += 1;
+                    this.streak.give();
                     return Poll::Ready(item);
                 }
-                Poll::Pending if this.gave && this.streak < STREAK => this.gave = false,
-                Poll::Pending => {
-                    this.streak = 0;
-                    return Poll::Pending;
-                }
+                Poll::Pending if this.streak.goes_on() => {}
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
@@ -104,7 +126,7 @@ pub fn zip<Shape, S: Streams<Shape>>(streams: S) -> Zip<S::Member, S::Items> {
     let set = Set::collect(streams.members());
     let mut row = Vec::new();
     row.resize_with(set.keys().last().map_or(0, |key| key.index() + 1), || None);
-    Zip { missing: set.len(), over: set.is_empty(), set, row, shape: S::items }
+    Zip { missing: set.len(), over: set.is_empty(), set, row, streak: Streak::new(), shape: S::items }
 }
 
 /// The stream of [`zip`].
@@ -113,6 +135,7 @@ pub struct Zip<M: Stream, R> {
     set: Set<M>,
     row: Vec<Option<M::Item>>,
     missing: usize,
+    streak: Streak,
     over: bool,
     /// Makes of a row what the streams were in: a tuple, or a `Vec`.
     shape: fn(Vec<M::Item>) -> R,
@@ -128,36 +151,40 @@ impl<M: Stream, R> Stream for Zip<M, R> {
         if this.over {
             return Poll::Ready(None);
         }
-        let (row, missing) = (&mut this.row, &mut this.missing);
-        let polled = this.set.poll_until(cx, |key, stream, cx| {
-            let place = &mut row[key.index()];
-            if place.is_some() {
-                // It has its turn again with the next row.
-                return Poll::Pending;
-            }
-            match stream.poll_next(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(None) => Poll::Ready(Answer::Last(None)),
-                Poll::Ready(Some(item)) => {
-                    *place = Some(item);
-                    *missing -= 1;
-                    if *missing > 0 { Poll::Pending } else { Poll::Ready(Answer::Item(Some(()))) }
+        loop {
+            let (row, missing) = (&mut this.row, &mut this.missing);
+            let polled = this.set.poll_until(cx, |key, stream, cx| {
+                let place = &mut row[key.index()];
+                if place.is_some() {
+                    // It has its turn again with the next row.
+                    return Poll::Pending;
                 }
-            }
-        });
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Some(()))) => {
-                let items = (this.shape)(this.row.iter_mut().filter_map(Option::take).collect());
-                this.missing = this.set.len();
-                let keys: Vec<_> = this.set.keys().collect();
-                keys.into_iter().for_each(|key| this.set.wake(key));
-                Poll::Ready(Some(items))
-            }
-            Poll::Ready(Some(None) | None) => {
-                this.over = true;
-                this.set.clear();
-                Poll::Ready(None)
+                match stream.poll_next(cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(None) => Poll::Ready(Answer::Last(None)),
+                    Poll::Ready(Some(item)) => {
+                        *place = Some(item);
+                        *missing -= 1;
+                        if *missing > 0 { Poll::Pending } else { Poll::Ready(Answer::Item(Some(()))) }
+                    }
+                }
+            });
+            match polled {
+                Poll::Pending if this.streak.goes_on() => {}
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Some(()))) => {
+                    let items = (this.shape)(this.row.iter_mut().filter_map(Option::take).collect());
+                    this.missing = this.set.len();
+                    let keys: Vec<_> = this.set.keys().collect();
+                    keys.into_iter().for_each(|key| this.set.wake(key));
+                    this.streak.give();
+                    return Poll::Ready(Some(items));
+                }
+                Poll::Ready(Some(None) | None) => {
+                    this.over = true;
+                    this.set.clear();
+                    return Poll::Ready(None);
+                }
             }
         }
     }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foster::future::{AsCompleted, as_completed};
 use foster::{
-    FutureExt as _, Token, gather, hedge, quorum, race, race_ok, scope, settle, sleep, timeout, try_gather, yield_now,
+    ConcurrentIterator as _, FutureExt as _, Token, gather, hedge, quorum, race, race_ok, scope, settle, sleep,
+    timeout, try_gather, yield_now,
 };
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 
 use crate::harness::T;
 
@@ -107,9 +108,41 @@ matrix! {
         assert_eq!((winner, log), ("won", vec!["cleaned up"]));
     }
 
+    // S4
+    async fn what_still_comes_while_the_rest_is_wound_down_comes_too_late() {
+        fn both<V: Send + 'static>(first: V, second: V) -> [BoxFuture<'static, V>; 2] {
+            [boxed(after(1, first)), boxed(after(3, second).shielded())]
+        }
+        assert_eq!(race(both(1, 2)).await, 1);
+        assert_eq!(try_gather(both(Err::<u8, _>("first"), Err("second"))).await, Err("first"));
+        assert_eq!(quorum(1, both(Ok::<_, u8>(1), Ok(2))).await, Ok(vec![1]));
+        let mapped = both(Err::<u8, _>("first"), Ok(2)).into_iter().try_map_concurrent(2, |member| member);
+        assert_eq!(mapped.collect::<Vec<_>>().await, [Err("first")]);
+    }
+
+    async fn an_iterator_that_promised_fewer_futures_loses_none() {
+        struct More(std::ops::Range<u32>);
+        impl Iterator for More {
+            type Item = std::future::Ready<u32>;
+            fn next(&mut self) -> Option<Self::Item> { self.0.next().map(ready) }
+            fn size_hint(&self) -> (usize, Option<usize>) { (63, Some(63)) }
+        }
+        assert_eq!(gather(More(0..64)).await, (0..64).collect::<Vec<_>>());
+    }
+
     async fn a_race_of_none_panics() {
         let race = std::panic::catch_unwind(|| race(Vec::<std::future::Ready<()>>::new()));
         assert!(race.is_err());
+    }
+
+    async fn what_was_ready_panics_when_it_is_polled_again() {
+        async fn again<F: Future + Unpin>(mut once: F) -> bool {
+            (&mut once).await;
+            std::panic::AssertUnwindSafe(once).catch_unwind().await.is_err()
+        }
+        let of = || [ready(Ok::<_, ()>(1))];
+        assert!(again(gather(of())).await && again(try_gather(of())).await);
+        assert!(again(race(of())).await && again(race_ok(of())).await && again(quorum(1, of())).await);
     }
 
     async fn race_ok_gives_the_first_success_or_all_errors_in_order() {
@@ -157,10 +190,19 @@ matrix! {
         assert_eq!(none.wait_first_completed().await, []);
     }
 
+    async fn one_error_is_enough_whatever_else_comes_in_its_turn() {
+        let mut group = as_completed([boxed(ready(Err("no"))), boxed(ready(Ok(1))), boxed(pending())]);
+        assert_eq!(group.wait_first_error().await, [(0, Err("no")), (1, Ok(1))]);
+    }
+
     async fn a_dropped_wait_gives_what_it_saw_to_the_next_consumer() {
-        let mut group = as_completed([boxed(ready(1)), boxed(pending())]);
-        assert!(timeout(T, group.wait_all()).await.is_err());
+        let mut group = as_completed([boxed(ready(1)), boxed(ready(2)), boxed(pending())]);
+        assert!(group.wait_all().now_or_never().is_none());
+        assert_eq!(group.len(), 3);
         assert_eq!(group.next().await, Some((0, 1)));
+        assert_eq!((group.push(boxed(ready(3))), group.push(boxed(pending()))), (3, 4));
+        assert_eq!(group.wait_first_completed().await, [(1, 2), (3, 3)]);
+        assert_eq!(group.len(), 2);
     }
 
     async fn hedge_makes_another_attempt_when_the_first_is_slow() {
@@ -186,31 +228,39 @@ matrix! {
         assert!(late.is_ok() && saved, "a value that comes while winding down is delivered");
         assert_eq!(ready(7).named("seven").await, 7);
     }
+}
 
-    // S12
-    async fn a_storm_of_wakes_with_one_ready_polls_only_what_was_woken() {
-        let polls = Arc::new(AtomicUsize::new(0));
-        let (send, receive) = futures::channel::oneshot::channel::<()>();
-        let receive = std::sync::Mutex::new(Some(receive));
-        let futures = (0..10_000).map(|i| {
-            let polls = Arc::clone(&polls);
-            let mine = if i == 5_000 { receive.lock().unwrap().take() } else { None };
-            boxed(async move {
-                let counted = std::future::poll_fn(|_| {
-                    polls.fetch_add(1, Ordering::SeqCst);
-                    std::task::Poll::Ready(())
-                });
-                counted.await;
-                match mine {
-                    Some(mine) => drop(mine.await),
-                    None => pending().await,
-                }
-            })
+sim! {
+    async fn a_wait_takes_what_comes_as_its_time_is_over() {
+        let mut group = as_completed([boxed(sleep(T)), boxed(pending())]);
+        assert_eq!(group.wait_all().timeout(T).await, [(0, ())]);
+    }
+
+    async fn a_hedge_that_has_its_value_makes_no_other_attempt() {
+        let made = AtomicUsize::new(0);
+        let answer = hedge(2 * T, 3, |attempt| {
+            made.fetch_add(1, Ordering::SeqCst);
+            // The first one is waited for.
+            sleep(if attempt == 0 { 9 * T } else { T }).shielded().map(move |()| attempt)
         });
-        let mut all = as_completed(futures.collect::<Vec<_>>());
-        assert_eq!(all.wait_all().timeout(T).await.len(), 0);
-        send.send(()).unwrap();
-        assert_eq!(all.next().await, Some((5_000, ())));
-        assert_eq!(polls.load(Ordering::SeqCst), 10_000);
+        assert_eq!((answer.await, made.load(Ordering::SeqCst)), (1, 2));
+    }
+
+    async fn a_value_that_comes_with_the_next_attempt_wins() {
+        let made = AtomicUsize::new(0);
+        let answer = hedge(T, 2, |attempt| {
+            made.fetch_add(1, Ordering::SeqCst);
+            sleep(T * (attempt == 0).into()).map(move |()| attempt)
+        });
+        assert_eq!((answer.await, made.load(Ordering::SeqCst)), (0, 1));
+    }
+
+    async fn a_hedge_that_is_wound_down_makes_no_other_attempt() {
+        let made = AtomicUsize::new(0);
+        let slow = hedge(2 * T, 3, |attempt| {
+            made.fetch_add(1, Ordering::SeqCst);
+            sleep(9 * T).shielded().map(move |()| attempt)
+        });
+        assert_eq!((slow.timeout(T).await, made.load(Ordering::SeqCst)), (Ok(0), 1));
     }
 }

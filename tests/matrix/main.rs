@@ -24,6 +24,7 @@ mod gather_wait;
 mod generators;
 mod hostile;
 mod intervals;
+mod members;
 mod nurseries;
 mod parallel;
 mod parallel_children;

@@ -1,15 +1,42 @@
 //! The combinators on streams.
 
-use std::future::{pending, ready};
+use std::future::{Future, pending, ready};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::stream::{chain, generator, merge, try_generator, zip};
+use foster::testing::{CountingWaker, Drops, Polls};
 use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, interval, now, scope, sleep, yield_now};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::{self, FusedStream, StreamExt, TryStreamExt};
 
 use crate::harness::T;
+
+fn boxed<'a>(count: impl Future<Output = usize> + Send + 'a) -> BoxFuture<'a, usize> {
+    Box::pin(count)
+}
+
+/// Takes all items; what the stream says of its rest is true at each step.
+async fn honest<S: FusedStream>(stream: S) {
+    let (mut stream, mut said) = (pin!(stream), Vec::new());
+    loop {
+        said.push(stream.size_hint());
+        let is_terminated = stream.is_terminated();
+        if stream.next().await.is_none() {
+            break;
+        }
+        assert!(!is_terminated, "before item {}", said.len());
+    }
+    assert!(stream.is_terminated(), "after the last");
+    for (left, (least, most)) in said.into_iter().rev().enumerate() {
+        assert!(least <= left && most.is_none_or(|most| left <= most), "{left} left, said {least} to {most:?}");
+    }
+    assert!(stream.next().await.is_none());
+}
 
 matrix! {
     async fn merge_is_fair_and_complete() {
@@ -29,6 +56,10 @@ matrix! {
         let rows: Vec<_> = zip((ticks(3), stream::iter(["a", "b", "c", "d"]))).collect().await;
         assert_eq!(rows, [(0, "a"), (1, "b"), (2, "c")]);
         let rows: Vec<_> = zip(vec![stream::iter([1, 2]), stream::iter([3, 4])]).collect().await;
+        let drops = Drops::new();
+        let guarded = [drops.guard(), drops.guard()].map(|guard| Box::pin(stream::once(async move { drop(guard); pending::<()>().await })));
+        let mut ended = zip((stream::empty::<()>(), zip(guarded)));
+        assert_eq!((ended.next().await, drops.alive()), (None, 0));
         assert_eq!(rows, [[1, 3], [2, 4]]);
         assert_eq!(zip(Vec::<stream::Empty<u8>>::new()).count().await, 0);
     }
@@ -62,6 +93,57 @@ matrix! {
                 async { for n in 10..13 { yield_now().await; other.emit(n).await } },
             );
         });
+        let mut numbers: Vec<i32> = numbers.collect().await;
+        numbers.sort();
+        assert_eq!(numbers, [0, 1, 2, 10, 11, 12]);
+    }
+
+    // S12
+    async fn an_emitter_is_not_overtaken_by_one_that_comes_again() {
+        let numbers = generator(|y| async move {
+            let other = y.clone();
+            futures::join!(async { for _ in 0..100 { y.emit(0).await } }, async { other.emit(1).await });
+        });
+        let numbers: Vec<i32> = numbers.collect().await;
+        assert_eq!(numbers.len(), 101);
+        assert!(numbers[..3].contains(&1), "{numbers:?}");
+    }
+
+    async fn a_generator_wakes_its_stream_no_more_than_its_body_does() {
+        let (send, mut receive) = futures::channel::mpsc::unbounded();
+        let mut echo = Box::pin(generator(|y| async move { while let Some(n) = receive.next().await { y.emit(n).await } }));
+        let waker = CountingWaker::new();
+        // Once by the sender, and once as the value is taken.
+        for n in 1..4 {
+            assert!(waker.poll(pin!(echo.next())).is_pending());
+            send.unbounded_send(n).unwrap();
+            assert_eq!((waker.poll(pin!(echo.next())), waker.count()), (Poll::Ready(Some(n)), 2 * n));
+        }
+    }
+
+    // S12
+    async fn an_emitter_that_is_dropped_passes_its_turn_on() {
+        let numbers = generator(|y| async move {
+            let first = async {
+                let (mut first, mut second) = (y.emit(1), y.emit(2));
+                assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
+                first.await;
+            };
+            foster::gather((first, y.emit(3))).await;
+            // What is in the stream's hands stays there.
+            assert!(futures::poll!(y.emit(4)).is_pending());
+            y.emit(5).await;
+        });
+        assert_eq!(numbers.collect::<Vec<i32>>().await, [1, 3, 4, 5]);
+    }
+
+    async fn a_generator_may_emit_from_parallel_children() {
+        let numbers = generator(|y| scope(|s| async move {
+            for n in 0..3 {
+                let y = y.clone();
+                s.spawn_parallel(async move { y.emit(n).await; y.emit(n + 10).await });
+            }
+        }));
         let mut numbers: Vec<i32> = numbers.collect().await;
         numbers.sort();
         assert_eq!(numbers, [0, 1, 2, 10, 11, 12]);
@@ -111,9 +193,68 @@ matrix! {
             let numbers = stream::iter(0..).inspect(move |_| { made.fetch_add(1, Ordering::SeqCst); });
             let mut numbers = numbers.in_scope(&s, 4);
             for _ in 0..50 { yield_now().await }
-            assert!(made.load(Ordering::SeqCst) <= 5);
+            assert_eq!(made.load(Ordering::SeqCst), 4);
             assert_eq!(numbers.next().await, Some(0));
             drop(numbers);
+        }).await;
+    }
+
+    async fn streams_are_honest_about_what_is_left() {
+        let mut exact = Box::pin((0..9).map_concurrent(3, ready));
+        exact.next().await;
+        assert_eq!(stream::Stream::size_hint(&exact), (8, Some(8)));
+        let items = || stream::iter(0..5);
+        let slow = |n: u32| async move { for _ in 0..n % 3 { yield_now().await } n };
+        honest((0..5).map_concurrent(3, slow)).await;
+        honest((0..5).map_concurrent(3, slow).in_order()).await;
+        honest((0..5).filter_map_concurrent(3, |n| slow(n).map(|n| (n != 4).then_some(n)))).await;
+        honest(ConcurrentIterator::try_map_concurrent(0..5, 3, |n| slow(n).map(|n| if n == 4 { Err(n) } else { Ok(n) }))).await;
+        honest(foster::as_completed((0..5).map(slow))).await;
+        honest(merge([items(), items()])).await;
+        honest(zip([items(), items()])).await;
+        honest(chain([items(), items()])).await;
+        honest(generator(|y| async move { for n in 0..5 { y.emit(n).await } })).await;
+        honest(foster::StreamExt::until(items(), &Token::new())).await;
+        honest(items().map_with((), |(), n| Some(n))).await;
+        honest(items().chunks_timeout(2, T)).await;
+        honest(items().debounce(T)).await;
+        honest(items().sample(T)).await;
+        honest(items().fuse().throttle(Duration::from_nanos(1))).await;
+        honest(items().fuse().timeout_each(T)).await;
+        scope(|s| async move { honest(items().in_scope(&s, 2)).await }).await;
+    }
+
+    // S11
+    async fn what_swallows_items_lets_the_executor_have_its_turn() {
+        let taken = AtomicUsize::new(0);
+        let endless = || stream::repeat(()).inspect(|_| assert!(taken.fetch_add(1, Ordering::SeqCst) < 1_000));
+        let mut hungry = [
+            endless().debounce(T).map(drop).boxed(),
+            endless().sample(T).map(drop).boxed(),
+            endless().chunks_timeout(usize::MAX, T).map(drop).boxed(),
+            endless().map_concurrent(usize::MAX, |()| pending()).boxed(),
+            endless().filter_map_concurrent(2, |()| ready(None)).boxed(),
+            endless().filter_map_concurrent(2, |()| ready(None)).in_order().boxed(),
+        ];
+        for stream in &mut hungry {
+            taken.store(0, Ordering::SeqCst);
+            let waker = CountingWaker::new();
+            assert!(waker.poll(Pin::new(&mut stream.next())).is_pending());
+            assert!(waker.count() > 0);
+        }
+        taken.store(0, Ordering::SeqCst);
+        scope(|s| async move { let numbers = endless().in_scope(&s, usize::MAX); yield_now().await; drop(numbers) }).await;
+    }
+
+    // S1
+    async fn a_stream_that_is_pending_is_dropped_with_its_last_consumer() {
+        scope(|s| async move {
+            let mut two = stream::pending::<()>().split_in_scope(&s, 2, 1);
+            let one = stream::pending::<()>().in_scope(&s, 1);
+            yield_now().await;
+            drop((two.pop(), one));
+            yield_now().await;
+            drop(two);
         }).await;
     }
 
@@ -161,15 +302,25 @@ matrix! {
         assert_eq!(results.last(), Some(&Err(3)));
         assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1);
         assert!(started.load(Ordering::SeqCst) < 10);
+        let slow = stream::iter(0..3).then(|n| async move { yield_now().await; n });
+        assert_eq!(ConcurrentStream::try_map_concurrent(slow, 2, |n| ready(Ok::<_, ()>(n))).count().await, 3);
         let from_stream: Vec<i32> = ConcurrentStream::map_concurrent(stream::iter(0..3), 2, ready).collect().await;
         assert_eq!(from_stream.len(), 3);
     }
 
-    async fn items_that_are_always_ready_yield_to_the_executor() {
-        let polls = AtomicUsize::new(0);
-        let mut all = Box::pin((0..10_000).map_concurrent(4, ready).count());
-        std::future::poll_fn(|cx| { polls.fetch_add(1, Ordering::SeqCst); all.as_mut().poll(cx) }).await;
-        assert!(polls.load(Ordering::SeqCst) > 100, "{polls:?}");
+    // S11
+    async fn items_that_are_always_ready_yield_to_the_executor_and_not_too_often() {
+        let counts = [
+            boxed((0..10_000).map_concurrent(4, ready).count()),
+            boxed((0..10_000).map_concurrent(4, ready).in_order().count()),
+            boxed(merge([stream::iter(0..5_000), stream::iter(0..5_000)]).count()),
+            boxed(zip([stream::iter(0..10_000), stream::iter(0..10_000)]).count()),
+        ];
+        for (i, mut count) in counts.into_iter().enumerate() {
+            let polls = Polls::new();
+            assert_eq!(polls.of(count.as_mut()).await, 10_000);
+            assert!((100..1_000).contains(&polls.count()), "{i}: {polls:?}");
+        }
     }
 }
 
@@ -212,9 +363,9 @@ sim! {
 
     async fn a_slow_item_is_an_error_and_the_stream_goes_on() {
         let second = Duration::from_secs(1);
-        let items = stream::iter([0, 3, 0]).then(move |n| async move { sleep(n * second).await; n });
+        let items = stream::iter([0, 1, 1, 3, 0]).then(move |n| async move { sleep(n * second).await; n });
         let seen: Vec<_> = items.timeout_each(2 * second).map(|item| item.ok()).collect().await;
-        assert_eq!(seen, [Some(0), None, Some(3), Some(0)]);
+        assert_eq!(seen, [Some(0), Some(1), Some(1), None, Some(3), Some(0)]);
     }
 
     async fn a_pending_stream_times_out_again_and_again() {
