@@ -56,15 +56,14 @@ pub(crate) enum Ended {
 
 /// What both ends know of a node. Everything but the state is theirs to use.
 pub(crate) struct Header {
+    /// Who waits for what becomes of the future.
+    reader: AtomicWaker,
     state: AtomicU8,
     /// Set when the reader's side wants the future to end.
     cancelled: AtomicBool,
     /// Whether somebody keeps a [list](super::living) in which this is.
     #[cfg(feature = "sim")]
     watched: AtomicBool,
-    /// Set by each end when it has done its part: the reader has registered a waker, the runner has said what became of
-    /// the future. Whoever sets it second sees what the other did before.
-    met: AtomicBool,
     /// Not stopped by a cancellation of the others.
     pub(crate) finalizer: bool,
     /// Where the runner's side has put the future, plus one; zero before that.
@@ -78,11 +77,11 @@ impl Header {
     #[inline]
     fn new(at: &'static Location<'static>, finalizer: bool) -> Self {
         Header {
+            reader: AtomicWaker::new(),
             state: AtomicU8::new(RUNNING),
             cancelled: AtomicBool::new(false),
             #[cfg(feature = "sim")]
             watched: AtomicBool::new(false),
-            met: AtomicBool::new(false),
             finalizer,
             place: AtomicU32::new(0),
             age: AtomicU32::new(0),
@@ -122,6 +121,18 @@ impl Header {
         self.age.load(Ordering::Relaxed)
     }
 
+    /// For the runner, which alone leaves the states that it asks for, and so sees its own store.
+    #[inline]
+    fn is(&self, state: u8) -> bool {
+        self.state.load(Ordering::Relaxed) == state
+    }
+
+    /// "Hand-over".
+    #[inline]
+    fn hand_over(&self, state: u8) {
+        self.state.store(state, Ordering::Release);
+    }
+
     #[inline]
     pub(crate) fn set_age(&self, age: u32) {
         self.age.store(age, Ordering::Relaxed);
@@ -146,9 +157,10 @@ impl Extra for Name {
 }
 
 /// A future `F` with the value `T`, or else a reason `C`; besides, `X` for whoever knows the node's type.
+#[repr(C)]
 pub(crate) struct Node<F, T, C, X = ()> {
+    /// The first, as [`Headed`] says.
     header: Header,
-    reader: AtomicWaker,
     extra: X,
     content: UnsafeCell<Content<F, T, C>>,
 }
@@ -166,25 +178,27 @@ unsafe impl<F: Send, T: Send, C: Send, X: Sync> Sync for Node<F, T, C, X> {}
 
 impl<F, T, C, X> Node<F, T, C, X> {
     fn new(future: F, header: Header, extra: X) -> Self {
-        Node {
-            header,
-            reader: AtomicWaker::new(),
-            extra,
-            content: UnsafeCell::new(Content { running: ManuallyDrop::new(future) }),
-        }
+        Node { header, extra, content: UnsafeCell::new(Content { running: ManuallyDrop::new(future) }) }
     }
+}
 
-    /// Leaves the content to the reader. To be called once. Either this sees that there is a waker, or the reader, which
-    /// looks at the state after it has registered one, sees the state.
-    #[inline]
-    fn publish(&self, state: u8) {
-        // "Hand-over".
-        self.header.state.store(state, Ordering::Release);
-        // Two swaps of one flag have an order: that spares a total order of all accesses, of the state among them.
-        if self.header.met.swap(true, Ordering::AcqRel) {
-            self.reader.wake();
-        }
-    }
+/// A node, whatever its type: [`header`] finds its header without a call through a vtable.
+///
+/// # Safety
+///
+/// What implements this begins with its [`Header`].
+#[allow(unsafe_code)]
+unsafe trait Headed {}
+
+// SAFETY: it is `repr(C)`, and the header its first field.
+#[allow(unsafe_code)]
+unsafe impl<F, T, C, X> Headed for Node<F, T, C, X> {}
+
+#[inline]
+#[allow(unsafe_code)]
+fn header<N: ?Sized + Headed>(node: &N) -> &Header {
+    // SAFETY: `Headed`.
+    unsafe { &*ptr::from_ref(node).cast() }
 }
 
 impl<F, T, C, X> Drop for Node<F, T, C, X> {
@@ -205,16 +219,14 @@ impl<F, T, C, X> Drop for Node<F, T, C, X> {
 ///
 /// The methods that are `unsafe` are for the node's one [`Runner`] alone, and never two at once.
 #[allow(unsafe_code)]
-pub(crate) unsafe trait Run {
+#[allow(private_bounds)]
+pub(crate) unsafe trait Run: Headed {
     type Reason;
 
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<Ended>;
     unsafe fn drop_future(&self) -> Result<(), Payload>;
     unsafe fn settle(&self, reason: Option<Self::Reason>);
-    fn header(&self) -> &Header;
     fn name(&self) -> Name;
-    fn is_running(&self) -> bool;
-    fn is_unsettled(&self) -> bool;
 }
 
 // SAFETY: nothing but the methods themselves touches the content while it is the runner's.
@@ -227,7 +239,7 @@ where
     type Reason = C;
 
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<Ended> {
-        debug_assert!(self.is_running());
+        debug_assert!(self.header.is(RUNNING));
         // SAFETY: RUNNING, which the caller has checked, says that the content is the future, and that it is the
         // runner's; "pinned" says that it stays where it is until it is dropped.
         let poll = |content: *mut Content<F, T, C>| unsafe { Pin::new_unchecked(&mut *(*content).running) }.poll(cx);
@@ -242,7 +254,7 @@ where
             (Ok(Ok(value)), Ok(())) => {
                 // SAFETY: UNSETTLED, set by `drop_future`: there is nothing in the content, and it is the runner's.
                 self.content.with_mut(|content| unsafe { (*content).settled = ManuallyDrop::new(Ok(value)) });
-                self.publish(SETTLED);
+                self.header.hand_over(SETTLED);
                 Ended::Value
             }
             (Ok(Err(Failed)), Ok(())) => Ended::Failed,
@@ -255,7 +267,7 @@ where
     }
 
     unsafe fn drop_future(&self) -> Result<(), Payload> {
-        if !self.is_running() {
+        if !self.header.is(RUNNING) {
             return Ok(());
         }
         // Before the drop, so that a panic in it does not drop the future twice.
@@ -265,52 +277,38 @@ where
     }
 
     unsafe fn settle(&self, reason: Option<C>) {
-        debug_assert!(self.is_unsettled());
+        debug_assert!(self.header.is(UNSETTLED));
         let (state, settled) = match reason {
             Some(reason) => (SETTLED, Content { settled: ManuallyDrop::new(Err(reason)) }),
             None => (ABANDONED, Content { nothing: () }),
         };
         // SAFETY: UNSETTLED, which the caller has checked: there is nothing in the content, and it is the runner's.
         self.content.with_mut(|content| unsafe { *content = settled });
-        self.publish(state);
-    }
-
-    fn header(&self) -> &Header {
-        &self.header
+        self.header.hand_over(state);
     }
 
     fn name(&self) -> Name {
         self.extra.name().cloned().unwrap_or_else(|| self.header.at.into())
     }
-
-    fn is_running(&self) -> bool {
-        // Only the runner leaves RUNNING, so it sees its own store.
-        self.header.state.load(Ordering::Relaxed) == RUNNING
-    }
-
-    fn is_unsettled(&self) -> bool {
-        // Likewise.
-        self.header.state.load(Ordering::Relaxed) == UNSETTLED
-    }
 }
 
-/// The end of a node that runs the future.
+/// The end of a node that runs the future. What became of the future is told to the reader when this is dropped.
 pub(crate) struct Runner<R: ?Sized + Run> {
-    node: Owner<R>,
+    node: ManuallyDrop<Owner<R>>,
 }
 
 impl<R: ?Sized + Run> Runner<R> {
     /// Polls the future; a panic is an end like another. Not to be called again after that.
     #[allow(unsafe_code)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        if !self.node.is_running() {
+        if !self.header().is(RUNNING) {
             return Poll::Ready(Ended::Failed);
         }
         // SAFETY: "one runner": this is it, by `&mut`; it is RUNNING.
         unsafe { self.node.poll(cx) }
     }
 
-    /// Ends the future, if it is not over, and tells the reader `reason`, if it has not heard.
+    /// Ends the future, if it is not over, and leaves `reason` to the reader, if nothing has been left to it yet.
     ///
     /// # Errors
     ///
@@ -319,15 +317,16 @@ impl<R: ?Sized + Run> Runner<R> {
     pub(crate) fn refuse(&mut self, reason: Option<R::Reason>) -> Result<(), Payload> {
         // SAFETY: "one runner": this is it, by `&mut`.
         let dropped = unsafe { self.node.drop_future() };
-        if self.node.is_unsettled() {
+        if self.header().is(UNSETTLED) {
             // SAFETY: as above; it is UNSETTLED.
             unsafe { self.node.settle(reason) };
         }
         dropped
     }
 
+    #[inline]
     pub(crate) fn header(&self) -> &Header {
-        self.node.header()
+        header(&**self.node)
     }
 
     pub(crate) fn name(&self) -> Name {
@@ -335,8 +334,9 @@ impl<R: ?Sized + Run> Runner<R> {
     }
 
     /// What the node's two ends have in common, and no other node has while they live. Never 0.
+    #[inline]
     pub(crate) fn id(&self) -> usize {
-        ptr::from_ref(self.node.header()).addr()
+        ptr::from_ref(self.header()).addr()
     }
 
     /// Puts this on the list of those that are alive, until it is dropped.
@@ -348,12 +348,22 @@ impl<R: ?Sized + Run> Runner<R> {
 }
 
 impl<R: ?Sized + Run> Drop for Runner<R> {
+    #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
-        discard(self.refuse(None));
+        if self.header().is(RUNNING) || self.header().is(UNSETTLED) {
+            // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
+            discard(self.refuse(None));
+        }
         #[cfg(feature = "sim")]
         if self.header().watched.load(Ordering::Relaxed) {
             super::living::ended(self.id());
+        }
+        // SAFETY: it is not used after this.
+        let node = unsafe { ManuallyDrop::take(&mut self.node) };
+        // Either there is a mark, and with it a waker; or the reader, which looks at the state once it has made one, sees
+        // what was handed over.
+        if let Some(node) = node.leave() {
+            header(&*node).reader.wake();
         }
     }
 }
@@ -364,10 +374,7 @@ impl<R: ?Sized + Run> Drop for Runner<R> {
 ///
 /// `take` is for the node's one [`Reader`] alone, and never two at once.
 #[allow(unsafe_code)]
-unsafe trait Read<T, C> {
-    fn state(&self) -> u8;
-    fn waker(&self) -> &AtomicWaker;
-    fn header(&self) -> &Header;
+unsafe trait Read<T, C>: Headed {
     fn name(&self) -> Name;
     unsafe fn take(&self) -> Result<T, C>;
 }
@@ -375,19 +382,6 @@ unsafe trait Read<T, C> {
 // SAFETY: nothing but `take` touches the content while it is the reader's.
 #[allow(unsafe_code)]
 unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
-    fn state(&self) -> u8 {
-        // Acquire: "hand-over".
-        self.header.state.load(Ordering::Acquire)
-    }
-
-    fn waker(&self) -> &AtomicWaker {
-        &self.reader
-    }
-
-    fn header(&self) -> &Header {
-        &self.header
-    }
-
     fn name(&self) -> Name {
         self.extra.name().cloned().unwrap_or_else(|| self.header.at.into())
     }
@@ -432,9 +426,8 @@ impl<T, C> Reader<T, C> {
     /// Waits for what becomes of the future. `None`: nobody said why there is no value, or it was taken before.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, C>>> {
         if !self.is_ended() {
-            self.node.waker().register(cx.waker());
-            // As in `publish`.
-            self.header().met.swap(true, Ordering::AcqRel);
+            self.header().reader.register(cx.waker());
+            self.node.mark();
             if !self.is_ended() {
                 return Poll::Pending;
             }
@@ -444,17 +437,20 @@ impl<T, C> Reader<T, C> {
 
     #[allow(unsafe_code)]
     fn try_take(&mut self) -> Option<Result<T, C>> {
+        let settled = self.header().state.load(Ordering::Acquire) == SETTLED;
         // SAFETY: "one reader": this is it, by `&mut`; it has just seen SETTLED.
-        (self.node.state() == SETTLED).then(|| unsafe { self.node.take() })
+        settled.then(|| unsafe { self.node.take() })
     }
 
     /// Whether the future is over, and it is known what became of it.
     pub(crate) fn is_ended(&self) -> bool {
-        self.node.state() >= SETTLED
+        // Acquire: "hand-over".
+        self.header().state.load(Ordering::Acquire) >= SETTLED
     }
 
+    #[inline]
     pub(crate) fn header(&self) -> &Header {
-        self.node.header()
+        header(&*self.node)
     }
 
     pub(crate) fn name(&self) -> Name {
@@ -463,7 +459,7 @@ impl<T, C> Reader<T, C> {
 
     /// As [`Runner::id`].
     pub(crate) fn id(&self) -> usize {
-        ptr::from_ref(self.node.header()).addr()
+        ptr::from_ref(self.header()).addr()
     }
 }
 
@@ -485,7 +481,7 @@ where
 
     fn with_header(future: F, header: Header, extra: X) -> (Self, Reader<T, C>) {
         let (runner, reader) = Owner::pair(Node::new(future, header, extra));
-        (Runner { node: runner }, Reader::new(reader))
+        (Runner { node: ManuallyDrop::new(runner) }, Reader::new(reader))
     }
 
     /// A new node that nobody reads.
@@ -511,7 +507,7 @@ where
         C: Send + 'a,
         X: Send + Sync + 'a,
     {
-        Runner { node: self.into_node().forget_type(|node| node) }
+        Runner { node: ManuallyDrop::new(self.into_node().forget_type(|node| node)) }
     }
 
     /// Forgets the node's type.
@@ -522,13 +518,13 @@ where
         C: 'a,
         X: 'a,
     {
-        Runner { node: self.into_node().forget_type(|node| node) }
+        Runner { node: ManuallyDrop::new(self.into_node().forget_type(|node| node)) }
     }
 
     #[allow(unsafe_code)]
     fn into_node(self) -> Owner<Node<F, T, C, X>> {
-        let this = ManuallyDrop::new(self);
+        let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is not dropped and not used again, so the owner is moved out of it.
-        unsafe { ptr::read(&this.node) }
+        unsafe { ManuallyDrop::take(&mut this.node) }
     }
 }

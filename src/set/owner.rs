@@ -1,16 +1,21 @@
 //! Ownership by two, made together: what `Arc` is for any number.
 //!
 //! There are never more owners than the two, so nothing counts up. The last owner has nobody to race with, and counts
-//! nothing down. What `Weak` is to `Arc`, [`Memory`] is to an owner.
+//! nothing down. One may mark what they own, and the other, when it lets go, learns of that by the same atomic operation.
+//! What `Weak` is to `Arc`, [`Memory`] is to an owner.
 //!
-//! The invariant: **counted** – the value is there as long as `owners` is above zero, and its memory as long as `memories`
-//! is; the owners together count as one of the latter.
+//! The invariant: **counted** – the value is there as long as `owners`, without the mark, is above zero, and its memory as
+//! long as `memories` is; the owners together count as one of the latter.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 use super::sync::{AtomicU32, Ordering, alloc, dealloc};
+
+/// Beside the number of owners: one of them has marked what they own.
+const MARK: u32 = 1 << 31;
+const MARKED_1: u32 = MARK | 1;
 
 /// A value, and who keeps it.
 pub(super) struct Shared<T: ?Sized> {
@@ -70,6 +75,27 @@ impl<T: ?Sized> Owner<T> {
         // SAFETY: "counted": this is an owner.
         let shared = unsafe { self.shared.as_ref() };
         (&shared.owners, &shared.memories)
+    }
+
+    /// Marks what is owned. Either the other owner sees that when it [leaves](Self::leave), and what was done here before;
+    /// or this owner sees from here on what the other did before it left.
+    #[inline]
+    pub(super) fn mark(&self) {
+        self.header().0.fetch_or(MARK, Ordering::AcqRel);
+    }
+
+    /// Lets go, unless there is a mark and somebody who has made it: then it returns the owner.
+    #[inline]
+    pub(super) fn leave(self) -> Option<Self> {
+        let owners = self.header().0;
+        match owners.load(Ordering::Acquire) {
+            2 if owners.compare_exchange(2, 1, Ordering::AcqRel, Ordering::Acquire).is_ok() => {
+                std::mem::forget(self);
+                None
+            }
+            1 | MARKED_1 => None,
+            _ => Some(self),
+        }
     }
 }
 
@@ -137,5 +163,6 @@ impl Drop for Release {
 /// Counts down, and says whether nobody is left.
 #[inline]
 fn is_last(count: &AtomicU32) -> bool {
-    count.load(Ordering::Acquire) == 1 || count.fetch_sub(1, Ordering::AcqRel) == 1
+    let is_one = |count: u32| count & !MARK == 1;
+    is_one(count.load(Ordering::Acquire)) || is_one(count.fetch_sub(1, Ordering::AcqRel))
 }
