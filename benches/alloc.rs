@@ -74,3 +74,21 @@ pub(crate) fn counting<R>(f: impl FnOnce() -> R) -> R {
     COUNTS.store(false, Ordering::Relaxed);
     result
 }
+
+/// Has the allocator keep what is given back: to fetch a page from the system anew is not a contender's work, and when that
+/// happens depends on what ran before.
+pub(crate) fn keep_pages() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn mallopt(parameter: i32, value: i32) -> i32;
+        }
+        const TRIM_THRESHOLD: i32 = -1;
+        const MMAP_MAX: i32 = -4;
+        // SAFETY: glibc's own function, called before there is a second thread.
+        unsafe {
+            mallopt(TRIM_THRESHOLD, i32::MAX);
+            mallopt(MMAP_MAX, 0);
+        }
+    }
+}

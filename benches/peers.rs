@@ -58,6 +58,7 @@ fn options() -> Result<Options, lexopt::Error> {
 }
 
 fn main() -> ExitCode {
+    alloc::keep_pages();
     let options = match options() {
         Ok(options) => options,
         Err(error) => {

@@ -33,7 +33,7 @@ pub(crate) fn rows() -> Vec<Row> {
             in_a_task(Peer, "join_all", join_all),
             in_a_task(Foster, "gather", foster::gather),
         ],
-        goals: vec![Goal::Times(70.0 / 108.0, "futures-buffered")],
+        goals: vec![Goal::Absolute(70.0)],
     }]
 }
 

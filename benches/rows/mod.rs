@@ -17,9 +17,10 @@ mod parallel;
 mod scope;
 mod timeout;
 
-/// All rows, in order.
+/// All rows, in order, but for those with a million children, which come last: they leave the allocator in a state that
+/// slows down all contenders after them.
 pub(crate) fn all() -> Vec<Row> {
-    [
+    let mut rows: Vec<Row> = [
         gather::rows(),
         coop::rows(),
         map::rows(),
@@ -27,12 +28,14 @@ pub(crate) fn all() -> Vec<Row> {
         parallel::rows(),
         failure::rows(),
         timeout::rows(),
-        memory::rows(),
         asyncio::rows(),
+        memory::rows(),
     ]
     .into_iter()
     .flatten()
-    .collect()
+    .collect();
+    rows.sort_by_key(|row| row.number() == "12" || row.id.ends_with("million"));
+    rows
 }
 
 /// A contender whose future, made by `work`, runs on the executor of `futures`.

@@ -89,6 +89,7 @@ where
 }
 
 /// Polls a child, or a finalizer in a region of its own.
+#[inline]
 fn poll_runner<R: ?Sized + Run>(runner: &mut Runner<R>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Ended> {
     if !runner.header().finalizer {
         return runner.poll(cx);
