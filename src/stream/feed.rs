@@ -71,6 +71,7 @@ impl<S: Stream, F> Feed<S, F> {
     ///
     /// When this returns and neither the limit nor the end is reached, the waker will be woken when it is worth another
     /// try.
+    #[inline]
     pub(super) fn fill<Fut>(self: Pin<&mut Self>, running: usize, cx: &mut Context<'_>, mut start: impl FnMut(Fut))
     where
         F: FnMut(S::Item) -> Fut,
