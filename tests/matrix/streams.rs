@@ -374,3 +374,22 @@ sim! {
         let _ = pending::<()>;
     }
 }
+
+/// Whoever's extension methods stand beside foster's.
+mod with_tokio_stream {
+    use super::{Duration, generator, merge};
+    use foster::{ConcurrentStream, StreamExt as _, Token};
+    use tokio_stream::StreamExt as _;
+
+    matrix! {
+        async fn operators_combine_with_those_of_tokio_stream() {
+            let (numbers, token) = (tokio_stream::iter(1..=4), Token::new());
+            let doubled = numbers.map_concurrent(2, |n| async move { 2 * n }).in_order().filter(|n| n % 4 == 0);
+            let more = generator(|y| async move { y.emit(10).await }).until(&token);
+            let chunks = merge((doubled, more)).map(|n| n + 1).chunks_timeout(8, Duration::MAX);
+            let mut all = chunks.fold(Vec::new(), |all, chunk| [all, chunk].concat()).await;
+            all.sort_unstable();
+            assert_eq!(all, [5, 9, 11]);
+        }
+    }
+}
