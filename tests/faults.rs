@@ -1,5 +1,6 @@
 //! Scopes keep their contract whatever the runtime does: random programs, under every fault, by many seeds.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use foster::runtimes::Sim;
 use foster::testing::{Explore, Fault, Faults, Moment};
-use foster::{Reason, adopt, scope, shield, sleep, timeout, yield_now};
+use foster::{Reason, adopt, local, scope, shield, sleep, timeout, yield_now};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -201,4 +202,33 @@ fn timers_are_never_early() {
 #[should_panic(expected = "a chance is between 0 and 1, and not 1.5")]
 fn a_chance_above_one_is_an_error() {
     drop(Faults::none().drop_tasks(1.5));
+}
+
+/// What the guide says of its hall: two customers, 5 ms at the bank, and the second comes so late.
+#[test]
+fn a_race_between_different_instants_is_found_when_timers_are_late_and_only_then() {
+    async fn evening(late: Duration) {
+        let (free, sold) = (&Cell::new(1), &Cell::new(0));
+        let book = || async {
+            if free.get() > 0 {
+                sleep(Duration::from_millis(5)).await;
+                free.set(free.get() - 1);
+                sold.set(sold.get() + 1);
+            }
+        };
+        local::scope(|s| async move {
+            s.spawn(book());
+            s.spawn(async move {
+                sleep(late).await;
+                book().await
+            });
+        })
+        .await;
+        assert_eq!(sold.get(), 1);
+    }
+    let (five, six) = (Duration::from_millis(5), Duration::from_millis(6));
+    assert!(Explore::new().seeds(0..200).run(move || evening(five)).is_err());
+    assert!(Explore::new().seeds(0..200).run(move || evening(six)).is_ok());
+    let late = Explore::new().seeds(0..200).faults(Faults::none().delay_timers(five));
+    assert!(late.run(move || evening(six)).is_err());
 }
