@@ -3,6 +3,7 @@
 //! It borrows nothing, so it may outlive the scope; it is also what the context carries as "the nearest scope".
 
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -27,7 +28,7 @@ pub(crate) enum News {
     /// A future to finish before the scope resolves.
     Adopt(Adopted),
     /// A child for the scope's own task, from a [`Spawner`](crate::Spawner).
-    Spawn(FutureObj<'static, ()>),
+    Spawn(FutureObj<'static, ()>, &'static Location<'static>),
     /// The child in this slot may have been cancelled by its task: the mark is in its header. Without a slot, it was
     /// cancelled about when it arrived, and may be any.
     CancelChild(Option<Key>),

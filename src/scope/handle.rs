@@ -317,9 +317,11 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
 
     /// Returns something that implements `futures::task::Spawn` and borrows nothing, for code that wants to spawn.
     ///
-    /// What it spawns are children of this scope, on the runtime of the context, or on this task where there is none.
+    /// What it spawns are children of this scope, on the runtime of the context, or on this task where there is none. They
+    /// have the file and line of this call for a name.
+    #[track_caller]
     pub fn spawner(&self) -> Spawner {
-        Spawner::new(Arc::clone(&self.core.control))
+        Spawner::new(Arc::clone(&self.core.control), Location::caller())
     }
 
     /// Cancels the scope: everything in it, the body included, is wound down.

@@ -31,25 +31,22 @@ pub(crate) trait Sealed: 'static {
     type Node<'env>: ?Sized + Run<Reason = Arc<Reason>> + 'env;
 
     /// Makes a child that anybody could run one of this kind.
-    #[track_caller]
-    fn child<'env>(future: FutureObj<'static, ()>) -> Runner<Self::Node<'env>>;
+    fn child<'env>(future: FutureObj<'static, ()>, at: &'static Location<'static>) -> Runner<Self::Node<'env>>;
 }
 
 impl Sealed for AnyThread {
     type Node<'env> = Shared<'env, Arc<Reason>>;
 
-    #[track_caller]
-    fn child<'env>(future: FutureObj<'static, ()>) -> Runner<Self::Node<'env>> {
-        Runner::new(Plain::new(future), Location::caller(), ()).0.shared()
+    fn child<'env>(future: FutureObj<'static, ()>, at: &'static Location<'static>) -> Runner<Self::Node<'env>> {
+        Runner::new(Plain::new(future), at, ()).0.shared()
     }
 }
 
 impl Sealed for OneThread {
     type Node<'env> = Local<'env, Arc<Reason>>;
 
-    #[track_caller]
-    fn child<'env>(future: FutureObj<'static, ()>) -> Runner<Self::Node<'env>> {
-        Runner::new(Plain::new(future), Location::caller(), ()).0.local()
+    fn child<'env>(future: FutureObj<'static, ()>, at: &'static Location<'static>) -> Runner<Self::Node<'env>> {
+        Runner::new(Plain::new(future), at, ()).0.local()
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut Fi
             panics.run_result(runner.refuse(Some(Arc::new(crate::token::Reason::Failed(name)))));
         }
         News::Panicked(payload) => panics.add(payload),
-        News::Spawn(future) => panics.run(|| drop(future)),
+        News::Spawn(future, _) => panics.run(|| drop(future)),
         News::CancelChild(_) | News::Stop(..) => {}
     }
 }

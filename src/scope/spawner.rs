@@ -31,11 +31,13 @@ use crate::runtime::Handle;
 pub struct Spawner {
     control: Arc<Control>,
     runtime: Option<Handle>,
+    /// Where it was asked for: the name of what it spawns.
+    at: &'static Location<'static>,
 }
 
 impl Spawner {
-    pub(super) fn new(control: Arc<Control>) -> Self {
-        Spawner { control, runtime: context::with(|ambient| ambient.runtime()) }
+    pub(super) fn new(control: Arc<Control>, at: &'static Location<'static>) -> Self {
+        Spawner { control, runtime: context::with(|ambient| ambient.runtime()), at }
     }
 }
 
@@ -44,12 +46,12 @@ impl Spawn for Spawner {
         self.status()?;
         match &self.runtime {
             Some(runtime) => {
-                drop(parallel::spawn(&self.control, runtime, None, Location::caller(), Plain::new(future)));
+                drop(parallel::spawn(&self.control, runtime, None, self.at, Plain::new(future)));
                 Ok(())
             }
             None => {
                 self.control.uncounted.fetch_add(1, Ordering::Relaxed);
-                self.control.send(News::Spawn(future)).map_err(|_| {
+                self.control.send(News::Spawn(future, self.at)).map_err(|_| {
                     self.control.uncounted.fetch_sub(1, Ordering::Relaxed);
                     SpawnError::shutdown()
                 })

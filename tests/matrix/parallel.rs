@@ -219,6 +219,20 @@ matrix! {
     }
 
     // S7
+    async fn what_a_spawner_spawned_is_named_after_the_line_that_asked_for_it() {
+        let mut reason = None;
+        let seen = &mut reason;
+        let failed = caught(scope(|s| async move {
+            let token = s.token();
+            s.defer(async move { *seen = token.reason() });
+            s.spawner().spawn(async { boom("spawned") }).unwrap();
+            pending::<()>().await
+        }));
+        assert_eq!(failed.await, Err("spawned"));
+        assert!(matches!(&reason, Some(Reason::Failed(name)) if name.to_string().contains(file!())), "{reason:?}");
+    }
+
+    // S7
     async fn the_reason_reaches_parallel_children() {
         let seen = Arc::new(std::sync::Mutex::new(None));
         let out = Arc::clone(&seen);

@@ -377,7 +377,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             News::Adopt(future) => {
                 self.adopted.insert(AdoptedMember { future, token: None });
             }
-            News::Spawn(future) => self.arrive(K::child(future)),
+            News::Spawn(future, at) => self.arrive(K::child(future, at)),
             News::CancelChild(Some(key)) => self.cancel_child(key),
             News::CancelChild(None) => {}
             News::Stop(reason, grace) => {
