@@ -172,13 +172,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 orphans::adopt(&around, future, &mut self.panics);
             }
         }
-        if !before && !self.control().close_parallel() {
-            // They have been told, unless they have come in this moment.
-            self.control().cancel(&Arc::new(Reason::Dropped));
-            self.orphaned = true;
-            let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
-            orphans::adopt(&around, wait, &mut self.panics);
+        if before {
+            return;
         }
+        if self.control().close_parallel() {
+            // From here on what comes goes to the scope around at once: finalizers, which still have their turn, may wait for it.
+            self.close_news(Some(&around));
+            return;
+        }
+        // They have been told, unless they have come in this moment.
+        self.control().cancel(&Arc::new(Reason::Dropped));
+        self.orphaned = true;
+        let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
+        orphans::adopt(&around, wait, &mut self.panics);
     }
 
     /// Closes both lanes, and deals with what was still in them.
@@ -192,10 +198,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             return;
         }
         let around = self.control().around.get().or(around).cloned();
-        for item in self.control().news().close() {
-            orphans::forward(item, around.as_ref(), &mut self.panics);
-        }
+        self.close_news(around.as_ref());
         self.control().bell.unhang();
+    }
+
+    fn close_news(&mut self, around: Option<&Arc<Control>>) {
+        for item in self.control().news().close() {
+            orphans::forward(item, around, &mut self.panics);
+        }
     }
 
     /// The scope's future is dropped before its end.
