@@ -267,6 +267,16 @@ mod tests {
         }
     }
 
+    /// A waker that panicked after the scope's last step had the scope dropped before it was over.
+    #[test]
+    fn a_scope_that_is_dropped_after_its_last_step_leaves_no_wait_behind() {
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));
+        let around = Control::new();
+        assert!(machine.control().close_parallel());
+        machine.hand_on(Some(Arc::clone(&around)));
+        assert!(around.news().is_empty(), "something waits for children that there cannot be");
+    }
+
     /// A child that has been counted as ended, and was about to say so, said it to nobody: the wait for it hung.
     #[test]
     fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
