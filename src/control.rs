@@ -159,7 +159,8 @@ impl Control {
 
     /// Takes no more parallel children. False if there are some.
     pub(crate) fn close_parallel(&self) -> bool {
-        self.parallel.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        let closed = self.parallel.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire);
+        closed.map_or_else(|count| count & CLOSED != 0, |_| true)
     }
 }
 

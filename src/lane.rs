@@ -6,7 +6,7 @@
 //!
 //! The poller is awake from the moment it rouses itself until it goes to sleep on the bell, and a ring while it is awake
 //! wakes nobody: this is what makes spawning from inside a scope cheap. Lanes in which nothing happens cost the poller
-//! two atomic operations each time it is polled, and no lock.
+//! a few atomic operations each time it is polled, and no lock.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

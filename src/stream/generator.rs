@@ -41,7 +41,7 @@ where
 {
     let slot = Arc::new(Slot::new());
     let body = body(Emitter { slot: Arc::clone(&slot) });
-    Generator { body: Some(body), slot }
+    Generator { body: Some(body), output: None, slot }
 }
 
 /// A stream of what `body` emits, as `Ok`, and of the error with which it ends, if it does: the body may use `?`.
@@ -69,7 +69,7 @@ where
 {
     let slot = Arc::new(Slot::new());
     let body = body(Emitter { slot: Arc::clone(&slot) });
-    TryGenerator { generator: Generator { body: Some(body), slot } }
+    TryGenerator { generator: Generator { body: Some(body), output: None, slot } }
 }
 
 /// Where a value passes from the body to the stream.
@@ -85,6 +85,8 @@ struct State<T> {
     tickets: u64,
     /// The stream, while it waits for a value that may come from outside its own poll.
     stream: Option<Waker>,
+    /// Whether the stream takes no more values.
+    over: bool,
 }
 
 struct Waiting {
@@ -113,17 +115,20 @@ impl<T> State<T> {
 
 impl<T> Slot<T> {
     fn new() -> Self {
-        Slot { state: Mutex::new(State { value: None, line: VecDeque::new(), tickets: 0, stream: None }) }
+        let state = State { value: None, line: VecDeque::new(), tickets: 0, stream: None, over: false };
+        Slot { state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<T> {
+    /// Takes the value that there is. If the body is over and there is none, there will be no more.
+    fn take(&self, body_is_over: bool) -> Option<T> {
         let mut state = self.lock();
         let stream = state.stream.take();
         let value = state.value.take();
+        state.over = body_is_over && value.is_none();
         let (taken, next) = match value.is_some() {
             true => (state.line.pop_front().and_then(|first| first.waker), state.next()),
             false => (None, None),
@@ -136,7 +141,7 @@ impl<T> Slot<T> {
 
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<T> {
         loop {
-            if let Some(value) = self.take() {
+            if let Some(value) = self.take(false) {
                 return Poll::Ready(value);
             }
             let waker = cx.waker().clone();
@@ -177,7 +182,7 @@ impl<T> Emitter<T> {
     ///
     /// # Cancellation
     ///
-    /// Dropped before its turn, it emits nothing. When the stream has been dropped, it waits for good.
+    /// Dropped before its turn, it emits nothing. When the stream is over, or has been dropped, it waits for good.
     pub fn emit(&self, value: T) -> Emit<'_, T> {
         Emit { slot: &self.slot, value: Some(value), ticket: None }
     }
@@ -221,7 +226,7 @@ impl<T> Future for Emit<'_, T> {
         };
         let before = state.line[place].waker.replace(waker);
         let mut stream = None;
-        if place == 0 && state.value.is_none() {
+        if place == 0 && state.value.is_none() && !state.over {
             state.value = this.value.take();
             stream = state.stream.take();
         }
@@ -262,10 +267,12 @@ impl<T> fmt::Debug for Emit<'_, T> {
 pin_project! {
     /// The stream of [`generator`].
     #[must_use = "streams do nothing unless polled"]
-    pub struct Generator<T, Fut> {
+    pub struct Generator<T, Fut: Future> {
         // `None` once it has returned.
         #[pin]
         body: Option<Fut>,
+        // What it returned, until that is given out: after a value that it left behind, having dropped its `emit`.
+        output: Option<Fut::Output>,
         slot: Arc<Slot<T>>,
     }
 }
@@ -274,17 +281,18 @@ impl<T, Fut: Future> Generator<T, Fut> {
     /// The next value; or what the body returned, once.
     fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, Fut::Output>>> {
         let mut this = self.project();
-        // A value that a body left behind when it returned, having dropped its `emit`.
-        let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(this.slot.take().map(Ok)) };
-        if let Some(value) = this.slot.take() {
-            return Poll::Ready(Some(Ok(value)));
-        }
-        match body.poll(cx) {
-            Poll::Ready(output) => {
-                this.body.set(None);
-                Poll::Ready(Some(Err(output)))
+        loop {
+            if let Some(value) = this.slot.take(this.body.is_none()) {
+                return Poll::Ready(Some(Ok(value)));
             }
-            Poll::Pending => this.slot.poll_take(cx).map(|value| Some(Ok(value))),
+            let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(this.output.take().map(Err)) };
+            match body.poll(cx) {
+                Poll::Ready(output) => {
+                    this.body.set(None);
+                    *this.output = Some(output);
+                }
+                Poll::Pending => return this.slot.poll_take(cx).map(|value| Some(Ok(value))),
+            }
         }
     }
 }
@@ -310,7 +318,7 @@ impl<T, Fut: Future<Output = ()>> FusedStream for Generator<T, Fut> {
     }
 }
 
-impl<T, Fut> fmt::Debug for Generator<T, Fut> {
+impl<T, Fut: Future> fmt::Debug for Generator<T, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generator").finish_non_exhaustive()
     }
@@ -319,7 +327,7 @@ impl<T, Fut> fmt::Debug for Generator<T, Fut> {
 pin_project! {
     /// The stream of [`try_generator`].
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryGenerator<T, Fut> {
+    pub struct TryGenerator<T, Fut: Future> {
         #[pin]
         generator: Generator<T, Fut>,
     }
@@ -342,7 +350,7 @@ impl<T, E, Fut: Future<Output = Result<(), E>>> Stream for TryGenerator<T, Fut> 
     }
 }
 
-impl<T, Fut> fmt::Debug for TryGenerator<T, Fut> {
+impl<T, Fut: Future> fmt::Debug for TryGenerator<T, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TryGenerator").finish_non_exhaustive()
     }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -170,6 +169,10 @@ impl Drop for Limit {
     }
 }
 
+/// In how many polls a timeout that has expired leaves it to the one around to say so. What lies between the two may
+/// poll more than once before it returns: `FuturesUnordered` twice, a scope three times.
+const PATIENCE: u8 = 8;
+
 /// How far a timeout has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -197,8 +200,8 @@ pin_project! {
         #[pin]
         timer: Option<Timer>,
         timer_at: Option<Instant>,
-        // Whether this has expired, and left it to the timeout around to say so.
-        deferred: bool,
+        // In how many polls this has been expired, and left it to the timeout around to say so.
+        deferred: u8,
     }
 }
 
@@ -211,7 +214,7 @@ impl<F: Future> Timeout<F> {
             grace: None,
             timer: None,
             timer_at: None,
-            deferred: false,
+            deferred: 0,
         }
     }
 
@@ -320,8 +323,9 @@ impl<F: Future> Timeout<F> {
         }
         if ambient.deadline().is_some_and(|around| around <= at) {
             // The timeout around expires at this instant too, and is the one to report it; unless it has been moved
-            // since a parallel child inherited it, which the next poll tells.
-            if !mem::replace(this.deferred, true) {
+            // since a parallel child inherited it, which the next polls tell.
+            if *this.deferred < PATIENCE {
+                *this.deferred += 1;
                 cx.waker().wake_by_ref();
                 return false;
             }

@@ -149,14 +149,24 @@ matrix! {
         assert_eq!(numbers, [0, 1, 2, 10, 11, 12]);
     }
 
+    async fn an_emitter_that_outlives_the_body_does_not_revive_the_stream() {
+        let mut outlives = None;
+        let mut numbers = pin!(generator(|y| { outlives = Some(y.clone()); async move { y.emit(1).await } }));
+        assert_eq!((numbers.next().await, numbers.next().await), (Some(1), None));
+        assert!(futures::poll!(outlives.unwrap().emit(2)).is_pending());
+        assert!(numbers.is_terminated());
+        assert_eq!(numbers.next().await, None);
+    }
+
     async fn a_try_generator_ends_with_its_error() {
         let numbers = try_generator(|y| async move {
             y.emit(1).await;
+            assert!(futures::poll!(y.emit(2)).is_pending());
             Err("no")?;
-            y.emit(2).await;
+            y.emit(3).await;
             Ok::<_, &str>(())
         });
-        assert_eq!(numbers.collect::<Vec<_>>().await, [Ok(1), Err("no")]);
+        assert_eq!(numbers.collect::<Vec<_>>().await, [Ok(1), Ok(2), Err("no")]);
         let fine = try_generator(|y| async move { y.emit(1).await; Ok::<_, ()>(()) });
         assert_eq!(fine.try_collect::<Vec<_>>().await, Ok(vec![1]));
     }

@@ -7,7 +7,9 @@ use foster::runtimes::Sim;
 use foster::{
     Deadline, Reason, deadline, now, remaining, scope, shield, sleep, timeout, timeout_at, try_scope, yield_now,
 };
+use futures::StreamExt;
 use futures::future::poll_immediate;
+use futures::stream::FuturesUnordered;
 
 use crate::harness::T;
 use crate::watch::{Count, Log, counted, poll_by_hand, secs};
@@ -41,6 +43,16 @@ sim! {
         assert!(!inner_reported);
         assert!(inner.is_expired() && outer.is_expired());
         assert_eq!(now(), at);
+    }
+
+    // C043
+    async fn also_where_what_lies_between_them_polls_more_than_once() {
+        let at = now() + secs(1);
+        let both = timeout_at(at, async {
+            let mut all = FuturesUnordered::from_iter([at, at + secs(1)].map(|at| timeout_at(at, pending::<()>())));
+            all.next().await
+        });
+        assert!(both.await.is_err());
     }
 
     // C045

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use foster::{
-    ConcurrentIterator, Event, Reason, Scope, Task, Token, deadline, local, now, scope, shield, sleep, timeout,
+    ConcurrentIterator, Event, Reason, Scope, Task, Token, adopt, deadline, local, now, scope, shield, sleep, timeout,
     try_gather, try_scope, yield_now,
 };
 use futures::FutureExt;
@@ -778,5 +778,24 @@ sim! {
         }));
         assert!(late.await.unwrap_err().overrun().is_empty());
         assert_eq!(now() - start, secs(100_001));
+    }
+
+    // S8
+    async fn past_the_grace_a_finalizer_may_wait_for_what_it_gave_away() {
+        let start = now();
+        let (tell, told) = oneshot::channel();
+        scope(|_| scope(|s| async move {
+            s.defer(async move {
+                let (save, saved) = oneshot::channel();
+                let saving = adopt(async move { sleep(secs(1)).await; save.send(7).unwrap(); });
+                poll_immediate(saving).await;
+                tell.send(saved.await).unwrap();
+            });
+            s.spawn(shield(pending::<()>()));
+            yield_now().await;
+            s.cancel("closing");
+        }).grace(secs(2)))
+        .await;
+        assert_eq!((told.await, now() - start), (Ok(Ok(7)), secs(3)));
     }
 }

@@ -109,6 +109,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     overdue: bool,
     /// Whether parallel children, and the news of them, are somebody else's.
     handed_on: bool,
+    /// Whether it is an [`Orphans`](super::orphans::Orphans) that has them, and the bell.
+    orphaned: bool,
     reason: Option<Arc<Reason>>,
     output: Option<T>,
     panics: FirstPanic,
@@ -142,6 +144,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             alarm: None,
             overdue: false,
             handed_on: false,
+            orphaned: false,
             reason: None,
             output: None,
             panics: FirstPanic::default(),

@@ -172,12 +172,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 orphans::adopt(&around, future, &mut self.panics);
             }
         }
-        if !before && !self.control().close_parallel() {
-            // They have been told, unless they have come in this moment.
-            self.control().cancel(&Arc::new(Reason::Dropped));
-            let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
-            orphans::adopt(&around, wait, &mut self.panics);
+        if before {
+            return;
         }
+        if self.control().close_parallel() {
+            // From here on what comes goes to the scope around at once: finalizers, which still have their turn, may wait for it.
+            self.close_news(Some(&around));
+            return;
+        }
+        // They have been told, unless they have come in this moment.
+        self.control().cancel(&Arc::new(Reason::Dropped));
+        self.orphaned = true;
+        let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
+        orphans::adopt(&around, wait, &mut self.panics);
     }
 
     /// Closes both lanes, and deals with what was still in them.
@@ -186,15 +193,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             let reason = self.control().refusal();
             self.panics.run_result(runner.refuse(Some(reason)));
         }
-        let around = self.control().around.get().or(around).cloned();
-        if self.control().parallel() > 0 && around.is_some() {
-            // The orphans' wait listens to the news from here on.
+        if self.orphaned {
+            // Also when the last of them has just ended: it may be about to ring.
             return;
         }
-        for item in self.control().news().close() {
-            orphans::forward(item, around.as_ref(), &mut self.panics);
-        }
+        let around = self.control().around.get().or(around).cloned();
+        self.close_news(around.as_ref());
         self.control().bell.unhang();
+    }
+
+    fn close_news(&mut self, around: Option<&Arc<Control>>) {
+        for item in self.control().news().close() {
+            orphans::forward(item, around, &mut self.panics);
+        }
     }
 
     /// The scope's future is dropped before its end.
@@ -235,4 +246,52 @@ fn lose(adopted: &mut Set<AdoptedMember>) {
     crate::set::living::losing(|| adopted.clear());
     #[cfg(not(feature = "sim"))]
     adopted.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+    use crate::scope::kind::AnyThread;
+    use crate::scope::machine::Core;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// A waker that panicked after the scope's last step had the scope dropped before it was over.
+    #[test]
+    fn a_scope_that_is_dropped_after_its_last_step_leaves_no_wait_behind() {
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));
+        let around = Control::new();
+        assert!(machine.control().close_parallel());
+        machine.hand_on(Some(Arc::clone(&around)));
+        assert!(around.news().is_empty(), "something waits for children that there cannot be");
+    }
+
+    /// A child that has been counted as ended, and was about to say so, said it to nobody: the wait for it hung.
+    #[test]
+    fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));
+        let (inner, around) = (Arc::clone(machine.control()), Control::new());
+        assert!(inner.parallel_started());
+        machine.hand_on(Some(Arc::clone(&around)));
+        inner.parallel_ended();
+
+        // As if the wait had fallen asleep before the ring that was in this.
+        let woken = Arc::new(Woken::default());
+        inner.bell.rouse();
+        assert!(inner.bell.sleep(&Waker::from(Arc::clone(&woken))));
+        machine.close(Some(&around));
+        inner.bell.ring();
+        assert!(woken.0.load(Ordering::SeqCst));
+    }
 }
