@@ -41,8 +41,8 @@ use crate::token::{Level, Reason};
 ///
 /// # Cost
 ///
-/// No allocation besides those of `future`, and of the timer where the runtime has none that lies inline (async-std,
-/// `futures-timer`).
+/// No allocation besides those of `future`, and of the runtime's timer once there is one: tokio's needs none, those of smol,
+/// async-std and `futures-timer` do.
 ///
 /// ```
 /// # futures::executor::block_on(async {

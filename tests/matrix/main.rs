@@ -22,6 +22,7 @@ mod futures;
 mod fuzz;
 mod gather_wait;
 mod generators;
+mod graces;
 mod hostile;
 mod intervals;
 mod members;

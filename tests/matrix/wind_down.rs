@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use foster::{
-    ConcurrentIterator, Event, Reason, Scope, Task, Token, adopt, deadline, local, now, scope, shield, sleep, timeout,
-    try_gather, try_scope, yield_now,
+    ConcurrentIterator, Reason, Scope, Task, Token, deadline, local, scope, shield, sleep, timeout, try_gather,
+    try_scope, yield_now,
 };
 use futures::FutureExt;
 use futures::channel::oneshot;
@@ -19,13 +19,13 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use crate::harness::T;
 use crate::watch::{Log, secs};
 
-type Combine = for<'a> fn([BoxFuture<'a, ()>; 2]) -> BoxFuture<'a, ()>;
+pub(crate) type Combine = for<'a> fn([BoxFuture<'a, ()>; 2]) -> BoxFuture<'a, ()>;
 
 type Moving = BoxFuture<'static, ()>;
 type Start = fn(&Scope<'static>, Moving) -> Task<()>;
 
 /// Combinators that know nothing of foster.
-const FOREIGN: [(&str, Combine); 7] = [
+pub(crate) const FOREIGN: [(&str, Combine); 7] = [
     ("FuturesUnordered", |both| FuturesUnordered::from_iter(both).collect::<()>().boxed()),
     ("buffer_unordered", |both| futures::stream::iter(both).buffer_unordered(2).collect::<()>().boxed()),
     ("join!", |[a, b]| {
@@ -580,222 +580,11 @@ fn five_thousand_nested_scopes_are_dropped_without_an_overflow() {
     });
 }
 
-// S8: the root would wait for what an overdue wind-down left behind
-#[test]
-fn an_overdue_wind_down_leaves_nothing_to_wait_for() {
-    let sim = foster::runtimes::Sim::default();
-    for grace in [Duration::ZERO, secs(1)] {
-        let before = sim.elapsed();
-        sim.run(async {
-            let late = timeout(
-                secs(1),
-                scope(|s| async move {
-                    s.defer(pending());
-                    s.defer(async {});
-                    shield(pending::<()>()).await
-                }),
-            );
-            assert!(!late.grace(grace).await.unwrap_err().overrun().is_empty());
-        });
-        assert_eq!(sim.elapsed() - before, secs(1) + grace);
-    }
-}
-
 sim! {
     // S4
     async fn a_thousand_nested_scopes_end_innermost_first() {
         let count = std::cell::Cell::new(0);
         assert!(timeout(T, tower(1_000, &count)).await.is_err());
         assert_eq!(count.get(), 1_000);
-    }
-}
-
-sim! {
-    // S4
-    async fn a_timeout_returns_at_the_instant_at_which_the_last_cleanup_ends() {
-        let start = now();
-        let late = timeout(secs(1), scope(|s| async move {
-            s.defer(sleep(secs(2)));
-            s.defer(sleep(secs(3)));
-            s.spawn(scope(|s| async move { s.defer(sleep(secs(4))); pending::<()>().await }));
-            s.spawn(scope(|s| async move { s.defer(sleep(secs(1))); pending::<()>().await }));
-            pending::<()>().await
-        }));
-        assert!(late.await.is_err());
-        assert_eq!(now() - start, secs(1 + 4 + 3 + 2));
-    }
-
-    // C355, S8
-    async fn a_finalizer_past_its_grace_is_dropped_and_named_and_the_rest_still_run() {
-        let (log, start) = (&Log::new(), now());
-        let names = Log::new();
-        let reported = names.clone();
-        let outcome = scope(|s| async move {
-            s.defer(async move { sleep(secs(2)).await; log.note("first") });
-            s.defer(async move {
-                let _over = log.on_drop("second dropped");
-                sleep(secs(100)).await;
-                log.note("second");
-            });
-            s.defer(async move { sleep(secs(2)).await; log.note("third") });
-            s.cancel("enough");
-            pending::<()>().await
-        }).grace(secs(3)).observe(move |event| {
-            if let Event::Overrun { task } = event {
-                reported.note(task.to_string());
-            }
-        }).outcome().await;
-        assert_eq!(outcome.unwrap_err().reason(), &Reason::from("enough"));
-        assert_eq!(log.entries(), ["third", "second dropped", "first"]);
-        assert_eq!(now() - start, secs(2 + 3 + 2));
-        assert_eq!(names.entries().len(), 1);
-        assert!(names.entries()[0].contains("wind_down.rs"), "{:?}", names.entries());
-    }
-
-    // S8
-    async fn children_past_the_grace_are_dropped_and_named_before_the_finalizers_run() {
-        let (log, start) = (&Log::new(), now());
-        let names = Log::new();
-        let reported = names.clone();
-        let outcome = scope(|s| async move {
-            s.defer(async move { sleep(secs(2)).await; log.note("finalized") });
-            s.named("stubborn").spawn(shield(async move {
-                let _over = log.on_drop("stubborn dropped");
-                sleep(secs(100)).await;
-            }));
-            s.named("quick").spawn(shield(async move { sleep(secs(1)).await; log.note("quick") }));
-            yield_now().await;
-            yield_now().await;
-            s.cancel("enough");
-            pending::<()>().await
-        }).grace(secs(3)).observe(move |event| {
-            if let Event::Overrun { task } = event {
-                reported.note(task.to_string());
-            }
-        }).outcome().await;
-        assert!(outcome.is_err());
-        assert_eq!(log.entries(), ["quick", "stubborn dropped", "finalized"]);
-        assert_eq!(now() - start, secs(3 + 2));
-        assert_eq!(names.entries(), ["stubborn"]);
-    }
-
-    // S8
-    async fn the_grace_of_a_timeout_bounds_its_wind_down_and_names_what_overran() {
-        let (log, start) = (&Log::new(), now());
-        let late = timeout(secs(1), scope(|s| async move {
-            s.defer(async move { log.note("last polled"); sleep(secs(1)).await; log.note("not reached") });
-            s.defer(async move {
-                let _over = log.on_drop("dropped");
-                sleep(secs(100)).await;
-            });
-            s.defer(async move { sleep(secs(1)).await; log.note("in time") });
-            pending::<()>().await
-        })).grace(secs(5));
-        let elapsed = late.await.unwrap_err();
-        assert_eq!(now() - start, secs(6));
-        assert_eq!(log.entries(), ["in time", "dropped", "last polled"]);
-        assert!(!elapsed.overrun().is_empty());
-        assert!(elapsed.overrun().iter().all(|name| name.to_string().contains("wind_down.rs")), "{elapsed}");
-        assert!(elapsed.to_string().contains("wind_down.rs"), "{elapsed}");
-    }
-
-    // S8
-    async fn a_grace_that_is_kept_reports_nothing() {
-        let late = timeout(secs(1), scope(|s| async move {
-            s.defer(sleep(secs(4)));
-            pending::<()>().await
-        })).grace(secs(5));
-        assert!(late.await.unwrap_err().overrun().is_empty());
-    }
-
-    // S8
-    async fn an_inner_grace_is_contained_in_the_outer_one() {
-        let start = now();
-        // The outer grace is the shorter one.
-        let late = timeout(secs(1), scope(|s| async move {
-            s.defer(sleep(secs(1000)));
-            pending::<()>().await
-        }).grace(secs(100))).grace(secs(5));
-        assert_eq!(late.await.unwrap_err().overrun().len(), 1);
-        assert_eq!(now() - start, secs(6));
-        // The inner one is.
-        let start = now();
-        let late = timeout(secs(1), scope(|s| async move {
-            s.defer(sleep(secs(1000)));
-            pending::<()>().await
-        }).grace(secs(5))).grace(secs(100));
-        assert!(late.await.is_err());
-        assert_eq!(now() - start, secs(6));
-    }
-
-    // S8
-    async fn an_inner_timeouts_grace_is_contained_in_the_outer_ones() {
-        let start = now();
-        let late = timeout(secs(2), timeout(secs(1), scope(|s| async move {
-            s.defer(sleep(secs(1000)));
-            pending::<()>().await
-        })).grace(secs(100))).grace(secs(5));
-        drop(late.await);
-        assert_eq!(now() - start, secs(7));
-    }
-
-    // S8
-    async fn a_shield_past_the_grace_is_dropped_and_named() {
-        let (log, start) = (&Log::new(), now());
-        let late = timeout(secs(1), async {
-            shield(async {
-                let _over = log.on_drop("dropped");
-                sleep(secs(1000)).await;
-            }).await;
-        }).grace(secs(5));
-        let elapsed = late.await.unwrap_err();
-        assert_eq!(now() - start, secs(6));
-        assert_eq!(log.entries(), ["dropped"]);
-        assert_eq!(elapsed.overrun().len(), 1);
-        assert!(elapsed.overrun()[0].to_string().contains("wind_down.rs"));
-    }
-
-    // S8: the grace reaches through foreign combinators
-    async fn a_grace_bounds_cleanup_inside_foreign_combinators() {
-        for (name, combine) in FOREIGN {
-            let start = now();
-            let slow = || scope(|s| async move {
-                s.defer(sleep(secs(1000)));
-                pending::<()>().await
-            });
-            let late = timeout(secs(1), combine([slow().boxed(), slow().boxed()])).grace(secs(5));
-            assert_eq!(late.await.unwrap_err().overrun().len(), 2, "{name}");
-            assert_eq!(now() - start, secs(6), "{name}");
-        }
-    }
-
-    // S8
-    async fn without_a_grace_a_wind_down_lasts_as_long_as_the_cleanup_does() {
-        let start = now();
-        let late = timeout(secs(1), scope(|s| async move {
-            s.defer(sleep(secs(100_000)));
-            pending::<()>().await
-        }));
-        assert!(late.await.unwrap_err().overrun().is_empty());
-        assert_eq!(now() - start, secs(100_001));
-    }
-
-    // S8
-    async fn past_the_grace_a_finalizer_may_wait_for_what_it_gave_away() {
-        let start = now();
-        let (tell, told) = oneshot::channel();
-        scope(|_| scope(|s| async move {
-            s.defer(async move {
-                let (save, saved) = oneshot::channel();
-                let saving = adopt(async move { sleep(secs(1)).await; save.send(7).unwrap(); });
-                poll_immediate(saving).await;
-                tell.send(saved.await).unwrap();
-            });
-            s.spawn(shield(pending::<()>()));
-            yield_now().await;
-            s.cancel("closing");
-        }).grace(secs(2)))
-        .await;
-        assert_eq!((told.await, now() - start), (Ok(Ok(7)), secs(3)));
     }
 }

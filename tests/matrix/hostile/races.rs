@@ -2,6 +2,8 @@
 
 use super::*;
 
+use foster::testing::CountingWaker;
+
 #[test]
 fn a_hold_that_moves_to_a_sibling_and_is_dropped_with_it_is_no_hang() {
     bare(|| async {
@@ -230,18 +232,11 @@ fn a_cancelled_held_child_ends_when_its_hold_is_dropped_elsewhere() {
 
 #[test]
 fn a_wound_down_child_ends_when_its_hold_is_dropped_on_another_thread() {
-    bare(|| async {
+    watched(|| {
         type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
         let (tx, rx) = mpsc::channel::<Held>();
-        let (go, went) = mpsc::channel::<()>();
-        let t = thread::spawn(move || {
-            let held = rx.recv();
-            went.recv().unwrap();
-            thread::sleep(Duration::from_millis(50));
-            drop(held)
-        });
-        scope(|_| async move {
-            scope(|s| async move {
+        let mut outer = Box::pin(scope(|_| async move {
+            let inner = scope(|s| async move {
                 s.defer(async {});
                 s.spawn(async move {
                     let mut f: Held = Box::pin(shield(pending::<()>()));
@@ -251,15 +246,21 @@ fn a_wound_down_child_ends_when_its_hold_is_dropped_on_another_thread() {
                 });
                 yield_now().await;
                 s.cancel("x");
-                go.send(()).unwrap();
                 pending::<()>().await
-            })
-            .outcome()
-            .await
-            .ok();
-        })
-        .await;
-        t.join().unwrap();
+            });
+            inner.outcome().await.ok();
+        }));
+        let waker = CountingWaker::new();
+        let mut polls = 0;
+        while waker.count() >= polls {
+            assert!(waker.poll(outer.as_mut()).is_pending());
+            polls += 1;
+        }
+        // Nothing but the end of the hold can wake it now.
+        let (held, before) = (rx.recv().unwrap(), waker.count());
+        thread::spawn(move || drop(held)).join().unwrap();
+        assert!(waker.count() > before);
+        block_on(outer);
     });
 }
 
