@@ -104,8 +104,11 @@ impl Contender {
 pub(crate) struct Figures {
     pub(crate) name: &'static str,
     pub(crate) role: Role,
+    pub(crate) children: usize,
     /// The time is the median of the rounds, the rest from one round of its own.
     pub(crate) cost: Cost,
+    /// Counted by valgrind, where they are asked for.
+    pub(crate) instructions: Option<f64>,
 }
 
 /// How long a contender's turn in a round is, unless a single run takes longer.
@@ -154,7 +157,7 @@ impl<'a> Entry<'a> {
     fn end(mut self) -> Figures {
         self.nanos.sort_by(f64::total_cmp);
         let nanos = self.nanos.get(self.nanos.len() / 2).copied().unwrap_or(self.first.nanos);
-        let (name, role) = (self.contender.name, self.contender.role);
-        Figures { name, role, cost: Cost { nanos, ..self.first } }
+        let &mut Contender { name, role, children, .. } = self.contender;
+        Figures { name, role, children, cost: Cost { nanos, ..self.first }, instructions: None }
     }
 }

@@ -7,6 +7,7 @@
 //! cargo run --release -p benches -- --json           for later comparison
 //! cargo run --release -p benches -- --all            every contender's figures below each line
 //! cargo run --release -p benches -- --quick          a glance: three rounds instead of seven
+//! cargo run --release -p benches -- --instructions   and every contender's instructions, where valgrind is
 //! ```
 //!
 //! `README.md` beside this file says how it measures, how to count instructions, and what was tried for the goals that
@@ -16,6 +17,7 @@
 mod alloc;
 mod children;
 mod floor;
+mod instructions;
 mod measure;
 mod report;
 mod rows;
@@ -31,14 +33,23 @@ struct Options {
     check: bool,
     json: bool,
     all: bool,
+    instructions: bool,
     rounds: usize,
     callgrind: Option<(String, usize)>,
     contender: Option<String>,
 }
 
 fn options() -> Result<Options, lexopt::Error> {
-    let mut options =
-        Options { row: None, check: false, json: false, all: false, rounds: 7, callgrind: None, contender: None };
+    let mut options = Options {
+        row: None,
+        check: false,
+        json: false,
+        all: false,
+        instructions: false,
+        rounds: 7,
+        callgrind: None,
+        contender: None,
+    };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -46,6 +57,7 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("check") => options.check = true,
             Long("json") => options.json = true,
             Long("all") => options.all = true,
+            Long("instructions") => options.instructions = true,
             Long("quick") => options.rounds = 3,
             Long("callgrind") => options.callgrind = Some((parser.value()?.string()?, parser.value()?.parse()?)),
             Long("contender") => options.contender = Some(parser.value()?.string()?),
@@ -78,7 +90,8 @@ fn pick(wanted: &str) -> Vec<Row> {
 
 /// Runs one contender of one row, for somebody who counts instructions.
 fn run_one(row: &str, contender: Option<&str>, times: usize) -> ExitCode {
-    let contenders = pick(row).into_iter().next().map(|row| row.contenders).unwrap_or_default();
+    let contenders =
+        rows::all().into_iter().find(|candidate| candidate.id == row).map(|row| row.contenders).unwrap_or_default();
     let mut wanted = contenders.into_iter().filter(|candidate| match contender {
         Some(name) => candidate.name == name,
         None => candidate.role == Role::Foster,
@@ -103,10 +116,10 @@ fn run_all(options: &Options) -> ExitCode {
     }
     let mut measured = Vec::new();
     for row in rows {
-        let row = Measured::new(row, options.rounds);
+        let row = Measured::new(row, options.rounds, options.instructions);
         if !options.json {
             row.print();
-            if options.all {
+            if options.all || options.instructions {
                 row.print_all();
             }
         }
@@ -115,8 +128,5 @@ fn run_all(options: &Options) -> ExitCode {
     if options.json {
         println!("{:#}", serde_json::Value::from_iter(measured.iter().map(Measured::to_json)));
     }
-    match options.check && !measured.iter().all(Measured::is_met) {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    }
+    if options.check && !measured.iter().all(Measured::is_met) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

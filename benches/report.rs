@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::instructions;
 use crate::measure::{Contender, Cost, Figures, Role, measure};
 
 /// Some work, and what it may cost.
@@ -34,6 +35,13 @@ impl Unit {
             Unit::Bytes => cost.live,
         }
     }
+
+    fn name(self) -> &'static str {
+        match self {
+            Unit::Nanos => "ns",
+            Unit::Bytes => "B",
+        }
+    }
 }
 
 /// What foster's figure must be at most, for each child.
@@ -45,6 +53,14 @@ pub(crate) enum Goal {
     Faster(f64, &'static str),
     /// So much, in the row's unit.
     Absolute(f64),
+    /// So much more than another contender's, in the row's unit.
+    Over(f64, &'static str),
+    /// So many times another contender's instructions.
+    Instructions(f64, &'static str),
+    /// So many instructions more than another contender's.
+    InstructionsOver(f64, &'static str),
+    /// So many bytes, allocated in all.
+    Allocated(f64),
     /// So many allocations.
     Allocations(f64),
     /// So many allocations as another contender makes.
@@ -52,10 +68,17 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
-    /// What there is, what there may be, and where that comes from. `None` where the other contender is not here.
-    fn judge(self, row: &Measured, foster: &Cost) -> Option<Verdict> {
+    fn is_in_instructions(&self) -> bool {
+        matches!(self, Goal::Instructions(..) | Goal::InstructionsOver(..))
+    }
+
+    /// What there is, what there may be, and where that comes from. `None` where the other contender, or valgrind, is not
+    /// here.
+    fn judge(self, row: &Measured, foster: &Figures) -> Option<Verdict> {
         let unit = row.unit;
-        let of = |name| row.figures.iter().find(|figures| figures.name == name).map(|other| other.cost);
+        let other = |name| row.figures.iter().find(|figures| figures.name == name);
+        let of = |name| other(name).map(|other| other.cost);
+        let (instructions, foster) = (foster.instructions, &foster.cost);
         let (is, most, text) = match self {
             Goal::Times(times, name) => {
                 let shown = (times * 100.0).round() / 100.0;
@@ -65,10 +88,20 @@ impl Goal {
                 let is = unit.of(&of(name)?) / unit.of(foster);
                 return Some(Verdict { is, text: format!("≥ {times} × faster than {name}"), met: is >= times });
             }
-            Goal::Absolute(most) => {
-                let unit_name = if unit == Unit::Nanos { "ns" } else { "B" };
-                (unit.of(foster), most, format!("≤ {most} {unit_name}"))
+            Goal::Absolute(most) => (unit.of(foster), most, format!("≤ {most} {}", unit.name())),
+            Goal::Over(most, name) => {
+                let is = unit.of(foster) - unit.of(&of(name)?);
+                (is, most, format!("≤ {most} {} over {name}", unit.name()))
             }
+            Goal::Instructions(times, name) => {
+                let is = instructions? / other(name)?.instructions?;
+                (is, times, format!("≤ {times} × {name}'s instructions"))
+            }
+            Goal::InstructionsOver(most, name) => {
+                let is = instructions? - other(name)?.instructions?;
+                (is, most, format!("≤ {most} instructions over {name}"))
+            }
+            Goal::Allocated(most) => (foster.bytes, most, format!("≤ {most} B allocated")),
             Goal::AllocationsOf(name) => (foster.allocations, of(name)?.allocations, format!("≤ {name}'s allocations")),
             Goal::Allocations(most) => (foster.allocations, most, format!("≤ {most} allocations")),
         };
@@ -94,9 +127,15 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    pub(crate) fn new(mut row: Row, rounds: usize) -> Self {
+    /// Measures it, in so many rounds, and counts instructions if that is asked for or a goal is in them.
+    pub(crate) fn new(mut row: Row, rounds: usize, instructions: bool) -> Self {
         let rounds = if row.unit == Unit::Bytes { 0 } else { rounds };
-        let figures = measure(&mut row.contenders, rounds);
+        let mut figures = measure(&mut row.contenders, rounds);
+        if instructions || row.goals.iter().any(Goal::is_in_instructions) {
+            for figures in &mut figures {
+                figures.instructions = instructions::count(row.id, figures.name, figures.children);
+            }
+        }
         Measured { id: row.id, work: row.work, unit: row.unit, figures, goals: row.goals }
     }
 
@@ -108,7 +147,7 @@ impl Measured {
 
     fn verdicts(&self) -> Vec<Verdict> {
         let Some(foster) = self.figure(Role::Foster) else { return Vec::new() };
-        self.goals.iter().filter_map(|goal| goal.judge(self, &foster.cost)).collect()
+        self.goals.iter().filter_map(|goal| goal.judge(self, foster)).collect()
     }
 
     /// Whether every goal is met.
@@ -135,7 +174,7 @@ impl Measured {
             print!("  {:>6} {:<28} {met}", format!("{:.2}", verdict.is), verdict.text);
         }
         println!();
-        if peer.is_none() {
+        if peer.is_none() && self.figure(Role::Floor).is_none() {
             println!("{:12} (no peer of this row can run here)", "");
         }
     }
@@ -149,7 +188,7 @@ impl Measured {
     pub(crate) fn print_all(&self) {
         for figures in &self.figures {
             let cost = &figures.cost;
-            println!(
+            print!(
                 "{:12} {:<40} {:>10} ns {:>8.2} allocations {:>9.1} B allocated {:>9.1} B in use",
                 "",
                 figures.name,
@@ -158,6 +197,10 @@ impl Measured {
                 cost.bytes,
                 cost.live,
             );
+            match figures.instructions {
+                Some(instructions) => println!(" {instructions:>8.0} instructions"),
+                None => println!(),
+            }
         }
     }
 
@@ -176,6 +219,7 @@ impl Measured {
                 "allocations": cost.allocations,
                 "allocated_bytes": cost.bytes,
                 "live_bytes": cost.live,
+                "instructions": figures.instructions,
             })
         });
         let goals = self.verdicts();

@@ -1,20 +1,28 @@
 //! The rows, one file for each kind of work.
 
+use std::future::Future;
 use std::hint::black_box;
 
+use foster::Handle;
+use foster::runtimes::Tokio;
 use futures::executor::block_on;
+use tokio::runtime::Builder;
 
-use crate::measure::{Contender, Role, timed};
+use crate::measure::{Contender, Cost, Lap, Role, timed};
 use crate::report::Row;
 
 mod asyncio;
 mod coop;
 mod failure;
+mod few;
 mod gather;
 mod map;
 mod memory;
 mod parallel;
+mod race;
+mod root;
 mod scope;
+mod small;
 mod timeout;
 
 /// All rows, in order, but for those with a million children, which come last: they leave the allocator in a state that
@@ -29,6 +37,10 @@ pub(crate) fn all() -> Vec<Row> {
         failure::rows(),
         timeout::rows(),
         asyncio::rows(),
+        race::rows(),
+        few::rows(),
+        small::rows(),
+        root::rows(),
         memory::rows(),
     ]
     .into_iter()
@@ -36,6 +48,16 @@ pub(crate) fn all() -> Vec<Row> {
     .collect();
     rows.sort_by_key(|row| row.number() == "12" || row.id.ends_with("million"));
     rows
+}
+
+/// How often small pieces of work are done, one after the other. Each counts as a child.
+const CALLS: usize = 1000;
+
+/// Awaits so many futures on one task, one after the other.
+async fn one_by_one<F: Future>(make: impl Fn(usize) -> F) {
+    for i in 0..CALLS {
+        black_box(make(black_box(i)).await);
+    }
 }
 
 /// A contender whose future, made by `work`, runs on the executor of `futures`.
@@ -46,6 +68,49 @@ fn on_futures<F: Future>(
     mut work: impl FnMut() -> F + 'static,
 ) -> Contender {
     Contender::new(role, name, children, move || timed(|| block_on(work())))
+}
+
+/// A contender whose futures run one after the other on the executor of `futures`.
+fn repeatedly<F: Future>(role: Role, name: &'static str, make: impl Fn(usize) -> F + Copy + 'static) -> Contender {
+    on_futures(role, name, CALLS, move || one_by_one(make))
+}
+
+/// A contender whose futures run one after the other in a task of tokio's current thread.
+fn in_a_task<F>(role: Role, name: &'static str, make: impl Fn(usize) -> F + Copy + Send + 'static) -> Contender
+where
+    F: Future + Send + 'static,
+{
+    on_tokio(role, name, move |_| lap(make))
+}
+
+/// The same in a root: foster's context is there for the length of the task.
+fn in_a_root<F>(role: Role, name: &'static str, make: impl Fn(usize) -> F + Copy + Send + 'static) -> Contender
+where
+    F: Future + Send + 'static,
+{
+    on_tokio(role, name, move |handle| handle.enter(lap(make)))
+}
+
+async fn lap<F: Future>(make: impl Fn(usize) -> F) -> Cost {
+    let lap = Lap::start();
+    one_by_one(make).await;
+    lap.stop()
+}
+
+/// A contender that measures itself in a task of tokio's current thread.
+fn on_tokio<F>(role: Role, name: &'static str, work: impl Fn(Handle) -> F + 'static) -> Contender
+where
+    F: Future<Output = Cost> + Send + 'static,
+{
+    let runtime = Builder::new_current_thread().enable_time().build().expect("tokio starts");
+    let handle = {
+        let _entered = runtime.enter();
+        Handle::from(Tokio::current())
+    };
+    Contender::new(role, name, CALLS, move || {
+        let task = work(handle.clone());
+        runtime.block_on(async { tokio::spawn(task).await }).expect("it does not panic")
+    })
 }
 
 /// Sums values up, so that nobody can leave them out.

@@ -1,6 +1,9 @@
-//! Row 7: children on a runtime.
+//! Rows 7 and 22: children on a runtime.
 
 use std::future::Future;
+use std::hint::black_box;
+use std::sync::LazyLock;
+use std::time::Instant;
 
 use foster::Handle;
 use foster::runtimes::{AsyncStd, Smol, Tokio};
@@ -19,15 +22,29 @@ pub(crate) fn rows() -> Vec<Row> {
             id: "7-tokio",
             work: "spawn_on tokio (current thread), await each",
             unit: Unit::Nanos,
-            contenders: on_tokio(|| Builder::new_current_thread().build().expect("tokio starts")),
-            goals: vec![Goal::Times(0.75, "JoinSet"), Goal::Allocations(2.0)],
+            contenders: on_tokio(one_thread, |i| async move { i }),
+            goals: vec![Goal::Times(0.75, "JoinSet"), Goal::Allocated(256.0), Goal::Allocations(2.0)],
         },
         Row {
             id: "7-tokio2",
             work: "spawn_on tokio (2 threads), await each",
             unit: Unit::Nanos,
-            contenders: on_tokio(|| Builder::new_multi_thread().worker_threads(2).build().expect("tokio starts")),
-            goals: vec![Goal::Times(0.75, "JoinSet"), Goal::Allocations(2.0)],
+            contenders: on_tokio(two_threads, |i| async move { i }),
+            goals: vec![Goal::Times(1.0, "JoinSet"), Goal::Allocated(256.0), Goal::Allocations(2.0)],
+        },
+        Row {
+            id: "22-1us",
+            work: "the same, each works for a microsecond",
+            unit: Unit::Nanos,
+            contenders: on_tokio(two_threads, |i| async move { work(i, 1) }),
+            goals: vec![Goal::Times(1.0, "JoinSet")],
+        },
+        Row {
+            id: "22-10us",
+            work: "the same, each works for ten",
+            unit: Unit::Nanos,
+            contenders: on_tokio(two_threads, |i| async move { work(i, 10) }),
+            goals: vec![Goal::Times(1.0, "JoinSet")],
         },
         Row {
             id: "7-smol",
@@ -35,9 +52,11 @@ pub(crate) fn rows() -> Vec<Row> {
             unit: Unit::Nanos,
             contenders: vec![
                 Contender::new(Peer, "smol::spawn", N, || timed(|| smol::block_on(smol_tasks()))),
-                Contender::new(Foster, "scope", N, || timed(|| smol::block_on(scope(Smol::global().into())))),
+                Contender::new(Foster, "scope", N, || {
+                    timed(|| smol::block_on(scope(Smol::global().into(), |i| async move { i })))
+                }),
             ],
-            goals: vec![Goal::Times(1.3, "smol::spawn")],
+            goals: vec![Goal::Times(1.2, "smol::spawn")],
         },
         Row {
             id: "7-async-std",
@@ -46,15 +65,45 @@ pub(crate) fn rows() -> Vec<Row> {
             contenders: vec![
                 Contender::new(Peer, "async_std spawn", N, || timed(|| async_std::task::block_on(async_std_tasks()))),
                 Contender::new(Foster, "scope", N, || {
-                    timed(|| async_std::task::block_on(scope(AsyncStd::global().into())))
+                    timed(|| async_std::task::block_on(scope(AsyncStd::global().into(), |i| async move { i })))
                 }),
             ],
-            goals: vec![Goal::Times(1.3, "async_std spawn")],
+            goals: vec![Goal::Times(1.2, "async_std spawn")],
         },
     ]
 }
 
-fn on_tokio(runtime: fn() -> Runtime) -> Vec<Contender> {
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().build().expect("tokio starts")
+}
+
+fn two_threads() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).build().expect("tokio starts")
+}
+
+/// Keeps a thread busy for about so many microseconds: the number of steps is found out once.
+fn work(mut value: u64, micros: u64) -> u64 {
+    static STEPS: LazyLock<u64> = LazyLock::new(|| {
+        const SAMPLE: u64 = 1_000_000;
+        let start = Instant::now();
+        black_box(steps(black_box(1), SAMPLE));
+        SAMPLE * 1000 / start.elapsed().as_nanos() as u64
+    });
+    value = steps(value, *STEPS * micros);
+    black_box(value)
+}
+
+fn steps(mut value: u64, n: u64) -> u64 {
+    for _ in 0..n {
+        value = black_box(value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    }
+    value
+}
+
+fn on_tokio<F>(runtime: fn() -> Runtime, child: fn(u64) -> F) -> Vec<Contender>
+where
+    F: Future<Output = u64> + Send + 'static,
+{
     fn on<F: Future>(role: Role, name: &'static str, runtime: Runtime, work: impl Fn() -> F + 'static) -> Contender {
         Contender::new(role, name, N, move || timed(|| runtime.block_on(work())))
     }
@@ -64,15 +113,18 @@ fn on_tokio(runtime: fn() -> Runtime) -> Vec<Contender> {
         Handle::from(Tokio::current())
     };
     vec![
-        on(Yardstick, "spawn", runtime(), tokio_tasks),
-        on(Peer, "JoinSet", runtime(), join_set),
-        on(Foster, "scope", mine, move || scope(handle.clone())),
+        on(Yardstick, "spawn", runtime(), move || tokio_tasks(child)),
+        on(Peer, "JoinSet", runtime(), move || join_set(child)),
+        on(Foster, "scope", mine, move || scope(handle.clone(), child)),
     ]
 }
 
-fn scope(runtime: Handle) -> impl Future<Output = u64> {
-    foster::scope(move |s| async move {
-        let tasks: Vec<_> = (0..N as u64).map(|i| s.spawn_on(&runtime, async move { i })).collect();
+fn scope<F>(runtime: Handle, child: fn(u64) -> F) -> impl Future<Output = u64>
+where
+    F: Future<Output = u64> + Send + 'static,
+{
+    foster::scope(async move |s| {
+        let tasks: Vec<_> = (0..N as u64).map(|i| s.spawn_on(&runtime, child(i))).collect();
         let mut total = 0;
         for task in tasks {
             total += task.await;
@@ -81,10 +133,13 @@ fn scope(runtime: Handle) -> impl Future<Output = u64> {
     })
 }
 
-async fn join_set() -> u64 {
+async fn join_set<F>(child: fn(u64) -> F) -> u64
+where
+    F: Future<Output = u64> + Send + 'static,
+{
     let mut set = JoinSet::new();
     for i in 0..N as u64 {
-        set.spawn(async move { i });
+        set.spawn(child(i));
     }
     let mut total = 0;
     while let Some(value) = set.join_next().await {
@@ -93,8 +148,11 @@ async fn join_set() -> u64 {
     total
 }
 
-async fn tokio_tasks() -> u64 {
-    let tasks: Vec<_> = (0..N as u64).map(|i| tokio::spawn(async move { i })).collect();
+async fn tokio_tasks<F>(child: fn(u64) -> F) -> u64
+where
+    F: Future<Output = u64> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..N as u64).map(|i| tokio::spawn(child(i))).collect();
     let mut total = 0;
     for task in tasks {
         total += task.await.expect("it does not panic");
