@@ -1,12 +1,11 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Instant;
 
 use ::async_std::task;
 use futures_task::{FutureObj, Spawn, SpawnError};
 
 use crate::contain::{Contained, contain};
-use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// async-std: its global executor, for programs that still run on it.
 ///

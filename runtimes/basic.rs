@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use futures_executor::ThreadPool;
 use futures_task::{FutureObj, Spawn, SpawnError};
@@ -16,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::blocking;
 use crate::contain::Contained;
-use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// The executors of the `futures` crate: small, and without I/O of their own.
 ///
@@ -99,6 +98,10 @@ impl<E> Clock for Adapter<E> {
 
     fn timer(&self, at: Instant) -> Timer {
         Timer::thread(at.saturating_duration_since(Instant::now()))
+    }
+
+    fn reset(&self, timer: Pin<&mut Timer>, at: Instant) {
+        timer.reset_thread(at.saturating_duration_since(Instant::now()));
     }
 }
 

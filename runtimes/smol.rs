@@ -1,11 +1,10 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Instant;
 
 use futures_task::{FutureObj, Spawn, SpawnError};
 
 use crate::contain::{Contained, contain};
-use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// smol: its global executor, or an executor of yours.
 ///
@@ -84,6 +83,12 @@ impl<S> Clock for Adapter<S> {
 
     fn timer(&self, at: Instant) -> Timer {
         Timer::smol(::smol::Timer::at(at))
+    }
+
+    fn reset(&self, mut timer: Pin<&mut Timer>, at: Instant) {
+        if !timer.as_mut().reset_smol(at) {
+            timer.set(self.timer(at));
+        }
     }
 }
 

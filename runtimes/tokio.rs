@@ -1,20 +1,24 @@
-use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
-use std::time::Instant;
 
-use ::tokio::runtime::{Builder, Handle as TokioHandle, Runtime as TokioRuntime};
-use ::tokio::task::{JoinHandle, unconstrained};
-use futures_task::{FutureObj, Spawn, SpawnError};
-use futures_util::FutureExt;
+use ::tokio::runtime::Builder;
 
-use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+use crate::runtime::Handle;
+use crate::runtime::found;
+use crate::runtime::tokio::Adapter;
 
 /// tokio: the runtime that the application runs on, or one of its own.
 ///
 /// Time is tokio's, so that a paused clock (`tokio::time::pause`) holds for foster too, in whatever runs on that runtime. A
-/// runtime that was built without `enable_time` panics when a timer is made.
+/// runtime that was built without `enable_time` panics when a timer is made. Where nobody called
+/// [`enter`](Handle::enter), the thread of `futures-timer` serves instead, after tokio's complaint on stderr.
+///
+/// # Without `enter`
+///
+/// With the feature `tokio`, code that is polled on a thread of tokio's, and in no context of another
+/// runtime, uses tokio: under `#[tokio::main]`, in a handler of a web framework, after `tokio::spawn`.
+/// [`Handle::try_current`] tells. A thread that has entered a tokio runtime (`tokio::runtime::Handle::enter`)
+/// belongs to it, so code that blocks such a thread, by another executor's `block_on`, waits for timers of a
+/// runtime that somebody else has to drive.
 ///
 /// # Running a future
 ///
@@ -49,8 +53,9 @@ stands_for_handle!(Tokio);
 impl Tokio {
     /// The tokio runtime that the caller is in: for programs under `#[tokio::main]` or `#[tokio::test]`.
     ///
-    /// Without [`enter`](Handle::enter), foster works there too; what that adds is tokio's clock and timers, its pool for blocking jobs, and
-    /// its threads for parallel children.
+    /// Code that runs there finds it by itself: the timers, the pool for blocking jobs and the threads for
+    /// parallel children are tokio's without it, and an adopted future that nobody encloses is finished on
+    /// tokio. [`enter`](Handle::enter) adds a root, which waits for what it has to finish.
     ///
     /// ```
     /// use foster::runtimes::Tokio;
@@ -75,8 +80,7 @@ impl Tokio {
 
     /// The tokio runtime that the caller is in, or `None`.
     pub fn try_current() -> Option<Self> {
-        let handle = TokioHandle::try_current().ok()?;
-        Some(Self::new(Adapter { handle, owned: None }))
+        found::handle().map(Tokio)
     }
 
     /// A runtime whose tasks run on whichever thread blocks on it, and wait while none does. I/O and time are enabled.
@@ -114,100 +118,20 @@ impl Tokio {
     }
 
     fn build(builder: &mut Builder) -> io::Result<Self> {
-        let runtime = builder.enable_all().build()?;
-        Ok(Self::new(Adapter { handle: runtime.handle().clone(), owned: Some(runtime) }))
-    }
-
-    fn new(adapter: Adapter) -> Self {
-        Tokio(Handle::new(adapter))
-    }
-}
-
-struct Adapter {
-    handle: TokioHandle,
-    owned: Option<TokioRuntime>,
-}
-
-impl Drop for Adapter {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.owned.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Detaches a task just spawned, or tells that the runtime is gone: it has then dropped the task already.
-///
-/// Nobody but tokio can cancel a task whose only `JoinHandle` is here. It is polled unconstrained because the caller's
-/// budget, if used up, would make it look pending.
-fn detach(task: JoinHandle<()>) -> Result<(), SpawnError> {
-    if !task.is_finished() {
-        return Ok(());
-    }
-    match unconstrained(task).now_or_never() {
-        Some(Err(error)) if error.is_cancelled() => Err(SpawnError::shutdown()),
-        _ => Ok(()),
-    }
-}
-
-impl Spawn for Adapter {
-    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        detach(self.handle.spawn(future))
-    }
-}
-
-impl Clock for Adapter {
-    fn now(&self) -> Instant {
-        // Not entering the runtime makes this twice as fast; tokio knows which one polls the caller.
-        ::tokio::time::Instant::now().into_std()
-    }
-
-    fn timer(&self, at: Instant) -> Timer {
-        let _entered = self.handle.enter();
-        Timer::tokio(::tokio::time::sleep_until(at.into()))
-    }
-}
-
-impl Blocking for Adapter {
-    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
-        detach(self.handle.spawn_blocking(job))
-    }
-}
-
-impl Runtime for Adapter {
-    fn name(&self) -> &'static str {
-        "tokio"
-    }
-
-    fn block_on(&self, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
-        // There is nothing to ask beforehand: it takes tokio's panic to learn that tokio runs this very thread.
-        let mut polled = false;
-        let root = poll_fn(|cx| {
-            polled = true;
-            root.as_mut().poll(cx)
-        });
-        let run = catch_unwind(AssertUnwindSafe(|| match &self.owned {
-            Some(runtime) => runtime.block_on(root),
-            None => self.handle.block_on(root),
-        }));
-        match run {
-            Err(payload) if polled => resume_unwind(payload),
-            Err(_) => Err(RunError::new(
-                "this thread runs async code of tokio's and must not block: await the future, in `enter`",
-            )),
-            Ok(()) => Ok(()),
-        }
+        Ok(Tokio(Handle::new(Adapter::owner(builder.enable_all().build()?))))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::time::Duration;
 
     use futures::task::SpawnExt;
 
     use super::super::tests::{Drops, block_on};
     use super::*;
+    use crate::runtime::{Blocking, Clock};
 
     #[test]
     fn an_owned_runtime_may_be_dropped_inside_of_async_code() {

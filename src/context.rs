@@ -6,11 +6,12 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::control::Control;
-use crate::runtime::{Clock, Handle, Timer};
+use crate::runtime::{Clock, Handle, Instant, Timer, found};
 use crate::token::Token;
 
 /// The inherited values in force: a list whose front is the innermost.
@@ -184,20 +185,29 @@ impl Ambient {
         Self::peek(&self.values, |values| values.cloned())
     }
 
+    /// The runtime of the context, or the one that is [found] where there is no context.
     pub(crate) fn runtime(&self) -> Option<Handle> {
-        self.runtime.borrow().clone()
+        self.runtime.borrow().clone().or_else(found::handle)
     }
 
-    /// The present instant, on the clock of the runtime around.
+    /// The present instant, on the clock of the runtime in force.
     pub(crate) fn now(&self) -> Instant {
-        self.runtime.borrow().as_ref().map_or_else(Instant::now, |runtime| runtime.now())
+        self.runtime.borrow().as_ref().map_or_else(found::now, |runtime| runtime.now())
     }
 
-    /// A timer of the runtime around, or of `futures-timer`'s thread where there is none.
+    /// A timer of the runtime in force, or of `futures-timer`'s thread where there is none.
     pub(crate) fn timer(&self, at: Instant) -> Timer {
         match &*self.runtime.borrow() {
             Some(runtime) => runtime.timer(at),
-            None => Timer::thread(at.saturating_duration_since(Instant::now())),
+            None => found::timer(at),
+        }
+    }
+
+    /// Moves `timer`, which this or another context made, to `at`.
+    pub(crate) fn reset(&self, timer: Pin<&mut Timer>, at: Instant) {
+        match &*self.runtime.borrow() {
+            Some(runtime) => runtime.reset(timer, at),
+            None => found::reset(timer, at),
         }
     }
 
@@ -259,5 +269,44 @@ fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
+    }
+}
+
+impl Handle {
+    /// The runtime that is in force here: what [`sleep`](crate::sleep), [`timeout`](crate::timeout),
+    /// [`spawn_parallel`](crate::Scope::spawn_parallel) and
+    /// [`spawn_blocking`](crate::Scope::spawn_blocking) use.
+    ///
+    /// It is that of the nearest [`run`](Handle::run), [`enter`](Handle::enter) or child of a runtime.
+    /// Outside of them, with the feature `tokio`, it is the tokio runtime that the thread belongs to.
+    /// `None` where there is neither.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")] {
+    /// use foster::Handle;
+    ///
+    /// assert!(Handle::try_current().is_none());
+    /// let name = foster::runtimes::Sim::default().run(async { Handle::current().name() });
+    /// assert_eq!(name, "sim");
+    /// # }
+    /// ```
+    pub fn try_current() -> Option<Self> {
+        with(|ambient| ambient.runtime())
+    }
+
+    /// The runtime that is in force here, as [`try_current`](Handle::try_current) tells.
+    ///
+    /// # Panics
+    ///
+    /// Where no runtime is in force.
+    #[track_caller]
+    pub fn current() -> Self {
+        let Some(current) = Self::try_current() else {
+            panic!(
+                "no runtime is in force here: await this inside `Handle::run` or `Handle::enter`, \
+                 or on a thread of tokio's with foster's feature `tokio`"
+            )
+        };
+        current
     }
 }

@@ -92,7 +92,7 @@ pub use attributes::test;
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};
 pub use future::{FutureExt, as_completed, gather, hedge, quorum, race, race_ok, settle, try_gather};
 pub use name::Name;
-pub use runtime::Handle;
+pub use runtime::{Handle, Instant};
 pub use scope::{
     AnyThread, Enter, Errors, Event, KeepGoing, Kind, Named, OneThread, Outcome, Scope, ScopeFuture, ScopeOutcome,
     Spawner, Task, TryScopeFuture, local, scope, try_scope,

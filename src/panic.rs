@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::task::Waker;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send + 'static>;
@@ -17,6 +18,15 @@ pub(crate) fn discard<T>(value: T) {
         // One that panics whenever it is dropped would go on for ever.
         std::mem::forget(payload);
     }
+}
+
+/// Wakes all of `wakers`.
+///
+/// A waker that panics does not keep the next from being woken; the first panic is resumed when all are.
+pub(crate) fn wake_all(wakers: Vec<Waker>) {
+    let mut panics = FirstPanic::default();
+    wakers.into_iter().for_each(|waker| panics.run(|| waker.wake()));
+    panics.resume();
 }
 
 /// The first panic of several steps that must all be taken.

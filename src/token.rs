@@ -17,6 +17,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use crate::name::Name;
+use crate::panic::wake_all;
 
 /// Why something was cancelled: its first cause, which no later one replaces.
 ///
@@ -161,7 +163,7 @@ impl Level {
 
 /// A flag that says "please end", with a reason, for a whole tree of listeners.
 ///
-/// Clones are the same token; a [`child`](Token::child) is cancelled with its parent, and may be cancelled alone. The
+/// Clones are the same token, and equal; a [`child`](Token::child) is cancelled with its parent, and may be cancelled alone. The
 /// counterpart of tokio-util's `CancellationToken`, of Go's `Context`, and of the flag side of a Trio cancel scope.
 ///
 /// Cancelling a token asks what *listens* to end by itself; it drops nothing.
@@ -309,7 +311,7 @@ impl Token {
             wakers.extend(state.listeners.iter_mut().filter_map(|(_, waker)| waker.take()));
             queue.extend(state.children.iter().filter_map(|(_, child)| Some(Token { inner: child.upgrade()? })));
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// Puts this token below `parent`, and no longer below another.
@@ -349,7 +351,7 @@ impl Token {
         if let Some((parent, key)) = parent {
             drop(parent.inner.lock().children.try_remove(key));
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// Says that something inside the region of this token needs time to end, until the guard is dropped.
@@ -361,7 +363,7 @@ impl Token {
     fn add_holds(&self, change: isize) {
         let mut wakers = Vec::new();
         self.count(change, &mut wakers);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// Counts a hold that begins or ends, here and, where that makes a difference, above; collects who waits for the last
@@ -410,6 +412,21 @@ impl Token {
 impl Default for Token {
     fn default() -> Self {
         Token::new()
+    }
+}
+
+/// Two tokens are equal if they are the same token: clones of each other.
+impl PartialEq for Token {
+    fn eq(&self, other: &Token) -> bool {
+        self.is(other)
+    }
+}
+
+impl Eq for Token {}
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.inner).hash(state);
     }
 }
 

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_task::{FutureObj, Spawn, SpawnError};
 
@@ -26,7 +26,7 @@ use schedule::Schedule;
 pub use trace::Trace;
 use world::World;
 
-use crate::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
+use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// A simulated runtime for tests: one thread, a seeded schedule, virtual time.
 ///

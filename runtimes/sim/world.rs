@@ -7,7 +7,7 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_task::{FutureObj, SpawnError};
 
@@ -18,7 +18,7 @@ use super::task::{SimTimer, Task};
 use super::trace::{Label, Trace};
 use super::watch::Watching;
 use crate::contain::Contained;
-use crate::runtime::{RunError, Timer};
+use crate::runtime::{Instant, RunError, Timer};
 use crate::set::shuffle::Choose;
 use crate::tree;
 

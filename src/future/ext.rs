@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -12,6 +12,7 @@ use super::race::{Race, race};
 use crate::cancel::{Shield, Token, UntilCancelled, shield};
 use crate::context;
 use crate::name::Name;
+use crate::runtime::Instant;
 use crate::time::{Timeout, timeout, timeout_at};
 use crate::tree;
 
@@ -38,7 +39,7 @@ pub trait FutureExt: Future + Sized {
     /// assert!(std::future::pending::<()>().timeout(std::time::Duration::ZERO).await.is_err());
     /// # });
     /// ```
-    fn timeout(self, duration: Duration) -> Timeout<Self> {
+    fn timeout(self, duration: impl Into<Option<Duration>>) -> Timeout<Self> {
         timeout(duration, self)
     }
 
@@ -51,7 +52,7 @@ pub trait FutureExt: Future + Sized {
     /// assert!(std::future::pending::<()>().deadline(foster::now()).await.is_err());
     /// # });
     /// ```
-    fn deadline(self, at: Instant) -> Timeout<Self> {
+    fn deadline(self, at: impl Into<Option<Instant>>) -> Timeout<Self> {
         timeout_at(at, self)
     }
 

@@ -13,7 +13,6 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use futures_task::{FutureObj, UnsafeFutureObj};
 
@@ -22,7 +21,7 @@ use crate::context::{self, Ambient, Swap, Values, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
-use crate::runtime::{Blocking, Handle, Job};
+use crate::runtime::{Blocking, Handle, Instant, Job};
 use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;

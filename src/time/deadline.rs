@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::timeout::Timeout;
 use crate::context;
+use crate::runtime::Instant;
 
 /// A deadline that can be moved, or switched off, while what it guards is running. Clones are the same deadline.
 ///

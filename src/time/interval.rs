@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_core::stream::{FusedStream, Stream};
 
 use super::sleep::{Sleep, sleep_until};
 use crate::context;
+use crate::runtime::Instant;
 
 /// Ticks at once, and then every `period`, counted from the first poll. The counterpart of `tokio::time::interval`.
 ///
@@ -27,7 +28,7 @@ use crate::context;
 /// ```
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
-    Interval::new(None, period)
+    Interval::new(Next::AtOnce, period)
 }
 
 /// Ticks at `start`, and then every `period`. Otherwise like [`interval`]; the counterpart of `tokio::time::interval_at`.
@@ -49,7 +50,7 @@ pub fn interval(period: Duration) -> Interval {
 /// ```
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    Interval::new(Some(start), period)
+    Interval::new(Next::At(start), period)
 }
 
 /// What an [`Interval`] does about ticks whose instants passed while nobody waited for them.
@@ -89,21 +90,36 @@ pub enum MissedTick {
 #[derive(Debug)]
 #[must_use = "an interval does nothing unless its ticks are waited for"]
 pub struct Interval {
-    /// When the next tick is due; `None` before the first poll of an interval that starts at once, and when the clock's
-    /// range is exhausted.
-    next: Option<Instant>,
-    started: bool,
+    next: Next,
     period: Duration,
     missed: MissedTick,
-    /// Boxed, so that an interval can be moved between ticks. Made by the first tick that has to wait, kept for the rest.
+    /// Boxed, so that an interval can be moved between ticks. Made by the second tick, kept for the rest.
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whether `sleep` waits for the next tick.
+    sleeping: bool,
+}
+
+/// When an interval ticks next.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// At the first poll.
+    AtOnce,
+    At(Instant),
+    /// The clock's range is exhausted.
+    Never,
+}
+
+impl From<Option<Instant>> for Next {
+    fn from(at: Option<Instant>) -> Self {
+        at.map_or(Next::Never, Next::At)
+    }
 }
 
 impl Interval {
     #[track_caller]
-    fn new(start: Option<Instant>, period: Duration) -> Self {
+    fn new(next: Next, period: Duration) -> Self {
         assert!(!period.is_zero(), "the period of an interval must be above zero");
-        Interval { next: start, started: start.is_some(), period, missed: MissedTick::Burst, sleep: None }
+        Interval { next, period, missed: MissedTick::Burst, sleep: None, sleeping: false }
     }
 
     /// The same interval with another way of dealing with missed ticks: see [`MissedTick`].
@@ -126,21 +142,66 @@ impl Interval {
         Tick { interval: self }
     }
 
+    /// Has the next tick come one period from now.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{interval, now, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     let mut keep_alive = interval(10 * second);
+    ///     keep_alive.tick().await;
+    ///     sleep(4 * second).await;
+    ///     keep_alive.reset();                       // something was sent
+    ///     assert_eq!(keep_alive.tick().await, start + 14 * second);
+    /// });
+    /// ```
+    pub fn reset(&mut self) {
+        self.reset_after(self.period);
+    }
+
+    /// Has the next tick come `after` from now, and those that follow every period from then.
+    pub fn reset_after(&mut self, after: Duration) {
+        self.start_anew(context::with(|ambient| ambient.now().checked_add(after)));
+    }
+
+    /// Has the next tick come at `at`, and those that follow every period from then.
+    pub fn reset_at(&mut self, at: Instant) {
+        self.start_anew(Some(at));
+    }
+
+    fn start_anew(&mut self, at: Option<Instant>) {
+        self.next = at.into();
+        self.sleeping = false;
+    }
+
     /// Polls for the next tick, for futures and streams written by hand.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        let due = match self.next {
+            Next::AtOnce => context::with(|ambient| ambient.now()),
+            Next::At(due) => {
+                // A tick that is late yields here, as a sleep until a past instant does. So a loop that
+                // cannot keep up with its interval leaves a turn to everybody else.
+                ready!(self.sleep_until(due).poll(cx));
+                due
+            }
+            Next::Never => return Poll::Pending,
+        };
+        self.sleeping = false;
         let now = context::with(|ambient| ambient.now());
-        if !self.started {
-            self.started = true;
-            self.next = Some(now);
-        }
-        let Some(due) = self.next else { return Poll::Pending };
-        if due > now || self.sleep.is_some() {
-            ready!(self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due))).as_mut().poll(cx));
-            self.sleep = None;
-        }
-        let now = context::with(|ambient| ambient.now());
-        self.next = self.after(due, now.max(due));
+        self.next = self.after(due, now.max(due)).into();
         Poll::Ready(due)
+    }
+
+    fn sleep_until(&mut self, due: Instant) -> Pin<&mut Sleep> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if !self.sleeping {
+            self.sleeping = true;
+            sleep.as_mut().reset(due);
+        }
+        sleep.as_mut()
     }
 
     fn after(&self, due: Instant, now: Instant) -> Option<Instant> {

@@ -22,7 +22,7 @@ mod sleep;
 mod timeout;
 mod yield_now;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use deadline::{Deadline, DeadlineOver};
 pub use interval::{Interval, MissedTick, Tick, interval, interval_at};
@@ -31,6 +31,7 @@ pub use timeout::{Elapsed, Timeout, TimeoutDetach, timeout, timeout_at, timeout_
 pub use yield_now::{YieldNow, yield_now};
 
 use crate::context;
+use crate::runtime::Instant;
 
 /// The present instant on the clock of the runtime around: the virtual one under [`Sim`](crate::runtimes).
 ///

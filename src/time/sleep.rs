@@ -4,17 +4,22 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
 use crate::context;
-use crate::runtime::Timer;
+use crate::runtime::{Instant, Timer};
 use crate::tree;
 
-/// Waits for `duration`, counted from the first poll. [`Duration::MAX`] waits for ever; zero yields once.
+/// Waits for `duration`. [`Duration::MAX`] waits for ever; zero yields once.
 ///
-/// The counterpart of `asyncio.sleep`, `trio.sleep` and `tokio::time::sleep`.
+/// The time counts from the first poll, as that of [`timeout`](crate::timeout) does, and not from the
+/// call as with tokio: only the first poll knows whose clock it is, since a sleep may be made outside of
+/// the runtime that runs it. To count from the call, write `sleep_until(now() + duration)`.
+///
+/// The counterpart of `asyncio.sleep`, `trio.sleep` and `tokio::time::sleep`. The timer is that of the
+/// [runtime in force](crate::Handle::try_current), or the thread of `futures-timer` where there is none.
 ///
 /// # Cancellation
 ///
@@ -30,7 +35,7 @@ use crate::tree;
 /// });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { until: Until::After(duration), timer: None }
+    Sleep::new(Until::After(duration))
 }
 
 /// Waits until `at`, an instant of the clock that [`now`](crate::now) reads. One that has passed yields once.
@@ -55,10 +60,41 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// });
 /// ```
 pub fn sleep_until(at: Instant) -> Sleep {
-    Sleep { until: Until::At(at), timer: None }
+    Sleep::new(Until::At(at))
 }
 
 impl Sleep {
+    fn new(until: Until) -> Self {
+        Sleep { until, timer: None, armed: false }
+    }
+
+    /// Moves the end to `at`, be it before or after the sleep has completed. It is to be polled after that.
+    ///
+    /// tokio's, smol's and `futures-timer`'s timers are moved in place, without an allocation. The
+    /// counterpart of the method of tokio's `Sleep`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{now, sleep};
+    ///     use std::{pin::pin, time::Duration};
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     let mut idle = pin!(sleep(10 * second));
+    ///     idle.as_mut().reset(start + 3 * second);
+    ///     idle.as_mut().await;
+    ///     assert_eq!(now() - start, 3 * second);
+    ///     idle.as_mut().reset(start + 5 * second);
+    ///     idle.await;
+    ///     assert_eq!(now() - start, 5 * second);
+    /// });
+    /// ```
+    pub fn reset(self: Pin<&mut Self>, at: Instant) {
+        let this = self.project();
+        *this.until = Until::At(at);
+        *this.armed = false;
+    }
+
     /// Counts from now on, and not from the first poll.
     pub(crate) fn start(&mut self) {
         if let Until::After(duration) = self.until {
@@ -92,9 +128,11 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Sleep {
         until: Until,
-        // Made by the first poll, which knows the clock.
+        // Made by the first poll that has to wait, which knows the clock; kept for `reset`.
         #[pin]
         timer: Option<Timer>,
+        // Whether the timer stands for `until`. False before the first poll, and after a `reset`.
+        armed: bool,
     }
 }
 
@@ -103,8 +141,8 @@ impl Future for Sleep {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if this.timer.is_none() {
-            let timer = context::with(|ambient| {
+        if !*this.armed {
+            let armed = context::with(|ambient| {
                 let begun = matches!(this.until, Until::Yielded);
                 if !begun && ambient.is_tripped() {
                     return Err(Poll::Pending);
@@ -121,12 +159,17 @@ impl Future for Sleep {
                     tree::waiting(|| this.until.to_string());
                     return Err(Poll::Pending);
                 }
-                Ok(at.map_or_else(Timer::never, |at| ambient.timer(at)))
+                match (at, this.timer.as_mut().as_pin_mut()) {
+                    (None, _) => this.timer.set(Some(Timer::never())),
+                    (Some(at), None) => this.timer.set(Some(ambient.timer(at))),
+                    (Some(at), Some(timer)) => ambient.reset(timer, at),
+                }
+                Ok(())
             });
-            match timer {
-                Ok(timer) => this.timer.set(Some(timer)),
-                Err(polled) => return polled,
+            if let Err(polled) = armed {
+                return polled;
             }
+            *this.armed = true;
         }
         let polled = this.timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx));
         if polled.is_pending() {

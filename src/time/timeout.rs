@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -15,10 +15,11 @@ use crate::cancel::Region;
 use crate::context::{self, Ambient};
 use crate::control::Adopted;
 use crate::name::Name;
-use crate::runtime::Timer;
+use crate::runtime::{Instant, Timer};
 use crate::token::{Level, Reason};
 
-/// Runs `future` for `duration` at most, counted from the first poll.
+/// Runs `future` for `duration` at most, counted from the first poll. With `None`, which
+/// [`remaining`](crate::remaining) may return, it never expires.
 ///
 /// The future is polled before the clock is read: a result wins a tie, also against a timeout of zero, and for a future
 /// that is ready at once no timer is made, nor the clock looked at. So what the first poll computes before it is first
@@ -54,11 +55,11 @@ use crate::token::{Level, Reason};
 /// assert!(late.await.is_err());
 /// # });
 /// ```
-pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
-    Timeout::new(Limit::Fixed(When::After(duration)), future)
+pub fn timeout<F: Future>(duration: impl Into<Option<Duration>>, future: F) -> Timeout<F> {
+    Timeout::new(Limit::Fixed(duration.into().map_or(When::Never, When::After)), future)
 }
 
-/// Runs `future` until `at` at the latest. Otherwise like [`timeout`].
+/// Runs `future` until `at` at the latest, or for ever with `None`. Otherwise like [`timeout`].
 ///
 /// The counterpart of `asyncio.timeout_at`, Trio's `fail_at` and `tokio::time::timeout_at`.
 ///
@@ -82,8 +83,8 @@ pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
 ///     assert_eq!((steps, now()), (2, end));
 /// });
 /// ```
-pub fn timeout_at<F: Future>(at: Instant, future: F) -> Timeout<F> {
-    Timeout::new(Limit::Fixed(When::At(at)), future)
+pub fn timeout_at<F: Future>(at: impl Into<Option<Instant>>, future: F) -> Timeout<F> {
+    Timeout::new(Limit::Fixed(at.into().map_or(When::Never, When::At)), future)
 }
 
 /// Like [`timeout`], but does not wait for the wind-down: the enclosing scope does.
@@ -114,7 +115,7 @@ pub fn timeout_at<F: Future>(at: Instant, future: F) -> Timeout<F> {
 ///     assert_eq!(now() - start, 5 * second, "the scope waits for what is shielded");
 /// });
 /// ```
-pub fn timeout_detach<F>(duration: Duration, future: F) -> TimeoutDetach<F>
+pub fn timeout_detach<F>(duration: impl Into<Option<Duration>>, future: F) -> TimeoutDetach<F>
 where
     F: Future + Send + 'static,
     F::Output: Send,

@@ -1,8 +1,8 @@
 //! What foster asks of a runtime: to run tasks, to tell the time, and to take blocking jobs.
 //!
-//! A runtime is a *value*. It is passed on explicitly, or inherited from the context of the future that
-//! runs; it is never found in a global and never chosen by a feature. Whoever wants to bring another one
-//! implements four small traits:
+//! A runtime is a *value*. It is passed explicitly, or inherited from the context of the future that
+//! runs. It is never a global, and no feature chooses it. [`Handle::try_current`] tells which one is in
+//! force. To bring another one, implement four small traits:
 //!
 //! | trait | what it does |
 //! |---|---|
@@ -26,16 +26,26 @@
 //!
 //! In return, foster never blocks a thread of the runtime, and never polls a future after its end.
 
+pub(crate) mod found;
+mod timer;
+#[cfg(feature = "tokio")]
+pub(crate) mod tokio;
+
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomPinned;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_task::{FutureObj, Spawn, SpawnError};
-use pin_project_lite::pin_project;
+
+pub use self::timer::Timer;
+
+/// The instant in every signature of foster's: a point of a monotonic clock.
+///
+/// It is the standard library's. It has a name of its own here so that a target whose standard clock
+/// panics can have another one without a change to any signature or adapter.
+pub type Instant = std::time::Instant;
 
 /// A blocking job: a closure that may block the thread it runs on.
 pub type Job = Box<dyn FnOnce() + Send + 'static>;
@@ -49,6 +59,14 @@ pub trait Clock {
 
     /// A timer that fires once [`now`](Clock::now) has reached `at`.
     fn timer(&self, at: Instant) -> Timer;
+
+    /// Moves `timer`, which one of this clock's runtimes made, to `at`. It is to be polled after that.
+    ///
+    /// This replaces the timer by a new one. A clock whose timers can be moved does that instead, as
+    /// the adapters for tokio and smol do, and so saves an allocation.
+    fn reset(&self, mut timer: Pin<&mut Timer>, at: Instant) {
+        timer.set(self.timer(at));
+    }
 }
 
 /// Runs closures that may block their thread.
@@ -134,9 +152,10 @@ impl Handle {
     /// runtimes of others have [adapters](crate::runtimes).
     ///
     /// ```
+    /// use foster::Instant;
     /// use foster::runtime::{Blocking, Clock, Handle, Job, RunError, Runtime, Timer};
     /// use futures::task::{FutureObj, Spawn, SpawnError};
-    /// use std::{future::Future, pin::Pin, time::Instant};
+    /// use std::{future::Future, pin::Pin};
     ///
     /// /// A thread for each task, which is simple.
     /// struct Threads;
@@ -245,107 +264,14 @@ impl Clock for Handle {
     fn timer(&self, at: Instant) -> Timer {
         self.runtime.timer(at)
     }
+
+    fn reset(&self, timer: Pin<&mut Timer>, at: Instant) {
+        self.runtime.reset(timer, at);
+    }
 }
 
 impl Blocking for Handle {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
         self.runtime.spawn_blocking(job)
-    }
-}
-
-pin_project! {
-    /// A timer of some [`Clock`]: a future that is ready once its instant has come.
-    ///
-    /// Known clocks keep theirs inline, so that a timeout allocates nothing; others box theirs.
-    #[must_use = "a timer does nothing unless polled"]
-    pub struct Timer {
-        #[pin]
-        kind: Kind,
-        // Some kinds are not `Unpin`, and which there are depends on features, which must take nothing away.
-        #[pin]
-        pinned: PhantomPinned,
-    }
-}
-
-pin_project! {
-    #[project = KindProjection]
-    enum Kind {
-        Never,
-        Thread { #[pin] delay: futures_timer::Delay },
-        Tokio { #[pin] sleep: TokioSleep },
-        Smol { #[pin] timer: SmolTimer },
-        Boxed { future: Pin<Box<dyn Future<Output = ()> + Send>> },
-    }
-}
-
-#[cfg(feature = "tokio")]
-type TokioSleep = tokio::time::Sleep;
-#[cfg(not(feature = "tokio"))]
-type TokioSleep = std::future::Pending<()>;
-
-#[cfg(feature = "smol")]
-type SmolTimer = smol::Timer;
-#[cfg(not(feature = "smol"))]
-type SmolTimer = std::future::Pending<()>;
-
-impl Timer {
-    fn new(kind: Kind) -> Self {
-        Timer { kind, pinned: PhantomPinned }
-    }
-
-    /// A timer that never fires.
-    pub fn never() -> Self {
-        Timer::new(Kind::Never)
-    }
-
-    /// A timer that fires when `future` is ready. One allocation has been made for it.
-    pub fn boxed(future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
-        Timer::new(Kind::Boxed { future })
-    }
-
-    /// A timer on the thread that `futures-timer` keeps, which serves where there is no runtime.
-    pub fn thread(after: Duration) -> Self {
-        // `futures-timer` adds to the present instant unchecked, and this far ahead that may leave the clock's range.
-        const FAR: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
-        if after > FAR {
-            return Timer::never();
-        }
-        Timer::new(Kind::Thread { delay: futures_timer::Delay::new(after) })
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn tokio(sleep: tokio::time::Sleep) -> Self {
-        Timer::new(Kind::Tokio { sleep })
-    }
-
-    #[cfg(feature = "smol")]
-    pub(crate) fn smol(timer: smol::Timer) -> Self {
-        Timer::new(Kind::Smol { timer })
-    }
-}
-
-impl Future for Timer {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.project().kind.project() {
-            KindProjection::Never => Poll::Pending,
-            KindProjection::Thread { delay } => delay.poll(cx),
-            KindProjection::Tokio { sleep } => sleep.poll(cx),
-            KindProjection::Smol { timer } => timer.poll(cx).map(drop),
-            KindProjection::Boxed { future } => future.as_mut().poll(cx),
-        }
-    }
-}
-
-impl fmt::Debug for Timer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.kind {
-            Kind::Never => "Timer(never)",
-            Kind::Thread { .. } => "Timer(futures-timer)",
-            Kind::Tokio { .. } => "Timer(tokio)",
-            Kind::Smol { .. } => "Timer(smol)",
-            Kind::Boxed { .. } => "Timer(boxed)",
-        })
     }
 }

@@ -1,0 +1,68 @@
+//! The runtime that is found where nobody set a context: tokio, if its feature is on and the thread
+//! belongs to it.
+//!
+//! That is where most programs start: under `#[tokio::main]`, in the handler of a web framework, in
+//! somebody's `tokio::spawn`. It is no choice by a feature: where tokio does not run, nothing is found.
+//! Executors that cannot be asked, such as smol, are never found.
+
+use std::pin::Pin;
+
+use super::{Handle, Instant, Timer};
+
+/// The runtime that the calling thread belongs to.
+#[cfg(feature = "tokio")]
+pub(crate) fn handle() -> Option<Handle> {
+    let handle = tokio::runtime::Handle::try_current().ok()?;
+    Some(Handle::new(super::tokio::Adapter::guest(handle)))
+}
+
+/// The present instant: tokio's clock may be paused where tokio runs, and is the system's elsewhere.
+#[cfg(feature = "tokio")]
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A timer of the runtime that is found, or of `futures-timer`'s thread.
+#[cfg(feature = "tokio")]
+pub(crate) fn timer(at: Instant) -> Timer {
+    tokio_timer(at).unwrap_or_else(|| thread_timer(at))
+}
+
+#[cfg(feature = "tokio")]
+fn tokio_timer(at: Instant) -> Option<Timer> {
+    tokio::runtime::Handle::try_current().ok()?;
+    // A runtime that was built without `enable_time` panics here, and cannot be asked beforehand. It is
+    // not one that the caller has chosen, so it is no reason to fail.
+    std::panic::catch_unwind(|| Timer::tokio(tokio::time::sleep_until(at.into()))).ok()
+}
+
+/// Moves `timer` to `at`.
+#[cfg(feature = "tokio")]
+pub(crate) fn reset(mut timer: Pin<&mut Timer>, at: Instant) {
+    if tokio::runtime::Handle::try_current().is_err() {
+        reset_thread(timer, at);
+    } else if !timer.as_mut().reset_tokio(at) {
+        timer.set(self::timer(at));
+    }
+}
+
+#[cfg(not(feature = "tokio"))]
+pub(crate) fn handle() -> Option<Handle> {
+    None
+}
+
+#[cfg(not(feature = "tokio"))]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(not(feature = "tokio"))]
+pub(crate) use self::{reset_thread as reset, thread_timer as timer};
+
+pub(crate) fn thread_timer(at: Instant) -> Timer {
+    Timer::thread(at.saturating_duration_since(Instant::now()))
+}
+
+pub(crate) fn reset_thread(timer: Pin<&mut Timer>, at: Instant) {
+    timer.reset_thread(at.saturating_duration_since(Instant::now()));
+}

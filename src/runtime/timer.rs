@@ -1,0 +1,160 @@
+//! One timer type for all clocks.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomPinned;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+#[cfg(any(feature = "tokio", feature = "smol"))]
+use super::Instant;
+
+type BoxedTimer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+pin_project! {
+    /// A timer of some [`Clock`](super::Clock): a future that is ready once its instant has come.
+    ///
+    /// Known clocks keep theirs inline, so that a timeout allocates nothing; others box theirs.
+    #[must_use = "a timer does nothing unless polled"]
+    pub struct Timer {
+        #[pin]
+        kind: Kind,
+        // Some kinds are not `Unpin`, and which there are depends on features, which must take nothing away.
+        #[pin]
+        pinned: PhantomPinned,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    enum Kind {
+        Never,
+        Thread { #[pin] delay: futures_timer::Delay },
+        Tokio { #[pin] sleep: TokioSleep },
+        Smol { #[pin] timer: SmolTimer },
+        // In a mutex, which is never locked, to be `Sync` although the future need not be.
+        Boxed { future: Mutex<BoxedTimer> },
+    }
+}
+
+#[cfg(feature = "tokio")]
+type TokioSleep = tokio::time::Sleep;
+#[cfg(not(feature = "tokio"))]
+type TokioSleep = std::future::Pending<()>;
+
+#[cfg(feature = "smol")]
+type SmolTimer = smol::Timer;
+#[cfg(not(feature = "smol"))]
+type SmolTimer = std::future::Pending<()>;
+
+/// `futures-timer` adds to the present instant unchecked, and this far ahead that may leave the clock's
+/// range.
+const FAR: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
+
+impl Timer {
+    fn new(kind: Kind) -> Self {
+        Timer { kind, pinned: PhantomPinned }
+    }
+
+    /// A timer that never fires.
+    pub fn never() -> Self {
+        Timer::new(Kind::Never)
+    }
+
+    /// A timer that fires when `future` is ready. One allocation has been made for it.
+    pub fn boxed(future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
+        Timer::new(Kind::Boxed { future: Mutex::new(future) })
+    }
+
+    /// A timer on the thread that `futures-timer` keeps, which serves where there is no runtime.
+    pub fn thread(after: Duration) -> Self {
+        if after > FAR {
+            return Timer::never();
+        }
+        Timer::new(Kind::Thread { delay: futures_timer::Delay::new(after) })
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn tokio(sleep: tokio::time::Sleep) -> Self {
+        Timer::new(Kind::Tokio { sleep })
+    }
+
+    #[cfg(feature = "smol")]
+    pub(crate) fn smol(timer: smol::Timer) -> Self {
+        Timer::new(Kind::Smol { timer })
+    }
+
+    /// Has the timer fire `after` from now, if it is one of [`Timer::thread`]; or else it becomes one.
+    ///
+    /// For the [`reset`](super::Clock::reset) of a clock that uses these.
+    pub fn reset_thread(mut self: Pin<&mut Self>, after: Duration) {
+        match self.as_mut().project().kind.project() {
+            KindProjection::Thread { delay } if after <= FAR => delay.get_mut().reset(after),
+            _ => self.set(Timer::thread(after)),
+        }
+    }
+
+    /// Moves a timer of tokio's. False if this is none.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn reset_tokio(self: Pin<&mut Self>, at: Instant) -> bool {
+        if let KindProjection::Tokio { sleep } = self.project().kind.project() {
+            sleep.reset(at.into());
+            return true;
+        }
+        false
+    }
+
+    /// Moves a timer of smol's. False if this is none.
+    #[cfg(feature = "smol")]
+    pub(crate) fn reset_smol(self: Pin<&mut Self>, at: Instant) -> bool {
+        if let KindProjection::Smol { timer } = self.project().kind.project() {
+            timer.get_mut().set_at(at);
+            return true;
+        }
+        false
+    }
+}
+
+/// Polls tokio's sleep beside tokio's cooperative budget: a future that has used up the task's budget
+/// would make every timer of the task look pending, a timeout's among them.
+#[cfg(feature = "tokio")]
+fn poll_tokio(sleep: Pin<&mut TokioSleep>, cx: &mut Context<'_>) -> Poll<()> {
+    Pin::new(&mut tokio::task::coop::unconstrained(sleep)).poll(cx)
+}
+
+#[cfg(not(feature = "tokio"))]
+fn poll_tokio(sleep: Pin<&mut TokioSleep>, cx: &mut Context<'_>) -> Poll<()> {
+    sleep.poll(cx)
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().kind.project() {
+            KindProjection::Never => Poll::Pending,
+            KindProjection::Thread { delay } => delay.poll(cx),
+            KindProjection::Tokio { sleep } => poll_tokio(sleep, cx),
+            KindProjection::Smol { timer } => timer.poll(cx).map(drop),
+            KindProjection::Boxed { future } => {
+                future.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.kind {
+            Kind::Never => "Timer(never)",
+            Kind::Thread { .. } => "Timer(futures-timer)",
+            Kind::Tokio { .. } => "Timer(tokio)",
+            Kind::Smol { .. } => "Timer(smol)",
+            Kind::Boxed { .. } => "Timer(boxed)",
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! Time, and what a future finds around it: timers, deadlines, regions, and the runtime in force.
+//!
+//! Like the matrix, with which this shares its harness; in a binary of its own, which is built sooner.
+
+#![allow(clippy::async_yields_async)] // A task that leaves its scope is what some tests are about.
+
+#[macro_use]
+#[allow(dead_code, unused_imports, unused_macros)]
+#[path = "../matrix/harness.rs"]
+mod harness;
+#[allow(dead_code)]
+#[path = "../matrix/watch.rs"]
+mod watch;
+
+mod timers;
