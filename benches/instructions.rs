@@ -3,8 +3,8 @@
 use std::process::Command;
 
 /// How often the work is done in the two runs whose difference is taken. It leaves out what a program does once.
-const FEW: usize = 2;
-const MANY: usize = 6;
+const FEW: usize = 1;
+const MANY: usize = 3;
 
 /// The instructions that a contender spends on each of its children. `None` without valgrind, or where the contender
 /// cannot run.

@@ -2,35 +2,43 @@
 
 use std::time::{Duration, Instant};
 
+use cpu_time::ProcessTime;
+
 use crate::alloc::{Counts, counting};
 
 /// What one run of a piece of work cost.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cost {
-    pub(crate) nanos: f64,
+    /// What the processors spent, in nanoseconds, on whichever thread: neighbours on the machine do not count.
+    pub(crate) cpu: f64,
+    /// What passed meanwhile, in nanoseconds.
+    pub(crate) elapsed: f64,
     pub(crate) allocations: f64,
     pub(crate) bytes: f64,
     /// Bytes that were still in use when the clock was stopped.
     pub(crate) live: f64,
 }
 
-/// A clock, and the counters, from the moment it is made.
+/// Clocks, and the counters, from the moment it is made.
 pub(crate) struct Lap {
     before: Counts,
     start: Instant,
+    cpu: ProcessTime,
 }
 
 impl Lap {
     pub(crate) fn start() -> Self {
-        Lap { before: Counts::now(), start: Instant::now() }
+        Lap { before: Counts::now(), start: Instant::now(), cpu: ProcessTime::now() }
     }
 
     pub(crate) fn stop(self) -> Cost {
-        let nanos = self.start.elapsed().as_nanos() as f64;
+        let cpu = self.cpu.elapsed().as_nanos() as f64;
+        let elapsed = self.start.elapsed().as_nanos() as f64;
         let (before, after) = (self.before, Counts::now());
         let bytes = (after.allocated - before.allocated) as f64;
         Cost {
-            nanos,
+            cpu,
+            elapsed,
             allocations: (after.allocations - before.allocations) as f64,
             bytes,
             live: bytes - (after.freed - before.freed) as f64,
@@ -89,13 +97,20 @@ impl Contender {
         let mut sum = Cost::default();
         for _ in 0..times {
             let cost = (self.work)()?;
-            sum.nanos += cost.nanos;
+            sum.cpu += cost.cpu;
+            sum.elapsed += cost.elapsed;
             sum.allocations += cost.allocations;
             sum.bytes += cost.bytes;
             sum.live += cost.live;
         }
         let n = (times * self.children) as f64;
-        Some(Cost { nanos: sum.nanos / n, allocations: sum.allocations / n, bytes: sum.bytes / n, live: sum.live / n })
+        Some(Cost {
+            cpu: sum.cpu / n,
+            elapsed: sum.elapsed / n,
+            allocations: sum.allocations / n,
+            bytes: sum.bytes / n,
+            live: sum.live / n,
+        })
     }
 }
 
@@ -105,7 +120,7 @@ pub(crate) struct Figures {
     pub(crate) name: &'static str,
     pub(crate) role: Role,
     pub(crate) children: usize,
-    /// The time is the median of the rounds, the rest from one round of its own.
+    /// The times are the medians of the rounds, the rest from one round of its own.
     pub(crate) cost: Cost,
     /// Counted by valgrind, where they are asked for.
     pub(crate) instructions: Option<f64>,
@@ -130,34 +145,46 @@ struct Entry<'a> {
     times: usize,
     /// The counts of the first round, which also says how often the work fits into a turn.
     first: Cost,
-    nanos: Vec<f64>,
+    cpu: Vec<f64>,
+    elapsed: Vec<f64>,
 }
 
 impl<'a> Entry<'a> {
     fn begin(contender: &'a mut Contender) -> Option<Self> {
         contender.run(1)?;
         let first = counting(|| contender.run(1))?;
-        let one = first.nanos * contender.children as f64;
+        let one = first.elapsed * contender.children as f64;
         let times = (TURN.as_nanos() as f64 / one).clamp(1.0, 1e6) as usize;
-        Some(Entry { contender, times, first, nanos: Vec::new() })
+        Some(Entry { contender, times, first, cpu: Vec::new(), elapsed: Vec::new() })
     }
 
     /// Whether it takes so long that a few rounds must do.
     fn is_slow(&self) -> bool {
-        self.first.nanos * self.contender.children as f64 > 1e9
+        self.first.elapsed * self.contender.children as f64 > 1e9
     }
 
     fn turn(&mut self) {
-        if self.is_slow() && !self.nanos.is_empty() {
+        if self.is_slow() && !self.elapsed.is_empty() {
             return;
         }
-        self.nanos.extend(self.contender.run(self.times).map(|cost| cost.nanos));
+        if let Some(cost) = self.contender.run(self.times) {
+            self.cpu.push(cost.cpu);
+            self.elapsed.push(cost.elapsed);
+        }
     }
 
-    fn end(mut self) -> Figures {
-        self.nanos.sort_by(f64::total_cmp);
-        let nanos = self.nanos.get(self.nanos.len() / 2).copied().unwrap_or(self.first.nanos);
+    fn end(self) -> Figures {
         let &mut Contender { name, role, children, .. } = self.contender;
-        Figures { name, role, children, cost: Cost { nanos, ..self.first }, instructions: None }
+        let cost = Cost {
+            cpu: median(self.cpu).unwrap_or(self.first.cpu),
+            elapsed: median(self.elapsed).unwrap_or(self.first.elapsed),
+            ..self.first
+        };
+        Figures { name, role, children, cost, instructions: None }
     }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }

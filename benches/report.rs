@@ -23,7 +23,10 @@ impl Row {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
+    /// Nanoseconds of the processors.
     Nanos,
+    /// Nanoseconds that pass: what counts where several threads work, or another process.
+    Elapsed,
     /// Bytes in use.
     Bytes,
 }
@@ -31,14 +34,15 @@ pub(crate) enum Unit {
 impl Unit {
     fn of(self, cost: &Cost) -> f64 {
         match self {
-            Unit::Nanos => cost.nanos,
+            Unit::Nanos => cost.cpu,
+            Unit::Elapsed => cost.elapsed,
             Unit::Bytes => cost.live,
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Unit::Nanos => "ns",
+            Unit::Nanos | Unit::Elapsed => "ns",
             Unit::Bytes => "B",
         }
     }
@@ -189,10 +193,11 @@ impl Measured {
         for figures in &self.figures {
             let cost = &figures.cost;
             print!(
-                "{:12} {:<40} {:>10} ns {:>8.2} allocations {:>9.1} B allocated {:>9.1} B in use",
+                "{:12} {:<28} {:>7} ns {:>7} ns elapsed {:>7.2} allocations {:>7.1} B allocated {:>7.1} B in use",
                 "",
                 figures.name,
-                number(cost.nanos),
+                number(cost.cpu),
+                number(cost.elapsed),
                 cost.allocations,
                 cost.bytes,
                 cost.live,
@@ -215,7 +220,8 @@ impl Measured {
                     Role::Foster => "foster",
                     Role::Yardstick => "yardstick",
                 },
-                "nanoseconds": cost.nanos,
+                "nanoseconds": cost.cpu,
+                "elapsed_nanoseconds": cost.elapsed,
                 "allocations": cost.allocations,
                 "allocated_bytes": cost.bytes,
                 "live_bytes": cost.live,

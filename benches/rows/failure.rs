@@ -43,12 +43,16 @@ pub(crate) fn rows() -> Vec<Row> {
             ],
             goals: vec![],
         },
-        on_tokio("8-tokio", "the same on tokio (current thread)", || Builder::new_current_thread().build()),
-        on_tokio("8-tokio2", "the same on tokio (2 threads)", || Builder::new_multi_thread().worker_threads(2).build()),
+        on_tokio("8-tokio", "the same on tokio (current thread)", Unit::Nanos, || {
+            Builder::new_current_thread().build()
+        }),
+        on_tokio("8-tokio2", "the same on tokio (2 threads)", Unit::Elapsed, || {
+            Builder::new_multi_thread().worker_threads(2).build()
+        }),
     ]
 }
 
-fn on_tokio(id: &'static str, work: &'static str, runtime: fn() -> std::io::Result<Runtime>) -> Row {
+fn on_tokio(id: &'static str, work: &'static str, unit: Unit, runtime: fn() -> std::io::Result<Runtime>) -> Row {
     fn on<F: Future>(role: Role, name: &'static str, runtime: Runtime, work: impl Fn() -> F + 'static) -> Contender {
         Contender::new(role, name, N, move || timed(|| runtime.block_on(work())))
     }
@@ -60,11 +64,11 @@ fn on_tokio(id: &'static str, work: &'static str, runtime: fn() -> std::io::Resu
     };
     let contenders =
         vec![on(Peer, "JoinSet", runtime(), join_set), on(Foster, "try_scope", mine, move || parallel(handle.clone()))];
-    Row { id, work, unit: Unit::Nanos, contenders, goals: vec![Goal::Times(1.0, "JoinSet")] }
+    Row { id, work, unit, contenders, goals: vec![Goal::Times(1.0, "JoinSet")] }
 }
 
 fn in_task() -> impl Future<Output = Result<(), u64>> {
-    foster::try_scope(|s| async move {
+    foster::try_scope(async |s| {
         for child in Doomed::all(N) {
             s.try_spawn(child);
         }
@@ -73,7 +77,7 @@ fn in_task() -> impl Future<Output = Result<(), u64>> {
 }
 
 fn parallel(runtime: Handle) -> impl Future<Output = Result<(), u64>> {
-    foster::try_scope(move |s| async move {
+    foster::try_scope(async move |s| {
         for child in Doomed::all(N) {
             s.try_spawn_on(&runtime, child);
         }

@@ -63,7 +63,7 @@ fn poll_all<F: Future>(mut future: Pin<&mut F>) {
 }
 
 fn scope() -> impl Future<Output = ()> {
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         for i in 0..N {
             s.spawn(Never::new(i));
         }

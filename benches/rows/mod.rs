@@ -51,7 +51,7 @@ pub(crate) fn all() -> Vec<Row> {
 }
 
 /// How often small pieces of work are done, one after the other. Each counts as a child.
-const CALLS: usize = 1000;
+const CALLS: usize = 10_000;
 
 /// Awaits so many futures on one task, one after the other.
 async fn one_by_one<F: Future>(make: impl Fn(usize) -> F) {

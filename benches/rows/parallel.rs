@@ -28,28 +28,28 @@ pub(crate) fn rows() -> Vec<Row> {
         Row {
             id: "7-tokio2",
             work: "spawn_on tokio (2 threads), await each",
-            unit: Unit::Nanos,
+            unit: Unit::Elapsed,
             contenders: on_tokio(two_threads, |i| async move { i }),
             goals: vec![Goal::Times(1.0, "JoinSet"), Goal::Allocated(256.0), Goal::Allocations(2.0)],
         },
         Row {
             id: "22-1us",
             work: "the same, each works for a microsecond",
-            unit: Unit::Nanos,
+            unit: Unit::Elapsed,
             contenders: on_tokio(two_threads, |i| async move { work(i, 1) }),
             goals: vec![Goal::Times(1.0, "JoinSet")],
         },
         Row {
             id: "22-10us",
             work: "the same, each works for ten",
-            unit: Unit::Nanos,
+            unit: Unit::Elapsed,
             contenders: on_tokio(two_threads, |i| async move { work(i, 10) }),
             goals: vec![Goal::Times(1.0, "JoinSet")],
         },
         Row {
             id: "7-smol",
             work: "spawn_on smol, await each",
-            unit: Unit::Nanos,
+            unit: Unit::Elapsed,
             contenders: vec![
                 Contender::new(Peer, "smol::spawn", N, || timed(|| smol::block_on(smol_tasks()))),
                 Contender::new(Foster, "scope", N, || {
@@ -61,7 +61,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Row {
             id: "7-async-std",
             work: "spawn_on async-std, await each",
-            unit: Unit::Nanos,
+            unit: Unit::Elapsed,
             contenders: vec![
                 Contender::new(Peer, "async_std spawn", N, || timed(|| async_std::task::block_on(async_std_tasks()))),
                 Contender::new(Foster, "scope", N, || {

@@ -41,7 +41,7 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 fn scope(n: usize) -> impl Future<Output = u64> {
-    foster::scope(move |s| async move {
+    foster::scope(async move |s| {
         let tasks: Vec<_> = (0..n as u64).map(|i| s.spawn(async move { i })).collect();
         let mut total = 0;
         for task in tasks {
