@@ -49,7 +49,8 @@
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |
 //! | test with virtual time | [`runtimes::Sim`](runtimes) | – | `pause` |
 //!
-//! [`cancel`] explains what happens when something is cancelled; it is the page to read.
+//! [`cancel`] explains what happens when something is cancelled; it is the page to read. The [`guide`] has pages for those
+//! who come from asyncio, tokio or Trio, for authors of libraries, recipes, and what the compiler's messages mean.
 //!
 //! # Runtimes
 //!
@@ -69,6 +70,7 @@ mod contain;
 mod context;
 mod control;
 pub mod future;
+pub mod guide;
 mod lane;
 mod name;
 mod panic;

@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["stream"],
     &["runtimes", "service"],
     &["attributes", "testing"],
+    &["guide"],
 ];
 
 /// What an adapter may know. It is known by nobody.
