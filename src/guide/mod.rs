@@ -7,6 +7,7 @@
 //! | [`trio`] | readers who know Trio or anyio |
 //! | [`library`] | authors of libraries that spawn, and must not choose a runtime |
 //! | [`web`] | authors of handlers in a web framework: the context, hang-ups, the end of a server |
+//! | [`seams`] | users of hyper, async-graphql, backon, opentelemetry or openraft, whose runtime they may choose |
 //! | [`recipes`] | short programs for what is asked for often |
 //! | [`errors`] | whoever has a message of the compiler to understand, or a program that hangs |
 //!
@@ -24,6 +25,9 @@ pub mod library {}
 
 #[doc = include_str!("recipes.md")]
 pub mod recipes {}
+
+#[doc = include_str!("seams.md")]
+pub mod seams {}
 
 #[doc = include_str!("tokio.md")]
 pub mod tokio {}
