@@ -38,7 +38,7 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver for the page at `path` of `site`, which may name another `base` for its addresses.
+    /// A resolver for the page at `path` of `site`, which may name another `base`.
     pub(crate) fn new(site: &Url, path: &str, base: Option<&str>) -> Self {
         let page = at(site, path);
         let named = base.and_then(|base| page.join(base).ok());

@@ -7,8 +7,9 @@ use percent_encoding::percent_decode_str;
 
 /// The anchors of a page, as sorted 64-bit digests.
 ///
-/// Eight bytes each, however long their names: this is what stays in memory of a page that has been read. Two names of
-/// one page with the same digest would be needed to miss a broken fragment.
+/// Each takes eight bytes, however long its name is. This is what stays in memory of a page that
+/// has been read. A broken fragment would be missed only if it had the same digest as a name of its
+/// page.
 #[derive(Debug, Default)]
 pub(crate) struct Anchors(Box<[u64]>);
 
@@ -23,9 +24,10 @@ impl FromIterator<u64> for Anchors {
 }
 
 impl Anchors {
-    /// Whether a browser would find `fragment`: literally, percent-decoded, or as the top of the page.
+    /// Whether a browser would find `fragment`: literally, percent-decoded, or as the page's top.
     ///
-    /// `12-34` stands for its two ends, as in the listings of rustdoc, whose script selects the lines between.
+    /// `12-34` stands for its two ends, as in the listings of rustdoc, whose script selects the
+    /// lines between them.
     pub(crate) fn offer(&self, fragment: &str) -> bool {
         // What follows `:~:` is text to highlight.
         let fragment = fragment.split_once(":~:").map_or(fragment, |(anchor, _)| anchor);

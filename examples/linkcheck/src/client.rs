@@ -1,31 +1,31 @@
-//! Asks one host for documents, over a limited number of connections that are used again and again.
+//! Asks one host for documents, over a limited number of connections that are used repeatedly.
 
 use std::error::Error;
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
+use bytesize::ByteSize;
 use foster::Scope;
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::ext::ReasonPhrase;
 use hyper::header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use lol_html::errors::RewritingError;
 use smol_hyper::rt::FuturesIo;
-use url::{Position, Url};
+use url::{Host, Position, Url};
 
 use crate::Config;
 use crate::files::{is_html, may_be_page};
-use crate::net::Network;
+use crate::net::{Network, Stream};
 use crate::page::{Page, PageReader};
 use crate::report::Reason;
-
-/// The longest page that is read, in bytes.
-const MAX_PAGE: usize = 64 << 20;
 
 /// What is read of an unwanted body, in bytes, so that its connection can be used again.
 const MAX_UNWANTED: usize = 64 << 10;
@@ -46,18 +46,20 @@ pub(crate) enum Answer {
 
 /// A client for one host.
 ///
-/// The slots are its connections: a slot is the right to have one, and holds it while it is idle. A channel hands them
-/// out, first come, first served.
+/// A slot is the right to have a connection, and holds the connection while that is idle. A channel
+/// gives the slots out, first come, first served.
 #[derive(Debug)]
 pub(crate) struct Client {
     network: Arc<dyn Network>,
     site: Url,
     timeout: Duration,
     retries: u32,
+    max_page: usize,
     idle: Receiver<Option<Connection>>,
     returned: Sender<Option<Connection>>,
-    /// Owns what drives the connections. It ends when they are closed, at the latest with the client.
-    drivers: Scope<'static>,
+    /// Owns the look-ups, and what drives the connections. A driver ends when its connection is
+    /// closed, at the latest with the client.
+    scope: Scope<'static>,
 }
 
 type Connection = SendRequest<Empty<Bytes>>;
@@ -74,9 +76,10 @@ impl Client {
             site: site.clone(),
             timeout: config.timeout,
             retries: config.retries,
+            max_page: usize::try_from(config.max_page.as_u64()).unwrap_or(usize::MAX),
             idle,
             returned,
-            drivers: scope,
+            scope,
         }
     }
 
@@ -85,7 +88,7 @@ impl Client {
         &self.site
     }
 
-    /// Asks for a document, again if there is hope.
+    /// Asks for a document, and asks again after a failure that may pass.
     pub(crate) async fn fetch(&self, path: &str) -> Result<Answer, Reason> {
         let mut pause = FIRST_PAUSE;
         let mut retries = self.retries;
@@ -111,19 +114,45 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Connection, Reason> {
-        // Without the brackets of an IPv6 address.
-        let host = self.site.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let port = self.site.port_or_known_default().unwrap_or(80);
-        let stream = self.network.connect(host, port).await.map_err(|error| connection_failed(&error))?;
+        let stream = self.reach().await?;
         let (connection, driver) =
             http1::Builder::new().max_buf_size(BUFFER).handshake(FuturesIo::new(stream)).await.map_err(broken_off)?;
         // Its errors are also those of the request under way.
-        self.drivers.spawn_parallel(async move { drop(driver.await) });
+        self.scope.spawn_parallel(async move { drop(driver.await) });
         Ok(connection)
+    }
+
+    /// Connects to the first of the host's addresses that answers.
+    async fn reach(&self) -> Result<Box<dyn Stream>, Reason> {
+        let mut failure = Reason::Connection("the host has no address".to_owned());
+        for address in self.addresses().await? {
+            match self.network.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = connection_failed(&error),
+            }
+        }
+        Err(failure)
+    }
+
+    /// The addresses of the host, which are looked up if it has a name.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, Reason> {
+        let port = self.site.port_or_known_default().unwrap_or(80);
+        let name = match self.site.host() {
+            Some(Host::Ipv4(address)) => return Ok(vec![(address, port).into()]),
+            Some(Host::Ipv6(address)) => return Ok(vec![(address, port).into()]),
+            Some(Host::Domain(name)) => name.to_owned(),
+            None => String::new(),
+        };
+        // A look-up cannot be interrupted. As a child of this scope it holds up no timeout.
+        let look_up = move || match (&*name, port).to_socket_addrs() {
+            Ok(addresses) => Ok(addresses.collect()),
+            Err(error) => Err(look_up_failed(&name, &error)),
+        };
+        self.scope.spawn_blocking(look_up).await
     }
 }
 
-/// A slot of a [`Client`], for one request. Whatever becomes of that, the slot goes back.
+/// A slot of a [`Client`], for one request. It goes back when it is dropped.
 struct Slot<'a> {
     client: &'a Client,
     /// The idle connection. It is taken out for a request, and put back only if another can follow.
@@ -137,7 +166,8 @@ impl Drop for Slot<'_> {
 }
 
 impl Slot<'_> {
-    /// Pages are fetched; of other documents the head is enough, except from servers that do not answer that.
+    /// Fetches pages. Of other documents the head is enough, except from servers that refuse to
+    /// give it.
     async fn ask(&mut self, path: &str) -> Result<Answer, Reason> {
         if !may_be_page(path) {
             let answer = self.exchange(Method::HEAD, path).await;
@@ -156,24 +186,28 @@ impl Slot<'_> {
         let is_page = head.status.is_success() && header(CONTENT_TYPE).is_some_and(is_html);
 
         if is_page {
-            let page = read_page(body).await?;
+            let page = read_page(body, self.client.max_page).await?;
             self.connection = Some(connection);
             return Ok(Answer::Page(page));
         }
         if skip(body).await.is_ok() {
             self.connection = Some(connection);
         }
+        let phrase = match head.extensions.get::<ReasonPhrase>() {
+            Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()),
+            None => head.status.canonical_reason().unwrap_or_default().into(),
+        };
         match (head.status, header(LOCATION)) {
             (status, _) if status.is_success() || status == StatusCode::NOT_MODIFIED => Ok(Answer::File),
             (status, Some(location)) if status.is_redirection() => Ok(Answer::Moved(location.to_owned())),
-            (status, _) => Err(Reason::Status(status.as_u16())),
+            (status, _) => Err(Reason::Status(status.as_u16(), phrase.into_owned())),
         }
     }
 
     /// Sends a request over the idle connection, or over a new one.
     async fn send(&mut self, method: Method, path: &str) -> Result<(Connection, Response<Incoming>), Reason> {
         if let Some(mut connection) = self.connection.take() {
-            // Hosts close connections that were idle for long; then this is no failure of the request.
+            // Hosts close connections that were idle for long. That is no failure of the request.
             if let Ok(response) = connection.send_request(self.request(&method, path)?).await {
                 return Ok((connection, response));
             }
@@ -194,11 +228,11 @@ impl Slot<'_> {
     }
 }
 
-/// Reads a page while it comes in: there is never more of its text in memory than a piece.
-async fn read_page(body: Incoming) -> Result<Page, Reason> {
-    let mut pieces = Limited::new(body, MAX_PAGE).into_data_stream();
+/// Reads a page while it comes in, so that only a piece of its text is in memory at a time.
+async fn read_page(body: Incoming, max_page: usize) -> Result<Page, Reason> {
+    let mut pieces = Limited::new(body, max_page).into_data_stream();
     let mut reader = PageReader::new();
-    while let Some(piece) = pieces.try_next().await.map_err(cut_short)? {
+    while let Some(piece) = pieces.try_next().await.map_err(|error| cut_short(error, max_page))? {
         reader.read(&piece).map_err(unreadable)?;
     }
     reader.finish().map_err(unreadable)
@@ -207,14 +241,14 @@ async fn read_page(body: Incoming) -> Result<Page, Reason> {
 /// Reads to the end of a body that nobody wants, so that its connection can be used again.
 async fn skip(body: Incoming) -> Result<(), Reason> {
     let mut pieces = Limited::new(body, MAX_UNWANTED).into_data_stream();
-    while pieces.try_next().await.map_err(cut_short)?.is_some() {}
+    while pieces.try_next().await.map_err(|error| cut_short(error, MAX_UNWANTED))?.is_some() {}
     Ok(())
 }
 
-fn cut_short(error: Box<dyn Error + Send + Sync>) -> Reason {
+fn cut_short(error: Box<dyn Error + Send + Sync>, limit: usize) -> Reason {
     match error.downcast::<hyper::Error>() {
         Ok(error) => broken_off(*error),
-        Err(_) => Reason::Answer(format!("longer than {MAX_PAGE} bytes")),
+        Err(_) => Reason::Answer(format!("longer than {}", ByteSize::b(limit as u64).display().iec())),
     }
 }
 
@@ -225,17 +259,25 @@ fn unreadable(error: RewritingError) -> Reason {
 fn is_transient(reason: &Reason) -> bool {
     match reason {
         Reason::TimedOut(_) | Reason::Connection(_) => true,
-        Reason::Status(code) => *code >= 500 || [408, 429].contains(code),
+        Reason::Status(code, _) => *code >= 500 || [408, 429].contains(code),
         _ => false,
     }
 }
 
-/// Named by its kind: what a runtime adds to an error differs from one to the next.
+/// Names an error by its kind, because what a runtime adds to an error differs from one to the
+/// next.
 fn connection_failed(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => closed_early(),
         kind => Reason::Connection(kind.to_string()),
     }
+}
+
+/// Says it in the words of the system, without those that the standard library puts before them.
+fn look_up_failed(name: &str, error: &io::Error) -> Reason {
+    let error = error.to_string();
+    let why = error.strip_prefix("failed to lookup address information: ").unwrap_or(&error);
+    Reason::Connection(format!("the look-up of `{name}` failed: {why}"))
 }
 
 fn closed_early() -> Reason {

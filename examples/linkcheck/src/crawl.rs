@@ -1,12 +1,14 @@
-//! The state of a crawl: which addresses are known, what each turned out to be, and which links are broken.
+//! The state of a crawl: which addresses are known, what each turned out to be, and which links are
+//! broken.
 //!
-//! Nothing here waits and nothing here is shared: one task owns it, and is told of each visit.
+//! Nothing here waits and nothing is shared. One task owns the state, and records each visit in it.
 //!
 //! # Memory
 //!
-//! Each address is stored once. Of a page that has been read remain its [`Anchors`], of a link whose target is known
-//! nothing at all. A link whose target is still to be visited costs eight bytes, in the [`Waiting`] of that target.
-//! The pages in flight cost little: see [`client`](crate::client) and [`files`](crate::files), which hold pieces of them.
+//! Each address is stored once. Of a page that has been read, the [`Anchors`] remain. Of a link
+//! whose target is known, nothing remains. A link whose target is still to be visited costs eight
+//! bytes, in the [`Waiting`] of that target. The pages in flight cost little, because
+//! [`client`](crate::client) and [`files`](crate::files) hold only pieces of them.
 
 use std::collections::HashMap;
 use std::mem;
@@ -14,12 +16,15 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use percent_encoding::percent_decode_str;
+use regex_lite::Regex;
 use url::Url;
 
 use crate::Progress;
 use crate::address::{self, Place, Target};
 use crate::anchors::Anchors;
+use crate::files::Survey;
 use crate::report::{Broken, Reason, Report};
+use crate::site::is_below;
 
 /// How many redirects in a row are followed.
 const MAX_REDIRECTS: u8 = 10;
@@ -49,6 +54,8 @@ enum State {
     },
     /// Only redirects lead here, and too many of them, so it is not visited.
     TooFar,
+    /// It is to be left out, so it is not visited, and whatever leads here is fine.
+    Excluded,
     /// A page. Fragments that it lacks are looked for where it sends its readers on to.
     Page {
         anchors: Anchors,
@@ -60,13 +67,14 @@ enum State {
     Broken(Reason),
 }
 
-/// Where a redirect leads; its fragment, if it has one, replaces that of the link.
+/// Where a redirect leads. Its fragment, if it has one, replaces that of the link.
 struct Next {
     id: Id,
     fragment: Option<Box<str>>,
 }
 
-/// Links that wait for one address to be visited: to the address itself, or to another that redirects to it.
+/// Links that wait for one address to be visited: to the address itself, or to another that
+/// redirects to it.
 type Waiting = HashMap<(Id, Box<str>), Vec<Mention>>;
 
 /// One occurrence of a link.
@@ -87,8 +95,7 @@ enum Verdict {
 /// See the [module](self).
 pub(crate) struct Crawl {
     site: Url,
-    /// Whether `site` is a folder of files, so that people know its pages by their paths.
-    is_folder: bool,
+    bounds: Bounds,
     known: IndexMap<Box<str>, State>,
     /// Addresses that have become known since they were last taken.
     fresh: Vec<Id>,
@@ -96,25 +103,50 @@ pub(crate) struct Crawl {
     report: Report,
 }
 
+/// How far a crawl goes.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// The path below which the site has the files, if it is made of files. What is not below it is
+    /// outside. The report names files by their paths from there.
+    pub(crate) mount: Option<String>,
+    /// The path below which pages are searched for links. Other pages are read if a link leads to
+    /// them.
+    pub(crate) within: String,
+    /// What is left out, by the names of targets in the report.
+    pub(crate) exclude: Vec<Regex>,
+}
+
 impl Crawl {
     /// A crawl of the host that `start` names, from there on.
-    pub(crate) fn of_host(start: &Url) -> Self {
-        Crawl::new(start.clone(), false, &[Place::new(start).path])
+    pub(crate) fn of_host(start: &Url, bounds: Bounds) -> Self {
+        let mut crawl = Crawl::new(start.clone(), bounds);
+        crawl.begin(&Place::new(start).path);
+        crawl
     }
 
-    /// A crawl of files that are served at `site`, from all its pages on.
-    pub(crate) fn of_files(site: &Url, pages: &[String]) -> Self {
-        Crawl::new(site.clone(), true, pages)
-    }
-
-    fn new(site: Url, is_folder: bool, pages: &[String]) -> Self {
-        let (known, report) = (IndexMap::new(), Report::default());
-        let mut crawl = Crawl { site, is_folder, known, fresh: Vec::new(), open: 0, report };
-        for path in pages {
-            let page = crawl.intern(path, 0);
-            crawl.settle(page, "", [Mention { page, line: 0 }]);
+    /// A crawl of files that are served at `site`, from all pages of `survey` on.
+    pub(crate) fn of_files(site: Url, survey: Survey, bounds: Bounds) -> Self {
+        let mut crawl = Crawl::new(site, bounds);
+        for path in &survey.pages {
+            crawl.begin(path);
+        }
+        for (name, reason) in survey.unreadable {
+            if !crawl.excludes(&name) {
+                crawl.report.broken.push(Broken { page: name.clone(), line: 0, target: name, reason });
+            }
         }
         crawl
+    }
+
+    fn new(site: Url, bounds: Bounds) -> Self {
+        let (known, report) = (IndexMap::new(), Report::default());
+        Crawl { site, bounds, known, fresh: Vec::new(), open: 0, report }
+    }
+
+    /// Adds a page that is checked whether or not a link leads to it.
+    fn begin(&mut self, path: &str) {
+        let page = self.intern(path, 0);
+        self.settle(page, "", [Mention { page, line: 0 }]);
     }
 
     /// An address of the site, if not of its start.
@@ -147,8 +179,10 @@ impl Crawl {
                 self.settle(target, &fragment, mentions);
             }
         }
-        for (target, lines) in links {
-            self.follow(id, target, &lines);
+        if is_below(self.path(id), &self.bounds.within) {
+            for (target, lines) in links {
+                self.follow(id, target, &lines);
+            }
         }
     }
 
@@ -156,6 +190,7 @@ impl Crawl {
         match visit {
             Visit::Page { anchors, links, onward } => {
                 self.report.pages += 1;
+                let onward = onward.filter(|place| self.holds(place));
                 let onward = onward.map(|place| self.next(id, place)).filter(|next| next.id != id);
                 (State::Page { anchors, onward }, links)
             }
@@ -163,8 +198,10 @@ impl Crawl {
                 self.report.files += 1;
                 (State::File, Vec::new())
             }
-            Visit::Moved(Target::Inside(place)) => (State::Moved(self.next(id, place)), Vec::new()),
-            Visit::Moved(Target::Outside) => (State::MovedOutside, Vec::new()),
+            Visit::Moved(Target::Inside(place)) if self.holds(&place) => {
+                (State::Moved(self.next(id, place)), Vec::new())
+            }
+            Visit::Moved(Target::Inside(_) | Target::Outside) => (State::MovedOutside, Vec::new()),
             Visit::Moved(Target::Malformed { why, .. }) => (State::Broken(Reason::Malformed(why)), Vec::new()),
             Visit::Broken(reason) => (State::Broken(reason), Vec::new()),
         }
@@ -178,11 +215,30 @@ impl Crawl {
         Next { id: self.intern(&place.path, hops), fragment: place.fragment.map(String::into_boxed_str) }
     }
 
-    /// The id of an address, which `hops` redirects led to; one that was not known is to be visited.
+    /// Whether a place is one of the site that is checked.
+    fn holds(&self, place: &Place) -> bool {
+        self.bounds.mount.as_ref().is_none_or(|mount| is_below(&place.path, mount))
+    }
+
+    fn excludes(&self, name: &str) -> bool {
+        self.bounds.exclude.iter().any(|pattern| pattern.is_match(name))
+    }
+
+    /// Whether a link is left out, because of its target or of the fragment there.
+    fn excludes_link(&self, target: Id, fragment: &str) -> bool {
+        matches!(self.known[target as usize], State::Excluded)
+            || (!self.bounds.exclude.is_empty() && self.excludes(&self.target_name(target, fragment)))
+    }
+
+    /// The id of an address, to which `hops` redirects led. If it was not known, it is to be
+    /// visited.
     fn intern(&mut self, path: &str, hops: u8) -> Id {
         let index = match self.known.get_index_of(path) {
             Some(index) => index,
-            None => self.known.insert_full(path.into(), State::TooFar).0,
+            None => {
+                let is_excluded = !self.bounds.exclude.is_empty() && self.excludes(&self.path_name(path));
+                self.known.insert_full(path.into(), if is_excluded { State::Excluded } else { State::TooFar }).0
+            }
         };
         let id = Id::try_from(index).expect("fewer than four billion addresses");
         if hops <= MAX_REDIRECTS && matches!(self.known[index], State::TooFar) {
@@ -196,12 +252,16 @@ impl Crawl {
     fn follow(&mut self, page: Id, target: Target, lines: &[u32]) {
         self.report.links += lines.len();
         match target {
-            Target::Inside(place) => {
-                let id = self.intern(&place.path, 0);
-                let mentions = lines.iter().map(|&line| Mention { page, line });
-                self.settle(id, place.fragment.as_deref().unwrap_or(""), mentions);
+            Target::Inside(place) if self.holds(&place) => {
+                let (id, fragment) = (self.intern(&place.path, 0), place.fragment.as_deref().unwrap_or(""));
+                if self.excludes_link(id, fragment) {
+                    self.report.excluded += lines.len();
+                } else {
+                    self.settle(id, fragment, lines.iter().map(|&line| Mention { page, line }));
+                }
             }
-            Target::Outside => self.report.outside += lines.len(),
+            Target::Inside(_) | Target::Outside => self.report.outside += lines.len(),
+            Target::Malformed { address, .. } if self.excludes(&address) => self.report.excluded += lines.len(),
             Target::Malformed { address, why } => {
                 for &line in lines {
                     let (page, target, reason) = (self.name(page), address.clone(), Reason::Malformed(why.clone()));
@@ -234,7 +294,7 @@ impl Crawl {
         for _ in 0..=MAX_REDIRECTS {
             let next = match &self.known[id as usize] {
                 State::Open { .. } => return Verdict::Waits(id),
-                State::File | State::MovedOutside => return Verdict::Fine,
+                State::File | State::MovedOutside | State::Excluded => return Verdict::Fine,
                 State::Broken(reason) => return Verdict::Broken(reason.clone()),
                 State::TooFar => break,
                 State::Page { anchors, .. } if anchors.offer(fragment) => return Verdict::Fine,
@@ -260,27 +320,27 @@ impl Crawl {
         self.known.get_index(id as usize).expect("an interned id").0
     }
 
-    /// A page as people know it: the file in the folder, or its address.
+    /// The name of a page in the report: the file in the folder, or the address.
     fn name(&self, id: Id) -> String {
-        let path = self.path(id);
-        if self.is_folder {
-            percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned()
-        } else {
-            address::at(&self.site, path).into()
-        }
+        let name = self.path_name(self.path(id));
+        if self.bounds.mount.is_some() { percent_decode_str(&name).decode_utf8_lossy().into_owned() } else { name }
     }
 
-    /// An address with its fragment.
+    /// The name of a target in the report: a path in the folder, or an address.
     fn target_name(&self, id: Id, fragment: &str) -> String {
-        let path = self.path(id);
-        let mut name: String = match self.is_folder {
-            true => path.trim_start_matches('/').to_owned(),
-            false => address::at(&self.site, path).into(),
-        };
+        let mut name = self.path_name(self.path(id));
         if !fragment.is_empty() {
             name.push('#');
             name.push_str(fragment);
         }
         name
+    }
+
+    /// The name of an address as a target without a fragment.
+    fn path_name(&self, path: &str) -> String {
+        match &self.bounds.mount {
+            Some(mount) => path.strip_prefix(&**mount).unwrap_or(path).trim_start_matches('/').to_owned(),
+            None => address::at(&self.site, path).into(),
+        }
     }
 }

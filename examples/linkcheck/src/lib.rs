@@ -1,23 +1,26 @@
 //! Checks every link of a website: that the page exists, and that it has the `#fragment`.
 //!
-//! The library knows no runtime. It says *what* runs beside what, with foster's scopes, and asks for sockets through
-//! [`Network`]; whoever calls it brings both, as the binary does for four runtimes. (The runtimes among this
-//! package's dependencies are the binary's; nothing in the library imports one.)
+//! The library knows no runtime. It says *what* runs beside what, with foster's scopes, and asks
+//! for sockets through [`Network`]. Whoever calls it brings both, as the binary does for four
+//! runtimes. (The runtimes among this package's dependencies are the binary's. Nothing in the
+//! library imports one.)
 //!
 //! What runs:
 //!
 //! ```text
 //! check                       one scope: the server beside the crawl
-//! ├─ Server::serve            if a folder is checked; ends by cancellation when the crawl is over
+//! ├─ Server::serve            if a folder is checked; cancelled when the crawl has completed
 //! │  ├─ connection            in parallel
 //! │  └─ …
 //! └─ the crawl                owns all that is known, alone
 //!    ├─ visit                 in parallel: fetch a page, read it; as many as there are jobs
 //!    ├─ …
-//!    └─ connection's driver   in parallel; as many as are allowed per host
+//!    ├─ connection's driver   in parallel; as many as are allowed per host
+//!    └─ look-up of a name      blocking
 //! ```
 //!
-//! Whatever ends the check, be it the last page, Ctrl-C or a panic, when [`check`] returns nothing of this is left.
+//! When [`check`] returns, nothing of this is left, whether the last page ended it, Ctrl-C, or a
+//! panic.
 
 mod address;
 mod anchors;
@@ -37,11 +40,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use foster::{ConcurrentStream, Scope, Task, Token};
 use futures_util::StreamExt;
+use regex_lite::Regex;
 
 use crate::client::Client;
-use crate::crawl::Crawl;
+use crate::crawl::{Bounds, Crawl};
 use crate::files::Files;
 use crate::server::Server;
 
@@ -60,9 +65,13 @@ pub struct Config {
     pub timeout: Duration,
     /// How often a request is repeated that failed for a reason that may pass.
     pub retries: u32,
+    /// The longest page that is read.
+    pub max_page: ByteSize,
+    /// Which addresses are left out: those whose names in the report match one of these.
+    pub exclude: Vec<Regex>,
 }
 
-/// How far a check is.
+/// How far a check has come.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     /// Addresses that are known so far.
@@ -75,15 +84,17 @@ pub struct Progress {
 
 /// Checks every link of `site`, and tells `observe` of the progress.
 ///
-/// When `stop` is cancelled the check ends early, in order, and reports what was found so far.
+/// When `stop` is cancelled, the check ends early, in order, and reports what was found so far.
 ///
 /// # Cancellation
 ///
-/// What was found is lost; nothing goes on behind the caller's back.
+/// If this future is dropped, what was found is lost. What runs on other threads passes to the
+/// enclosing scope, or to the runtime.
 ///
 /// # Errors
 ///
-/// When a folder cannot be read or served. That a host does not answer is in the report.
+/// When a folder cannot be served. A file that cannot be read and a host that does not answer are
+/// findings in the report.
 pub async fn check(
     network: Arc<dyn Network>,
     site: &Site,
@@ -92,11 +103,18 @@ pub async fn check(
     observe: &mut (dyn FnMut(Progress) + Send),
 ) -> io::Result<Report> {
     let began = foster::now();
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
+        let exclude = config.exclude.clone();
         let (mut crawl, server) = match site {
-            Site::Host(start) => (Crawl::of_host(start), None),
-            Site::Folder(path) => serve(&s, &*network, Files::Folder(path.clone())).await?,
-            Site::Bundled => serve(&s, &*network, Files::Bundled).await?,
+            Site::Host { start, within } => {
+                let bounds = Bounds { mount: None, within: within.clone(), exclude };
+                (Crawl::of_host(start, bounds), None)
+            }
+            Site::Folder { root, part, mount } => {
+                let files = Files::of_folder(root.clone(), mount.clone());
+                serve(&s, &*network, files, part.clone(), exclude).await?
+            }
+            Site::Bundled => serve(&s, &*network, Files::bundled(), Vec::new(), exclude).await?,
         };
         let visits = visit_all(&mut crawl, network, config, observe);
         // Interrupted or not, the report says how many addresses are left.
@@ -109,22 +127,29 @@ pub async fn check(
     .await
 }
 
-/// Serves files beside the crawl of them.
-async fn serve(s: &Scope<'_>, network: &dyn Network, files: Files) -> io::Result<(Crawl, Option<Task<()>>)> {
+/// Serves files beside the crawl of them, which begins with the pages in the folder `part`.
+async fn serve(
+    s: &Scope<'_>,
+    network: &dyn Network,
+    files: Files,
+    part: Vec<String>,
+    exclude: Vec<Regex>,
+) -> io::Result<(Crawl, Option<Task<()>>)> {
     let server = Server::bind(network, files.clone()).await?;
     let site = server.url()?;
-    let pages = s.spawn_blocking(move || files.pages()).await?;
-    Ok((Crawl::of_files(&site, &pages), Some(s.spawn(server.serve()))))
+    let bounds = Bounds { mount: Some(files.folder(&[])), within: files.folder(&part), exclude };
+    let survey = s.spawn_blocking(move || files.survey(&part)).await;
+    Ok((Crawl::of_files(site, survey, bounds), Some(s.spawn(server.serve()))))
 }
 
-/// Visits every address of `crawl`, those included that become known on the way.
+/// Visits every address of `crawl`, including those that become known on the way.
 async fn visit_all(
     crawl: &mut Crawl,
     network: Arc<dyn Network>,
     config: &Config,
     observe: &mut (dyn FnMut(Progress) + Send),
 ) {
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         let client = Arc::new(Client::new(network, crawl.site(), config, s.clone()));
         let (frontier, addresses) = async_channel::unbounded();
         let visit = |(id, path)| s.spawn_parallel(visit::visit(client.clone(), id, path));

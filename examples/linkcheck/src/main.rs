@@ -6,13 +6,16 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::Parser;
 use foster::Token;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use linkcheck::{Config, Progress, Report, Site};
+use linkcheck::{Config, Progress, Report, Site, SiteError};
+use regex_lite::Regex;
 
 use crate::runtimes::Runtime;
 
@@ -23,7 +26,7 @@ const INTERRUPTED: u8 = 130;
 const EXIT_STATUS: &str = "\
 Exit status:
     0  every link is fine
-    1  some links are broken
+    1  some links are broken, or some files cannot be read
     2  wrong usage, or there was no page to check
   130  interrupted by Ctrl-C; what was found so far is printed (a second Ctrl-C ends at once, without)";
 
@@ -31,13 +34,13 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_STATUS)]
 struct Args {
-    /// A folder, which is served on the loopback interface, or an http:// address, whose host is crawled.
-    /// Without either, a small bundled site with broken links is checked.
+    /// A folder, which is served on the loopback interface, or an http:// address, whose host is
+    /// crawled. Without either, a small bundled site with broken links is checked.
     #[arg(value_name = "FOLDER | URL")]
     site: Option<Site>,
 
     /// What runs the check
-    #[arg(long, value_enum, default_value_t = Runtime::Tokio)]
+    #[arg(long, value_enum, default_value_t)]
     runtime: Runtime,
 
     /// How many pages are in work at a time
@@ -52,9 +55,32 @@ struct Args {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout)]
     timeout: Duration,
 
-    /// How often a request is repeated when it times out, the connection breaks, or the server is in trouble
+    /// How often a request is repeated that times out, breaks off, or meets a server in trouble
     #[arg(long, value_name = "N", default_value_t = 2)]
     retries: u32,
+
+    /// The longest page that is read, such as 500KiB or 64MiB; a longer one is a finding
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    max_page: ByteSize,
+
+    /// Leave out the addresses that match, as the report writes the targets of links: they are not
+    /// asked for, and links to them are not checked. May be repeated
+    #[arg(long, value_name = "REGEX")]
+    exclude: Vec<Regex>,
+
+    /// The folder with the whole site, of which the checked folder is a part, so that links may
+    /// lead from the part to anywhere in the site
+    #[arg(long, value_name = "FOLDER")]
+    root: Option<PathBuf>,
+
+    /// The path at which the site has the folder, such as /docs; what is not below it is outside
+    #[arg(long, value_name = "PATH")]
+    mount: Option<String>,
+
+    /// Of a URL's host, check only the pages below this path, such as /docs, and that the pages
+    /// exist to which they link
+    #[arg(long, value_name = "PATH")]
+    within: Option<String>,
 
     /// Print one JSON object instead of text
     #[arg(long)]
@@ -87,20 +113,34 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<u8, Box<dyn Error>> {
-    let Args { runtime, jobs, per_host, timeout, retries, json, .. } = args;
-    let site = args.site.unwrap_or(Site::Bundled);
-    let config = Config { jobs, per_host, timeout, retries };
+    let site = site(&args)?;
+    let Args { runtime, jobs, per_host, timeout, retries, max_page, exclude, json, .. } = args;
+    let config = Config { jobs, per_host, timeout, retries, max_page, exclude };
+    let (runtime, network) = runtime.start()?;
     let stop = stop_on_interrupt()?;
 
     let bar = progress_bar(json);
     let mut observe = |progress| show(&bar, progress);
-    let check = linkcheck::check(runtime.network(), &site, &config, &stop, &mut observe);
-    let report = runtime.start()?.run(check);
+    let report = runtime.run(linkcheck::check(network, &site, &config, &stop, &mut observe));
     bar.finish_and_clear();
 
     let report = report?;
     print(&report, json)?;
     Ok(status(&report))
+}
+
+fn site(args: &Args) -> Result<Site, SiteError> {
+    let mut site = args.site.clone().unwrap_or(Site::Bundled);
+    if let Some(root) = &args.root {
+        site = site.with_root(root)?;
+    }
+    if let Some(path) = &args.mount {
+        site = site.with_mount(path)?;
+    }
+    if let Some(path) = &args.within {
+        site = site.with_prefix(path)?;
+    }
+    Ok(site)
 }
 
 /// A token that the first Ctrl-C cancels. The second one does not wait for the end.

@@ -1,8 +1,8 @@
 //! What the checker asks of a network: to connect, and to listen.
 //!
-//! Sockets belong to a runtime's reactor, so the library cannot open them without naming a runtime. It asks for them
-//! through these traits instead, and whoever chooses the runtime implements them; the binary does so in a few
-//! lines for each of its four.
+//! Sockets belong to a runtime's reactor, so the library cannot open them without naming a runtime.
+//! It asks for them through these traits instead, and whoever chooses the runtime implements them.
+//! The binary does so in a few lines for each of its four.
 
 use std::fmt;
 use std::io;
@@ -18,8 +18,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Opens connections and listens for them.
 pub trait Network: fmt::Debug + Send + Sync {
-    /// Connects to `port` of `host`, which is a name or an address.
-    fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
+    /// Connects to `address`.
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
 
     /// Listens at `address`; port 0 takes any free one.
     fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;

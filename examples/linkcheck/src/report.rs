@@ -18,6 +18,8 @@ pub struct Report {
     pub links: usize,
     /// Links that leave the site. They are not followed.
     pub outside: usize,
+    /// Links to what was to be left out.
+    pub excluded: usize,
     /// Known addresses that were not looked at, because the check was interrupted.
     pub unchecked: usize,
     /// Broken links, by page, line and target.
@@ -29,7 +31,7 @@ pub struct Report {
 }
 
 /// A link that leads nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Broken {
     /// The page that holds the link: a file of the folder that was checked, or an address.
     pub page: String,
@@ -45,8 +47,8 @@ pub struct Broken {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The server answered with this status.
-    Status(u16),
+    /// The server answered with this status, and this phrase of its own or of the standard.
+    Status(u16, String),
     /// The page exists, but nothing in it has the fragment's name.
     NoSuchFragment,
     /// More redirects than anyone should follow.
@@ -57,6 +59,8 @@ pub enum Reason {
     Connection(String),
     /// The answer makes no sense, or is too long.
     Answer(String),
+    /// The file or the folder cannot be read.
+    Unreadable(String),
     /// What the link says is not an address.
     Malformed(String),
 }
@@ -64,14 +68,13 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Status(code) => match hyper::StatusCode::from_u16(*code) {
-                Ok(status) => write!(f, "{status}"),
-                Err(_) => write!(f, "status {code}"),
-            },
+            Reason::Status(code, phrase) if phrase.is_empty() => write!(f, "status {code}"),
+            Reason::Status(code, phrase) => write!(f, "{code} {phrase}"),
             Reason::NoSuchFragment => f.write_str("the page has no such fragment"),
             Reason::Redirects => f.write_str("too many redirects"),
             Reason::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
             Reason::Connection(why) | Reason::Answer(why) => f.write_str(why),
+            Reason::Unreadable(why) => write!(f, "cannot be read: {why}"),
             Reason::Malformed(why) => write!(f, "not an address: {why}"),
         }
     }
@@ -114,17 +117,29 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = serializer.serialize_struct("Report", 9)?;
+        let mut report = serializer.serialize_struct("Report", 10)?;
         report.serialize_field("pages", &self.pages)?;
         report.serialize_field("files", &self.files)?;
         report.serialize_field("links", &self.links)?;
         report.serialize_field("outside", &self.outside)?;
+        report.serialize_field("excluded", &self.excluded)?;
         report.serialize_field("unchecked", &self.unchecked)?;
         report.serialize_field("interrupted", &self.interrupted)?;
         report.serialize_field("seconds", &self.elapsed.as_secs_f64())?;
         report.serialize_field("pages_per_second", &self.pages_per_second())?;
         report.serialize_field("broken", &self.broken)?;
         report.end()
+    }
+}
+
+impl Serialize for Broken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut broken = serializer.serialize_struct("Broken", 4)?;
+        broken.serialize_field("page", &self.page)?;
+        broken.serialize_field("line", &self.line)?;
+        broken.serialize_field("target", &self.target)?;
+        broken.serialize_field("reason", &self.reason)?;
+        broken.end()
     }
 }
 
@@ -149,7 +164,8 @@ impl fmt::Display for Report {
         let files = counted(self.files, "other file", "other files");
         let links = counted(self.links, "link", "links");
         let (outside, broken, seconds) = (self.outside, self.broken.len(), self.elapsed.as_secs_f64());
-        write!(f, "{pages}, {files}, {links} ({outside} to the outside, unchecked), ")?;
+        let excluded = if self.excluded > 0 { format!(" and {} excluded", self.excluded) } else { String::new() };
+        write!(f, "{pages}, {files}, {links} ({outside} to the outside{excluded}, unchecked), ")?;
         write!(f, "{broken} broken; {seconds:.1} s, {:.0} pages per second", self.pages_per_second())
     }
 }

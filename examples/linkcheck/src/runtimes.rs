@@ -1,79 +1,98 @@
 //! The runtimes that the binary offers, and their sockets.
+//!
+//! Each is behind a cargo feature of its name, so that a build has only what it uses.
 
-use std::io;
-use std::net::SocketAddr;
+use std::error::Error;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
 use clap::ValueEnum;
 use foster::Handle;
-use foster::runtimes::{AsyncStd, Basic, Smol, Tokio};
-use futures_util::future::BoxFuture;
-use linkcheck::{Listener, Network, Stream};
+use linkcheck::Network;
+
+#[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std", feature = "basic")))]
+compile_error!("linkcheck needs one of the features `tokio`, `smol`, `async-std` and `basic`");
 
 /// What runs the check.
+///
+/// One that is not built in can be named too. Then [`start`](Runtime::start) says how to get it.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Runtime {
     /// tokio
+    #[cfg_attr(not(feature = "tokio"), value(hide = true))]
     Tokio,
     /// an executor of smol's
+    #[cfg_attr(not(feature = "smol"), value(hide = true))]
     Smol,
     /// async-std
+    #[cfg_attr(not(feature = "async-std"), value(hide = true))]
     AsyncStd,
-    /// the thread pool of the `futures` crate
+    /// the thread pool of the `futures` crate, with the sockets of smol
+    #[cfg_attr(not(feature = "basic"), value(hide = true))]
     Basic,
 }
 
+impl Default for Runtime {
+    /// The first that is built in.
+    fn default() -> Self {
+        if cfg!(feature = "tokio") {
+            Runtime::Tokio
+        } else if cfg!(feature = "smol") {
+            Runtime::Smol
+        } else if cfg!(feature = "async-std") {
+            Runtime::AsyncStd
+        } else {
+            Runtime::Basic
+        }
+    }
+}
+
 impl Runtime {
-    /// The runtime, with as many threads as there are processors where that can be said.
+    /// Starts the runtime, with a thread for each processor, and names the sockets that go with it.
     ///
     /// # Errors
     ///
-    /// When the system refuses what it needs.
-    pub(crate) fn start(self) -> io::Result<Handle> {
+    /// When the runtime is not built in, or the system refuses what it needs.
+    pub(crate) fn start(self) -> Result<Started, Box<dyn Error>> {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         match self {
-            Runtime::Tokio => Tokio::multi_thread(threads).map(Handle::from),
-            Runtime::Smol => smol(threads).map(Handle::from),
-            Runtime::AsyncStd => Ok(AsyncStd::global().into()),
-            Runtime::Basic => Basic::thread_pool(threads).map(Handle::from),
-        }
-    }
-
-    /// The basic runtime has no sockets. smol's work on any executor.
-    pub(crate) fn network(self) -> Arc<dyn Network> {
-        match self {
-            Runtime::Tokio => Arc::new(on_tokio::Sockets),
-            Runtime::Smol | Runtime::Basic => Arc::new(on_smol::Sockets),
-            Runtime::AsyncStd => Arc::new(on_async_std::Sockets),
+            #[cfg(feature = "tokio")]
+            Runtime::Tokio => Ok(on_tokio::start(threads)?),
+            #[cfg(feature = "smol")]
+            Runtime::Smol => Ok(on_smol::start(threads)?),
+            #[cfg(feature = "async-std")]
+            Runtime::AsyncStd => Ok(on_async_std::start(threads)?),
+            #[cfg(feature = "basic")]
+            Runtime::Basic => Ok(on_basic::start(threads)?),
+            #[allow(unreachable_patterns, reason = "all four may be built in")]
+            missing => {
+                let name = missing.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+                Err(format!("{name} is not built in; build linkcheck with `--features {name}`").into())
+            }
         }
     }
 }
 
-/// An executor of smol's, run by threads that last as long as the program. (The global one has a single thread unless
-/// the environment says otherwise.)
-fn smol(threads: usize) -> io::Result<Smol> {
-    static EXECUTOR: smol::Executor<'static> = smol::Executor::new();
-    for index in 0..threads {
-        let run = || smol::block_on(EXECUTOR.run(smol::future::pending::<()>()));
-        thread::Builder::new().name(format!("smol-{index}")).spawn(run)?;
-    }
-    Ok(Smol::executor(|task| EXECUTOR.spawn(task).detach()))
-}
+/// A runtime, and its sockets.
+type Started = (Handle, Arc<dyn Network>);
 
-/// Makes a [`Network`] named `Sockets` of the runtime's `TcpListener` and `TcpStream` in scope; `$adapt` gives the
-/// streams the traits of the `futures` crates.
+/// Makes a [`Network`] named `Sockets` of the runtime's `TcpListener` and `TcpStream` in scope.
+/// `$adapt` gives the streams the traits of the `futures` crates.
 macro_rules! sockets {
     ($adapt:path) => {
-        use super::{BoxFuture, Listener, Network, SocketAddr, Stream, io};
+        use std::io;
+        use std::net::SocketAddr;
+
+        use futures_util::future::BoxFuture;
+        use linkcheck::{Listener, Network, Stream};
 
         #[derive(Debug)]
         pub(super) struct Sockets;
 
         impl Network for Sockets {
-            fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
-                Box::pin(async move { stream(TcpStream::connect((host, port)).await?) })
+            fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
+                Box::pin(async move { stream(TcpStream::connect(address).await?) })
             }
 
             fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
@@ -101,20 +120,77 @@ macro_rules! sockets {
     };
 }
 
+#[cfg(feature = "tokio")]
 mod on_tokio {
+    use std::sync::Arc;
+
+    use foster::runtimes::Tokio;
     use tokio::net::{TcpListener, TcpStream};
 
     sockets!(tokio_util::compat::TokioAsyncReadCompatExt::compat);
+
+    pub(super) fn start(threads: usize) -> io::Result<super::Started> {
+        Ok((Tokio::multi_thread(threads)?.into(), Arc::new(Sockets)))
+    }
 }
 
+#[cfg(feature = "smol")]
 mod on_smol {
-    use smol::net::{TcpListener, TcpStream};
+    use std::io;
+    use std::sync::Arc;
+    use std::thread;
+
+    use foster::runtimes::Smol;
+    use smol::Executor;
+
+    use super::smol_sockets::Sockets;
+
+    /// Runs an executor on threads that last as long as the program. (smol's global executor has
+    /// one thread unless the environment says otherwise.)
+    pub(super) fn start(threads: usize) -> io::Result<super::Started> {
+        static EXECUTOR: Executor<'static> = Executor::new();
+        for index in 0..threads {
+            let run = || smol::block_on(EXECUTOR.run(smol::future::pending::<()>()));
+            thread::Builder::new().name(format!("smol-{index}")).spawn(run)?;
+        }
+        let smol = Smol::executor(|task| EXECUTOR.spawn(task).detach());
+        Ok((smol.into(), Arc::new(Sockets)))
+    }
+}
+
+#[cfg(feature = "async-std")]
+mod on_async_std {
+    use std::sync::Arc;
+
+    use async_std::net::{TcpListener, TcpStream};
+    use foster::runtimes::AsyncStd;
 
     sockets!(std::convert::identity);
+
+    /// async-std decides by itself how many threads it has.
+    pub(super) fn start(_threads: usize) -> io::Result<super::Started> {
+        Ok((AsyncStd::global().into(), Arc::new(Sockets)))
+    }
 }
 
-mod on_async_std {
-    use async_std::net::{TcpListener, TcpStream};
+#[cfg(feature = "basic")]
+mod on_basic {
+    use std::io;
+    use std::sync::Arc;
+
+    use foster::runtimes::Basic;
+
+    use super::smol_sockets::Sockets;
+
+    pub(super) fn start(threads: usize) -> io::Result<super::Started> {
+        Ok((Basic::thread_pool(threads)?.into(), Arc::new(Sockets)))
+    }
+}
+
+/// The sockets of smol, which work on any executor.
+#[cfg(any(feature = "smol", feature = "basic"))]
+mod smol_sockets {
+    use smol::net::{TcpListener, TcpStream};
 
     sockets!(std::convert::identity);
 }

@@ -12,6 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::ext::ReasonPhrase;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,8 +22,9 @@ use url::Url;
 
 use crate::files::{self, Content, Document, Files};
 use crate::net::{Listener, Network, Stream};
+use crate::report::Reason;
 
-/// The pause after a connection could not be accepted, as when file descriptors have run out.
+/// The pause after a connection could not be accepted, as when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The most that is buffered of a connection in each direction, in bytes.
@@ -53,9 +55,9 @@ impl Server {
     ///
     /// # Cancellation
     ///
-    /// Its connections are children of a scope of its own, in parallel: when this is over, so are they.
+    /// The connections are parallel children of a scope in here: when this has ended, so have they.
     pub(crate) async fn serve(self) {
-        foster::scope(|connections| async move {
+        foster::scope(async |connections| {
             loop {
                 match self.listener.accept().await {
                     Ok(stream) => {
@@ -92,9 +94,21 @@ async fn answer(request: Request<Incoming>, files: Arc<Files>, scope: Scope<'sta
             response
         }
         Ok(Document::Missing) => text(StatusCode::NOT_FOUND),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => text(StatusCode::FORBIDDEN),
-        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(error) => unreadable(error.kind()),
     }
+}
+
+/// An answer whose phrase says why there is no document.
+fn unreadable(kind: io::ErrorKind) -> Response<Body> {
+    let mut response = text(match kind {
+        io::ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    });
+    let phrase = Reason::Unreadable(kind.to_string()).to_string();
+    if let Ok(phrase) = ReasonPhrase::try_from(phrase) {
+        response.extensions_mut().insert(phrase);
+    }
+    response
 }
 
 /// An answer whose body is read while it is sent.

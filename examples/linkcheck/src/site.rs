@@ -6,15 +6,98 @@ use std::str::FromStr;
 
 use url::Url;
 
-/// What is to be checked. Made from a command line's word by [`FromStr`].
+use crate::files::names;
+
+/// What is to be checked. [`FromStr`] makes it from a word of a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Site {
     /// The small site that comes with the program. Some of its links are broken.
     Bundled,
-    /// A folder of files: all its pages, served on the loopback interface.
-    Folder(PathBuf),
-    /// A host that is reached by plain HTTP: the pages that can be reached from this one.
-    Host(Url),
+    /// A site of files, which is served on the loopback interface.
+    #[non_exhaustive]
+    Folder {
+        /// The folder with the site's files.
+        root: PathBuf,
+        /// The names that lead from there to the folder whose pages are checked.
+        part: Vec<String>,
+        /// The names along the path below which the site has its files.
+        mount: Vec<String>,
+    },
+    /// A host that is reached by plain HTTP.
+    #[non_exhaustive]
+    Host {
+        /// The page from which the others are reached.
+        start: Url,
+        /// The path below which pages are checked, with a slash at its end.
+        within: String,
+    },
+}
+
+impl Site {
+    /// Takes `root` for the folder of the whole site, of which this folder is a part.
+    ///
+    /// # Errors
+    ///
+    /// When this is no folder, or none in `root`.
+    pub fn with_root(self, root: &Path) -> Result<Self, SiteError> {
+        let Site::Folder { root: folder, mount, .. } = self else {
+            return Err(SiteError::new("--root is for a folder; for an address, see --within".to_owned()));
+        };
+        let real = |path: &Path| {
+            let canonical = path.canonicalize();
+            canonical.map_err(|error| SiteError::new(format!("`{}`: {}", path.display(), error.kind())))
+        };
+        let (root, folder) = (real(root)?, real(&folder)?);
+        let part = folder
+            .strip_prefix(&root)
+            .map_err(|_| SiteError::new(format!("`{}` is not in the folder `{}`", folder.display(), root.display())))?;
+        let part: Option<_> = part.iter().map(|name| name.to_str().map(str::to_owned)).collect();
+        let part = part.ok_or_else(|| SiteError::new(format!("`{}` is not UTF-8", folder.display())))?;
+        Ok(Site::Folder { root, part, mount })
+    }
+
+    /// Puts the files of this folder below `path` of the site; what is not below it is outside.
+    ///
+    /// # Errors
+    ///
+    /// When this is no folder, or `path` no plain path.
+    pub fn with_mount(self, path: &str) -> Result<Self, SiteError> {
+        let Site::Folder { root, part, .. } = self else {
+            return Err(SiteError::new("--mount is for a folder".to_owned()));
+        };
+        match names(path) {
+            Some(mount) if path.starts_with('/') => Ok(Site::Folder { root, part, mount }),
+            _ => Err(SiteError::new(format!("`{path}` is not a path of a site, such as `/docs`"))),
+        }
+    }
+
+    /// Checks only the pages below `prefix`, a path.
+    ///
+    /// # Errors
+    ///
+    /// When this is no host, or the page to start from is not below `prefix`.
+    pub fn with_prefix(self, prefix: &str) -> Result<Self, SiteError> {
+        let Site::Host { start, .. } = self else {
+            return Err(SiteError::new("--within is for an address; for a folder, see --root".to_owned()));
+        };
+        let mut within = match start.join(prefix) {
+            Ok(url) if url.origin() == start.origin() => url.path().to_owned(),
+            _ => return Err(SiteError::new(format!("`{prefix}` is not a path of {start}"))),
+        };
+        if !within.ends_with('/') {
+            within.push('/');
+        }
+        if !is_below(start.path(), &within) {
+            return Err(SiteError::new(format!("{start} is not within `{within}`, so no page would be checked")));
+        }
+        Ok(Site::Host { start, within })
+    }
+}
+
+/// Whether `path` leads to `folder`, a path with a slash at its end, or down from there.
+pub(crate) fn is_below(path: &str, folder: &str) -> bool {
+    path.starts_with(folder) || path.split('?').next() == folder.strip_suffix('/')
 }
 
 impl FromStr for Site {
@@ -24,11 +107,11 @@ impl FromStr for Site {
     fn from_str(word: &str) -> Result<Self, SiteError> {
         let path = Path::new(word);
         if path.is_dir() {
-            return Ok(Site::Folder(path.to_owned()));
+            return Ok(Site::Folder { root: path.to_owned(), part: Vec::new(), mount: Vec::new() });
         }
         match word.split_once("://") {
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => match Url::parse(word) {
-                Ok(url) => Ok(Site::Host(url)),
+                Ok(start) => Ok(Site::Host { start, within: "/".to_owned() }),
                 Err(error) => Err(SiteError::new(format!("`{word}` is not an address: {error}"))),
             },
             Some((scheme, _)) => Err(SiteError::new(format!(
@@ -43,7 +126,7 @@ impl FromStr for Site {
     }
 }
 
-/// Why a word names nothing that could be checked.
+/// Why a word or an option names nothing that could be checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteError {
     message: String,

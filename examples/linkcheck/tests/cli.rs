@@ -2,26 +2,8 @@
 
 mod support;
 
-use std::fs;
-
 use serde_json::json;
-use support::{RUNTIMES, linkcheck};
-use tempfile::TempDir;
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = TempDir::new().expect("a folder");
-    for (name, content) in files {
-        let file = folder.path().join(name);
-        fs::create_dir_all(file.parent().expect("a folder in a folder")).expect("a folder");
-        fs::write(file, content).expect("a file");
-    }
-    folder
-}
-
-fn check(folder: &TempDir, arguments: &[&str]) -> support::Run {
-    let path = folder.path().to_str().expect("text");
-    linkcheck(&[&[path, "--json"], arguments].concat())
-}
+use support::{RUNTIMES, check, folder, linkcheck};
 
 #[test]
 fn the_bundled_site_has_the_same_findings_under_every_runtime() {
@@ -104,6 +86,8 @@ fn there_must_be_a_page() {
 #[test]
 fn wrong_usage_is_explained() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let site = concat!(env!("CARGO_MANIFEST_DIR"), "/site");
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
     let cases: &[(&[&str], &str)] = &[
         (&["/no/such/folder"], "there is no folder `/no/such/folder`"),
         (&["localhost:8000"], "an address begins with http://"),
@@ -116,7 +100,20 @@ fn wrong_usage_is_explained() {
         (&["--timeout", "soon"], "--timeout"),
         (&["--timeout", "0s"], "--timeout"),
         (&["--retries", "-1"], "-1"),
-        (&["--runtime", "none"], "async-std"),
+        (&["--runtime", "none"], "invalid value 'none' for '--runtime"),
+        (&["--max-page", "much"], "--max-page"),
+        (&["--exclude", "("], "--exclude"),
+        (&["--root", "/no/such/folder"], "--root is for a folder"),
+        (&["http://localhost/", "--root", "/"], "--root is for a folder; for an address, see --within"),
+        (&[site, "--root", "/no/such/folder"], "`/no/such/folder`: entity not found"),
+        (&[site, "--root", tests], "is not in the folder"),
+        (&["--mount", "/docs"], "--mount is for a folder"),
+        (&[site, "--mount", "docs"], "`docs` is not a path of a site"),
+        (&[site, "--mount", "/../docs"], "`/../docs` is not a path of a site"),
+        (&[site, "--within", "/docs/"], "--within is for an address; for a folder, see --root"),
+        (&["http://localhost/", "--within", "/docs"], "http://localhost/ is not within `/docs/`"),
+        (&["http://localhost/docs2", "--within", "/docs"], "http://localhost/docs2 is not within `/docs/`"),
+        (&["http://localhost/", "--within", "http://example.org/"], "is not a path of http://localhost/"),
         (&["--verbose"], "--verbose"),
         (&["one", "two"], "two"),
     ];
@@ -124,5 +121,24 @@ fn wrong_usage_is_explained() {
         let run = linkcheck(arguments);
         assert_eq!((run.status, &*run.stdout), (Some(2), ""), "{arguments:?}");
         assert!(run.stderr.contains(expected), "{arguments:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_help_names_what_is_built_in_and_what_is_assumed() {
+    let run = linkcheck(&["--help"]);
+    assert_eq!((run.status, &*run.stderr), (Some(0), ""));
+    for expected in RUNTIMES.iter().copied().chain(["[default: 64MiB]", "[default: 10s]", "Exit status:"]) {
+        assert!(run.stdout.contains(expected), "{expected}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn a_runtime_that_is_not_built_in_is_said_to_be_behind_a_feature() {
+    for runtime in ["tokio", "smol", "async-std", "basic"].iter().filter(|runtime| !RUNTIMES.contains(runtime)) {
+        let run = linkcheck(&["--runtime", runtime]);
+        assert_eq!((run.status, &*run.stdout), (Some(2), ""), "{run:?}");
+        let expected = format!("{runtime} is not built in; build linkcheck with `--features {runtime}`");
+        assert!(run.stderr.contains(&expected), "{run:?}");
     }
 }

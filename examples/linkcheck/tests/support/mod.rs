@@ -1,16 +1,27 @@
 //! Runs the program, and servers that misbehave on purpose.
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-pub(crate) const RUNTIMES: [&str; 4] = ["tokio", "smol", "async-std", "basic"];
+/// The runtimes that the program is built with.
+pub(crate) const RUNTIMES: &[&str] = &[
+    #[cfg(feature = "tokio")]
+    "tokio",
+    #[cfg(feature = "smol")]
+    "smol",
+    #[cfg(feature = "async-std")]
+    "async-std",
+    #[cfg(feature = "basic")]
+    "basic",
+];
 
 /// What became of a run.
 #[derive(Debug)]
@@ -63,8 +74,24 @@ pub(crate) fn linkcheck(arguments: &[&str]) -> Run {
     command(arguments).output().expect("the program runs").into()
 }
 
-/// A server whose answers are made by a closure from `GET /path`, byte by byte as they go out. It closes each connection
-/// after one answer, and lasts as long as the test program.
+pub(crate) fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    for (name, content) in files {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().expect("a folder in a folder")).expect("a folder");
+        fs::write(file, content).expect("a file");
+    }
+    folder
+}
+
+/// Runs the program on a folder, with `--json`.
+pub(crate) fn check(folder: &TempDir, arguments: &[&str]) -> Run {
+    let path = folder.path().to_str().expect("text");
+    linkcheck(&[&[path, "--json"], arguments].concat())
+}
+
+/// A server whose answers are made by a closure from `GET /path`, byte by byte as they go out. It
+/// closes each connection after one answer, and lasts as long as the test program.
 pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let site = format!("http://{}/", address(&listener));
@@ -112,8 +139,9 @@ pub(crate) fn redirect(location: &str) -> String {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
-/// Never answers, as far as any test here can tell.
+/// Never answers.
 pub(crate) fn hang() -> String {
-    thread::sleep(Duration::from_secs(600));
-    String::new()
+    loop {
+        thread::park();
+    }
 }
