@@ -198,10 +198,9 @@ impl Crawl {
                 self.report.files += 1;
                 (State::File, Vec::new())
             }
-            Visit::Moved(Target::Inside(place)) if self.holds(&place) => {
-                (State::Moved(self.next(id, place)), Vec::new())
-            }
-            Visit::Moved(Target::Inside(_) | Target::Outside) => (State::MovedOutside, Vec::new()),
+            // The server of a folder redirects nowhere out of it.
+            Visit::Moved(Target::Inside(place)) => (State::Moved(self.next(id, place)), Vec::new()),
+            Visit::Moved(Target::Outside) => (State::MovedOutside, Vec::new()),
             Visit::Moved(Target::Malformed { why, .. }) => (State::Broken(Reason::Malformed(why)), Vec::new()),
             Visit::Broken(reason) => (State::Broken(reason), Vec::new()),
         }

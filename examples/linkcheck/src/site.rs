@@ -1,6 +1,7 @@
 //! What is to be checked, as it is named on a command line.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -44,14 +45,9 @@ impl Site {
         let Site::Folder { root: folder, mount, .. } = self else {
             return Err(SiteError::new("--root is for a folder; for an address, see --within".to_owned()));
         };
-        let real = |path: &Path| {
-            let canonical = path.canonicalize();
-            canonical.map_err(|error| SiteError::new(format!("`{}`: {}", path.display(), error.kind())))
-        };
         let (root, folder) = (real(root)?, real(&folder)?);
-        let part = folder
-            .strip_prefix(&root)
-            .map_err(|_| SiteError::new(format!("`{}` is not in the folder `{}`", folder.display(), root.display())))?;
+        let outside = |_| SiteError::new(format!("`{}` is not in the folder `{}`", folder.display(), root.display()));
+        let part = folder.strip_prefix(&root).map_err(outside)?;
         let part: Option<_> = part.iter().map(|name| name.to_str().map(str::to_owned)).collect();
         let part = part.ok_or_else(|| SiteError::new(format!("`{}` is not UTF-8", folder.display())))?;
         Ok(Site::Folder { root, part, mount })
@@ -93,6 +89,15 @@ impl Site {
         }
         Ok(Site::Host { start, within })
     }
+}
+
+/// A path without links, so that one can be compared with another.
+fn real(path: &Path) -> Result<PathBuf, SiteError> {
+    let missing = |error: io::Error| {
+        let (path, kind) = (path.display(), error.kind());
+        SiteError::new(format!("`{path}`: {kind}; --root is a folder, and --mount the path of a site"))
+    };
+    path.canonicalize().map_err(missing)
 }
 
 /// Whether `path` leads to `folder`, a path with a slash at its end, or down from there.

@@ -73,13 +73,16 @@ fn a_mounted_folder_begins_at_its_path_of_the_site() {
     let site = folder(&[
         ("index.html", "<a href=/my%20docs/guide/#x><a href=/my%20docs>\n<a href=/my%20docs/missing.html>"),
         ("guide/index.html", "<p id=x><a href=../style.css><a href=/><a href=../../blog><a href=/my%20docsx/>"),
+        ("moved.html", "<a href=#x><meta http-equiv=refresh content='0;url=/blog/moved.html'>"),
         ("style.css", ""),
     ]);
     for mount in ["/my docs", "/my%20docs/"] {
         let run = check(&site, &["--mount", mount]);
-        assert_eq!(run.broken(), ["index.html:2: missing.html: 404 Not Found"], "{run:?}");
+        let expected =
+            ["index.html:2: missing.html: 404 Not Found", "moved.html:1: moved.html#x: the page has no such fragment"];
+        assert_eq!(run.broken(), expected, "{run:?}");
         let counts = ["pages", "files", "links", "outside"].map(|name| run.json()[name].clone());
-        assert_eq!(counts, [2, 1, 7, 3].map(|count| json!(count)));
+        assert_eq!(counts, [3, 1, 9, 4].map(|count| json!(count)));
     }
 }
 
@@ -102,6 +105,7 @@ fn a_part_of_a_mounted_site_is_checked_with_both_options() {
 #[test]
 fn of_a_host_only_what_is_within_a_path_is_crawled() {
     let site = serve(|request| match request {
+        "GET /book" => support::redirect("/book/"),
         "GET /book/" => page("<a href=one><a href=/bookshop#x><a href=/bookshop#y>\n<a href=/away>\n<a href=/back>"),
         "GET /book/one" => page("<a href=two>"),
         "GET /bookshop" => page("<p id=x><a href=/never-asked-for>"),
@@ -110,8 +114,10 @@ fn of_a_host_only_what_is_within_a_path_is_crawled() {
         _ => status("404 Not Found"),
     });
     let start = format!("{site}book/");
-    for within in ["/book", "/book/", "."] {
-        let run = linkcheck(&[&start, "--json", "--within", within]);
+    for (start, within) in
+        [(&*start, "/book"), (&start, "/book/"), (&start, "."), (start.trim_end_matches('/'), "/book")]
+    {
+        let run = linkcheck(&[start, "--json", "--within", within]);
         let expected = [
             "/book/:1: /bookshop#y: the page has no such fragment",
             "/book/:2: /away: 404 Not Found",

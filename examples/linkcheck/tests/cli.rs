@@ -105,7 +105,10 @@ fn wrong_usage_is_explained() {
         (&["--exclude", "("], "--exclude"),
         (&["--root", "/no/such/folder"], "--root is for a folder"),
         (&["http://localhost/", "--root", "/"], "--root is for a folder; for an address, see --within"),
-        (&[site, "--root", "/no/such/folder"], "`/no/such/folder`: entity not found"),
+        (
+            &[site, "--root", "/no/such/folder"],
+            "`/no/such/folder`: entity not found; --root is a folder, and --mount the path of a site",
+        ),
         (&[site, "--root", tests], "is not in the folder"),
         (&["--mount", "/docs"], "--mount is for a folder"),
         (&[site, "--mount", "docs"], "`docs` is not a path of a site"),
