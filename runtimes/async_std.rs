@@ -4,7 +4,8 @@ use std::pin::Pin;
 use ::async_std::task;
 use futures_task::{FutureObj, Spawn, SpawnError};
 
-use crate::contain::{Contained, contain};
+use super::turn::{self, Turn};
+use crate::contain::contain;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// async-std: its global executor, for programs that still run on it.
@@ -12,6 +13,12 @@ use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, T
 /// async-std is **discontinued** upstream ([RUSTSEC-2025-0052]), and recommends smol in its stead: [`Smol`], with the same
 /// reactor and the same blocking pool underneath. A timer costs one allocation here, as async-std names none that could be
 /// kept inline.
+///
+/// # Running a future
+///
+/// To block is for threads that do not run async-std's tasks: one that does would wait for what only
+/// it can run. There `try_run` returns an error, `run` panics with it, and code that is async already
+/// uses [`enter`](Handle::enter).
 ///
 /// # When the runtime ends
 ///
@@ -41,12 +48,14 @@ impl AsyncStd {
     }
 }
 
+const NAME: &str = "async-std";
+
 struct Adapter;
 
 impl Spawn for Adapter {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         // A `JoinHandle` of async-std that is dropped detaches its task.
-        drop(task::spawn(Contained::new(future)));
+        drop(task::spawn(Turn::new(NAME, future)));
         Ok(())
     }
 }
@@ -71,10 +80,11 @@ impl Blocking for Adapter {
 
 impl Runtime for Adapter {
     fn name(&self) -> &'static str {
-        "async-std"
+        NAME
     }
 
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        turn::may_block(NAME)?;
         task::block_on(root);
         Ok(())
     }

@@ -370,13 +370,17 @@ impl Drop for Seat<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::thread;
+    use std::time::Duration;
 
     use futures::channel::oneshot;
     use futures::task::SpawnExt;
 
     use super::super::tests::{Drops, block_on, yield_once};
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     #[test]
     fn tasks_wait_while_nobody_blocks() {
@@ -409,6 +413,59 @@ mod tests {
                 scope.spawn(|| block_on(&basic, second_wait).unwrap().unwrap());
             });
         }
+    }
+
+    #[test]
+    fn a_pool_that_ends_during_the_first_poll_of_a_task_drops_that_task() {
+        let basic = Basic::thread_pool(1).unwrap();
+        let drops = Drops::default();
+        let guard = drops.guard();
+        let ((begin, begun), (go, wait)) = (mpsc::channel(), mpsc::channel());
+        let task = poll_fn(move |_| {
+            let _ = &guard;
+            begin.send(()).unwrap();
+            wait.recv().unwrap();
+            Poll::<()>::Pending
+        });
+        basic.spawn(task).unwrap();
+        begun.recv_timeout(PATIENCE).unwrap();
+        drop(basic);
+        assert_eq!(drops.count(), 0);
+        go.send(()).unwrap();
+        drops.await_count(1);
+    }
+
+    #[test]
+    fn a_driver_that_leaves_wakes_one_that_waits() {
+        let basic = Basic::current_thread();
+        let ((first, first_wait), (driving, driven)) = (oneshot::channel::<()>(), mpsc::channel());
+        basic.spawn(async move { driving.send(()).unwrap() }).unwrap();
+        let first_thread = thread::spawn({
+            let basic = basic.clone();
+            move || block_on(&basic, first_wait).unwrap().unwrap()
+        });
+        driven.recv_timeout(PATIENCE).unwrap();
+        // The second thread waits, in the list of those who do, when its root is polled for the second time.
+        let ((second, second_wait), (waiting, waits), (over, ended)) =
+            (oneshot::channel::<()>(), mpsc::channel(), mpsc::channel());
+        let second_thread = thread::spawn({
+            let basic = basic.clone();
+            move || {
+                let root = async {
+                    yield_once().await;
+                    waiting.send(()).unwrap();
+                    second_wait.await.unwrap();
+                };
+                block_on(&basic, root).unwrap();
+                over.send(()).unwrap();
+            }
+        });
+        waits.recv_timeout(PATIENCE).unwrap();
+        first.send(()).unwrap();
+        first_thread.join().unwrap();
+        basic.spawn(async { second.send(()).unwrap() }).unwrap();
+        ended.recv_timeout(PATIENCE).expect("the second thread takes over");
+        second_thread.join().unwrap();
     }
 
     #[test]

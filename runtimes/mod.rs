@@ -55,6 +55,8 @@ pub mod sim;
 mod smol;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(any(feature = "smol", feature = "async-std"))]
+mod turn;
 
 #[cfg(feature = "async-std")]
 pub use async_std::AsyncStd;

@@ -3,12 +3,19 @@ use std::pin::Pin;
 
 use futures_task::{FutureObj, Spawn, SpawnError};
 
-use crate::contain::{Contained, contain};
+use super::turn::{self, Turn};
+use crate::contain::contain;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// smol: its global executor, or an executor of yours.
 ///
 /// Timers and blocking jobs are those of the process (`async-io`, `blocking`) in either case.
+///
+/// # Running a future
+///
+/// To block is for threads that do not run smol's tasks: one that does would wait for what only it can
+/// run. There `try_run` returns an error, `run` panics with it, and code that is async already uses
+/// [`enter`](Handle::enter).
 ///
 /// # When the runtime ends
 ///
@@ -28,7 +35,7 @@ impl Smol {
     /// assert_eq!(Smol::global().run(sum), 7);
     /// ```
     pub fn global() -> Self {
-        Self::new(|future| ::smol::spawn(Contained::new(future)).detach())
+        Self::new(|future| ::smol::spawn(Turn::new(NAME, future)).detach())
     }
 
     /// An executor of yours, known by how to spawn on it; such as a [`smol::Executor`], which keeps a task that was
@@ -57,13 +64,15 @@ impl Smol {
     ///
     /// [`smol::Executor`]: ::smol::Executor
     pub fn executor(spawn: impl Fn(FutureObj<'static, ()>) + Send + Sync + 'static) -> Self {
-        Self::new(move |future| spawn(FutureObj::new(Box::new(Contained::new(future)))))
+        Self::new(move |future| spawn(FutureObj::new(Box::new(Turn::new(NAME, future)))))
     }
 
     fn new(spawn: impl Fn(FutureObj<'static, ()>) + Send + Sync + 'static) -> Self {
         Smol(Handle::new(Adapter { spawn }))
     }
 }
+
+const NAME: &str = "smol";
 
 struct Adapter<S> {
     spawn: S,
@@ -101,10 +110,11 @@ impl<S> Blocking for Adapter<S> {
 
 impl<S: Fn(FutureObj<'static, ()>) + Send + Sync + 'static> Runtime for Adapter<S> {
     fn name(&self) -> &'static str {
-        "smol"
+        NAME
     }
 
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        turn::may_block(NAME)?;
         ::smol::block_on(root);
         Ok(())
     }

@@ -77,6 +77,7 @@ pub use foster_macros::main;
 /// | `async_std` | `async-std` | async-std's global executor |
 /// | `basic` | `basic` | a thread pool of two threads |
 /// | `sim` | `testing`, which this attribute needs | the [simulation](crate::runtimes::Sim), in virtual time, once for each seed |
+/// | `none` | | no runtime: an executor that only parks its thread. Only where it is listed |
 ///
 /// The features that count are those that foster is built with, so put them into `[dev-dependencies]`:
 /// `foster = { version = "0.1", features = ["testing", "tokio", "smol"] }`. For a runtime whose feature is off there is no
@@ -97,7 +98,7 @@ pub use foster_macros::main;
 /// }
 /// ```
 ///
-/// - `runtimes(..)`: for these alone. All, if not given.
+/// - `runtimes(..)`: for these alone. All but `none`, if not given.
 /// - `seeds = 200`: how many schedules `sim` [explores](crate::testing::explore), from seed 0 on. 20, if not given. A failure
 ///   tells its seed and its steps, `FOSTER_SEED=17` in the environment runs that seed alone, and what a run leaves behind
 ///   is a failure, too.

@@ -1,10 +1,26 @@
-//! The thread pool for blocking jobs where the runtime has none, or where there is no runtime.
+//! The pool for blocking jobs where the context's runtime has none, or where there is no runtime.
 //!
-//! One for the process. It has no thread before its first job, one for each job that is waiting or running up to
-//! [`MAX_THREADS`], and none again after [`IDLE`] without work. Jobs that find all threads busy wait in order. Whoever
-//! makes a job wait for a later one should know that limit.
+//! [`blocking`](crate::blocking()) and [`Scope::spawn_blocking`](crate::Scope::spawn_blocking) use the
+//! pool of the [runtime in force](crate::Handle::try_current): that of tokio, smol or async-std. Where
+//! there is no runtime, and on `Basic`, which has no pool, they use this one. A process has one of it.
+//!
+//! It has no thread before its first job, one for each job that is queued or running up to a limit,
+//! and none again after five seconds without work. Jobs that find all threads busy are queued, and
+//! begin in the order in which they were submitted.
+//!
+//! # The limit
+//!
+//! It is [`DEFAULT_MAX_THREADS`], as in tokio, and [`set_max_threads`] sets another.
+//!
+//! Jobs may wait for the jobs that they submit themselves, however many do so at once: a running job
+//! that has submitted another one no longer counts towards the limit. Jobs that wait for something
+//! that other code submits *later* need a thread each. Where more of them may be running at once than
+//! the limit allows, raise it: otherwise they wait for ever, as they would in the pools of tokio and
+//! smol.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ptr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -14,57 +30,115 @@ use futures_task::SpawnError;
 use crate::contain::contain;
 use crate::runtime::Job;
 
-const MAX_THREADS: usize = 256;
+/// How many threads the pool has at most, unless [`set_max_threads`] has been called.
+pub const DEFAULT_MAX_THREADS: usize = 512;
+
 const IDLE: Duration = Duration::from_secs(5);
 
-static POOL: Pool = Pool::new(MAX_THREADS, IDLE);
+static POOL: Pool = Pool::new(DEFAULT_MAX_THREADS, IDLE);
+
+/// Sets how many threads the pool has at most, for the whole process.
+///
+/// This is for the application to decide, and not for a library. The counterpart of tokio's
+/// `max_blocking_threads`. A higher limit starts threads for the jobs that are queued. With a lower
+/// one, threads beyond it end after their present job.
+///
+/// # Panics
+///
+/// Panics if `threads` is 0, since no job would ever run.
+///
+/// ```
+/// foster::blocking::set_max_threads(1_000);
+/// ```
+#[track_caller]
+pub fn set_max_threads(threads: usize) {
+    assert!(threads > 0, "a pool of 0 threads could run no job: allow at least 1");
+    POOL.set_max_threads(threads);
+}
 
 /// Runs `job` on a thread of the shared pool.
 ///
 /// # Errors
 ///
 /// When the pool has no thread and the system refuses one.
-#[cfg_attr(not(feature = "basic"), allow(dead_code))]
 pub(crate) fn spawn(job: Job) -> Result<(), SpawnError> {
     POOL.spawn(job)
+}
+
+thread_local! {
+    static RUNNING: Cell<Running> = const { Cell::new(Running::Nothing) };
+}
+
+/// What this thread runs for a pool, which is told by its address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Running {
+    Nothing,
+    Job(usize),
+    /// A job that has submitted others, and may be waiting for them.
+    Parent(usize),
 }
 
 struct Pool {
     state: Mutex<State>,
     work: Condvar,
-    max_threads: usize,
     idle: Duration,
 }
 
+/// Where more jobs are queued than threads wait, there are as many threads as may be; unless the system
+/// has refused one.
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
     /// Threads that wait for work. One that has been notified counts until it has the lock, and so does its job in
     /// `jobs`: as long as `jobs` is not the longer, every job has a thread that will see it.
     waiting: usize,
+    /// Jobs that are running and have submitted others. Each allows for one more thread, so that what
+    /// it may be waiting for can run.
+    parents: usize,
+    max_threads: usize,
+}
+
+impl State {
+    fn limit(&self) -> usize {
+        self.max_threads.saturating_add(self.parents)
+    }
 }
 
 impl Pool {
     const fn new(max_threads: usize, idle: Duration) -> Self {
-        let state = State { jobs: VecDeque::new(), threads: 0, waiting: 0 };
-        Pool { state: Mutex::new(state), work: Condvar::new(), max_threads, idle }
+        let state = State { jobs: VecDeque::new(), threads: 0, waiting: 0, parents: 0, max_threads };
+        Pool { state: Mutex::new(state), work: Condvar::new(), idle }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+
+    fn set_max_threads(&'static self, max_threads: usize) {
+        let mut state = self.lock();
+        state.max_threads = max_threads;
+        let unseen = state.jobs.len().saturating_sub(state.waiting);
+        for _ in 0..unseen.min(max_threads.saturating_sub(state.threads)) {
+            if !self.start_thread(&mut state) {
+                return;
+            }
+        }
+    }
+
     fn spawn(&'static self, job: Job) -> Result<(), SpawnError> {
         let mut state = self.lock();
-        state.jobs.push_back(job);
-        if state.jobs.len() <= state.waiting || state.threads == self.max_threads {
-            self.work.notify_one();
-            return Ok(());
+        if RUNNING.get() == Running::Job(self.address()) {
+            RUNNING.set(Running::Parent(self.address()));
+            state.parents += 1;
         }
-        let started = thread::Builder::new().name("foster-blocking".into()).spawn(|| self.work());
-        if started.is_ok() {
-            state.threads += 1;
-        } else if state.threads == 0 {
+        state.jobs.push_back(job);
+        if state.jobs.len() <= state.waiting {
+            self.work.notify_one();
+        } else if state.threads < state.limit() && !self.start_thread(&mut state) && state.threads == 0 {
             let refused = state.jobs.pop_back();
             drop(state);
             drop(refused);
@@ -73,9 +147,20 @@ impl Pool {
         Ok(())
     }
 
+    /// Starts a thread; returns false if the system refuses it.
+    fn start_thread(&'static self, state: &mut State) -> bool {
+        let started = thread::Builder::new().name("foster-blocking".into()).spawn(|| self.work()).is_ok();
+        state.threads += usize::from(started);
+        started
+    }
+
     fn work(&self) {
         while let Some(job) = self.next() {
+            RUNNING.set(Running::Job(self.address()));
             contain(job);
+            if RUNNING.replace(Running::Nothing) != Running::Job(self.address()) {
+                self.lock().parents -= 1;
+            }
         }
     }
 
@@ -84,6 +169,12 @@ impl Pool {
         let mut state = self.lock();
         let mut timed_out = false;
         loop {
+            if state.threads > state.limit() {
+                state.threads -= 1;
+                // It may have been this one that was notified of a job.
+                self.work.notify_one();
+                return None;
+            }
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
@@ -103,19 +194,59 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, mpsc};
+    use std::sync::{Arc, Barrier, mpsc};
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
+    /// A pool whose threads stay, as far as a test can tell.
     fn pool(max_threads: usize) -> &'static Pool {
-        Box::leak(Box::new(Pool::new(max_threads, Duration::from_millis(20))))
+        Box::leak(Box::new(Pool::new(max_threads, Duration::from_secs(3600))))
+    }
+
+    fn pool_with_idle(max_threads: usize, idle: Duration) -> &'static Pool {
+        Box::leak(Box::new(Pool::new(max_threads, idle)))
+    }
+
+    /// Submits `count` jobs that all wait until every one of them is running.
+    fn submit_waiting(pool: &'static Pool, count: usize) -> mpsc::Receiver<()> {
+        let barrier = Arc::new(Barrier::new(count));
+        let (done, wait) = mpsc::channel();
+        for _ in 0..count {
+            let (barrier, done) = (barrier.clone(), done.clone());
+            pool.spawn(Box::new(move || {
+                barrier.wait();
+                done.send(()).unwrap();
+            }))
+            .unwrap();
+        }
+        wait
+    }
+
+    #[track_caller]
+    fn expect(wait: &mpsc::Receiver<()>, count: usize) {
+        for n in 0..count {
+            let ended = wait.recv_timeout(PATIENCE);
+            assert!(ended.is_ok(), "{n} of {count} jobs have ended, and no other has for {PATIENCE:?}");
+        }
+    }
+
+    /// Waits until all threads of `pool` are waiting for work.
+    fn rest(pool: &Pool) {
+        loop {
+            let state = pool.lock();
+            if state.threads > 0 && state.waiting == state.threads {
+                return;
+            }
+            drop(state);
+            thread::yield_now();
+        }
     }
 
     #[test]
     fn threads_start_with_the_first_job_and_end_without_work() {
-        let pool = pool(4);
+        let pool = pool_with_idle(4, Duration::from_millis(1));
         assert_eq!(pool.lock().threads, 0);
         let (done, wait) = mpsc::channel();
         pool.spawn(Box::new(move || done.send(()).unwrap())).unwrap();
@@ -134,6 +265,102 @@ mod tests {
         pool.spawn(Box::new(move || done.send(second.recv().is_ok()).unwrap())).unwrap();
         pool.spawn(Box::new(move || first.send(()).unwrap())).unwrap();
         assert_eq!(wait.recv_timeout(PATIENCE), Ok(true));
+    }
+
+    #[test]
+    fn an_idle_thread_that_was_notified_is_not_free_for_another_job() {
+        for _ in 0..200 {
+            let pool = pool(2);
+            expect(&submit_waiting(pool, 1), 1);
+            rest(pool);
+            // One idle thread, two jobs that wait for each other: the second needs a thread of its own.
+            expect(&submit_waiting(pool, 2), 2);
+        }
+    }
+
+    #[test]
+    fn a_thread_that_has_been_idle_for_too_long_leaves_no_job_behind() {
+        // The job comes at about the moment at which the thread gives up waiting.
+        let pool = pool_with_idle(1, Duration::from_micros(50));
+        for round in 0..5_000 {
+            expect(&submit_waiting(pool, 1), 1);
+            for _ in 0..round % 500 * 10 {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// Submits a job that submits another one and waits for it, and so on.
+    fn nest(pool: &'static Pool, depth: usize, done: mpsc::Sender<()>) {
+        pool.spawn(Box::new(move || {
+            if depth > 0 {
+                let (inner, wait) = mpsc::channel();
+                nest(pool, depth - 1, inner);
+                wait.recv().unwrap();
+            }
+            done.send(()).unwrap();
+        }))
+        .unwrap();
+    }
+
+    #[test]
+    fn jobs_may_wait_for_jobs_of_their_own_beyond_the_limit() {
+        // 300 jobs that each waited for a job hung a pool of 256 threads.
+        let pool = pool(4);
+        let (done, wait) = mpsc::channel();
+        for _ in 0..10 {
+            nest(pool, 3, done.clone());
+        }
+        expect(&wait, 10);
+        rest(pool);
+        let state = pool.lock();
+        assert!(state.threads <= 4 && state.parents == 0, "{} threads, {} parents", state.threads, state.parents);
+    }
+
+    #[test]
+    fn a_job_that_submits_many_others_allows_for_one_thread_more() {
+        let pool = pool(2);
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (done, wait) = mpsc::channel();
+        let tell = most.clone();
+        pool.spawn(Box::new(move || {
+            for _ in 0..100 {
+                let (running, most, done) = (running.clone(), tell.clone(), done.clone());
+                pool.spawn(Box::new(move || {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    thread::yield_now();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    done.send(()).unwrap();
+                }))
+                .unwrap();
+            }
+        }))
+        .unwrap();
+        expect(&wait, 100);
+        assert!(most.load(Ordering::SeqCst) <= 3);
+    }
+
+    #[test]
+    fn a_higher_limit_starts_threads_for_the_jobs_that_are_queued() {
+        let pool = pool(1);
+        let wait = submit_waiting(pool, 3);
+        assert!(wait.try_recv().is_err());
+        pool.set_max_threads(3);
+        expect(&wait, 3);
+        assert_eq!(pool.lock().threads, 3);
+    }
+
+    #[test]
+    fn a_lower_limit_ends_threads_and_leaves_no_job_behind() {
+        let pool = pool(4);
+        for _ in 0..200 {
+            pool.set_max_threads(4);
+            expect(&submit_waiting(pool, 4), 4);
+            pool.set_max_threads(1);
+            expect(&submit_waiting(pool, 1), 1);
+            rest(pool);
+            assert_eq!(pool.lock().threads, 1);
+        }
     }
 
     #[test]
@@ -165,7 +392,7 @@ mod tests {
                 panic!("a payload that panics in its drop");
             }
         }
-        let pool: &Pool = Box::leak(Box::new(Pool::new(1, PATIENCE)));
+        let pool = pool(1);
         pool.spawn(Box::new(|| panic!("a job that panics"))).unwrap();
         pool.spawn(Box::new(|| std::panic::panic_any(Bomb))).unwrap();
         let (done, wait) = mpsc::channel();

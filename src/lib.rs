@@ -34,7 +34,7 @@
 //! |---|---|---|---|
 //! | run children and wait for all | [`scope`], [`try_scope`] | `TaskGroup` | `JoinSet` |
 //! | run some of them on threads | [`Scope::spawn_parallel`], [`Scope::spawn_on`] | – | `spawn` |
-//! | call what blocks | [`Scope::spawn_blocking`] | `to_thread` | `spawn_blocking` |
+//! | call what blocks | [`blocking()`], [`Scope::spawn_blocking`] | `to_thread` | `spawn_blocking` |
 //! | clean up at the end, awaiting | [`Scope::defer`] | `AsyncExitStack` | – |
 //! | end what takes too long | [`timeout`] | `timeout`, `wait_for` | `timeout` |
 //! | ask for the end | [`Scope::stop`], [`Token`] | `Event` | `CancellationToken` |
@@ -64,7 +64,7 @@
 
 #[cfg(feature = "macros")]
 mod attributes;
-mod blocking;
+pub mod blocking;
 pub mod cancel;
 mod contain;
 mod context;
@@ -97,7 +97,7 @@ pub use name::Name;
 pub use runtime::{Handle, Instant};
 pub use scope::{
     AnyThread, Enter, Errors, Event, KeepGoing, Kind, Named, OneThread, Outcome, Scope, ScopeFuture, ScopeOutcome,
-    Spawner, Task, TryScopeFuture, local, scope, try_scope,
+    Spawner, Task, TryScopeFuture, blocking, local, scope, try_scope,
 };
 pub use stream::{ConcurrentIterator, ConcurrentStream, StreamExt};
 pub use time::{

@@ -71,6 +71,29 @@ fn the_runtimes_can_be_chosen() {
     assert_eq!(tests_of("on_some"), expected);
 }
 
+#[foster::test(runtimes(none, sim))]
+async fn without_a_runtime() -> Result<(), String> {
+    let before = std::thread::current().id();
+    let child = scope(async |s| {
+        sleep(Duration::from_millis(1)).await;
+        s.spawn_parallel(async { std::thread::current().id() }).await
+    });
+    if child.await == before { Ok(()) } else { Err("there are no other threads".into()) }
+}
+
+#[test]
+fn a_test_runs_without_a_runtime_where_that_is_asked_for() {
+    assert_eq!(tests_of("without_a_runtime"), ["none", "sim"]);
+    Test::new(30_000, false).run_without_runtime(async || {
+        assert!(foster::runtimes::Sim::try_current().is_none());
+    });
+    let failing = async || Err::<(), _>("without a runtime");
+    let said = complaint(|| Test::new(30_000, false).run_without_runtime(failing));
+    assert_eq!(said, "the test returned an error: \"without a runtime\"");
+    let hangs = complaint(|| Test::new(10, false).run_without_runtime(std::future::pending::<()>));
+    assert!(hangs.contains("it hangs"), "{hangs}");
+}
+
 #[foster::test]
 async fn runs_on_the_runtime_of_its_name() {
     let name = std::thread::current().name().unwrap().to_string();

@@ -262,6 +262,114 @@ fn what_never_ends_fails_after_so_many_steps() {
     assert!(failure.message().contains("after 1000 steps"), "{failure}");
 }
 
+// Nobody reported a loop that is ready for ever at one instant.
+#[test]
+fn a_clock_that_stands_for_too_long_is_an_error_that_names_who_is_busy() {
+    let program = || {
+        scope(async |s| {
+            s.spawn_parallel(sleep(SECOND));
+            s.named("spinner").spawn_on(&Sim::current(), async {
+                loop {
+                    yield_now().await;
+                }
+            });
+            sleep(SECOND).await;
+        })
+    };
+    let error = |builder: foster::runtimes::sim::Builder| builder.build().try_run(program()).unwrap_err().to_string();
+    let message = error(Sim::builder().seed(7).standstill(5_000));
+    let said = "the simulation with seed 7 has taken 5000 steps at 0ns and no time has passed";
+    assert!(message.starts_with(said), "{message}");
+    assert!(message.contains("`spinner` (task 2), with 1000 of the last 1000 steps\n    yield\n"), "{message}");
+    assert!(!message.contains("main"), "{message}");
+    // By default, too; and with a limit for all steps, which says the same.
+    assert!(error(Sim::builder()).contains("1000000 steps at 0ns"));
+    assert!(error(Sim::builder().limit(2_000)).contains("`spinner`"));
+}
+
+#[test]
+fn time_that_passes_makes_a_standstill_none() {
+    let patient = Sim::builder().standstill(100).build();
+    patient.run(async {
+        for _ in 0..50 {
+            for _ in 0..90 {
+                yield_now().await;
+            }
+            sleep(SECOND).await;
+        }
+        for _ in 0..50 {
+            for _ in 0..90 {
+                yield_now().await;
+            }
+            Sim::current().advance(SECOND);
+        }
+    });
+    assert_eq!(patient.elapsed(), 100 * SECOND);
+}
+
+// A protocol that wants each of its instants to be later than the one before never came to its end.
+#[test]
+fn steps_take_time_where_they_are_told_to() {
+    let most = Duration::from_micros(10);
+    let run = |seed, step_time| {
+        let sim = Sim::builder().seed(seed).step_time(step_time).build();
+        let instants = sim.run(async {
+            let start = now();
+            let mut instants = vec![Duration::ZERO];
+            for _ in 0..100 {
+                yield_now().await;
+                instants.push(now() - start);
+            }
+            instants
+        });
+        (instants, sim.trace())
+    };
+    for seed in 0..20 {
+        let (instants, trace) = run(seed, most);
+        assert!(instants.windows(2).all(|two| two[0] < two[1] && two[1] - two[0] <= most), "{instants:?}");
+        assert_eq!((&instants, &trace), (&run(seed, most).0, &run(seed, most).1));
+        assert_ne!(instants, run(seed + 1, most).0);
+        assert!(run(seed, Duration::ZERO).0.iter().all(Duration::is_zero));
+    }
+    // The smallest time there is.
+    assert_eq!(run(0, Duration::from_nanos(1)).0[100], Duration::from_nanos(100));
+}
+
+#[test]
+fn timers_fire_while_something_is_ready_where_steps_take_time() {
+    let spin = || {
+        timeout(SECOND, async {
+            loop {
+                yield_now().await;
+            }
+        })
+    };
+    let sim = Sim::builder().step_time(SECOND / 100).build();
+    assert!(sim.run(spin()).is_err());
+    assert!(sim.elapsed() >= SECOND);
+    let explore = Explore::new().seeds(0..10).step_time(SECOND / 100);
+    explore.check(async || assert!(spin().await.is_err()));
+}
+
+#[test]
+fn time_passes_while_the_thread_is_busy() {
+    assert!(Sim::try_current().is_none());
+    explore(0..20, async || {
+        let start = now();
+        let busy = async {
+            yield_now().await;
+            Sim::current().advance(3 * SECOND);
+            yield_now().await;
+        };
+        assert!(timeout(2 * SECOND, busy).await.is_err());
+        assert_eq!(now() - start, 3 * SECOND);
+        // A job is busy, too.
+        foster::blocking(|| Sim::current().advance(SECOND)).await;
+        assert_eq!(now() - start, 4 * SECOND);
+    });
+    assert!(Sim::try_current().is_none());
+}
+
 #[test]
 fn an_hour_of_virtual_time_passes_at_once() {
     let sim = Sim::new(1);

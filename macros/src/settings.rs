@@ -5,9 +5,10 @@ use proc_macro::{Span, TokenStream};
 use crate::arguments::Argument;
 use crate::error::{Error, Result, enumerated};
 
-/// All runtimes; a feature of foster stands behind each but the last.
-const RUNTIMES: [&str; 6] = ["tokio", "tokio_multi", "smol", "async_std", "basic", SIM];
+/// All runtimes, and that there is none. A feature of foster stands behind each but the last two.
+const RUNTIMES: [&str; 7] = ["tokio", "tokio_multi", "smol", "async_std", "basic", SIM, NONE];
 pub(crate) const SIM: &str = "sim";
+pub(crate) const NONE: &str = "none";
 
 /// On what a test runs, and for how long.
 pub(crate) struct Settings {
@@ -20,7 +21,8 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn parse(arguments: TokenStream) -> Result<Settings> {
-        let runtimes = RUNTIMES.map(String::from).to_vec();
+        // Without a runtime only on demand: what is true everywhere need not be true there.
+        let runtimes = RUNTIMES.iter().filter(|&&name| name != NONE).map(|name| name.to_string()).collect();
         let mut settings = Settings { runtimes, place: Span::call_site(), seeds: 20, milliseconds: 30_000 };
         let arguments = Argument::parse_all(arguments)?;
         for argument in &arguments {
@@ -37,6 +39,11 @@ impl Settings {
 
     pub(crate) fn has_sim(&self) -> bool {
         self.runtimes.iter().any(|name| name == SIM)
+    }
+
+    /// Whether it runs on something that no feature switches off.
+    pub(crate) fn always_runs(&self) -> bool {
+        self.has_sim() || self.runtimes.iter().any(|name| name == NONE)
     }
 
     fn set(&mut self, argument: &Argument) -> Result<()> {

@@ -4,7 +4,7 @@ use proc_macro::{Span, TokenStream, TokenTree};
 
 use crate::error::{Error, Result, enumerated};
 use crate::function::Function;
-use crate::settings::{SIM, Settings};
+use crate::settings::{NONE, SIM, Settings};
 use crate::template::fill;
 
 /// The function stays where it is, so that its body sees what it saw before. The tests stand in a module of its name, which
@@ -21,7 +21,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         ("output", function.output.clone()),
         ("body", function.body.clone()),
         ("tests", settings.runtimes.iter().flat_map(test).collect()),
-        ("unless_none", none(&settings)),
+        ("unless_none", unless_none(&settings)),
     ];
     // If the function's name is odd, that is for its own attributes to allow.
     let template = "
@@ -54,6 +54,7 @@ fn test(runtime: &str, should_panic: bool, settings: &Settings, function: &Funct
     let Settings { seeds, milliseconds, .. } = settings;
     let run = match runtime {
         SIM => format!(".explore({seeds}, super::$name)"),
+        NONE => ".run_without_runtime(super::$name)".to_string(),
         _ => format!(".run(::foster::testing::harness::{runtime}, super::$name)"),
     };
     let template = format!(
@@ -75,7 +76,7 @@ fn test(runtime: &str, should_panic: bool, settings: &Settings, function: &Funct
 ///
 /// That is foster's own to know: its macros `__if_..` take both, and stand for one.
 fn gate(runtime: &str, then: TokenStream, otherwise: TokenStream) -> TokenStream {
-    if runtime == SIM {
+    if runtime == SIM || runtime == NONE {
         return then;
     }
     let feature = runtime.trim_end_matches("_multi");
@@ -84,8 +85,8 @@ fn gate(runtime: &str, then: TokenStream, otherwise: TokenStream) -> TokenStream
 }
 
 /// An error where foster has none of the runtimes, else nothing.
-fn none(settings: &Settings) -> TokenStream {
-    if settings.has_sim() {
+fn unless_none(settings: &Settings) -> TokenStream {
+    if settings.always_runs() {
         return TokenStream::new();
     }
     let names: Vec<&str> = settings.runtimes.iter().map(String::as_str).collect();

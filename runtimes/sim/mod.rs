@@ -24,7 +24,7 @@ pub use faults::{Fault, Faults, Moment};
 pub(crate) use schedule::Policy;
 use schedule::Schedule;
 pub use trace::Trace;
-use world::World;
+use world::{Limits, World};
 
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
@@ -32,8 +32,9 @@ use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, T
 ///
 /// Of the tasks that are ready, the seed picks the next to run: the same seed gives the same run on every machine, another
 /// seed another order of events. Nobody waits: when nothing is ready, the clock jumps to the next timer. Timers of the same
-/// instant fire together, in the order in which they were made. While something is ready the clock stands, so a task that
-/// only ever yields holds it for good.
+/// instant fire together, in the order in which they were made. While something is ready the clock stands: a task sees
+/// no time pass until it waits for some. For code that wants the instants of two steps to differ, there is
+/// [`step_time`](Builder::step_time). A test says that its own work takes time by [`advance`](Sim::advance).
 ///
 /// Of the children of one scope on one task that are ready, the seed chooses the order in which they are polled. What it
 /// decided is in the [trace](Sim::trace).
@@ -46,6 +47,10 @@ use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, T
 /// When nothing is ready, no timer is set and the root future is not over, blocking on the simulation gives a
 /// [`RunError`] that names the tasks that are stuck. Other threads may wake tasks, but they are no part of the simulation,
 /// which waits for none of them.
+///
+/// A run that takes a million steps while the clock stands is one that goes on for ever, as a rule: a task that only ever
+/// yields. It ends with a [`RunError`], too, which names the tasks that are busy. [`standstill`](Builder::standstill)
+/// sets another number.
 ///
 /// # When the runtime ends
 ///
@@ -95,7 +100,49 @@ impl Sim {
 
     /// A simulation to be set up: its schedule, its faults, its limits.
     pub fn builder() -> Builder {
-        Builder { seed: 0, policy: Policy::Uniform, faults: Faults::none(), strict: false, limit: u64::MAX }
+        let limits = Limits { steps: u64::MAX, standstill: 1_000_000 };
+        Builder {
+            seed: 0,
+            policy: Policy::Uniform,
+            faults: Faults::none(),
+            strict: false,
+            limits,
+            step_time: Duration::ZERO,
+        }
+    }
+
+    /// Returns the simulation that runs the caller.
+    ///
+    /// For code deep inside of a test, such as a stub that says how long it would have taken:
+    ///
+    /// ```
+    /// use foster::runtimes::Sim;
+    /// use std::time::Duration;
+    ///
+    /// fn compress(data: &[u8]) -> Vec<u8> {
+    ///     Sim::current().advance(Duration::from_millis(20)); // and the thread is busy meanwhile
+    ///     data.to_vec()
+    /// }
+    ///
+    /// let sim = Sim::new(7);
+    /// sim.run(async { compress(b"hello") });
+    /// assert_eq!(sim.elapsed(), Duration::from_millis(20));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if no simulation runs on this thread; [`try_current`](Sim::try_current) returns `None` there.
+    #[track_caller]
+    pub fn current() -> Self {
+        let Some(sim) = Self::try_current() else {
+            panic!("Sim::current() outside of a simulation: run the test in `Sim`, or with `explore`")
+        };
+        sim
+    }
+
+    /// Returns the simulation that runs the caller; or `None`, as on other runtimes.
+    pub fn try_current() -> Option<Self> {
+        World::current().map(|world| Sim(Handle::new(Adapter(world.clone())), world))
     }
 
     /// The seed that it was made with.
@@ -214,7 +261,8 @@ pub struct Builder {
     policy: Policy,
     faults: Faults,
     strict: bool,
-    limit: u64,
+    limits: Limits,
+    step_time: Duration,
 }
 
 impl Builder {
@@ -301,7 +349,47 @@ impl Builder {
     /// assert!(error.to_string().contains("1000 steps"), "{error}");
     /// ```
     pub fn limit(mut self, steps: u64) -> Self {
-        self.limit = steps;
+        self.limits.steps = steps;
+        self
+    }
+
+    /// Has a run fail after so many steps during which no time passes: a million unless said otherwise.
+    ///
+    /// The error names the tasks that are busy. A simulation of more than that many tasks at one instant may need more.
+    ///
+    /// ```
+    /// use foster::{runtimes::Sim, yield_now};
+    ///
+    /// let sim = Sim::builder().standstill(1_000).build();
+    /// let error = sim.try_run(async { loop { yield_now().await } }).unwrap_err();
+    /// assert!(error.to_string().contains("no time has passed"), "{error}");
+    /// ```
+    pub fn standstill(mut self, steps: u64) -> Self {
+        self.limits.standstill = steps;
+        self
+    }
+
+    /// Has each step take a little time: at least a nanosecond and at most `most`, by the seed.
+    ///
+    /// For code that takes it for granted that time passes while it works, such as a protocol that waits until one instant
+    /// is later than another. The order of the steps is the same as without it, as far as timers leave it to choose.
+    /// [`Duration::ZERO`], the default, has steps take no time at all, so that instants are exact.
+    ///
+    /// ```
+    /// use foster::{now, runtimes::Sim, yield_now};
+    /// use std::time::Duration;
+    ///
+    /// let sim = Sim::builder().step_time(Duration::from_micros(10)).build();
+    /// sim.run(async {
+    ///     let before = now();
+    ///     while now() == before {
+    ///         yield_now().await;
+    ///     }
+    /// });
+    /// assert!(sim.elapsed() <= Duration::from_micros(20), "{:?}", sim.elapsed());
+    /// ```
+    pub fn step_time(mut self, most: Duration) -> Self {
+        self.step_time = most;
         self
     }
 
@@ -309,7 +397,7 @@ impl Builder {
     pub fn build(self) -> Sim {
         let schedule = Schedule::new(self.seed, &self.policy);
         let injector = (!self.faults.is_none()).then(|| Injector::new(self.seed, self.faults));
-        let world = Arc::new(World::new(self.seed, schedule, injector, self.strict, self.limit));
+        let world = Arc::new(World::new(self.seed, schedule, injector, self.strict, self.limits, self.step_time));
         Sim(Handle::new(Adapter(world.clone())), world)
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::task::Task;
+use super::trace::Label;
 use super::watch::Watching;
-use super::world::{State, World};
+use super::world::{Excess, World};
 use crate::panic::catch;
 use crate::runtime::RunError;
 use crate::set::shuffle::shuffled;
@@ -43,11 +44,45 @@ fn draw_tasks(world: &World) {
     }
 }
 
-pub(super) fn endless(world: &World, state: &State) -> RunError {
-    RunError::new(format!(
-        "the simulation with seed {} has not come to its end after {} steps, at {:?}: something is ready always",
-        world.seed, world.limit, state.elapsed,
-    ))
+/// Says who keeps the simulation busy, for which those are polled once more.
+pub(super) fn busy(world: &World, excess: Excess, root: Option<Pin<&mut dyn Future<Output = ()>>>) -> RunError {
+    let state = world.lock();
+    let (seed, at, limits) = (world.seed, state.elapsed, world.limits);
+    let (busy, of) = state.trace.busiest();
+    drop(state);
+    let mut message = match excess {
+        Excess::Steps => {
+            format!("the simulation with seed {seed} has not come to its end after {} steps, at {at:?}", limits.steps)
+        }
+        Excess::Standstill => format!(
+            "the simulation with seed {seed} has taken {} steps at {at:?} and no time has passed",
+            limits.standstill
+        ),
+    };
+    message.push_str(": something is ready always; busy are:");
+    let share = |label: &Label| {
+        let steps = busy.iter().find(|(busy, _)| busy == label)?.1;
+        Some(format!("{label}, with {steps} of the last {of} steps"))
+    };
+    let _in_order = shuffled(None);
+    let lines = tree::draw(|| {
+        if let (Some(mut root), Some(share)) = (root, share(&Label::Main)) {
+            let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+            tree::named(share, || drop(catch(poll)));
+        }
+        let tasks: Vec<Arc<Task>> = world.lock().tasks.values().cloned().collect();
+        for task in tasks {
+            if let Some(share) = share(&task.label) {
+                tree::named(share, || world.step(&task));
+            }
+        }
+    });
+    list(&mut message, &lines);
+    if excess == Excess::Standstill {
+        message
+            .push_str("\nlet time pass (`Builder::step_time`, `Sim::advance`), or allow more (`Builder::standstill`)");
+    }
+    RunError::new(message)
 }
 
 /// Fails if the run has left something behind.

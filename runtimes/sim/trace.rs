@@ -72,6 +72,9 @@ pub struct Trace {
 impl Trace {
     const KEPT: usize = 4_096;
 
+    /// How many steps tell who is busy.
+    const RECENT: usize = 1_000;
+
     /// How many lines the text of a trace has at most.
     const SHOWN: usize = 40;
 
@@ -114,6 +117,21 @@ impl Trace {
             self.steps.pop_front();
         }
         self.steps.push_back(step);
+    }
+
+    /// Who ran in the last steps, how often, and how many steps of tasks these were in all.
+    pub(super) fn busiest(&self) -> (Vec<(Label, usize)>, usize) {
+        let mut busy: Vec<(Label, usize)> = Vec::new();
+        let runs = self.steps.iter().filter_map(|step| if let Step::Run(label) = step { Some(label) } else { None });
+        let mut count = 0;
+        for label in runs.rev().take(Self::RECENT) {
+            count += 1;
+            match busy.iter_mut().find(|(other, _)| other == label) {
+                Some((_, times)) => *times += 1,
+                None => busy.push((label.clone(), 1)),
+            }
+        }
+        (busy, count)
     }
 
     /// A line for each turn of a task, with the children that it polled, and for each move of the clock.

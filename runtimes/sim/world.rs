@@ -13,7 +13,7 @@ use futures_task::{FutureObj, SpawnError};
 
 use super::faults::{Fault, Injector};
 use super::report;
-use super::schedule::Schedule;
+use super::schedule::{Random, Schedule};
 use super::task::{SimTimer, Task};
 use super::trace::{Label, Trace};
 use super::watch::Watching;
@@ -33,11 +33,19 @@ pub(super) struct World {
     pub(super) start: Instant,
     /// Whether a run fails that leaves something behind.
     pub(super) strict: bool,
-    /// After so many steps a run is taken for endless.
-    pub(super) limit: u64,
+    pub(super) limits: Limits,
     /// No code of users runs under its lock but a plan of faults, which has no way to reach it again.
     pub(super) injector: Option<Mutex<Injector>>,
     pub(super) state: Mutex<State>,
+}
+
+/// When a run is taken for one that does not come to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How many steps it may take.
+    pub(super) steps: u64,
+    /// How many of them without time passing.
+    pub(super) standstill: u64,
 }
 
 /// No code of users runs under its lock: not a poll, nor a wake, nor a drop of what is theirs.
@@ -45,6 +53,9 @@ pub(super) struct State {
     pub(super) schedule: Schedule,
     pub(super) trace: Trace,
     pub(super) elapsed: Duration,
+    /// How many steps there had been when the clock moved last.
+    moved_at: u64,
+    pace: Pace,
     pub(super) running: bool,
     /// Every task that is not over, by number, and so in the order of their spawning.
     pub(super) tasks: BTreeMap<u64, Arc<Task>>,
@@ -68,11 +79,20 @@ pub(super) struct State {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, schedule: Schedule, injector: Option<Injector>, strict: bool, limit: u64) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        schedule: Schedule,
+        injector: Option<Injector>,
+        strict: bool,
+        limits: Limits,
+        step_time: Duration,
+    ) -> Self {
         let state = State {
             schedule,
             trace: Trace::new(),
             elapsed: Duration::ZERO,
+            moved_at: 0,
+            pace: Pace { most: step_time, random: Random(seed.rotate_left(32)) },
             running: false,
             tasks: BTreeMap::new(),
             spawned: 0,
@@ -87,11 +107,10 @@ impl World {
             steps: 0,
         };
         let injector = injector.map(Mutex::new);
-        World { seed, start: Instant::now(), strict, limit, injector, state: Mutex::new(state) }
+        World { seed, start: Instant::now(), strict, limits, injector, state: Mutex::new(state) }
     }
 
     /// The simulation that runs on this thread.
-    #[cfg(feature = "testing")]
     pub(super) fn current() -> Option<Arc<World>> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -185,7 +204,7 @@ impl World {
         self.run_root(&run.main, root)?;
         if self.strict {
             // What is about to end gets its chance to.
-            while let Some(task) = self.next(Idle::Stop)? {
+            while let Some(task) = self.next(Idle::Stop).map_err(|excess| report::busy(self, excess, None))? {
                 self.step(&task);
             }
             return report::leaks(self, watching);
@@ -196,8 +215,10 @@ impl World {
     fn run_root(&self, main: &Arc<Task>, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
         let waker = Waker::from(main.clone());
         loop {
-            let Some(task) = self.next(Idle::Go)? else {
-                return Err(report::deadlock(self, root));
+            let task = match self.next(Idle::Go) {
+                Ok(Some(task)) => task,
+                Ok(None) => return Err(report::deadlock(self, root)),
+                Err(excess) => return Err(report::busy(self, excess, Some(root))),
             };
             if !Arc::ptr_eq(&task, main) {
                 self.step(&task);
@@ -212,16 +233,17 @@ impl World {
     }
 
     /// The next task to run, after a jump of the clock if need be. `None`: there will never be one.
-    fn next(&self, idle: Idle) -> Result<Option<Arc<Task>>, RunError> {
+    fn next(&self, idle: Idle) -> Result<Option<Arc<Task>>, Excess> {
         loop {
             self.wake_somebody();
             let mut state = self.lock();
             if let Some(task) = state.pick() {
-                if state.steps > self.limit {
-                    return Err(report::endless(self, &state));
-                }
+                let due = state.pass_step_time();
+                let excess = state.excess(self.limits);
+                drop(state);
+                due.into_iter().for_each(Waker::wake);
                 task.unqueue();
-                return Ok(Some(task));
+                return excess.map_or(Ok(Some(task)), Err);
             }
             if !state.settling.is_empty() {
                 let settling = mem::take(&mut state.settling);
@@ -367,13 +389,60 @@ impl State {
 
     /// Sets the clock, and takes out the wakers of the timers that are due by then, in their order.
     pub(super) fn advance_to(&mut self, elapsed: Duration) -> Vec<Waker> {
-        self.elapsed = elapsed;
         self.trace.clock(elapsed);
+        self.set_clock(elapsed)
+    }
+
+    /// Lets the time of one step pass. That follows from the seed, and is no line of the trace.
+    fn pass_step_time(&mut self) -> Vec<Waker> {
+        match self.pace.next() {
+            Duration::ZERO => Vec::new(),
+            time => self.set_clock(self.elapsed.saturating_add(time)),
+        }
+    }
+
+    fn set_clock(&mut self, elapsed: Duration) -> Vec<Waker> {
+        if self.elapsed != elapsed {
+            self.elapsed = elapsed;
+            self.moved_at = self.steps;
+        }
         let mut due = Vec::new();
         while let Some(timer) = self.timers.first_entry().filter(|timer| timer.key().0 <= elapsed) {
             due.push(timer.remove());
         }
         due
+    }
+
+    /// Whether there have been too many steps.
+    fn excess(&self, limits: Limits) -> Option<Excess> {
+        if self.steps - self.moved_at > limits.standstill {
+            return Some(Excess::Standstill);
+        }
+        (self.steps > limits.steps).then_some(Excess::Steps)
+    }
+}
+
+/// Why a run is taken for one that does not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Excess {
+    Steps,
+    Standstill,
+}
+
+/// How long a step takes. It has dice of its own, so that the schedule is the same however long that is.
+struct Pace {
+    most: Duration,
+    random: Random,
+}
+
+impl Pace {
+    fn next(&mut self) -> Duration {
+        let most = u64::try_from(self.most.as_nanos()).unwrap_or(u64::MAX);
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        let below_most = (u128::from(self.random.next()) * u128::from(most)) >> 64;
+        Duration::from_nanos(below_most as u64 + 1)
     }
 }
 
@@ -397,7 +466,7 @@ impl<'a> Run<'a> {
         let mut state = world.lock();
         if mem::replace(&mut state.running, true) {
             return Err(RunError::new(
-                "this simulation is running already, and has one thread: await the future inside of it, in `enter`",
+                "this simulation is running already and must not block: await the future, in `enter`",
             ));
         }
         state.ready.push(main.clone());

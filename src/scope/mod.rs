@@ -3,6 +3,7 @@
 mod child;
 mod futures;
 mod handle;
+mod job;
 mod kind;
 pub mod local;
 mod machine;
@@ -19,6 +20,7 @@ use std::panic::Location;
 
 pub use self::futures::{Errors, KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
 pub use self::handle::Scope;
+pub use self::job::blocking;
 pub use self::kind::{AnyThread, Kind, OneThread};
 pub use self::named::Named;
 pub use self::policy::Event;

@@ -64,7 +64,8 @@ impl Future for Settle {
 /// Lets virtual time pass, with everything that is due until then, and [settles](settle).
 ///
 /// Time stops at each timer on the way, and what it woke runs: ten ticks of a second take place during ten seconds.
-/// To jump over them, as if the machine had been asleep, use [`Sim::advance`](crate::runtimes::Sim::advance).
+/// To jump over them, as if this thread had been busy or the machine asleep, use
+/// [`Sim::current`](crate::runtimes::Sim::current)`().`[`advance`](crate::runtimes::Sim::advance)`(by)`.
 ///
 /// # Panics
 ///

@@ -3,6 +3,7 @@
 use std::env;
 use std::future::Future;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::failure::{Failure, SEED, TAPE, read_tape};
 use crate::panic::{Payload, catch};
@@ -102,6 +103,7 @@ pub struct Explore {
     range: Schedules,
     faults: Faults,
     limit: u64,
+    step_time: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -145,7 +147,12 @@ impl Default for Explore {
 impl Explore {
     /// A thousand seeds, each choice with the same chance, nothing going wrong.
     pub fn new() -> Self {
-        Explore { range: Schedules::Seeds { seeds: 0..1_000, depth: None }, faults: Faults::none(), limit: 1_000_000 }
+        Explore {
+            range: Schedules::Seeds { seeds: 0..1_000, depth: None },
+            faults: Faults::none(),
+            limit: 1_000_000,
+            step_time: Duration::ZERO,
+        }
     }
 
     /// These seeds.
@@ -190,6 +197,12 @@ impl Explore {
     /// After how many steps a run counts as endless: a million unless said otherwise.
     pub fn steps(mut self, limit: u64) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Has each step take at most so long, by the seed; see [`step_time`](crate::runtimes::sim::Builder::step_time).
+    pub fn step_time(mut self, most: Duration) -> Self {
+        self.step_time = most;
         self
     }
 
@@ -311,7 +324,7 @@ impl Explore {
     {
         let by_seed = (!matches!(policy, Policy::Tape(_))).then_some(seed);
         let builder = Sim::builder().seed(seed).policy(policy).faults(self.faults.clone());
-        let sim = builder.strict().limit(self.limit).build();
+        let sim = builder.strict().limit(self.limit).step_time(self.step_time).build();
         let outcome = catch(|| sim.try_run(async { test().await }));
         let ran = sim.take_ran();
         sim.clear();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use super::conformance::park_on;
 use super::explore::Explore;
 use super::watch::Watch;
 use crate::runtime::Handle;
@@ -134,6 +135,20 @@ impl Test {
         F: Future<Output: Verdict> + 'static,
     {
         self.run_judged(Box::new(runtime), Box::new(|| judged(test())));
+    }
+
+    /// Runs it without a runtime, on an executor that knows no more than how to park its thread.
+    ///
+    /// # Panics
+    ///
+    /// With the test's panic, or its error, or when it hangs.
+    #[track_caller]
+    pub fn run_without_runtime<F>(self, test: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output: Verdict> + 'static,
+    {
+        let test: Box<dyn FnOnce() -> Judged + Send> = Box::new(|| judged(test()));
+        self.watch(move |watch| park_on(watch.over(test())));
     }
 
     /// [Explores](Explore) it with the seeds below `seeds`. Its time is that of all of them together.

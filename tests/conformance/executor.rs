@@ -49,6 +49,8 @@ pub(crate) enum Flaw {
     TimersFireEarly,
     /// Its timers wait for a second at most.
     TimersAreCapped,
+    /// Its timers begin to count when they are polled.
+    TimersCountFromTheirFirstPoll,
     /// Its timers wake the waker that polled them first.
     TimersKeepTheFirstWaker,
     /// Its timers panic when they are for an instant that has passed.
@@ -215,6 +217,7 @@ impl Clock for Adapter {
         match self.flaw {
             Flaw::TimersFireEarly => Timer::thread(after / 4),
             Flaw::TimersAreCapped => Timer::thread(after.min(Duration::from_millis(1))),
+            Flaw::TimersCountFromTheirFirstPoll => Timer::boxed(Box::pin(async move { Timer::thread(after).await })),
             Flaw::PastTimersPanic if after.is_zero() => panic!("an instant that has passed"),
             Flaw::TimersKeepTheFirstWaker => Timer::boxed(Box::pin(FirstWaker { at, waker: None })),
             _ => Timer::thread(after),

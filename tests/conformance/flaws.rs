@@ -56,6 +56,7 @@ flaws! {
     clocks_that_jump: ClockJumps breaks "Clock", "the_clock_never_goes_back" sees "went back";
     timers_that_are_early: TimersFireEarly breaks "S10", "timers_never_fire_early" sees "early";
     timers_that_are_capped: TimersAreCapped breaks "Clock", "a_far_timer_neither_fires_nor_panics" sees "has fired";
+    timers_that_start_late: TimersCountFromTheirFirstPoll breaks "Clock", "a_timer_counts_from_when_it_was_made" sees "first poll";
     timers_that_keep_a_waker: TimersKeepTheFirstWaker breaks "S12", "a_timer_wakes_whoever_polled_it_last" sees "hangs";
     timers_that_panic: PastTimersPanic breaks "S10", "a_timer_of_the_past_fires_at_once" sees "has passed";
     jobs_on_the_callers_stack: RunsJobsInline breaks "Blocking", "jobs_run_off_the_callers_stack" sees "inside of the call";

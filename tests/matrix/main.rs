@@ -13,6 +13,7 @@ mod probes;
 mod watch;
 
 mod anyio;
+mod blocking;
 mod bounded_waits;
 mod concurrency;
 mod deadlines;

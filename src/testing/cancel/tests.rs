@@ -143,6 +143,22 @@ fn a_future_without_end_meets_the_limit() {
 }
 
 #[test]
+fn as_many_suspensions_as_the_limit_allows_are_none_too_many() {
+    let suspended = |times: usize| {
+        EveryAwait::new().limit(3).run(
+            || async move {
+                for _ in 0..times {
+                    yield_now().await
+                }
+            },
+            || (),
+        )
+    };
+    assert_eq!(suspended(3).unwrap().runs(), 4);
+    assert!(suspended(4).unwrap_err().what().contains("more than 3 times"));
+}
+
+#[test]
 fn the_undisturbed_run_is_checked_too_and_seeds_are_all_taken() {
     let checks = RefCell::new(0);
     let report = EveryAwait::new().seeds(3..6).run(yield_now, || *checks.borrow_mut() += 1).unwrap();

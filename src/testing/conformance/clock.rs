@@ -1,8 +1,10 @@
 //! Telling the time, and timers.
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ table! {
     Handle many_timers_all_fire: "S10: every timer fires, in tasks as in the root, and none early",
     Handle a_timer_of_the_past_fires_at_once: "S10: a timer whose instant has come fires, also if it was never polled before",
     Handle a_far_timer_neither_fires_nor_panics: "Clock: a timer may lie as far ahead as an `Instant` can",
+    Handle a_timer_counts_from_when_it_was_made: "Clock: a timer counts from when it was made, however late its first poll",
     Handle a_timer_wakes_whoever_polled_it_last: "S12: a timer wakes the waker of its latest poll",
     Handle timers_that_are_dropped_disturb_nobody: "Clock: a timer may be dropped at any time, and others still fire",
 }
@@ -100,6 +103,21 @@ fn a_far_timer_neither_fires_nor_panics(handle: &Handle) {
             assert!(poll_once(&mut far).await.is_pending(), "a timer {years} years ahead has fired");
         }
     });
+}
+
+fn a_timer_counts_from_when_it_was_made(handle: &Handle) {
+    let first = block_on(handle, async {
+        let overdue = handle.now() + 20 * TICK;
+        let late = handle.timer(overdue);
+        handle.timer(overdue).await;
+        let (mut late, mut next) = (pin!(late), pin!(handle.timer(handle.now() + TICK)));
+        poll_fn(|cx| match late.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready("late"),
+            Poll::Pending => next.as_mut().poll(cx).map(|()| "next"),
+        })
+        .await
+    });
+    assert_eq!(first, "late", "a timer that was overdue at its first poll fired after one of {TICK:?} from then");
 }
 
 fn a_timer_wakes_whoever_polled_it_last(handle: &Handle) {

@@ -36,6 +36,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use self::watchdog::park_on;
 use crate::runtime::Handle;
 
 /// Runs every check that needs nothing but a handle on the runtime that `make` makes, a new one for each.

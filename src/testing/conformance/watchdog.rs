@@ -45,7 +45,7 @@ pub(super) fn block_on<T>(handle: &Handle, future: impl Future<Output = T>) -> T
 }
 
 /// Runs `future` on this thread, without any runtime.
-pub(super) fn park_on<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::testing) fn park_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -1,0 +1,52 @@
+//! One blocking job, outside a scope.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::panic::Location;
+
+use super::Scope;
+use super::futures::ScopeFuture;
+use super::kind::AnyThread;
+use super::parallel;
+
+/// Runs `job`, which may block its thread, where that does no harm, and waits for its value.
+///
+/// The job runs in the pool of the context's runtime, or in [foster's own](crate::blocking) where
+/// there is none. It is submitted at the first poll. For several jobs, or one beside other work, there
+/// is [`Scope::spawn_blocking`]; this is a scope with that one child. The counterpart of
+/// `asyncio.to_thread`, Trio's `to_thread.run_sync` and `tokio::task::spawn_blocking`.
+///
+/// # Cancellation
+///
+/// A job that has not begun is dropped unrun. One that has begun cannot be interrupted. A cancellation
+/// of foster's waits for it, as Trio's does; where the future is dropped by other code, the enclosing
+/// scope or root waits for it. Outside any scope and root it runs on by itself, and its value is
+/// dropped.
+///
+/// # Panics
+///
+/// Panics with the job's panic. Panics also if the runtime refuses the job, or ends before it has begun.
+///
+/// # Cost
+///
+/// That of a scope with one child, and of the way to another thread and back.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let path = String::from("Cargo.toml");
+/// let text = foster::blocking(move || std::fs::read_to_string(path)).await;
+/// assert!(text.is_ok());
+/// # });
+/// ```
+#[track_caller]
+#[must_use = "futures do nothing unless polled"]
+pub fn blocking<F, T>(job: F) -> impl Future<Output = T> + Debug + Send + 'static
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let at = Location::caller();
+    let (scope, machine) = Scope::<'static, _, AnyThread>::new(at);
+    let body = async move { parallel::spawn_blocking(&scope.core.control, at, job).await };
+    ScopeFuture::new(body, machine)
+}
