@@ -1,5 +1,6 @@
 //! Row 4: leaf futures that answer `Pending` when their runtime's budget for one poll is used up.
 
+use std::cell::LazyCell;
 use std::future::Future;
 
 use futures::future::join_all;
@@ -43,7 +44,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send,
 {
-    let runtime = Builder::new_current_thread().build().expect("tokio starts");
+    let runtime = LazyCell::new(|| Builder::new_current_thread().build().expect("tokio starts"));
     Contender::new(role, name, N, move || {
         let receivers = (0..N).map(|i| {
             let (sender, receiver) = oneshot::channel();

@@ -3,16 +3,15 @@
 use std::future::Future;
 
 use foster::Handle;
-use foster::runtimes::Tokio;
 use futures_concurrency::future::TryJoin;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use super::on_futures;
+use super::parallel::{in_runtime, one_thread, two_threads};
 use crate::children::Doomed;
 use crate::floor;
 use crate::measure::Role::{Floor, Foster, Peer};
-use crate::measure::{Contender, Role, timed};
 use crate::report::{Goal, Row, Unit};
 
 const N: usize = 1000;
@@ -43,27 +42,14 @@ pub(crate) fn rows() -> Vec<Row> {
             ],
             goals: vec![],
         },
-        on_tokio("8-tokio", "the same on tokio (current thread)", Unit::Nanos, || {
-            Builder::new_current_thread().build()
-        }),
-        on_tokio("8-tokio2", "the same on tokio (2 threads)", Unit::Elapsed, || {
-            Builder::new_multi_thread().worker_threads(2).build()
-        }),
+        on_tokio("8-tokio", "the same on tokio (current thread)", Unit::Nanos, one_thread),
+        on_tokio("8-tokio2", "the same on tokio (2 threads)", Unit::Elapsed, two_threads),
     ]
 }
 
-fn on_tokio(id: &'static str, work: &'static str, unit: Unit, runtime: fn() -> std::io::Result<Runtime>) -> Row {
-    fn on<F: Future>(role: Role, name: &'static str, runtime: Runtime, work: impl Fn() -> F + 'static) -> Contender {
-        Contender::new(role, name, N, move || timed(|| runtime.block_on(work())))
-    }
-    let runtime = || runtime().expect("tokio starts");
-    let mine = runtime();
-    let handle = {
-        let _entered = mine.enter();
-        Handle::from(Tokio::current())
-    };
+fn on_tokio(id: &'static str, work: &'static str, unit: Unit, runtime: fn() -> Runtime) -> Row {
     let contenders =
-        vec![on(Peer, "JoinSet", runtime(), join_set), on(Foster, "try_scope", mine, move || parallel(handle.clone()))];
+        vec![in_runtime(Peer, "JoinSet", runtime, |_| join_set()), in_runtime(Foster, "try_scope", runtime, parallel)];
     Row { id, work, unit, contenders, goals: vec![Goal::Times(1.0, "JoinSet")] }
 }
 

@@ -1,12 +1,13 @@
 //! The rows, one file for each kind of work.
 
+use std::cell::LazyCell;
 use std::future::Future;
 use std::hint::black_box;
 
 use foster::Handle;
 use foster::runtimes::Tokio;
 use futures::executor::block_on;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::measure::{Contender, Cost, Lap, Role, timed};
 use crate::report::Row;
@@ -102,15 +103,22 @@ fn on_tokio<F>(role: Role, name: &'static str, work: impl Fn(Handle) -> F + 'sta
 where
     F: Future<Output = Cost> + Send + 'static,
 {
-    let runtime = Builder::new_current_thread().enable_time().build().expect("tokio starts");
-    let handle = {
-        let _entered = runtime.enter();
-        Handle::from(Tokio::current())
-    };
+    let surroundings = LazyCell::new(|| {
+        let runtime = Builder::new_current_thread().enable_time().build().expect("tokio starts");
+        let handle = handle_of(&runtime);
+        (runtime, handle)
+    });
     Contender::new(role, name, CALLS, move || {
+        let (runtime, handle) = &*surroundings;
         let task = work(handle.clone());
         runtime.block_on(async { tokio::spawn(task).await }).expect("it does not panic")
     })
+}
+
+/// foster's handle to a runtime that somebody else owns.
+fn handle_of(runtime: &Runtime) -> Handle {
+    let _entered = runtime.enter();
+    Tokio::current().into()
 }
 
 /// Sums values up, so that nobody can leave them out.

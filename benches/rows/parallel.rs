@@ -1,15 +1,17 @@
 //! Rows 7 and 22: children on a runtime.
 
+use std::cell::LazyCell;
 use std::future::Future;
 use std::hint::black_box;
 use std::sync::LazyLock;
 use std::time::Instant;
 
 use foster::Handle;
-use foster::runtimes::{AsyncStd, Smol, Tokio};
+use foster::runtimes::{AsyncStd, Smol};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
+use super::handle_of;
 use crate::measure::Role::{Foster, Peer, Yardstick};
 use crate::measure::{Contender, Role, timed};
 use crate::report::{Goal, Row, Unit};
@@ -73,11 +75,11 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-fn one_thread() -> Runtime {
+pub(super) fn one_thread() -> Runtime {
     Builder::new_current_thread().build().expect("tokio starts")
 }
 
-fn two_threads() -> Runtime {
+pub(super) fn two_threads() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).build().expect("tokio starts")
 }
 
@@ -104,19 +106,29 @@ fn on_tokio<F>(runtime: fn() -> Runtime, child: fn(u64) -> F) -> Vec<Contender>
 where
     F: Future<Output = u64> + Send + 'static,
 {
-    fn on<F: Future>(role: Role, name: &'static str, runtime: Runtime, work: impl Fn() -> F + 'static) -> Contender {
-        Contender::new(role, name, N, move || timed(|| runtime.block_on(work())))
-    }
-    let mine = runtime();
-    let handle = {
-        let _entered = mine.enter();
-        Handle::from(Tokio::current())
-    };
     vec![
-        on(Yardstick, "spawn", runtime(), move || tokio_tasks(child)),
-        on(Peer, "JoinSet", runtime(), move || join_set(child)),
-        on(Foster, "scope", mine, move || scope(handle.clone(), child)),
+        in_runtime(Yardstick, "spawn", runtime, move |_| tokio_tasks(child)),
+        in_runtime(Peer, "JoinSet", runtime, move |_| join_set(child)),
+        in_runtime(Foster, "scope", runtime, move |handle| scope(handle, child)),
     ]
+}
+
+/// A contender that runs on a runtime of its own, which it gets a handle to.
+pub(super) fn in_runtime<F: Future>(
+    role: Role,
+    name: &'static str,
+    runtime: fn() -> Runtime,
+    work: impl Fn(Handle) -> F + 'static,
+) -> Contender {
+    let surroundings = LazyCell::new(move || {
+        let runtime = runtime();
+        let handle = handle_of(&runtime);
+        (runtime, handle)
+    });
+    Contender::new(role, name, N, move || {
+        let (runtime, handle) = &*surroundings;
+        timed(|| runtime.block_on(work(handle.clone())))
+    })
 }
 
 fn scope<F>(runtime: Handle, child: fn(u64) -> F) -> impl Future<Output = u64>

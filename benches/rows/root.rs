@@ -1,5 +1,7 @@
 //! Row 19: what a root adds each time that its task is polled.
 
+use std::cell::LazyCell;
+
 use tokio::runtime::Builder;
 
 use super::{CALLS, in_a_root, in_a_task, one_by_one};
@@ -27,8 +29,8 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 fn blocking() -> Vec<Contender> {
-    let bare = Builder::new_current_thread().enable_all().build().expect("tokio starts");
-    let mine = foster::runtimes::Tokio::current_thread().expect("tokio starts");
+    let bare = LazyCell::new(|| Builder::new_current_thread().enable_all().build().expect("tokio starts"));
+    let mine = LazyCell::new(|| foster::runtimes::Tokio::current_thread().expect("tokio starts"));
     vec![
         Contender::new(Floor, "no root", CALLS, move || timed(|| bare.block_on(one_by_one(YieldOnce::new)))),
         Contender::new(Foster, "run", CALLS, move || timed(|| mine.run(one_by_one(YieldOnce::new)))),
