@@ -128,19 +128,21 @@ fn a_host_that_is_not_there_cannot_be_checked() {
     }
 }
 
+/// Every runtime has words of its own for this, and the error's kind has none.
 #[test]
 fn a_host_whose_name_is_unknown_is_said_to_be_so() {
-    let said: Vec<_> = RUNTIMES
-        .iter()
-        .map(|runtime| {
-            let run = linkcheck(&["http://no-such-host.invalid/", "--retries", "0", "--runtime", runtime]);
-            assert_eq!(run.status, Some(2), "{run:?}");
-            run.stdout.lines().next().expect("a finding").to_owned()
-        })
-        .collect();
+    // No part of a name may be that long, so no server is asked.
+    let host = "x".repeat(64);
+    let site = format!("http://{host}/");
+    let said = RUNTIMES.iter().map(|runtime| {
+        let run = linkcheck(&[&site, "--retries", "0", "--runtime", runtime]);
+        assert_eq!(run.status, Some(2), "{run:?}");
+        run.stdout.lines().next().expect("a finding").to_owned()
+    });
+    let said: Vec<_> = said.collect();
     for line in &said {
-        let expected = "http://no-such-host.invalid/: the look-up of `no-such-host.invalid` failed: ";
-        assert!(line.starts_with(expected) && line.len() > expected.len(), "{line}");
+        let why = line.strip_prefix(&format!("{site}: the look-up of `{host}` failed: "));
+        assert!(why.is_some_and(|why| !why.is_empty() && !why.contains("look")), "{line}");
         assert_eq!(line, &said[0]);
     }
 }
