@@ -87,7 +87,14 @@ mod tests {
 
     #[test]
     fn other_hosts_and_schemes_are_outside() {
-        for address in ["http://127.0.0.1:8001/", "https://127.0.0.1:8000/", "mailto:me", "javascript:void 0", "//x/"] {
+        for address in [
+            "http://127.0.0.1:8001/",
+            "https://127.0.0.1:8000/",
+            "mailto:me",
+            "javascript:void 0",
+            "//x/",
+            "//bücher.example/",
+        ] {
             assert_eq!(resolve(None, address), Target::Outside, "{address}");
         }
         assert_eq!(resolve(Some("http://example.org/"), "a"), Target::Outside);
