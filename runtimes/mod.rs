@@ -14,8 +14,10 @@
 //! Features only *add*: all five can be compiled into one program, and work side by side in it. Each dereferences to
 //! [`Handle`], which is what functions should take. Another runtime becomes one by [`Handle::new`].
 //!
-//! A task that holds a handle to its own runtime keeps that runtime alive, as is right for a task that runs. One that
-//! nothing will ever wake again is then never dropped either; foster's own tasks are always told to end.
+//! A runtime that was made here ends with its last handle. A task that holds one keeps its own runtime alive, and one that
+//! nothing will ever wake again is then never dropped. Children of scopes hold none: they end with the runtime, as
+//! [cancelled](crate::Cancelled) by [`Shutdown`](crate::Reason::Shutdown). What such a child still does then, in its
+//! destructors, finds no runtime in its context, as code that nobody called [`enter`](crate::Handle::enter) for.
 //!
 //! [`Handle`]: crate::runtime::Handle
 //! [`Handle::new`]: crate::runtime::Handle::new

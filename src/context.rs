@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::Control;
-use crate::runtime::{Clock, Handle, Instant, Timer, found};
+use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::token::Token;
 
 /// The inherited values in force: a list whose front is the innermost.
@@ -32,7 +32,7 @@ thread_local! {
             child: Cell::new(0),
             token: Cell::new(None),
             scope: Cell::new(None),
-            runtime: RefCell::new(None),
+            runtime: RefCell::new(Place::Nowhere),
             due: Cell::new(None),
             due_after: Cell::new(None),
             values: Cell::new(None),
@@ -55,7 +55,7 @@ pub(crate) struct Ambient {
     /// The nearest scope, or root: it takes over what outlives a drop.
     pub(crate) scope: Cell<Option<Arc<Control>>>,
     /// Only swapped and read, never lent to code that could swap it: `now` and `timer` are the runtime's own.
-    pub(crate) runtime: RefCell<Option<Handle>>,
+    runtime: RefCell<Place>,
     /// The earliest of the deadlines around, up to the nearest shield.
     due: Cell<Option<Instant>>,
     /// The shortest of the timeouts around that are in their first poll: they have not read the clock yet, and will not
@@ -63,6 +63,15 @@ pub(crate) struct Ambient {
     due_after: Cell<Option<Duration>>,
     /// The inherited values.
     pub(crate) values: Cell<Option<Values>>,
+}
+
+/// Where something is polled.
+pub(crate) enum Place {
+    Nowhere,
+    /// Under a root.
+    Root(Handle),
+    /// On a runtime that it does not keep.
+    Child(Arc<WeakHandle>),
 }
 
 /// Who wants to know what is polled.
@@ -185,30 +194,40 @@ impl Ambient {
         Self::peek(&self.values, |values| values.cloned())
     }
 
-    /// The runtime of the context, or the one that is [found] where there is no context.
+    /// The runtime of the context, or the one that is [found] where there is none, or where it has ended.
     pub(crate) fn runtime(&self) -> Option<Handle> {
-        self.runtime.borrow().clone().or_else(found::handle)
+        self.look_at_runtime(|runtime| runtime.cloned()).or_else(found::handle)
+    }
+
+    fn look_at_runtime<R>(&self, look: impl FnOnce(Option<&Handle>) -> R) -> R {
+        let upgraded = match &*self.runtime.borrow() {
+            Place::Nowhere => None,
+            Place::Root(runtime) => return look(Some(runtime)),
+            Place::Child(runtime) => runtime.upgrade(),
+        };
+        // It may have become the last handle, so nothing is borrowed when it is dropped.
+        look(upgraded.as_ref())
     }
 
     /// The present instant, on the clock of the runtime in force.
     pub(crate) fn now(&self) -> Instant {
-        self.runtime.borrow().as_ref().map_or_else(found::now, |runtime| runtime.now())
+        self.look_at_runtime(|runtime| runtime.map_or_else(found::now, Handle::now))
     }
 
     /// A timer of the runtime in force, or of `futures-timer`'s thread where there is none.
     pub(crate) fn timer(&self, at: Instant) -> Timer {
-        match &*self.runtime.borrow() {
+        self.look_at_runtime(|runtime| match runtime {
             Some(runtime) => runtime.timer(at),
             None => found::timer(at),
-        }
+        })
     }
 
     /// Moves `timer`, which this or another context made, to `at`.
     pub(crate) fn reset(&self, timer: Pin<&mut Timer>, at: Instant) {
-        match &*self.runtime.borrow() {
+        self.look_at_runtime(|runtime| match runtime {
             Some(runtime) => runtime.reset(timer, at),
             None => found::reset(timer, at),
-        }
+        });
     }
 
     /// Whether the [tree](crate::tree) of what is running is being drawn.
@@ -241,25 +260,32 @@ impl Ambient {
         f()
     }
 
-    /// Runs `f` in no region: for a thread that blocks in the middle of a poll, or a drop, on something of its own.
-    pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
-        let (mut watch, mut inside) = (Watch::No, false);
-        let (mut token, mut scope) = (None, None);
-        let _flags = (Swap::new(&self.watch, &mut watch), Swap::new(&self.inside, &mut inside));
-        let _region = (Swap::new(&self.token, &mut token), Swap::new(&self.scope, &mut scope));
-        self.with_deadline(None, f)
+    /// Runs `f` in no region, with everything else as it is: for destructors, and jobs that block, in what is ending.
+    pub(crate) fn outside<R>(&self, f: impl FnOnce() -> R) -> R {
+        let (mut inside, mut member, mut token) = (false, false, None);
+        let _flags = (Swap::new(&self.inside, &mut inside), Swap::new(&self.member, &mut member));
+        let _token = Swap::new(&self.token, &mut token);
+        f()
     }
 
-    /// Runs `f` with the runtime swapped in.
-    pub(crate) fn with_runtime<R>(&self, runtime: &mut Option<Handle>, f: impl FnOnce() -> R) -> R {
-        struct Back<'a>(&'a RefCell<Option<Handle>>, &'a mut Option<Handle>);
+    /// Runs `f` in surroundings of its own: for a thread that blocks in the middle of a poll, or a drop, on a root.
+    pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
+        let (mut watch, mut scope) = (Watch::No, None);
+        let _watch = Swap::new(&self.watch, &mut watch);
+        let _scope = Swap::new(&self.scope, &mut scope);
+        self.outside(|| self.with_deadline(None, f))
+    }
+
+    /// Runs `f` with another place swapped in.
+    pub(crate) fn at<R>(&self, place: &mut Place, f: impl FnOnce() -> R) -> R {
+        struct Back<'a>(&'a RefCell<Place>, &'a mut Place);
         impl Drop for Back<'_> {
             fn drop(&mut self) {
-                std::mem::swap(&mut *self.0.borrow_mut(), self.1);
+                mem::swap(&mut *self.0.borrow_mut(), self.1);
             }
         }
-        std::mem::swap(&mut *self.runtime.borrow_mut(), runtime);
-        let _back = Back(&self.runtime, runtime);
+        mem::swap(&mut *self.runtime.borrow_mut(), place);
+        let _back = Back(&self.runtime, place);
         f()
     }
 }

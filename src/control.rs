@@ -3,17 +3,21 @@
 //! It borrows nothing, so it may outlive the scope; it is also what the context carries as "the nearest scope".
 
 use std::future::Future;
+use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_task::FutureObj;
 
 use crate::lane::{Bell, Lane};
-use crate::panic::Payload;
+use crate::panic::{FirstPanic, Payload, catch};
+use crate::runtime::{Handle, WeakHandle};
 use crate::set::Key;
+use crate::set::crew::{Crew, Members};
+use crate::set::link::Remote;
 use crate::set::node::{Runner, Shared};
 use crate::token::{Level, Reason, Token};
 
@@ -40,6 +44,9 @@ pub(crate) enum News {
     Panicked(Payload),
 }
 
+/// How many parallel children that have ended may be left on the roster, beside as many as have not, twice.
+const KEPT: usize = 64;
+
 /// See the [module](self).
 pub(crate) struct Control {
     /// Calls the scope, or whoever waits for what is left of it.
@@ -47,8 +54,14 @@ pub(crate) struct Control {
     news: Lane<News>,
     /// Made when somebody asks for it.
     token: OnceLock<Token>,
-    /// Parallel children that have not ended; or `CLOSED`, and then there will be no more.
-    parallel: AtomicUsize,
+    /// Parallel children that have not ended.
+    members: Members,
+    /// Parallel children that have ended as far as their tasks tell. Counted before a task can tell, so that whoever has
+    /// read a value finds the child counted.
+    finished: AtomicUsize,
+    /// Parallel children that were ever started. Written under the roster's lock.
+    started: AtomicUsize,
+    roster: Mutex<Roster>,
     /// In-task children that have ended. Written by the scope's poll alone.
     pub(crate) ended: AtomicUsize,
     /// In-task children, beyond those that went through the scope's inbox; and, below zero, what did that is no child.
@@ -57,13 +70,25 @@ pub(crate) struct Control {
     pub(crate) around: OnceLock<Arc<Control>>,
 }
 
+/// What parallel children need of their scope, and the scope of them.
+#[derive(Default)]
+struct Roster {
+    /// Those that have not been told to end. Some of them may be over.
+    remotes: Vec<Remote>,
+    /// The runtimes that they run on. One that is here stays as long as there are members.
+    runtimes: Vec<Arc<WeakHandle>>,
+}
+
 impl Control {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Control {
             bell: Bell::new(),
             news: Lane::new(),
             token: OnceLock::new(),
-            parallel: AtomicUsize::new(0),
+            members: Members::new(),
+            finished: AtomicUsize::new(0),
+            started: AtomicUsize::new(0),
+            roster: Mutex::default(),
             ended: AtomicUsize::new(0),
             uncounted: AtomicIsize::new(0),
             around: OnceLock::new(),
@@ -134,34 +159,109 @@ impl Control {
         self.ended.store(self.ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Parallel children that have not ended.
+    /// Parallel children that have not ended. Who sees zero sees all that they did.
+    #[inline]
     pub(crate) fn parallel(&self) -> usize {
-        let count = self.parallel.load(Ordering::Acquire);
-        // What is refused is counted for a moment.
-        if count & CLOSED == 0 { count } else { 0 }
+        self.members.count()
     }
 
-    /// Counts one more parallel child. False if the scope is over.
-    pub(crate) fn parallel_started(&self) -> bool {
-        let open = self.parallel.fetch_add(1, Ordering::Relaxed) & CLOSED == 0;
-        if !open {
-            self.parallel.fetch_sub(1, Ordering::Relaxed);
-        }
-        open
+    /// Parallel children that have not ended, as far as their tasks tell.
+    pub(crate) fn parallel_unfinished(&self) -> usize {
+        // In this order: no child has finished that has not started.
+        let finished = self.finished.load(Ordering::Acquire);
+        self.started.load(Ordering::Relaxed).wrapping_sub(finished)
     }
 
-    /// To be called after everything else that a parallel child does, so that the scope which sees zero sees all of it.
-    pub(crate) fn parallel_ended(&self) {
-        if self.parallel.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.bell.ring();
-        }
+    /// Counts a parallel child as one that has ended, before its task can tell.
+    pub(crate) fn finished_one(&self) {
+        self.finished.fetch_add(1, Ordering::Release);
     }
 
-    /// Takes no more parallel children. False if there are some.
+    /// Takes no more parallel children. Those that there are go on.
+    pub(crate) fn refuse_parallel(&self) {
+        self.members.close();
+    }
+
+    /// Whether it takes no more parallel children, since the scope is over or is being dropped.
+    pub(crate) fn refuses_parallel(&self) -> bool {
+        self.members.is_closed()
+    }
+
+    /// Takes no more parallel children, unless there are some. Returns whether there are none, and will be none.
     pub(crate) fn close_parallel(&self) -> bool {
-        let closed = self.parallel.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire);
-        closed.map_or_else(|count| count & CLOSED != 0, |_| true)
+        self.members.close_if_empty()
+    }
+
+    /// Puts a new parallel child, which is counted, on the roster. Before it can be found there, `start` is given the
+    /// runtime that it is for: what the roster keeps as long as there are parallel children.
+    pub(crate) fn enroll(
+        &self,
+        remote: Remote,
+        runtime: Option<&Handle>,
+        start: impl FnOnce(Option<&Arc<WeakHandle>>),
+    ) {
+        let mut roster = self.roster();
+        start(runtime.map(|runtime| roster.known(runtime)));
+        if roster.remotes.len() > 2 * self.parallel() + KEPT {
+            // Most of them are over, so that this costs a constant each.
+            roster.remotes.retain(|remote| !remote.is_over());
+        }
+        roster.remotes.push(remote);
+        let started = self.started.load(Ordering::Relaxed);
+        self.started.store(started.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Tells all parallel children to end. The scope has been cancelled before this. One that is put on the roster
+    /// later finds the scope cancelled.
+    pub(crate) fn tell_parallel(&self, panics: &mut FirstPanic) {
+        let remotes = mem::take(&mut self.roster().remotes);
+        for remote in remotes.iter().rev() {
+            panics.run_result(catch(|| remote.tell()));
+        }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const CLOSED: usize = 1 << (usize::BITS - 1);
+impl Crew for Control {
+    fn members(&self) -> &Members {
+        &self.members
+    }
+
+    fn left(&self) {
+        let mut roster = self.roster();
+        let mut over = Vec::new();
+        // Whoever has come since is counted before it is put on the roster.
+        if self.parallel() == 0 {
+            roster.runtimes.truncate(1);
+            over = mem::take(&mut roster.remotes);
+        }
+        drop(roster);
+        drop(over);
+        self.bell.ring();
+    }
+}
+
+impl Roster {
+    /// The runtime as it is on the roster. A scope has few of them.
+    fn known(&mut self, runtime: &Handle) -> &Arc<WeakHandle> {
+        let known = self.runtimes.iter().position(|known| known.is(runtime));
+        let place = known.unwrap_or_else(|| {
+            self.runtimes.push(Arc::new(runtime.downgrade()));
+            self.runtimes.len() - 1
+        });
+        &self.runtimes[place]
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // A loop and not a recursion: scopes may be nested by the hundred thousand.
+        let mut next = self.around.take();
+        while let Some(around) = next {
+            next = Arc::into_inner(around).and_then(|mut control| control.around.take());
+        }
+    }
+}

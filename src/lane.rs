@@ -135,10 +135,6 @@ impl<T> Lane<T> {
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
     /// Closes the lane and returns what is still in it.
     pub(crate) fn close(&self) -> Vec<T> {
         let mut state = self.lock();

@@ -383,14 +383,6 @@ impl Token {
         }
     }
 
-    /// Wakes one listener. Harmless if the place has passed to another since.
-    pub(crate) fn wake_listener(&self, place: usize) {
-        let waker = self.inner.lock().listeners.get_mut(place).and_then(Option::take);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
     /// Notes what did not end in time with the outermost region whose grace is over.
     pub(crate) fn report_overrun(&self, name: &Name) {
         let mut token = self.clone();
@@ -490,13 +482,12 @@ impl Listener {
 
     /// Has `waker` woken when the token's level rises, or when its last hold goes while it is wound down.
     ///
-    /// To be called before the state is looked at, or else a change in between goes unseen. Returns the place among
-    /// the listeners, for [`Token::wake_listener`].
-    pub(crate) fn listen(&mut self, waker: &Waker) -> usize {
+    /// To be called before the state is looked at, or else a change in between goes unseen.
+    pub(crate) fn listen(&mut self, waker: &Waker) {
         if let Some(key) = self.key {
             let state = self.token.inner.lock();
             if state.listeners[key].as_ref().is_some_and(|known| known.will_wake(waker)) {
-                return key;
+                return;
             }
         }
         let waker = waker.clone();
@@ -508,7 +499,6 @@ impl Listener {
         drop(state);
         drop(before);
         self.key = Some(key);
-        key
     }
 }
 

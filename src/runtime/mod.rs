@@ -34,7 +34,7 @@ pub(crate) mod tokio;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_task::{FutureObj, Spawn, SpawnError};
@@ -231,12 +231,36 @@ impl Handle {
         self.runtime.name()
     }
 
+    pub(crate) fn downgrade(&self) -> WeakHandle {
+        WeakHandle { runtime: Arc::downgrade(&self.runtime), grace: self.grace }
+    }
+
     pub(crate) fn grace(&self) -> Duration {
         self.grace
     }
 
     pub(crate) fn runtime(&self) -> &dyn Runtime {
         &*self.runtime
+    }
+}
+
+/// A [`Handle`] that does not keep its runtime: what runs on a runtime has no more than this of it.
+#[derive(Clone)]
+pub(crate) struct WeakHandle {
+    runtime: Weak<dyn Runtime>,
+    grace: Duration,
+}
+
+impl WeakHandle {
+    /// The runtime, unless its last handle is gone.
+    pub(crate) fn upgrade(&self) -> Option<Handle> {
+        Some(Handle { runtime: self.runtime.upgrade()?, grace: self.grace })
+    }
+
+    /// Whether it stands for `handle`.
+    pub(crate) fn is(&self, handle: &Handle) -> bool {
+        let same = std::ptr::addr_eq(self.runtime.as_ptr(), Arc::as_ptr(&handle.runtime));
+        same && self.grace == handle.grace
     }
 }
 

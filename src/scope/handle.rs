@@ -243,10 +243,13 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     /// [`Cancelled`](crate::Cancelled) by [`Shutdown`](Reason::Shutdown). The deadline and the
     /// [inherited values](crate::Inherited) in force here hold in it, too. The counterpart of `tokio::task::JoinSet::spawn_on`.
     ///
+    /// The child does not keep the runtime: one of foster's own ends with its last handle, and the child with it.
+    ///
     /// # Cancellation
     ///
-    /// It is told, dropped at its next suspension, and waited for; one that never awaits cannot be stopped. Where the scope's
-    /// future is dropped by code that is not foster's, the scope around waits for it instead.
+    /// It is told, dropped at its next suspension, and waited for. One that never awaits cannot be stopped, and one that
+    /// the runtime has not begun to poll is dropped at once. Where the scope's future is dropped by code that is not
+    /// foster's, the enclosing scope waits for it instead.
     ///
     /// # Cost
     ///
@@ -291,7 +294,8 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     ///
     /// # Cancellation
     ///
-    /// A job that has begun cannot be interrupted: the scope waits for it. One that has not is dropped.
+    /// A job that has begun cannot be interrupted: the scope waits for it. One that has not is dropped at once, also where it
+    /// waits for a thread of a busy pool.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -423,7 +427,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
     pub fn len(&self) -> usize {
         let control = &self.core.control;
         let started = self.core.inbox.pushed().saturating_add_signed(control.uncounted.load(Ordering::Relaxed));
-        started.saturating_sub(control.ended.load(Ordering::Relaxed)) + control.parallel()
+        started.saturating_sub(control.ended.load(Ordering::Relaxed)) + control.parallel_unfinished()
     }
 
     /// Whether all children have ended.
@@ -433,7 +437,7 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
 
     pub(super) fn add<T>(&self, mut runner: ChildRunner<'env, K>, reader: Reader<T, Arc<Reason>>) -> Task<T> {
         let control = &self.core.control;
-        let task = Task::new(reader, Arc::clone(control), false);
+        let task = Task::new(reader, Some(Arc::clone(control)));
         let refused = match control.is_cancelled() {
             true => Err(runner),
             false => self.core.inbox.push(runner, &self.core.control.bell),

@@ -1,14 +1,20 @@
 //! Children that another task runs.
 //!
-//! A parallel child is one allocation besides the runtime's own: its node, in which the object that the runtime polls
-//! also has its seat. That object, the [`Pulse`], holds the runner's end of the node until the child is over, and the
-//! node's memory until the runtime drops it, which may be long after. Whatever the runtime does (finishes it, throws it
-//! away, refuses it), the future, and a value that nobody will read, is gone before the scope hears of it.
+//! A parallel child is one allocation besides the runtime's own: its node. What the runtime polls is a
+//! [`Pulse`], which sits in the node too and keeps the node's memory until the runtime drops it. That may
+//! be long after the child has ended. What the pulse has polled, and what the scope may take back before
+//! the runtime has begun with it, is the [`Child`]. The node's [`Link`] says which of the two has it.
+//!
+//! Whatever the runtime does (finishes the child, throws it away, refuses it), the future, and a value
+//! that nobody will read, is gone before the scope hears of it.
+//!
+//! A child keeps its scope by being one of its [members](crate::set::crew), and no runtime: of that it
+//! has a [`WeakHandle`].
 
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::marker::PhantomPinned;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,133 +23,184 @@ use std::task::{Context, Poll, Waker};
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Swap, Values, Watch};
+use crate::context::{self, Ambient, Place, Swap, Values, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
-use crate::runtime::{Blocking, Handle, Instant, Job};
+use crate::runtime::{Blocking, Handle, Instant, Job, WeakHandle};
+use crate::set::crew::{Lent, Member};
+use crate::set::link::{Claim, Lasting, Link, Turn};
 use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
 
 type ParallelNode<F, T> = Node<F, T, Arc<Reason>, Seat<F, T>>;
 
-/// Where in its node a child has its pulse, beside its name.
+/// What a parallel child has in its node besides its future.
 struct Seat<F, T>
 where
-    F: Future<Output = Result<T, Failed>>,
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
 {
     name: Option<Name>,
+    /// Not dropped with the node: the scope and the runtime look here first, also after that.
+    link: ManuallyDrop<Link>,
+    /// Reached by whoever has the child, as the link says. `None` before the start and from the end on.
+    child: UnsafeCell<Option<Child<F, T>>>,
     /// Reached through the one [`FutureObj`] alone, which puts the pulse in, polls it, and takes it out.
     pulse: UnsafeCell<MaybeUninit<Pulse<F, T>>>,
     /// The node may be dropped, by `&mut`, while its pulse is being polled; no pointer to either is an exclusive one.
     _pinned: PhantomPinned,
 }
 
-// SAFETY: the pulse is reached by the owner of the `FutureObj` alone, one thread at a time; and it is `Send` where the
-// future and its value are.
+impl<F, T> Seat<F, T>
+where
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
+{
+    fn new(name: Option<Name>) -> Self {
+        Seat {
+            name,
+            link: ManuallyDrop::new(Link::new()),
+            child: UnsafeCell::new(None),
+            pulse: UnsafeCell::new(MaybeUninit::uninit()),
+            _pinned: PhantomPinned,
+        }
+    }
+}
+
+// SAFETY: the child is reached by one thread at a time, as the link says, and the pulse by the owner of the
+// `FutureObj`; both are `Send` where the future and its value are.
 #[allow(unsafe_code)]
 unsafe impl<F, T> Sync for Seat<F, T>
 where
-    F: Future<Output = Result<T, Failed>> + Send,
-    T: Send,
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
 {
 }
 
 impl<F, T> Extra for Seat<F, T>
 where
-    F: Future<Output = Result<T, Failed>>,
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
 {
     fn name(&self) -> Option<&Name> {
         self.name.as_ref()
     }
+
+    /// Ends the child here and now, if it has not begun, or else wakes it.
+    fn tell(&self) {
+        match self.link.claim() {
+            Claim::Claimed => {
+                // SAFETY: the link says that the child is this call's.
+                #[allow(unsafe_code)]
+                let child = unsafe { &mut *self.child.get() }.take();
+                if let Some(child) = child {
+                    child.cancel(None);
+                }
+            }
+            Claim::Begun => self.link.wake(),
+            Claim::Over => {}
+        }
+    }
 }
 
-/// What the runtime polls.
-struct Pulse<F, T>
+// SAFETY: `tell` and `is_over` look at the link, which no drop touches. Only where that says that the child
+// has not begun is there more that they touch, and then the child's runner keeps the node.
+#[allow(unsafe_code)]
+unsafe impl<F, T> Lasting for Seat<F, T>
 where
-    F: Future<Output = Result<T, Failed>>,
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
 {
-    /// `None` once the child is over.
-    child: Option<Child<F, T>>,
-    /// Of the node in which this sits, and which may be dropped as soon as the child is over.
-    _memory: Memory<ParallelNode<F, T>>,
+    fn is_over(&self) -> bool {
+        self.link.is_over()
+    }
 }
 
+/// A child, from its start to its end.
 struct Child<F, T>
 where
-    F: Future<Output = Result<T, Failed>>,
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
 {
     runner: Runner<ParallelNode<F, T>>,
-    started: bool,
     /// The token of the child's region; out in the context while the child is polled.
     token: Option<Token>,
-    /// On the scope's token, from the first suspension on.
-    listener: Option<Listener>,
     /// On the region's token, while the child is being wound down and has holds.
     last_hold: Option<Box<Listener>>,
-    /// Out in the context, likewise, as are the three below.
-    control: Option<Arc<Control>>,
-    runtime: Option<Handle>,
+    surroundings: Surroundings,
+}
+
+/// What is in the context while a child is polled, or dropped.
+struct Surroundings {
     due: Option<Instant>,
     values: Option<Values>,
+    /// Lent by the roster of the scope.
+    runtime: Option<Lent<WeakHandle>>,
+    /// The last to be dropped: the scope may be gone after that.
+    scope: Member<Control>,
+}
+
+impl Surroundings {
+    fn within<R>(&mut self, ambient: &Ambient, child: usize, f: impl FnOnce() -> R) -> R {
+        let mut id = child;
+        let _id = Swap::new(&ambient.child, &mut id);
+        let _values = Swap::new(&ambient.values, &mut self.values);
+        // SAFETY: the swap brings it back, and what is in the context is not dropped there.
+        #[allow(unsafe_code)]
+        let _scope = Swap::new(&ambient.scope, unsafe { self.scope.slot() });
+        // SAFETY: likewise; and this one is not dropped here either, once it is back.
+        #[allow(unsafe_code)]
+        let runtime = self.runtime.as_ref().map(|runtime| unsafe { runtime.copy() });
+        let mut place = ManuallyDrop::new(runtime.map_or(Place::Nowhere, Place::Child));
+        ambient.at(&mut place, || ambient.with_deadline(self.due, f))
+    }
 }
 
 impl<F, T> Child<F, T>
 where
-    F: Future<Output = Result<T, Failed>>,
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        if !self.started && self.is_cancelled() {
-            return Poll::Ready(self.cancelled());
+    fn poll(&mut self, turn: Turn, link: &Link, cx: &mut Context<'_>) -> Poll<Ended> {
+        if turn == Turn::First && self.is_cancelled() {
+            return Poll::Ready(self.refuse(None));
         }
-        self.started = true;
-        context::with(|ambient| {
-            self.settle();
-            if let Poll::Ready(ended) = self.poll_inside(ambient, cx) {
-                return Poll::Ready(ended);
-            }
-            self.settle();
-            if self.listen(cx) && !self.is_held(cx) {
-                return Poll::Ready(self.cancelled());
-            }
-            Poll::Pending
-        })
+        self.settle();
+        if let Poll::Ready(ended) = self.poll_inside(cx) {
+            return Poll::Ready(ended);
+        }
+        self.settle();
+        // Before the look whether it is cancelled: whoever cancels says so first, and wakes then.
+        link.suspend(cx.waker());
+        if self.is_cancelled() && !self.is_held(cx) {
+            return Poll::Ready(self.refuse(None));
+        }
+        Poll::Pending
     }
 
-    fn poll_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Ended> {
-        let _control = Swap::new(&ambient.scope, &mut self.control);
-        let _values = Swap::new(&ambient.values, &mut self.values);
-        let runner = &mut self.runner;
-        let mut id = runner.id();
-        let _id = Swap::new(&ambient.child, &mut id);
-        let inside = || {
-            let mut yes = true;
-            let _member = Swap::new(&ambient.member, &mut yes);
-            runner.poll(cx)
-        };
-        ambient.with_runtime(&mut self.runtime, || {
-            ambient.with_deadline(self.due, || ambient.enter(&mut self.token, inside))
+    fn poll_inside(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let Child { runner, token, surroundings, .. } = self;
+        context::with(|ambient| {
+            surroundings.within(ambient, runner.id(), || {
+                ambient.enter(token, || {
+                    let mut yes = true;
+                    let _member = Swap::new(&ambient.member, &mut yes);
+                    runner.poll(cx)
+                })
+            })
         })
     }
 
     /// Puts the region's token, if there is one, below the scope's.
     fn settle(&self) {
-        if let (Some(token), Some(control)) = (&self.token, &self.control) {
-            token.attach(control.token());
+        if let Some(token) = &self.token {
+            token.attach(self.surroundings.scope.token());
             if self.runner.header().is_cancelled() {
                 token.raise(Level::Cancelled, &by_task());
             }
         }
-    }
-
-    /// Has the runtime's waker woken when the child is to end; returns whether it is.
-    fn listen(&mut self, cx: &Context<'_>) -> bool {
-        let Some(control) = &self.control else { return false };
-        let listener = self.listener.get_or_insert_with(|| Listener::new(control.token().clone()));
-        let place = listener.listen(cx.waker());
-        let alone = self.runner.header().set_place_and_check(place as u32);
-        alone || control.is_cancelled()
     }
 
     /// Whether something inside needs time to end; then the waker is woken when it has ended.
@@ -154,37 +211,36 @@ where
     }
 
     fn is_cancelled(&self) -> bool {
-        self.runner.header().is_cancelled() || self.control.as_ref().is_some_and(|control| control.is_cancelled())
+        self.runner.header().is_cancelled() || self.surroundings.scope.is_cancelled()
     }
 
-    /// Drops the future, and tells the task why.
-    fn cancelled(&mut self) -> Ended {
-        let reason = match &self.control {
-            Some(control) if !self.runner.header().is_cancelled() => control.refusal(),
-            _ => by_task(),
+    /// Drops the future, and leaves to the task why: `reason`, or that of the cancellation.
+    ///
+    /// Destructors find the child's surroundings, but no region: that one is about to end.
+    fn refuse(&mut self, reason: Option<Reason>) -> Ended {
+        let reason = match reason {
+            Some(reason) => Arc::new(reason),
+            None if self.runner.header().is_cancelled() => by_task(),
+            None => self.surroundings.scope.refusal(),
         };
-        match self.runner.refuse(Some(reason)) {
+        let Child { runner, surroundings, .. } = self;
+        let id = runner.id();
+        let mut refuse = || runner.refuse(Some(Arc::clone(&reason)));
+        let known = context::try_with(|ambient| surroundings.within(ambient, id, || ambient.outside(&mut refuse)));
+        // A thread that is about to end has no context any more.
+        match known.unwrap_or_else(refuse) {
             Ok(()) => Ended::Value,
             Err(payload) => Ended::Panicked(payload),
         }
     }
-}
 
-/// The reason of a child that [`Task::cancel`] ended.
-pub(super) fn by_task() -> Arc<Reason> {
-    Arc::new(Reason::Requested("its task was cancelled".into()))
-}
-
-impl<F, T> Pulse<F, T>
-where
-    F: Future<Output = Result<T, Failed>> + Send + 'static,
-    T: Send + 'static,
-{
     /// Lets go of the node, then tells the scope.
-    fn end(&mut self, ended: Ended) {
-        let Some(Child { runner, control, runtime, values, .. }) = self.child.take() else { return };
-        let Some(control) = control else { return };
-        let rest = (runtime, values);
+    fn end(self, ended: Ended) {
+        let Child { runner, token, last_hold, surroundings } = self;
+        let Surroundings { values, scope, .. } = surroundings;
+        // Before the task can tell, which is when the runner is dropped.
+        scope.finished_one();
+        let rest = (token, last_hold, values);
         let failure = match ended {
             Ended::Value => None,
             Ended::Failed => Some(None),
@@ -193,26 +249,27 @@ where
         let dropped = match failure {
             None => catch(|| drop((runner, rest))),
             Some(payload) => {
-                report(&control, runner, payload);
+                report(&scope, runner, payload);
                 catch(|| drop(rest))
             }
         };
         if let Err(payload) = dropped {
-            discard(control.send(News::Panicked(payload)));
+            discard(scope.send(News::Panicked(payload)));
         }
-        control.parallel_ended();
+        // After everything else: the scope that sees none left sees all that they did.
+        drop(scope);
     }
 
-    /// The runtime lets go of the pulse: the child ends now, if it is not over.
-    fn abandon(&mut self) {
-        if let Some(child) = &mut self.child {
-            let ended = match child.runner.refuse(Some(Arc::new(Reason::Shutdown))) {
-                Ok(()) => Ended::Value,
-                Err(payload) => Ended::Panicked(payload),
-            };
-            self.end(ended);
-        }
+    /// Ends a child that is the caller's, and has not begun or is thrown away.
+    fn cancel(mut self, reason: Option<Reason>) {
+        let ended = self.refuse(reason);
+        self.end(ended);
     }
+}
+
+/// The reason of a child that [`Task::cancel`] ended.
+pub(super) fn by_task() -> Arc<Reason> {
+    Arc::new(Reason::Requested("its task was cancelled".into()))
 }
 
 fn report<F, T>(control: &Control, runner: Runner<ParallelNode<F, T>>, payload: Option<Payload>)
@@ -228,6 +285,41 @@ where
     }
 }
 
+/// What the runtime polls, and drops when it is done with it.
+struct Pulse<F, T>
+where
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
+{
+    /// Of the node in which this sits, and which may be dropped as soon as the child is over.
+    memory: Memory<ParallelNode<F, T>>,
+}
+
+impl<F, T> Pulse<F, T>
+where
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
+{
+    fn seat(&self) -> &Seat<F, T> {
+        // SAFETY: the memory is there. What is used of the seat after a drop of the node is the link, which is not
+        // dropped, and the place of the pulse, which is the `FutureObj`'s.
+        #[allow(unsafe_code)]
+        unsafe { &*self.memory.value() }.extra()
+    }
+
+    /// The child, if the link says that it is the runtime's, and so this pulse's.
+    fn child(&self) -> Option<(Turn, *mut Option<Child<F, T>>)> {
+        let seat = self.seat();
+        Some((seat.link.begin()?, seat.child.get()))
+    }
+
+    /// Takes the child out, and whoever would wake it.
+    fn take(&self, child: &mut Option<Child<F, T>>) -> Option<Child<F, T>> {
+        self.seat().link.end();
+        child.take()
+    }
+}
+
 impl<F, T> Future for Pulse<F, T>
 where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
@@ -235,14 +327,31 @@ where
 {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(child) = &mut self.child else { return Poll::Ready(()) };
-        match child.poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(ended) => {
-                self.end(ended);
-                Poll::Ready(())
-            }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((turn, child)) = self.child() else { return Poll::Ready(()) };
+        // SAFETY: the child is this pulse's, and nobody else reaches it through the pulse.
+        #[allow(unsafe_code)]
+        let child = unsafe { &mut *child };
+        let Some(running) = child else { return Poll::Ready(()) };
+        let Poll::Ready(ended) = running.poll(turn, &self.seat().link, cx) else { return Poll::Pending };
+        if let Some(child) = self.take(child) {
+            child.end(ended);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<F, T> Drop for Pulse<F, T>
+where
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static,
+{
+    fn drop(&mut self) {
+        let Some((_, child)) = self.child() else { return };
+        // SAFETY: the child is this pulse's, and nobody else reaches it through the pulse.
+        #[allow(unsafe_code)]
+        if let Some(child) = self.take(unsafe { &mut *child }) {
+            child.cancel(Some(Reason::Shutdown));
         }
     }
 }
@@ -250,7 +359,8 @@ where
 /// A pulse on its way to the runtime.
 struct Obj<F, T>(Pulse<F, T>)
 where
-    F: Future<Output = Result<T, Failed>>;
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
+    T: Send + 'static;
 
 // SAFETY: `into_raw` gives a pointer to a pulse that stays where it is, in the node whose memory the pulse itself keeps;
 // being `MaybeUninit` there, it outlasts a drop of the node. The pointer is used by the `FutureObj` alone, which polls
@@ -263,21 +373,17 @@ where
 {
     fn into_raw(self) -> *mut (dyn Future<Output = ()> + 'static) {
         let Obj(pulse) = self;
-        let seat: *mut Pulse<F, T> = match &pulse.child {
-            Some(child) => child.runner.extra().pulse.get().cast(),
-            None => unreachable!("a pulse starts with its child"),
-        };
-        // SAFETY: the seat is vacant: a node's pulse is made once, and has not been put there before. The pointer came
+        let place: *mut Pulse<F, T> = pulse.seat().pulse.get().cast();
+        // SAFETY: the place is vacant: a node's pulse is made once, and has not been put there before. The pointer came
         // out of an `UnsafeCell` in a node, whose memory the pulse holds and so outlives it there.
-        unsafe { seat.write(pulse) };
-        seat
+        unsafe { place.write(pulse) };
+        place
     }
 
     unsafe fn drop(ptr: *mut (dyn Future<Output = ()> + 'static)) {
         // SAFETY: `ptr` is from `into_raw`, and not used after this. The pulse is moved out of the node's memory before it
         // is dropped, since that may free it.
-        let mut pulse = unsafe { ptr.cast::<Pulse<F, T>>().read() };
-        pulse.abandon();
+        drop(unsafe { ptr.cast::<Pulse<F, T>>().read() });
     }
 }
 
@@ -293,7 +399,7 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    start(control, Some(runtime.clone()), name, at, future, |obj| drop(runtime.runtime().spawn_obj(obj)))
+    start(control, Some(runtime), name, at, future, |obj| drop(runtime.runtime().spawn_obj(obj)))
 }
 
 /// Runs `job` where it may block: in the pool of the context's runtime, or in the shared one.
@@ -304,14 +410,14 @@ where
 {
     let runtime = context::with(|ambient| ambient.runtime());
     let future = super::child::Plain::new(Once { job: Some(job) });
-    start(control, runtime.clone(), None, at, future, move |obj| {
+    start(control, runtime.as_ref(), None, at, future, |obj| {
         // Ready at its first poll, so nobody needs to be woken.
         let mut obj = obj;
         let job: Job = Box::new(move || {
             let polled = Pin::new(&mut obj).poll(&mut Context::from_waker(Waker::noop()));
             debug_assert!(polled.is_ready());
         });
-        drop(match runtime {
+        drop(match &runtime {
             Some(runtime) => runtime.spawn_blocking(job),
             None => crate::blocking::spawn(job),
         });
@@ -337,7 +443,7 @@ impl<T, J: FnOnce() -> T> Future for Once<J> {
 
 fn start<F, T>(
     control: &Arc<Control>,
-    runtime: Option<Handle>,
+    runtime: Option<&Handle>,
     name: Option<Name>,
     at: &'static Location<'static>,
     future: F,
@@ -347,30 +453,37 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    let seat = Seat { name, pulse: UnsafeCell::new(MaybeUninit::uninit()), _pinned: PhantomPinned };
-    let (mut runner, reader) = Runner::new(future, at, seat);
-    let task = Task::new(reader, Arc::clone(control), true);
-    if control.is_cancelled() || !control.parallel_started() {
+    let (mut runner, reader) = Runner::new(future, at, Seat::new(name));
+    let task = Task::new(reader, None);
+    let member = if control.is_cancelled() { None } else { Member::join(control) };
+    let Some(scope) = member else {
         if let Err(payload) = runner.refuse(Some(control.refusal())) {
             std::panic::resume_unwind(payload);
         }
         return task;
-    }
-    let child = context::with(|ambient| Child {
-        runner,
-        started: false,
-        token: None,
-        listener: None,
-        last_hold: None,
-        control: Some(Arc::clone(control)),
-        runtime,
-        due: ambient.deadline(),
-        values: ambient.values(),
+    };
+    let (due, values, watched) =
+        context::with(|ambient| (ambient.deadline(), ambient.values(), ambient.watch.get() != Watch::No));
+    let name = watched.then(|| runner.name());
+    let pulse = Pulse { memory: runner.memory() };
+    control.enroll(runner.remote(), runtime, |runtime| {
+        // SAFETY: the roster keeps it as long as the scope has members, of which the child is one.
+        #[allow(unsafe_code)]
+        let runtime = runtime.map(|runtime| unsafe { Lent::new(runtime) });
+        let surroundings = Surroundings { due, values, runtime, scope };
+        let child = Child { runner, token: None, last_hold: None, surroundings };
+        // SAFETY: nobody knows of the child before it is on the roster, or at the runtime.
+        #[allow(unsafe_code)]
+        unsafe {
+            *pulse.seat().child.get() = Some(child);
+        }
     });
-    let memory = child.runner.memory();
-    let watched = context::with(|ambient| ambient.watch.get() != Watch::No);
-    let name = watched.then(|| child.runner.name());
+    if control.is_cancelled() {
+        // Since the look above. Whoever has told the others may not have found this one.
+        pulse.seat().tell();
+        return task;
+    }
     // The runtime drops what it refuses, and the drop tells the scope.
-    tree::spawning(name, || spawn(FutureObj::new(Obj(Pulse { child: Some(child), _memory: memory }))));
+    tree::spawning(name, || spawn(FutureObj::new(Obj(pulse))));
     task
 }

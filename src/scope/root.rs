@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::futures::ScopeFuture;
 use super::kind::AnyThread;
 use super::machine::{Core, Machine};
-use crate::context;
+use crate::context::{self, Place};
 use crate::name::Name;
 use crate::runtime::{Handle, RunError};
 
@@ -91,7 +91,7 @@ impl Handle {
     pub fn enter<F: Future>(&self, future: F) -> Enter<F> {
         let machine = Machine::new(Core::<Infallible, AnyThread>::new(), Name::from("the root"));
         let root = ScopeFuture::new(future, machine).linger(self.grace());
-        Enter { root, runtime: Some(self.clone()) }
+        Enter { root, place: Place::Root(self.clone()) }
     }
 }
 
@@ -102,7 +102,7 @@ pin_project! {
         #[pin]
         root: ScopeFuture<'static, F>,
         // Out in the context during a poll.
-        runtime: Option<Handle>,
+        place: Place,
     }
 }
 
@@ -111,12 +111,12 @@ impl<F: Future> Future for Enter<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        context::with(|ambient| ambient.with_runtime(this.runtime, || this.root.poll(cx)))
+        context::with(|ambient| ambient.at(this.place, || this.root.poll(cx)))
     }
 }
 
 impl<F: Future> fmt::Debug for Enter<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enter").field("runtime", &self.runtime).finish_non_exhaustive()
+        f.debug_struct("Enter").finish_non_exhaustive()
     }
 }

@@ -11,11 +11,15 @@ use super::child::Plain;
 use super::parallel;
 use crate::context;
 use crate::control::{Control, News};
-use crate::runtime::Handle;
+use crate::runtime::WeakHandle;
 
-/// Spawns children into a scope, through `futures::task::Spawn`; from [`Scope::spawner`](crate::Scope::spawner).
+/// Spawns children into a scope, through `futures::task::Spawn`.
 ///
-/// Clones are the same. For libraries that spawn background tasks: here a scope owns them.
+/// [`Scope::spawner`](crate::Scope::spawner) gives one, and [`Spawner::current`] where there is no scope at hand. Clones
+/// are the same. For libraries that spawn background tasks: here a scope owns them.
+///
+/// The children run in parallel, on the runtime in which the spawner was asked for, or on the scope's own task where
+/// there was none. A spawner keeps neither the scope going nor the runtime: once one of them has ended it refuses.
 ///
 /// ```
 /// use futures::task::SpawnExt;
@@ -30,14 +34,52 @@ use crate::runtime::Handle;
 #[derive(Clone)]
 pub struct Spawner {
     control: Arc<Control>,
-    runtime: Option<Handle>,
+    runtime: Option<WeakHandle>,
     /// Where it was asked for: the name of what it spawns.
     at: &'static Location<'static>,
 }
 
 impl Spawner {
     pub(super) fn new(control: Arc<Control>, at: &'static Location<'static>) -> Self {
-        Spawner { control, runtime: context::with(|ambient| ambient.runtime()), at }
+        let runtime = context::with(|ambient| ambient.runtime()).map(|runtime| runtime.downgrade());
+        Spawner { control, runtime, at }
+    }
+
+    /// The spawner of the nearest scope: the one whose body, child or finalizer the caller belongs to.
+    ///
+    /// For code that is called where no scope can be passed, such as an executor that a library names by a type alone.
+    /// In [`Handle::run`](crate::Handle::run) and [`Handle::enter`](crate::Handle::enter) outside of any scope it is the
+    /// root's: what it spawns is waited for at the end, within the handle's [grace](crate::Handle::with_grace).
+    ///
+    /// # Panics
+    ///
+    /// Outside of any scope and root; [`try_current`](Spawner::try_current) says so instead.
+    ///
+    /// ```
+    /// use foster::{Spawner, scope};
+    /// use futures::task::SpawnExt;
+    ///
+    /// fn deep_within_a_library() {
+    ///     Spawner::current().spawn(async { /* the scope below waits for this */ }).unwrap();
+    /// }
+    ///
+    /// # futures::executor::block_on(async {
+    /// scope(async |_| deep_within_a_library()).await;
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn current() -> Self {
+        let Some(current) = Self::try_current() else {
+            panic!("no scope is running here: call this inside a scope, or inside of `Handle::run` or `Handle::enter`")
+        };
+        current
+    }
+
+    /// The spawner of the nearest scope, as [`current`](Spawner::current); `None` outside of any scope and root.
+    #[track_caller]
+    pub fn try_current() -> Option<Self> {
+        let at = Location::caller();
+        Some(Spawner::new(context::with(|ambient| ambient.scope())?, at))
     }
 }
 
@@ -46,7 +88,8 @@ impl Spawn for Spawner {
         self.status()?;
         match &self.runtime {
             Some(runtime) => {
-                drop(parallel::spawn(&self.control, runtime, None, self.at, Plain::new(future)));
+                let runtime = runtime.upgrade().ok_or_else(SpawnError::shutdown)?;
+                drop(parallel::spawn(&self.control, &runtime, None, self.at, Plain::new(future)));
                 Ok(())
             }
             None => {
@@ -60,15 +103,17 @@ impl Spawn for Spawner {
     }
 
     fn status(&self) -> Result<(), SpawnError> {
-        match self.control.is_cancelled() || self.control.news().is_closed() {
-            true => Err(SpawnError::shutdown()),
-            false => Ok(()),
+        if self.control.is_cancelled() || self.control.refuses_parallel() {
+            Err(SpawnError::shutdown())
+        } else {
+            Ok(())
         }
     }
 }
 
 impl fmt::Debug for Spawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spawner").field("runtime", &self.runtime).finish_non_exhaustive()
+        let runtime = self.runtime.as_ref().and_then(WeakHandle::upgrade);
+        f.debug_struct("Spawner").field("runtime", &runtime).finish_non_exhaustive()
     }
 }

@@ -44,9 +44,8 @@ use crate::tree;
 /// ```
 pub struct Task<T> {
     reader: Reader<T, Arc<Reason>>,
-    control: Arc<Control>,
-    /// Whether another task runs the child.
-    parallel: bool,
+    /// Where to say that the child is to end. `None` if another task runs the child: its node says so to that.
+    control: Option<Arc<Control>>,
     stage: Stage,
 }
 
@@ -60,8 +59,8 @@ enum Stage {
 }
 
 impl<T> Task<T> {
-    pub(super) fn new(reader: Reader<T, Arc<Reason>>, control: Arc<Control>, parallel: bool) -> Self {
-        Task { reader, control, parallel, stage: Stage::Waiting }
+    pub(super) fn new(reader: Reader<T, Arc<Reason>>, control: Option<Arc<Control>>) -> Self {
+        Task { reader, control, stage: Stage::Waiting }
     }
 
     /// Waits for what becomes of the child, and never panics about it.
@@ -93,7 +92,8 @@ impl<T> Task<T> {
 
     /// Cancels this child alone.
     ///
-    /// It is wound down: dropped at its suspension, unless something in it needs time to end, which it is given. A value that it
+    /// It is wound down: dropped at its suspension, unless something in it needs time to end, which it is given. A child that
+    /// another task is to run, and that has not begun, is dropped before this returns. A value that it
     /// produces until then is delivered. On a child that is over it does nothing, and neither does a second call. It does not
     /// wait; to do so, await the [`outcome`](Task::outcome). The counterpart of `Task.cancel()` and `JoinHandle::abort`; unlike
     /// asyncio's child, this one cannot refuse.
@@ -111,13 +111,9 @@ impl<T> Task<T> {
         if self.reader.is_ended() {
             return;
         }
-        let header = self.reader.header();
-        header.cancel();
-        let place = header.place();
-        if !self.parallel {
-            drop(self.control.send(News::CancelChild(place.map(Key::new))));
-        } else if let (Some(place), Some(token)) = (place, self.control.known_token()) {
-            token.wake_listener(place as usize);
+        self.reader.cancel();
+        if let Some(control) = &self.control {
+            drop(control.send(News::CancelChild(self.reader.header().place().map(Key::new))));
         }
     }
 

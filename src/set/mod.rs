@@ -50,6 +50,8 @@ use queue::List;
 use turn::{BUDGET, Turn};
 
 mod block;
+pub(crate) mod crew;
+pub(crate) mod link;
 #[cfg(feature = "sim")]
 pub(crate) mod living;
 pub(crate) mod node;

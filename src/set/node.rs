@@ -7,7 +7,8 @@
 //! |---|---|---|
 //! | `RUNNING` | the future | the runner |
 //! | `UNSETTLED` | nothing: the future failed or panicked, and the runner has yet to say what that means | the runner |
-//! | `SETTLED` | a value, or the reason why there is none | the reader |
+//! | `DECIDED` | a value, or the reason why there is none | the runner, which has yet to hand it over |
+//! | `SETTLED` | the same | the reader |
 //! | `TAKEN` | nothing: the reader has it | nobody |
 //! | `ABANDONED` | nothing: there will be no value, and no reason is known | nobody |
 //!
@@ -15,8 +16,8 @@
 //!
 //! - **one runner, one reader**: a node has one of each, neither can be cloned, and what touches the content takes
 //!   them by `&mut` or by value;
-//! - **hand-over**: only the runner leaves `RUNNING` and `UNSETTLED`, by a release store after its last access; only the
-//!   reader leaves `SETTLED`, after an acquire load that saw it;
+//! - **hand-over**: only the runner leaves the states that are its own, at last by a release store after its last access,
+//!   when it is dropped; only the reader leaves `SETTLED`, after an acquire load that saw it;
 //! - **future first**: a runner drops the future before it gives up its reference to the node, so whoever frees the
 //!   node never meets the future, and may be on another thread, or outlive what the future borrows;
 //! - **pinned**: a node lives behind an [`Owner`], which never moves it.
@@ -28,6 +29,7 @@ use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll};
 
+use super::link::{Lasting, Reach, Remote};
 pub(crate) use super::owner::Memory;
 use super::owner::Owner;
 use super::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell};
@@ -36,9 +38,10 @@ use crate::panic::{Payload, catch, discard};
 
 const RUNNING: u8 = 0;
 const UNSETTLED: u8 = 1;
-const SETTLED: u8 = 2;
-const TAKEN: u8 = 3;
-const ABANDONED: u8 = 4;
+const DECIDED: u8 = 2;
+const SETTLED: u8 = 3;
+const TAKEN: u8 = 4;
+const ABANDONED: u8 = 5;
 
 /// The future ended without a value, by an error that it reported elsewhere.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ pub(crate) struct Failed;
 
 /// How a future ended.
 pub(crate) enum Ended {
-    /// With a value, which the reader has been told of.
+    /// With a value, which the reader has when the runner is dropped.
     Value,
     /// Without. What the reader hears is up to the runner: [`Runner::refuse`].
     Failed,
@@ -90,7 +93,7 @@ impl Header {
     }
 
     #[inline]
-    pub(crate) fn cancel(&self) {
+    fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
     }
 
@@ -109,14 +112,6 @@ impl Header {
         self.place.store(place.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Sets the place, and says whether the future is to end. Either this sees a [`cancel`](Self::cancel), or whoever
-    /// calls [`place`](Self::place) after that sees the place.
-    #[inline]
-    pub(crate) fn set_place_and_check(&self, place: u32) -> bool {
-        self.place.store(place.wrapping_add(1), Ordering::SeqCst);
-        self.is_cancelled()
-    }
-
     pub(crate) fn age(&self) -> u32 {
         self.age.load(Ordering::Relaxed)
     }
@@ -127,9 +122,16 @@ impl Header {
         self.state.load(Ordering::Relaxed) == state
     }
 
+    /// For the runner, likewise.
+    #[inline]
+    fn set(&self, state: u8) {
+        self.state.store(state, Ordering::Relaxed);
+    }
+
     /// "Hand-over".
     #[inline]
-    fn hand_over(&self, state: u8) {
+    fn hand_over(&self) {
+        let state = if self.is(DECIDED) { SETTLED } else { ABANDONED };
         self.state.store(state, Ordering::Release);
     }
 
@@ -142,6 +144,21 @@ impl Header {
 /// What a node carries besides: a name, where it was given one.
 pub(crate) trait Extra {
     fn name(&self) -> Option<&Name>;
+
+    /// Has the future end, if it is for this to do. Why it is to end has been said before.
+    fn tell(&self) {}
+}
+
+// SAFETY: this uses nothing of the node but what it carries besides, which is `Lasting`.
+#[allow(unsafe_code)]
+unsafe impl<F, T, C, X: Lasting> Reach for Node<F, T, C, X> {
+    fn tell(&self) {
+        self.extra.tell();
+    }
+
+    fn is_over(&self) -> bool {
+        self.extra.is_over()
+    }
 }
 
 impl Extra for () {
@@ -168,7 +185,6 @@ pub(crate) struct Node<F, T, C, X = ()> {
 union Content<F, T, C> {
     running: ManuallyDrop<F>,
     settled: ManuallyDrop<Result<T, C>>,
-    nothing: (),
 }
 
 // SAFETY: by "one runner, one reader" and "hand-over", the content is accessed by one thread at a time, which may be
@@ -179,6 +195,11 @@ unsafe impl<F: Send, T: Send, C: Send, X: Sync> Sync for Node<F, T, C, X> {}
 impl<F, T, C, X> Node<F, T, C, X> {
     fn new(future: F, header: Header, extra: X) -> Self {
         Node { header, extra, content: UnsafeCell::new(Content { running: ManuallyDrop::new(future) }) }
+    }
+
+    /// What the node carries besides.
+    pub(crate) fn extra(&self) -> &X {
+        &self.extra
     }
 }
 
@@ -225,7 +246,7 @@ pub(crate) unsafe trait Run: Headed {
 
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<Ended>;
     unsafe fn drop_future(&self) -> Result<(), Payload>;
-    unsafe fn settle(&self, reason: Option<Self::Reason>);
+    unsafe fn decide(&self, reason: Self::Reason);
     fn name(&self) -> Name;
 }
 
@@ -254,7 +275,7 @@ where
             (Ok(Ok(value)), Ok(())) => {
                 // SAFETY: UNSETTLED, set by `drop_future`: there is nothing in the content, and it is the runner's.
                 self.content.with_mut(|content| unsafe { (*content).settled = ManuallyDrop::new(Ok(value)) });
-                self.header.hand_over(SETTLED);
+                self.header.set(DECIDED);
                 Ended::Value
             }
             (Ok(Err(Failed)), Ok(())) => Ended::Failed,
@@ -271,20 +292,16 @@ where
             return Ok(());
         }
         // Before the drop, so that a panic in it does not drop the future twice.
-        self.header.state.store(UNSETTLED, Ordering::Relaxed);
+        self.header.set(UNSETTLED);
         // SAFETY: it was RUNNING, so the content is the future, and the runner's; from here on nobody takes it for one.
         catch(|| self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).running) }))
     }
 
-    unsafe fn settle(&self, reason: Option<C>) {
+    unsafe fn decide(&self, reason: C) {
         debug_assert!(self.header.is(UNSETTLED));
-        let (state, settled) = match reason {
-            Some(reason) => (SETTLED, Content { settled: ManuallyDrop::new(Err(reason)) }),
-            None => (ABANDONED, Content { nothing: () }),
-        };
         // SAFETY: UNSETTLED, which the caller has checked: there is nothing in the content, and it is the runner's.
-        self.content.with_mut(|content| unsafe { *content = settled });
-        self.header.hand_over(state);
+        self.content.with_mut(|content| unsafe { (*content).settled = ManuallyDrop::new(Err(reason)) });
+        self.header.set(DECIDED);
     }
 
     fn name(&self) -> Name {
@@ -308,7 +325,8 @@ impl<R: ?Sized + Run> Runner<R> {
         unsafe { self.node.poll(cx) }
     }
 
-    /// Ends the future, if it is not over, and leaves `reason` to the reader, if nothing has been left to it yet.
+    /// Ends the future, if it is not over, and leaves `reason` to the reader, if nothing has been left to it yet. The
+    /// reader hears of it when this is dropped.
     ///
     /// # Errors
     ///
@@ -317,9 +335,9 @@ impl<R: ?Sized + Run> Runner<R> {
     pub(crate) fn refuse(&mut self, reason: Option<R::Reason>) -> Result<(), Payload> {
         // SAFETY: "one runner": this is it, by `&mut`.
         let dropped = unsafe { self.node.drop_future() };
-        if self.header().is(UNSETTLED) {
+        if let (true, Some(reason)) = (self.header().is(UNSETTLED), reason) {
             // SAFETY: as above; it is UNSETTLED.
-            unsafe { self.node.settle(reason) };
+            unsafe { self.node.decide(reason) };
         }
         dropped
     }
@@ -350,10 +368,11 @@ impl<R: ?Sized + Run> Runner<R> {
 impl<R: ?Sized + Run> Drop for Runner<R> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        if self.header().is(RUNNING) || self.header().is(UNSETTLED) {
+        if self.header().is(RUNNING) {
             // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
             discard(self.refuse(None));
         }
+        self.header().hand_over();
         #[cfg(feature = "sim")]
         if self.header().watched.load(Ordering::Relaxed) {
             super::living::ended(self.id());
@@ -376,6 +395,7 @@ impl<R: ?Sized + Run> Drop for Runner<R> {
 #[allow(unsafe_code)]
 unsafe trait Read<T, C>: Headed {
     fn name(&self) -> Name;
+    fn tell(&self);
     unsafe fn take(&self) -> Result<T, C>;
 }
 
@@ -386,8 +406,12 @@ unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
         self.extra.name().cloned().unwrap_or_else(|| self.header.at.into())
     }
 
+    fn tell(&self) {
+        self.extra.tell();
+    }
+
     unsafe fn take(&self) -> Result<T, C> {
-        self.header.state.store(TAKEN, Ordering::Relaxed);
+        self.header.set(TAKEN);
         // SAFETY: the caller saw SETTLED: the content is the result, and the reader's; TAKEN says that it is gone.
         self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).settled) })
     }
@@ -457,6 +481,12 @@ impl<T, C> Reader<T, C> {
         self.node.name()
     }
 
+    /// Marks the future as one that is to end.
+    pub(crate) fn cancel(&self) {
+        self.header().cancel();
+        self.node.tell();
+    }
+
     /// As [`Runner::id`].
     pub(crate) fn id(&self) -> usize {
         ptr::from_ref(self.header()).addr()
@@ -489,14 +519,20 @@ where
         Self::with_header(future, Header::new(at, true), extra).0
     }
 
-    /// What the node carries besides.
-    pub(crate) fn extra(&self) -> &X {
-        &self.node.extra
-    }
-
     /// Keeps the node's memory, but nothing that is in it.
     pub(crate) fn memory(&self) -> Memory<Node<F, T, C, X>> {
         self.node.memory()
+    }
+
+    /// For whoever may tell the future to end, and does not keep what is in the node.
+    pub(crate) fn remote(&self) -> Remote
+    where
+        F: Send + 'static,
+        T: Send + 'static,
+        C: Send + 'static,
+        X: Lasting + Send + Sync + 'static,
+    {
+        Remote::new(self.node.memory().forget_type(|node| node))
     }
 
     /// Forgets the node's type.

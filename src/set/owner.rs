@@ -30,7 +30,7 @@ pub(crate) struct Owner<T: ?Sized> {
 }
 
 /// Keeps a value's memory from being freed, but not the value from being dropped.
-pub(crate) struct Memory<T> {
+pub(crate) struct Memory<T: ?Sized> {
     shared: NonNull<Shared<T>>,
 }
 
@@ -39,9 +39,9 @@ unsafe impl<T: ?Sized + Send + Sync> Send for Owner<T> {}
 // SAFETY: likewise.
 unsafe impl<T: ?Sized + Send + Sync> Sync for Owner<T> {}
 // SAFETY: it reaches nothing but the count, which is atomic, and the allocator.
-unsafe impl<T> Send for Memory<T> {}
+unsafe impl<T: ?Sized> Send for Memory<T> {}
 // SAFETY: likewise.
-unsafe impl<T> Sync for Memory<T> {}
+unsafe impl<T: ?Sized> Sync for Memory<T> {}
 
 impl<T> Owner<T> {
     /// The two owners of a value, which from here on stays where it is.
@@ -123,11 +123,31 @@ impl<T: ?Sized> Drop for Owner<T> {
     }
 }
 
-impl<T> Drop for Memory<T> {
+impl<T> Memory<T> {
+    /// Forgets the type, as [`Owner::forget_type`].
+    pub(super) fn forget_type<U: ?Sized>(self, forget: fn(NonNull<Shared<T>>) -> NonNull<Shared<U>>) -> Memory<U> {
+        let shared = forget(self.shared);
+        std::mem::forget(self);
+        Memory { shared }
+    }
+}
+
+impl<T: ?Sized> Memory<T> {
+    /// The value, which may have been dropped: only what a drop leaves as it is may be used.
+    #[inline]
+    pub(crate) fn value(&self) -> *const T {
+        // SAFETY: "counted": the memory is there.
+        unsafe { &raw const (*self.shared.as_ptr()).value }
+    }
+}
+
+impl<T: ?Sized> Drop for Memory<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: "counted": this is one part in the memory.
-        drop(unsafe { Release::new(self.shared.as_ptr(), Layout::new::<Shared<T>>()) });
+        let shared = self.shared.as_ptr();
+        // SAFETY: "counted": this is one part in the memory, which is there; its layout depends on nothing that a drop
+        // of the value changes.
+        drop(unsafe { Release::new(shared, Layout::for_value(&*shared)) });
     }
 }
 

@@ -23,6 +23,8 @@ use std::task::Poll;
 
 use super::sync::UnsafeCell;
 
+mod crews;
+mod links;
 mod nodes;
 mod owners;
 mod wakers;

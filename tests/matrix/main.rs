@@ -18,6 +18,7 @@ mod bounded_waits;
 mod concurrency;
 mod deadlines;
 mod drops;
+mod elsewhere;
 mod every_point;
 mod futures;
 mod fuzz;

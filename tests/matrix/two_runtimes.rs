@@ -88,9 +88,10 @@ fn children_on_several_runtimes_are_joined_by_one_scope() {
     everywhere(|| async {
         let probe = Probe::new();
         let inside = probe.clone();
+        let runtimes = &guests();
         let sum = scope(|s| async move {
             let mut tasks = Vec::new();
-            for runtime in &guests() {
+            for runtime in runtimes {
                 for n in 0..10 {
                     let steps = inside.watch(turns());
                     tasks.push(s.spawn_on(runtime, async move {
@@ -120,14 +121,14 @@ fn an_error_on_one_runtime_ends_the_children_on_the_others() {
     everywhere(|| async {
         let (probe, log) = (Probe::new(), Log::new());
         let (inside, noting) = (probe.clone(), log.clone());
+        let runtimes = &guests();
         let result: Result<(), _> = try_scope(|s| async move {
             s.defer(async move { noting.push("finalized") });
-            let guests = guests();
-            for runtime in &guests {
+            for runtime in runtimes {
                 s.spawn_on(runtime, inside.endless());
                 s.spawn(inside.endless());
             }
-            s.try_spawn_on(&guests[2], async {
+            s.try_spawn_on(&runtimes[2], async {
                 turns().await;
                 Err::<(), _>("failed")
             });
@@ -147,12 +148,12 @@ fn a_panic_on_one_runtime_ends_the_children_on_the_others_and_is_resumed() {
         for which in 0..3 {
             let probe = Probe::new();
             let inside = probe.clone();
+            let runtimes = &guests();
             let panicked = caught(scope(|s| async move {
-                let guests = guests();
-                for runtime in &guests {
+                for runtime in runtimes {
                     s.spawn_on(runtime, inside.endless());
                 }
-                s.spawn_on(&guests[which], inside.watch(async { boom("child") }));
+                s.spawn_on(&runtimes[which], inside.watch(async { boom("child") }));
                 inside.endless().await
             }))
             .await;
@@ -168,10 +169,11 @@ fn a_timeout_waits_for_cleanup_on_all_runtimes() {
     everywhere(|| async {
         let probe = Probe::new();
         let inside = probe.clone();
+        let runtimes = &guests();
         let elapsed = timeout(
             2 * T,
             scope(|s| async move {
-                for runtime in &guests() {
+                for runtime in runtimes {
                     let cleanup = inside.watch(sleep(T));
                     s.spawn_on(
                         runtime,
@@ -198,9 +200,10 @@ fn a_drop_passes_the_children_on_all_runtimes_to_the_scope_around() {
     everywhere(|| async {
         let probe = Probe::new();
         let inside = probe.clone();
+        let runtimes = &guests();
         scope(|_| async move {
             let left = scope(|s| async move {
-                for runtime in &guests() {
+                for runtime in runtimes {
                     s.spawn_on(runtime, inside.endless());
                     s.spawn_on(runtime, inside.watch(turns()));
                 }
@@ -220,8 +223,9 @@ fn children_on_one_runtime_may_spawn_onto_another() {
     everywhere(|| async {
         let probe = Probe::new();
         let inside = probe.clone();
+        let runtimes = guests();
+        let [first, second, third] = runtimes.clone();
         scope(|s| async move {
-            let [first, second, third] = guests();
             let spawner = s.clone();
             s.spawn_on(&first, async move {
                 let next = spawner.clone();

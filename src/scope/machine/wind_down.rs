@@ -40,6 +40,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.reason = Some(Arc::clone(&reason));
         self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
         self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
+        Arc::clone(self.control()).tell_parallel(&mut self.panics);
         // What is left is polled once more, which has it wait for its last hold.
         let keys: Vec<Key> = self.set.keys().collect();
         keys.into_iter().for_each(|key| self.set.wake(key));
@@ -160,7 +161,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
     pub(super) fn hand_on(&mut self, around: Option<Arc<Control>>) {
         let before = mem::replace(&mut self.handed_on, true);
-        let Some(around) = self.control().around.get().cloned().or(around) else {
+        let control = Arc::clone(self.control());
+        if !before && !control.close_parallel() {
+            // They have been told, unless nobody has cancelled the scope, or they have come in this moment.
+            control.cancel(&Arc::new(Reason::Dropped));
+            control.tell_parallel(&mut self.panics);
+        }
+        let Some(around) = control.around.get().cloned().or(around) else {
             self.panics.run(|| lose(&mut self.adopted));
             return;
         };
@@ -175,15 +182,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if before {
             return;
         }
-        if self.control().close_parallel() {
+        if control.close_parallel() {
             // From here on what comes goes to the scope around at once: finalizers, which still have their turn, may wait for it.
             self.close_news(Some(&around));
             return;
         }
-        // They have been told, unless they have come in this moment.
-        self.control().cancel(&Arc::new(Reason::Dropped));
         self.orphaned = true;
-        let wait = Box::pin(Orphans::new(Arc::clone(self.control()), Arc::clone(&around)));
+        let wait = Box::pin(Orphans::new(control, Arc::clone(&around)));
         orphans::adopt(&around, wait, &mut self.panics);
     }
 
@@ -215,6 +220,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         let around = context::try_with(|ambient| ambient.scope()).flatten();
         self.phase = Phase::Over;
+        // Before anything is dropped: a destructor may spawn.
+        self.control().refuse_parallel();
         if self.control().parallel() > 0 || self.control().known_token().is_some() {
             self.control().cancel(&Arc::new(Reason::Dropped));
         }
@@ -257,6 +264,7 @@ mod tests {
     use super::*;
     use crate::scope::kind::AnyThread;
     use crate::scope::machine::Core;
+    use crate::set::crew::Member;
 
     #[derive(Default)]
     struct Woken(AtomicBool);
@@ -282,9 +290,9 @@ mod tests {
     fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
         let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));
         let (inner, around) = (Arc::clone(machine.control()), Control::new());
-        assert!(inner.parallel_started());
+        let child = Member::join(&inner);
         machine.hand_on(Some(Arc::clone(&around)));
-        inner.parallel_ended();
+        drop(child);
 
         // As if the wait had fallen asleep before the ring that was in this.
         let woken = Arc::new(Woken::default());

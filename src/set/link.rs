@@ -1,0 +1,141 @@
+//! What a scope can still do to a child that it has given to a runtime: take it back, or wake it.
+//!
+//! A child that waits in a runtime's queue may wait there for long: behind other jobs, or on a runtime
+//! that nobody drives. So its scope may take it back before the runtime has polled it. Who has the
+//! child is one atomic state, a [`Link`]:
+//!
+//! | state | the child belongs to |
+//! |---|---|
+//! | `QUEUED` | whoever leaves this state first: the runtime, to poll it, or the scope, to drop it |
+//! | `BEGUN` | the runtime |
+//! | `OVER` | nobody: it has ended, or whoever took it back is about to end it |
+
+use std::task::Waker;
+
+use super::node::Extra;
+use super::owner::Memory;
+use super::sync::{AtomicU8, AtomicWaker, Ordering};
+use crate::panic::discard;
+
+const QUEUED: u8 = 0;
+const BEGUN: u8 = 1;
+const OVER: u8 = 2;
+
+/// See the [module](self).
+pub(crate) struct Link {
+    state: AtomicU8,
+    /// Wakes the child, from its first suspension to its end.
+    waker: AtomicWaker,
+}
+
+/// Whether the runtime polls a child for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    First,
+    Later,
+}
+
+/// What became of the attempt to take a child back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It had not begun. From here on it is the caller's.
+    Claimed,
+    /// The runtime has it.
+    Begun,
+    Over,
+}
+
+impl Link {
+    pub(crate) fn new() -> Self {
+        Link { state: AtomicU8::new(QUEUED), waker: AtomicWaker::new() }
+    }
+
+    /// For the runtime, before it polls or drops the child: `None` if the child is not its to poll any more.
+    #[inline]
+    pub(crate) fn begin(&self) -> Option<Turn> {
+        match self.state.load(Ordering::Relaxed) {
+            QUEUED => self.leave_queue(BEGUN).is_ok().then_some(Turn::First),
+            // The runtime's own store.
+            BEGUN => Some(Turn::Later),
+            _ => None,
+        }
+    }
+
+    /// For everybody else: takes the child, if it has not begun.
+    pub(crate) fn claim(&self) -> Claim {
+        match self.leave_queue(OVER) {
+            Ok(_) => Claim::Claimed,
+            Err(BEGUN) => Claim::Begun,
+            Err(_) => Claim::Over,
+        }
+    }
+
+    /// Relaxed: who may try this has seen the child's start, by the way on which it came to know of the child.
+    fn leave_queue(&self, to: u8) -> Result<u8, u8> {
+        self.state.compare_exchange(QUEUED, to, Ordering::Relaxed, Ordering::Relaxed)
+    }
+
+    /// For the runtime: the child has ended, and nobody is to wake it any more.
+    pub(crate) fn end(&self) {
+        self.state.store(OVER, Ordering::Relaxed);
+        discard(self.waker.take());
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == OVER
+    }
+
+    /// Has `waker` woken by [`wake`](Self::wake). Whoever calls that has said before why, and what it
+    /// said is seen after this.
+    pub(crate) fn suspend(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+}
+
+/// What a node carries besides, and what can be used as long as the node's memory is there.
+///
+/// # Safety
+///
+/// `tell` and `is_over` may be called after a drop of this value, when nothing but its memory is left.
+pub(crate) unsafe trait Lasting: Extra {
+    fn is_over(&self) -> bool;
+}
+
+/// A node, whatever its type, that carries something [`Lasting`].
+///
+/// # Safety
+///
+/// As for that.
+pub(super) unsafe trait Reach {
+    fn tell(&self);
+    fn is_over(&self) -> bool;
+}
+
+/// A child that a runtime has, for its scope. It keeps the memory of the child's node, and nothing in it.
+pub(crate) struct Remote {
+    node: Memory<dyn Reach + Send + Sync>,
+}
+
+impl Remote {
+    pub(super) fn new(node: Memory<dyn Reach + Send + Sync>) -> Self {
+        Remote { node }
+    }
+
+    /// Ends the child here, if it has not begun, or else wakes it. Why it is to end has been said before.
+    pub(crate) fn tell(&self) {
+        self.reach().tell();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.reach().is_over()
+    }
+
+    fn reach(&self) -> &(dyn Reach + Send + Sync) {
+        // SAFETY: `Reach` says that what it does needs the memory alone, which this keeps.
+        unsafe { &*self.node.value() }
+    }
+}
