@@ -336,6 +336,25 @@ fn all_seeds_together_have_the_time_of_the_test() {
     assert!(said.contains("it hangs; in poll ") && said.contains(" of run "), "{said}");
 }
 
+#[test]
+fn a_round_that_hangs_or_fails_is_told_by_its_number() {
+    static ROUNDS: AtomicUsize = AtomicUsize::new(0);
+    let said = complaint(|| {
+        Test::new(100, false).rounds(10, |round| {
+            ROUNDS.fetch_add(1, Ordering::Relaxed);
+            if round == 3 {
+                loop {
+                    std::thread::park();
+                }
+            }
+        });
+    });
+    assert!(said.contains("it hangs; it is in round 3"), "{said}");
+    assert_eq!(ROUNDS.load(Ordering::Relaxed), 4);
+    let said = complaint(|| Test::new(30_000, false).rounds(10, |round| assert!(round < 5, "it is the fifth")));
+    assert_eq!(said, "it is the fifth");
+}
+
 #[cfg(feature = "smol")]
 #[test]
 fn a_hanging_test_is_drawn_under_real_runtimes_too() {

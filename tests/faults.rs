@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::runtimes::Sim;
+use foster::testing::harness::Test;
 use foster::testing::{Explore, Fault, Faults, Moment};
 use foster::{Reason, adopt, local, scope, shield, sleep, timeout, yield_now};
 
@@ -109,8 +110,13 @@ async fn work(mut dice: Dice, depth: u32, alive: Alive) {
     }
 }
 
+/// Random programs under `faults`: nothing of them is alive after a run, and none hangs.
 #[track_caller]
 fn holds(faults: Faults) {
+    Test::new(60_000, false).call(move || try_programs(&faults));
+}
+
+fn try_programs(faults: &Faults) {
     let mut longest = 0;
     for (explore, seeds) in [(Explore::new(), 300), (Explore::new().priority(3), 100)] {
         for first in 0..seeds {
@@ -120,7 +126,7 @@ fn holds(faults: Faults) {
                 Ok(explored) => longest = longest.max(explored.longest()),
                 Err(failure) => panic!("{faults:?}: {failure}"),
             }
-            assert_eq!(alive.count(), 0);
+            assert_eq!(alive.count(), 0, "futures of the program of seed {first} that are alive after its run");
         }
     }
     assert!(longest > 50, "the programs are too short to tell: {longest} steps");

@@ -186,6 +186,24 @@ impl Test {
         self.watch(|_| test());
     }
 
+    /// Runs what starts its runtimes itself, so many times. A failure says in which round it was.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a round, or when the rounds together hang.
+    #[track_caller]
+    pub fn rounds(self, rounds: u32, mut test: impl FnMut(u32) + Send + 'static) {
+        self.watch(move |watch| {
+            for round in 0..rounds {
+                watch.begin_round(round);
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| test(round))) {
+                    eprintln!("this was in round {round} of {rounds}");
+                    resume_unwind(payload);
+                }
+            }
+        });
+    }
+
     /// Runs `test` on a thread of its own, which has the name of this one and with it that of the test.
     ///
     /// One that hangs is left behind. If it should panic, that is told by returning: a panic of ours would do for it.

@@ -28,6 +28,8 @@ pub(super) struct Watch {
 struct State {
     over: bool,
     given_up: bool,
+    /// Which round it is in, of a test that starts its runtimes itself.
+    round: Option<u32>,
     /// How many root futures there were, one after another.
     runs: u64,
     /// Of the root future, once that has been polled.
@@ -47,6 +49,11 @@ impl Watch {
     pub(super) fn finish(&self) {
         self.lock().over = true;
         self.changed.notify_all();
+    }
+
+    /// Tells which round of the test begins.
+    pub(super) fn begin_round(&self, round: u32) {
+        self.lock().round = Some(round);
     }
 
     /// Waits until the test is over, or what is true then.
@@ -132,6 +139,8 @@ impl State {
             format!("in {place}, these wait:\n  {}", drawing.join("\n  "))
         } else if self.over {
             "it ended just after that".to_string()
+        } else if let Some(round) = self.round {
+            format!("it is in round {round}, of which nothing can be drawn, as it starts its runtime itself")
         } else if self.runs == 0 {
             "nothing of it can be drawn, as it starts its runtime itself".to_string()
         } else if self.polling {

@@ -15,7 +15,9 @@ mod reserved_send;
 mod second_lookup;
 
 use std::future::Future;
+use std::sync::mpsc;
 
+use foster::testing::harness::Test;
 use foster::testing::{Explore, Failure};
 
 /// What a program is to be: as it was reported, or as it should have been.
@@ -28,9 +30,19 @@ enum Version {
 use Version::{Mended, Reported};
 
 /// Explores `program`: the reported version fails within so many schedules, and again, step by step, by the seed alone; the
-/// mended one passes a thousand. Returns how it failed.
+/// mended one passes a thousand. Returns how it failed. A program that hangs fails the test.
 #[track_caller]
 fn finds<F, Fut>(explore: Explore, within: u64, program: F) -> Failure
+where
+    F: Fn(Version) -> Fut + Send + 'static,
+    Fut: Future<Output = ()>,
+{
+    let (tell, told) = mpsc::channel();
+    Test::new(60_000, false).call(move || tell.send(find(&explore, within, &program)).unwrap());
+    told.recv().expect("the failure that was found")
+}
+
+fn find<F, Fut>(explore: &Explore, within: u64, program: &F) -> Failure
 where
     F: Fn(Version) -> Fut,
     Fut: Future<Output = ()>,
@@ -44,7 +56,7 @@ where
     };
     assert_eq!((found.trace(), found.message()), (again.trace(), again.message()));
     assert_eq!(found.replay(), format!("FOSTER_SEED={seed}"));
-    if let Err(failure) = explore.seeds(0..1_000).run(|| program(Mended)) {
+    if let Err(failure) = explore.clone().seeds(0..1_000).run(|| program(Mended)) {
         panic!("the mended program: {failure}");
     }
     found
@@ -54,9 +66,9 @@ where
 #[track_caller]
 fn finds_both_ways<F, Fut>(within: u64, program: F) -> Failure
 where
-    F: Fn(Version) -> Fut,
+    F: Fn(Version) -> Fut + Copy + Send + 'static,
     Fut: Future<Output = ()>,
 {
-    finds(Explore::new().priority(2), within, &program);
-    finds(Explore::new(), within, &program)
+    finds(Explore::new().priority(2), within, program);
+    finds(Explore::new(), within, program)
 }

@@ -14,6 +14,7 @@ use futures::channel::oneshot;
 use futures::future::{join_all, poll_immediate};
 
 use crate::harness::T;
+use crate::probes::Gate;
 use crate::watch::{Log, counting_waker, secs};
 
 matrix! {
@@ -104,10 +105,12 @@ matrix! {
     async fn a_shielded_child_runs_on_after_elapsed_and_completes() {
         let log = Log::new();
         scope(|_| async {
-            let noting = log.clone();
-            let child = shield(async move { sleep(T).await; noting.note("completed") });
+            let (noting, gate) = (log.clone(), Gate::new());
+            let opened = gate.wait();
+            let child = shield(async move { opened.await; noting.note("completed") });
             assert!(timeout_detach(Duration::ZERO, child).await.is_err());
             log.note("elapsed");
+            gate.open();
         }).await;
         assert_eq!(log.entries(), ["elapsed", "completed"]);
     }

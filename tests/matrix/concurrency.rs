@@ -131,7 +131,7 @@ matrix! {
             assert_eq!(few.next().await, Some(0));
         }
         let next = source.next().expect("more");
-        assert!((4..=8).contains(&next), "{next}");
+        assert!((4..=8).contains(&next), "{next} items were begun");
     }
 
     async fn a_source_that_is_pending_is_waited_for() {
@@ -286,11 +286,11 @@ matrix! {
     async fn a_gather_of_any_size_gives_values_in_order() {
         for n in [0, 1, 2, 63, 64, 65, 127, 128, 129, 1_000] {
             let values = gather((0..n).map(|i| async move { yields((n - i) % 5).await; i }));
-            assert!(values.await.into_iter().eq(0..n), "{n}");
+            assert!(values.await.into_iter().eq(0..n), "of {n} items");
             let values = try_gather((0..n).map(|i| async move { yields((n - i) % 5).await; Ok::<_, ()>(i) }));
-            assert!(values.await.unwrap().into_iter().eq(0..n), "{n}");
+            assert!(values.await.unwrap().into_iter().eq(0..n), "of {n} items");
             let filtered = gather((0..n).filter(|i| i % 3 == 0).map(|i| async move { i }));
-            assert!(filtered.await.into_iter().eq((0..n).filter(|i| i % 3 == 0)), "{n}");
+            assert!(filtered.await.into_iter().eq((0..n).filter(|i| i % 3 == 0)), "of {n} items");
         }
     }
 

@@ -25,6 +25,11 @@ pub(crate) fn run<F: Future<Output = ()> + 'static>(runtime: fn() -> Handle, tes
     TEST.run(runtime, test);
 }
 
+/// Runs `test` without a runtime; a test that hangs fails.
+pub(crate) fn bare<F: Future<Output = ()> + 'static>(test: fn() -> F) {
+    TEST.run_without_runtime(test);
+}
+
 /// Runs `test` with each of `runtimes`; a test that hangs fails.
 pub(crate) fn each(runtimes: &'static [fn() -> Handle], test: fn(Handle)) {
     for runtime in runtimes {
@@ -35,6 +40,11 @@ pub(crate) fn each(runtimes: &'static [fn() -> Handle], test: fn(Handle)) {
 /// Runs `test` on a thread with a large stack, under the watchdog.
 pub(crate) fn watched(test: impl FnOnce() + Send + 'static) {
     TEST.call(test);
+}
+
+/// Runs `test` for each round below `rounds`, as [`watched`]. What fails or hangs says in which round that was.
+pub(crate) fn rounds(rounds: u32, test: impl FnMut(u32) + Send + 'static) {
+    TEST.rounds(rounds, test);
 }
 
 /// Tests for every runtime.

@@ -4,11 +4,12 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foster::{Reason, Token, adopt, gather, scope, shield, sleep, timeout, try_scope, yield_now};
+use foster::{Deadline, Reason, Token, adopt, gather, now, scope, shield, sleep, timeout, try_scope, yield_now};
 use futures::FutureExt;
 use futures::future::{join_all, poll_immediate};
 
 use crate::harness::T;
+use crate::probes::until;
 use crate::watch::{Count, Log, counted, poll_by_hand};
 
 matrix! {
@@ -137,21 +138,28 @@ matrix! {
 
     // S7: the reason is inherited down the tree
     async fn everything_below_an_expired_timeout_has_the_deadline_for_its_reason() {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let note = |seen: &Arc<Mutex<Vec<Option<Reason>>>>| {
+        let seen = Arc::new((Mutex::new(Vec::new()), Count::new()));
+        let note = |seen: &Arc<(Mutex<Vec<Option<Reason>>>, Count)>| {
             let seen = Arc::clone(seen);
             let token = Token::current().expect("a region");
             shield(async move {
+                seen.1.up();
                 let reason = token.cancelled().await;
-                seen.lock().unwrap().push(Some(reason));
+                seen.0.lock().unwrap().push(Some(reason));
             })
         };
-        let late = timeout(T, {
-            let seen = Arc::clone(&seen);
+        let deadline = Deadline::never();
+        let late = deadline.timeout({
+            let (seen, due) = (Arc::clone(&seen), deadline.clone());
             async move {
                 scope(|s| {
                     let here = Arc::clone(&seen);
                     async move {
+                        let listening = Arc::clone(&here);
+                        s.spawn(async move {
+                            until(|| listening.1.get() == 4).await;
+                            due.set(now()).unwrap();
+                        });
                         let child = Arc::clone(&here);
                         s.spawn(async move { note(&child).await });
                         let parallel = Arc::clone(&here);
@@ -165,7 +173,7 @@ matrix! {
             }
         });
         assert!(late.await.is_err());
-        assert_eq!(*seen.lock().unwrap(), vec![Some(Reason::Deadline); 4]);
+        assert_eq!(*seen.0.lock().unwrap(), vec![Some(Reason::Deadline); 4]);
     }
 
     async fn the_current_token_is_that_of_the_innermost_region() {

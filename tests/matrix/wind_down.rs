@@ -1,15 +1,15 @@
 //! Winding down: what inside needs time to end has ended before the operation that cancelled it returns, also when
 //! combinators that are not foster's lie in between.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use foster::{
-    ConcurrentIterator, Reason, Scope, Task, Token, deadline, local, scope, shield, sleep, timeout, try_gather,
-    try_scope, yield_now,
+    ConcurrentIterator, Deadline, Reason, Scope, Task, Token, deadline, local, now, scope, shield, sleep, timeout,
+    try_gather, try_scope, yield_now,
 };
 use futures::FutureExt;
 use futures::channel::oneshot;
@@ -17,6 +17,7 @@ use futures::future::{BoxFuture, LocalBoxFuture, join_all, poll_immediate, selec
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::harness::T;
+use crate::probes::Gate;
 use crate::watch::{Log, secs};
 
 pub(crate) type Combine = for<'a> fn([BoxFuture<'a, ()>; 2]) -> BoxFuture<'a, ()>;
@@ -87,11 +88,24 @@ async fn busy(log: &Log, name: &str) {
     .await
 }
 
-/// Two busy scopes in each of the foreign combinators, to be cancelled by `cancel`, which returns when that is done.
-async fn cancelled_through_foreign_combinators(cancel: impl for<'a> AsyncFn(BoxFuture<'a, ()>)) {
+/// Opens `gate` when `future` has been polled.
+fn opening<'a>(gate: &Gate, mut future: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> {
+    let gate = gate.clone();
+    poll_fn(move |cx| {
+        let poll = future.as_mut().poll(cx);
+        gate.open();
+        poll
+    })
+    .boxed()
+}
+
+/// Two busy scopes in each of the foreign combinators, to be cancelled by `cancel` once the gate is open, which returns
+/// when that is done.
+async fn cancelled_through_foreign_combinators(cancel: impl for<'a> AsyncFn(BoxFuture<'a, ()>, Gate)) {
     for (name, combine) in FOREIGN {
-        let log = Log::new();
-        cancel(combine([busy(&log, "a").boxed(), busy(&log, "b").boxed()])).await;
+        let (log, begun) = (Log::new(), Gate::new());
+        let both = combine([busy(&log, "a").boxed(), busy(&log, "b").boxed()]);
+        cancel(opening(&begun, both), begun).await;
         log.note("returned");
         assert_eq!(log.place("returned"), 6, "{name}: {:?}", log.entries());
         for scope in ["a", "b"] {
@@ -105,17 +119,17 @@ async fn cancelled_through_foreign_combinators(cancel: impl for<'a> AsyncFn(BoxF
 matrix! {
     // S4
     async fn a_timeout_returns_when_all_inside_foreign_combinators_has_ended() {
-        cancelled_through_foreign_combinators(async |inside| {
+        cancelled_through_foreign_combinators(async |inside, _| {
             assert!(timeout(T, inside).await.is_err());
         }).await;
     }
 
     // S4
     async fn a_cancelled_scope_returns_when_all_inside_foreign_combinators_has_ended() {
-        cancelled_through_foreign_combinators(async |inside| {
+        cancelled_through_foreign_combinators(async |inside, begun| {
             let outcome = scope(|s| async move {
                 s.spawn(inside);
-                sleep(T).await;
+                begun.wait().await;
                 s.cancel("enough");
                 pending::<()>().await
             }).outcome().await;
@@ -125,11 +139,11 @@ matrix! {
 
     // S4
     async fn a_cancelled_body_ends_when_all_inside_foreign_combinators_has_ended() {
-        cancelled_through_foreign_combinators(async |inside| {
+        cancelled_through_foreign_combinators(async |inside, begun| {
             let outcome = scope(|s| async move {
                 let scope = s.clone();
                 s.spawn(async move {
-                    sleep(T).await;
+                    begun.wait().await;
                     scope.cancel("enough");
                 });
                 inside.await
@@ -140,10 +154,10 @@ matrix! {
 
     // S2, S4
     async fn a_failed_scope_returns_when_all_inside_foreign_combinators_has_ended() {
-        cancelled_through_foreign_combinators(async |inside| {
+        cancelled_through_foreign_combinators(async |inside, begun| {
             let failed = try_scope(|s| async move {
                 s.spawn(inside);
-                sleep(T).await;
+                begun.wait().await;
                 Err::<(), _>("failed")
             });
             assert_eq!(failed.await, Err("failed"));
@@ -152,10 +166,10 @@ matrix! {
 
     // S4, S6
     async fn a_cancelled_task_is_over_when_all_inside_foreign_combinators_has_ended() {
-        cancelled_through_foreign_combinators(async |inside| {
+        cancelled_through_foreign_combinators(async |inside, begun| {
             scope(|s| async move {
                 let child = s.spawn(inside);
-                sleep(T).await;
+                begun.wait().await;
                 child.cancel();
                 assert!(child.outcome().await.is_err());
             }).await;
@@ -164,8 +178,8 @@ matrix! {
 
     // S4
     async fn a_failed_gather_returns_when_all_inside_foreign_combinators_has_ended() {
-        cancelled_through_foreign_combinators(async |inside| {
-            let failing = async { sleep(T).await; Err("failed") }.boxed();
+        cancelled_through_foreign_combinators(async |inside, begun| {
+            let failing = async { begun.wait().await; Err("failed") }.boxed();
             let both = try_gather([inside.map(Ok).boxed(), failing]);
             assert_eq!(both.await, Err("failed"));
         }).await;
@@ -173,8 +187,8 @@ matrix! {
 
     // S4
     async fn a_failed_for_each_returns_when_all_inside_foreign_combinators_has_ended() {
-        cancelled_through_foreign_combinators(async |inside| {
-            let failing = async { sleep(T).await; Err("failed") }.boxed();
+        cancelled_through_foreign_combinators(async |inside, begun| {
+            let failing = async { begun.wait().await; Err("failed") }.boxed();
             let all = [inside.map(Ok).boxed(), failing].into_iter().try_for_each_concurrent(2, |future| future);
             assert_eq!(all.await, Err("failed"));
         }).await;
@@ -182,12 +196,12 @@ matrix! {
 
     // S4
     async fn run_until_cancelled_returns_when_all_inside_foreign_combinators_has_ended() {
-        cancelled_through_foreign_combinators(async |inside| {
+        cancelled_through_foreign_combinators(async |inside, begun| {
             scope(|s| async move {
                 let token = Token::new();
                 let running = token.clone();
                 let task = s.spawn(async move { running.run_until_cancelled(inside).await });
-                sleep(T).await;
+                begun.wait().await;
                 token.cancel("enough");
                 assert_eq!(task.await.unwrap_err().reason(), &Reason::from("enough"));
             }).await;
@@ -196,10 +210,10 @@ matrix! {
 
     // S4
     async fn the_end_of_a_stop_waits_for_all_inside_foreign_combinators() {
-        cancelled_through_foreign_combinators(async |inside| {
+        cancelled_through_foreign_combinators(async |inside, begun| {
             let outcome = scope(|s| async move {
                 s.spawn(inside);
-                sleep(T).await;
+                begun.wait().await;
                 s.stop("closing", T);
                 pending::<()>().await
             }).outcome().await;
@@ -441,12 +455,15 @@ matrix! {
 
     // S4, S7
     async fn a_parallel_child_winds_down_its_own_scopes_before_the_timeout_returns() {
-        let log = Log::new();
-        let noting = log.clone();
-        let late = timeout(T, scope(|s| async move {
+        let (log, begun, deadline) = (Log::new(), Gate::new(), Deadline::never());
+        let (noting, started, due) = (log.clone(), begun.clone(), deadline.clone());
+        let late = deadline.timeout(scope(|s| async move {
             s.spawn_parallel(async move {
-                join_all([busy(&noting, "a").boxed(), busy(&noting, "b").boxed()]).await;
+                let both = join_all([busy(&noting, "a").boxed(), busy(&noting, "b").boxed()]);
+                opening(&started, both.map(drop).boxed()).await;
             });
+            begun.wait().await;
+            due.set(now()).unwrap();
             pending::<()>().await
         }));
         assert!(late.await.is_err());
@@ -489,7 +506,11 @@ matrix! {
     async fn nothing_new_starts_in_what_is_winding_down() {
         let log = &Log::new();
         let late = timeout(T, async {
-            shield(sleep(2 * T)).await;
+            let region = Token::current().expect("a region");
+            shield(async move {
+                region.cancelled().await;
+                yield_now().await;
+            }).await;
             scope(|s| async move {
                 s.spawn(async move { log.note("a child started") });
                 log.note("a body started");

@@ -21,37 +21,16 @@ use foster::{
 use futures::FutureExt;
 use futures::executor::block_on;
 
+use crate::harness::{self, bare, rounds, watched};
+
 const S: Duration = Duration::from_secs(1);
 
-/// Runs `test` under a watchdog.
-fn watched<R: Send + 'static>(test: impl FnOnce() -> R + Send + 'static) -> R {
-    let (done, waiting) = mpsc::channel::<()>();
-    let runner = thread::Builder::new()
-        .stack_size(64 << 20)
-        .spawn(move || {
-            let _done = done;
-            test()
-        })
-        .unwrap();
-    if let Err(mpsc::RecvTimeoutError::Timeout) = waiting.recv_timeout(Duration::from_secs(10)) {
-        panic!("it hangs");
-    }
-    match runner.join() {
-        Ok(r) => r,
-        Err(p) => std::panic::resume_unwind(p),
-    }
+fn sim<F: Future<Output = ()> + 'static>(test: fn() -> F) {
+    harness::run(harness::sim, test);
 }
 
-fn sim<F: Future<Output = ()> + 'static>(f: fn() -> F) {
-    watched(move || Sim::new(1).run(f()))
-}
-
-fn basic<F: Future<Output = ()> + 'static>(f: fn() -> F) {
-    watched(move || Basic::thread_pool(2).unwrap().run(f()))
-}
-
-fn bare<F: Future<Output = ()> + 'static>(f: fn() -> F) {
-    watched(move || block_on(f()))
+fn basic<F: Future<Output = ()> + 'static>(test: fn() -> F) {
+    harness::run(harness::basic, test);
 }
 
 /// Does something when it is dropped.

@@ -33,153 +33,36 @@ fn a_hold_that_moves_to_a_sibling_and_is_dropped_with_it_is_no_hang() {
 
 #[test]
 fn a_task_cancelled_while_its_child_arrives_ends() {
-    watched(|| {
-        for i in 0..5000u32 {
-            let (tx, rx) = mpsc::channel::<Task<()>>();
-            let h = thread::spawn(move || {
-                let t = rx.recv().unwrap();
-                for _ in 0..(i % 64) {
-                    std::hint::spin_loop()
-                }
-                t.cancel();
-            });
-            block_on(async {
-                scope(|s| async move {
-                    tx.send(s.spawn(pending::<()>())).unwrap();
-                })
-                .await
-            });
-            h.join().unwrap();
-        }
+    rounds(5000, move |i| {
+        let (tx, rx) = mpsc::channel::<Task<()>>();
+        let h = thread::spawn(move || {
+            let t = rx.recv().unwrap();
+            for _ in 0..(i % 64) {
+                std::hint::spin_loop()
+            }
+            t.cancel();
+        });
+        block_on(async {
+            scope(|s| async move {
+                tx.send(s.spawn(pending::<()>())).unwrap();
+            })
+            .await
+        });
+        h.join().unwrap();
     });
 }
 
 #[test]
 fn tasks_of_parallel_children_are_cancelled_at_any_moment() {
-    watched(|| {
-        let rt: Handle = Basic::thread_pool(2).unwrap().into();
-        for i in 0..1500u32 {
-            let rt2 = rt.clone();
-            rt.run(async move {
-                let alive = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-                let alive2 = alive.clone();
-                scope(|s| async move {
-                    let tasks: Vec<_> = (0..4)
-                        .map(|k| {
-                            let alive = alive2.clone();
-                            s.spawn_on(&rt2, async move {
-                                alive.fetch_add(1, Ordering::SeqCst);
-                                let _d = OnDrop(move || {
-                                    alive.fetch_sub(1, Ordering::SeqCst);
-                                });
-                                for _ in 0..k {
-                                    yield_now().await
-                                }
-                                pending::<()>().await
-                            })
-                        })
-                        .collect();
-                    for _ in 0..(i % 7) * 50 {
-                        std::hint::spin_loop()
-                    }
-                    for task in tasks {
-                        task.cancel();
-                        task.cancel();
-                        assert!(task.outcome().await.is_err());
-                    }
-                })
-                .await;
-                assert_eq!(alive.load(Ordering::SeqCst), 0);
-            });
-        }
-    });
-}
-
-#[test]
-fn a_scope_is_cancelled_from_another_thread_at_any_moment() {
-    watched(|| {
-        let rt: Handle = Basic::thread_pool(2).unwrap().into();
-        for i in 0..1500u32 {
-            let out = rt.run(
-                scope(|s| {
-                    let rt = rt.clone();
-                    async move {
-                        let s2 = s.clone();
-                        thread::spawn(move || {
-                            for _ in 0..(i % 50) * 20 {
-                                std::hint::spin_loop()
-                            }
-                            s2.cancel("now");
-                            s2.stop("again", S);
-                            s2.cancel("twice")
-                        });
-                        s.defer(yield_now());
-                        s.spawn_on(&rt, pending::<()>());
-                        s.spawn(scope(|s| async move {
-                            s.defer(yield_now());
-                            s.spawn_parallel(pending::<()>());
-                            pending::<()>().await
-                        }));
-                        pending::<()>().await
-                    }
-                })
-                .outcome(),
-            );
-            assert_eq!(out.unwrap_err().reason(), &Reason::from("now"));
-        }
-    });
-}
-
-#[test]
-fn a_spawn_that_races_with_the_end_is_refused_or_joined() {
-    watched(|| {
-        let rt: Handle = Basic::thread_pool(2).unwrap().into();
-        for i in 0..1500u32 {
-            let over = Arc::new(AtomicBool::new(false));
-            let (tx, rx) = mpsc::channel::<Scope<'static>>();
-            let (rt2, over2) = (rt.clone(), over.clone());
-            let helper = thread::spawn(move || {
-                let s = rx.recv().unwrap();
-                for _ in 0..(i % 50) * 10 {
-                    std::hint::spin_loop()
-                }
-                (0..3).for_each(|_| {
-                    let (a, b) = (over2.clone(), over2.clone());
-                    let (k, l) = (
-                        s.spawn_on(&rt2, async move {
-                            assert!(!a.load(Ordering::SeqCst));
-                            yield_now().await;
-                            assert!(!a.load(Ordering::SeqCst))
-                        }),
-                        s.spawn(async move {
-                            yield_now().await;
-                            assert!(!b.load(Ordering::SeqCst))
-                        }),
-                    );
-                    let _ = block_on(k.outcome());
-                    let _ = block_on(l.outcome());
-                });
-            });
-            block_on(scope(|s| async move {
-                tx.send(s).unwrap();
-                yield_now().await
-            }));
-            over.store(true, Ordering::SeqCst);
-            helper.join().unwrap();
-        }
-    });
-}
-
-#[test]
-fn a_scope_dropped_at_any_moment_leaves_its_parallel_children_to_the_scope_around() {
-    watched(|| {
-        let rt: Handle = Basic::thread_pool(2).unwrap().into();
-        for i in 0..1500usize {
+    let rt: Handle = Basic::thread_pool(2).unwrap().into();
+    rounds(1500, move |i| {
+        let rt2 = rt.clone();
+        rt.run(async move {
             let alive = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-            let (alive2, rt2) = (alive.clone(), rt.clone());
-            block_on(scope(|_| async move {
-                let mut inner = Box::pin(scope(|s| async move {
-                    for k in 0..3 {
+            let alive2 = alive.clone();
+            scope(|s| async move {
+                let tasks: Vec<_> = (0..4)
+                    .map(|k| {
                         let alive = alive2.clone();
                         s.spawn_on(&rt2, async move {
                             alive.fetch_add(1, Ordering::SeqCst);
@@ -189,20 +72,127 @@ fn a_scope_dropped_at_any_moment_leaves_its_parallel_children_to_the_scope_aroun
                             for _ in 0..k {
                                 yield_now().await
                             }
-                            if i % 3 == 0 {
-                                pending::<()>().await
-                            }
-                        });
-                    }
-                    pending::<()>().await
-                }));
-                let _ = once(inner.as_mut());
-                for _ in 0..(i % 50) * 20 {
+                            pending::<()>().await
+                        })
+                    })
+                    .collect();
+                for _ in 0..(i % 7) * 50 {
                     std::hint::spin_loop()
                 }
-            }));
+                for task in tasks {
+                    task.cancel();
+                    task.cancel();
+                    assert!(task.outcome().await.is_err());
+                }
+            })
+            .await;
             assert_eq!(alive.load(Ordering::SeqCst), 0);
-        }
+        });
+    });
+}
+
+#[test]
+fn a_scope_is_cancelled_from_another_thread_at_any_moment() {
+    let rt: Handle = Basic::thread_pool(2).unwrap().into();
+    rounds(1500, move |i| {
+        let out = rt.run(
+            scope(|s| {
+                let rt = rt.clone();
+                async move {
+                    let s2 = s.clone();
+                    thread::spawn(move || {
+                        for _ in 0..(i % 50) * 20 {
+                            std::hint::spin_loop()
+                        }
+                        s2.cancel("now");
+                        s2.stop("again", S);
+                        s2.cancel("twice")
+                    });
+                    s.defer(yield_now());
+                    s.spawn_on(&rt, pending::<()>());
+                    s.spawn(scope(|s| async move {
+                        s.defer(yield_now());
+                        s.spawn_parallel(pending::<()>());
+                        pending::<()>().await
+                    }));
+                    pending::<()>().await
+                }
+            })
+            .outcome(),
+        );
+        assert_eq!(out.unwrap_err().reason(), &Reason::from("now"));
+    });
+}
+
+#[test]
+fn a_spawn_that_races_with_the_end_is_refused_or_joined() {
+    let rt: Handle = Basic::thread_pool(2).unwrap().into();
+    rounds(1500, move |i| {
+        let over = Arc::new(AtomicBool::new(false));
+        let (tx, rx) = mpsc::channel::<Scope<'static>>();
+        let (rt2, over2) = (rt.clone(), over.clone());
+        let helper = thread::spawn(move || {
+            let s = rx.recv().unwrap();
+            for _ in 0..(i % 50) * 10 {
+                std::hint::spin_loop()
+            }
+            (0..3).for_each(|_| {
+                let (a, b) = (over2.clone(), over2.clone());
+                let (k, l) = (
+                    s.spawn_on(&rt2, async move {
+                        assert!(!a.load(Ordering::SeqCst));
+                        yield_now().await;
+                        assert!(!a.load(Ordering::SeqCst))
+                    }),
+                    s.spawn(async move {
+                        yield_now().await;
+                        assert!(!b.load(Ordering::SeqCst))
+                    }),
+                );
+                let _ = block_on(k.outcome());
+                let _ = block_on(l.outcome());
+            });
+        });
+        block_on(scope(|s| async move {
+            tx.send(s).unwrap();
+            yield_now().await
+        }));
+        over.store(true, Ordering::SeqCst);
+        helper.join().unwrap();
+    });
+}
+
+#[test]
+fn a_scope_dropped_at_any_moment_leaves_its_parallel_children_to_the_scope_around() {
+    let rt: Handle = Basic::thread_pool(2).unwrap().into();
+    rounds(1500, move |i| {
+        let alive = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let (alive2, rt2) = (alive.clone(), rt.clone());
+        block_on(scope(|_| async move {
+            let mut inner = Box::pin(scope(|s| async move {
+                for k in 0..3 {
+                    let alive = alive2.clone();
+                    s.spawn_on(&rt2, async move {
+                        alive.fetch_add(1, Ordering::SeqCst);
+                        let _d = OnDrop(move || {
+                            alive.fetch_sub(1, Ordering::SeqCst);
+                        });
+                        for _ in 0..k {
+                            yield_now().await
+                        }
+                        if i % 3 == 0 {
+                            pending::<()>().await
+                        }
+                    });
+                }
+                pending::<()>().await
+            }));
+            let _ = once(inner.as_mut());
+            for _ in 0..(i % 50) * 20 {
+                std::hint::spin_loop()
+            }
+        }));
+        assert_eq!(alive.load(Ordering::SeqCst), 0);
     });
 }
 
