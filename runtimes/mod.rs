@@ -14,6 +14,9 @@
 //! Features only *add*: all five can be compiled into one program, and work side by side in it. Each dereferences to
 //! [`Handle`], which is what functions should take. Another runtime becomes one by [`Handle::new`].
 //!
+//! With the feature `tokio`, what is polled on a thread of tokio's finds that runtime without being told. The others cannot
+//! be asked where they run: a program enters them by [`Handle::run`] or [`Handle::enter`].
+//!
 //! A runtime that was made here ends with its last handle. A task that holds one keeps its own runtime alive, and one that
 //! nothing will ever wake again is then never dropped. Children of scopes hold none: they end with the runtime, as
 //! [cancelled](crate::Cancelled) by [`Shutdown`](crate::Reason::Shutdown). What such a child still does then, in its
@@ -21,6 +24,8 @@
 //!
 //! [`Handle`]: crate::runtime::Handle
 //! [`Handle::new`]: crate::runtime::Handle::new
+//! [`Handle::run`]: crate::runtime::Handle::run
+//! [`Handle::enter`]: crate::runtime::Handle::enter
 #![cfg_attr(not(feature = "tokio"), doc = "[`Tokio`]: self")]
 #![cfg_attr(not(feature = "smol"), doc = "[`Smol`]: self")]
 #![cfg_attr(not(feature = "async-std"), doc = "[`AsyncStd`]: self")]

@@ -2,6 +2,8 @@
 //!
 //! A thread-local, set for the length of one poll by swapping values in and out: no lock, no reference count. What a
 //! scope's children share is swapped once per poll of the scope; only the region's token (empty as a rule) per child.
+//!
+//! Where nobody set a runtime, the one is used that is [found](crate::runtime::found) where the code runs.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -10,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::control::Control;
+use crate::control::{Adopted, Control};
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::token::Token;
 
@@ -21,6 +23,26 @@ pub(crate) struct Binding {
     pub(crate) key: usize,
     pub(crate) value: Arc<dyn Any + Send + Sync>,
     pub(crate) next: Option<Values>,
+}
+
+/// A deadline that may be moved while what it guards is running.
+pub(crate) trait MovableDeadline: Send + Sync {
+    /// When it is due; `None` while it is switched off.
+    fn due(&self) -> Option<Instant>;
+}
+
+/// The movable deadlines in force: a list whose first link is the innermost.
+pub(crate) struct Link {
+    pub(crate) deadline: Arc<dyn MovableDeadline>,
+    pub(crate) next: Option<Arc<Link>>,
+}
+
+/// The deadlines in force at some place, for what is polled elsewhere: a parallel child.
+#[derive(Default)]
+pub(crate) struct Deadlines {
+    /// The earliest of those that stay where they are.
+    at: Option<Instant>,
+    movable: Option<Arc<Link>>,
 }
 
 thread_local! {
@@ -35,6 +57,7 @@ thread_local! {
             runtime: RefCell::new(Place::Nowhere),
             due: Cell::new(None),
             due_after: Cell::new(None),
+            movable: Cell::new(None),
             values: Cell::new(None),
         }
     };
@@ -45,8 +68,8 @@ pub(crate) struct Ambient {
     pub(crate) watch: Cell<Watch>,
     /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
     pub(crate) inside: Cell<bool>,
-    /// Whether the innermost region is a member of the nearest scope, and ends with it. Its token may not be below the
-    /// scope's before it is suspended.
+    /// Whether what is being polled ends with the nearest scope: it lies in a member of it, and in no shield, finalizer
+    /// or adopted future. The member's token may not be below the scope's before the member is suspended.
     pub(crate) member: Cell<bool>,
     /// The [id](crate::set::node::Runner::id) of the child that is being polled; 0 outside any.
     pub(crate) child: Cell<usize>,
@@ -56,11 +79,13 @@ pub(crate) struct Ambient {
     pub(crate) scope: Cell<Option<Arc<Control>>>,
     /// Only swapped and read, never lent to code that could swap it: `now` and `timer` are the runtime's own.
     runtime: RefCell<Place>,
-    /// The earliest of the deadlines around, up to the nearest shield.
+    /// The earliest of the deadlines around that stay where they are, up to the nearest shield.
     due: Cell<Option<Instant>>,
     /// The shortest of the timeouts around that are in their first poll: they have not read the clock yet, and will not
     /// if what they guard is ready at once.
     due_after: Cell<Option<Duration>>,
+    /// The deadlines around that can be moved, up to the nearest shield.
+    pub(crate) movable: Cell<Option<Arc<Link>>>,
     /// The inherited values.
     pub(crate) values: Cell<Option<Values>>,
 }
@@ -94,6 +119,47 @@ pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
 /// The same where the thread may be ending: then there is no context.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Ambient) -> R) -> Option<R> {
     AMBIENT.try_with(f).ok()
+}
+
+/// Runs `f`, a destructor or a blocking job, in no region, with everything else as it is around.
+///
+/// What it uses is to start there, although what it belongs to is ending.
+pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
+    struct Back(Option<(bool, bool, Option<Token>)>);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            if let Some((inside, member, token)) = self.0.take() {
+                with(|ambient| {
+                    ambient.inside.set(inside);
+                    ambient.member.set(member);
+                    ambient.token.set(token);
+                });
+            }
+        }
+    }
+    let around =
+        try_with(|ambient| (ambient.inside.replace(false), ambient.member.replace(false), ambient.token.take()));
+    let _back = Back(around);
+    f()
+}
+
+/// Whether nobody has set a runtime for what is polled, or dropped, here.
+fn is_nowhere() -> bool {
+    try_with(|ambient| matches!(*ambient.runtime.borrow(), Place::Nowhere)) == Some(true)
+}
+
+/// Whether there is a runtime here that [`finish`]es what no scope is left to finish.
+pub(crate) fn finishes() -> bool {
+    is_nowhere() && found::handle().is_some()
+}
+
+/// Has the runtime that is found here finish `future`, which no scope is left to finish.
+///
+/// # Errors
+///
+/// Gives it back where none is found, and in the context of a runtime, which has a root of its own.
+pub(crate) fn finish(future: Adopted) -> Result<(), Adopted> {
+    if is_nowhere() { found::finish(future) } else { Err(future) }
 }
 
 /// A value swapped into a cell of the context, and back out when this is dropped, also by a panic.
@@ -175,14 +241,20 @@ impl Ambient {
         }
     }
 
-    /// Polls the inside of a region, whose token is `token`.
+    /// Polls the inside of a region, whose token is `token`. It ends with the regions around it.
     #[inline]
     pub(crate) fn enter<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
-        let (mut yes, mut no) = (true, false);
+        let mut yes = true;
         let _inside = Swap::new(&self.inside, &mut yes);
-        let _member = Swap::new(&self.member, &mut no);
         let _token = Swap::new(&self.token, token);
         inside()
+    }
+
+    /// Polls the inside of a region that no cancellation and no deadline around reaches.
+    pub(crate) fn enter_fresh<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
+        let mut no = false;
+        let _member = Swap::new(&self.member, &mut no);
+        self.without_deadline(|| self.enter(token, inside))
     }
 
     pub(crate) fn scope(&self) -> Option<Arc<Control>> {
@@ -237,7 +309,37 @@ impl Ambient {
 
     /// The effective deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        Self::peek(&self.movable, |movable| {
+            let mut due = self.fixed_deadline();
+            let mut next = movable;
+            while let Some(here) = next {
+                due = earlier(due, here.deadline.due());
+                next = here.next.as_ref();
+            }
+            due
+        })
+    }
+
+    /// The earliest of the deadlines that stay where they are.
+    fn fixed_deadline(&self) -> Option<Instant> {
         earlier(self.due.get(), self.due_after.get().and_then(|after| self.now().checked_add(after)))
+    }
+
+    /// Makes `link` the one of a deadline that is polled here: in front of the movable deadlines around.
+    pub(crate) fn renew_link(&self, link: &mut Option<Arc<Link>>, deadline: impl FnOnce() -> Arc<dyn MovableDeadline>) {
+        let place = |link: Option<&Arc<Link>>| link.map(Arc::as_ptr);
+        let renewed = Self::peek(&self.movable, |around| {
+            let stale = link.as_ref().is_none_or(|link| place(link.next.as_ref()) != place(around));
+            stale.then(|| Arc::new(Link { deadline: deadline(), next: around.cloned() }))
+        });
+        if renewed.is_some() {
+            *link = renewed;
+        }
+    }
+
+    /// The deadlines in force here, to be in force elsewhere. One that is moved is moved there, too.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        Deadlines { at: self.fixed_deadline(), movable: Self::peek(&self.movable, |movable| movable.cloned()) }
     }
 
     /// Until what this returns is dropped, it is due at `at` at the latest.
@@ -252,20 +354,19 @@ impl Ambient {
         Earlier::new(&self.due_after, after)
     }
 
-    /// Runs `f` with another deadline than that of the surroundings, or with none.
+    /// Runs `f` with other deadlines than those of the surroundings.
     #[inline]
-    pub(crate) fn with_deadline<R>(&self, at: Option<Instant>, f: impl FnOnce() -> R) -> R {
-        let (mut at, mut after) = (at, None);
-        let _due = (Swap::new(&self.due, &mut at), Swap::new(&self.due_after, &mut after));
+    pub(crate) fn with_deadlines<R>(&self, deadlines: &mut Deadlines, f: impl FnOnce() -> R) -> R {
+        let mut after = None;
+        let _fixed = (Swap::new(&self.due, &mut deadlines.at), Swap::new(&self.due_after, &mut after));
+        let _movable = Swap::new(&self.movable, &mut deadlines.movable);
         f()
     }
 
-    /// Runs `f` in no region, with everything else as it is: for destructors, and jobs that block, in what is ending.
-    pub(crate) fn outside<R>(&self, f: impl FnOnce() -> R) -> R {
-        let (mut inside, mut member, mut token) = (false, false, None);
-        let _flags = (Swap::new(&self.inside, &mut inside), Swap::new(&self.member, &mut member));
-        let _token = Swap::new(&self.token, &mut token);
-        f()
+    /// Runs `f` without a deadline.
+    #[inline]
+    pub(crate) fn without_deadline<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.with_deadlines(&mut Deadlines::default(), f)
     }
 
     /// Runs `f` in surroundings of its own: for a thread that blocks in the middle of a poll, or a drop, on a root.
@@ -273,7 +374,7 @@ impl Ambient {
         let (mut watch, mut scope) = (Watch::No, None);
         let _watch = Swap::new(&self.watch, &mut watch);
         let _scope = Swap::new(&self.scope, &mut scope);
-        self.outside(|| self.with_deadline(None, f))
+        outside(|| self.without_deadline(f))
     }
 
     /// Runs `f` with another place swapped in.

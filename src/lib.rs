@@ -55,8 +55,9 @@
 //! # Runtimes
 //!
 //! By default there is none, and no thread until a timer or a blocking job needs one: scopes run their children on the task that polls them, under any
-//! executor. What needs a runtime takes it from the context, which [`Handle::run`] and [`Handle::enter`] set; without
-//! one, [`sleep`] uses `futures-timer`, blocking jobs a pool that starts with the first of them, and `spawn_parallel` this
+//! executor. What needs a runtime takes it from the context, which [`Handle::run`] and [`Handle::enter`] set; where nobody
+//! set one, code that tokio runs finds tokio, with the feature of that name. Without any, [`sleep`] uses `futures-timer`,
+//! blocking jobs a pool that starts with the first of them, and `spawn_parallel` this
 //! task. The adapters in [`runtimes`] are features (`tokio`, `smol`, `async-std`, `basic`, `sim`): features add, they never
 //! choose, and all of them work side by side. Others are [brought along](runtime).
 //!

@@ -66,7 +66,11 @@
 //! A shield, a scope, a timeout or a sleep of foster's that is *first polled* in a tripped region stays pending. Otherwise
 //! `loop { shield(step()).await }` would never end. What had begun goes on; code in between runs up to its
 //! next suspension. A finalizer, and the inside of a shield, is a *fresh* region: tripped by nothing around it, under no
-//! deadline from around it, so that its own timeouts, shields and scopes work as ever.
+//! deadline from around it, so that its own timeouts, shields and scopes work as ever. A blocking job, and a destructor of
+//! what is dropped, runs in no region, with the deadline, the runtime and the inherited values in force.
+//!
+//! A timeout whose deadline passes in a region that was cancelled before says nothing, and is dropped: whoever
+//! cancelled it came first.
 //!
 //! # Values and errors on the way out
 //!
@@ -89,8 +93,9 @@
 //! first, and finalizers with them, unrun, since they may borrow what is about to go. What is `'static` passes to the
 //! nearest scope around, which finishes it before it resolves: the wait for parallel children, which have been told to end, and
 //! futures under [`adopt`]. At the root it passes to [`Handle::run`](crate::Handle::run) or
-//! [`enter`](crate::Handle::enter), which wait within their grace. Where there is neither, adopted futures are dropped
-//! and nobody waits.
+//! [`enter`](crate::Handle::enter), which wait within their grace. Where there is neither, but the drop happens on a thread of
+//! tokio's, that runtime finishes it in a task of its own, with the feature `tokio`. Elsewhere adopted futures are dropped and
+//! nobody waits.
 //!
 //! | | cancelled by foster | dropped by others |
 //! |---|---|---|

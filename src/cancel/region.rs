@@ -41,7 +41,7 @@ impl<F: Future> Region<F> {
     ) -> Poll<Option<F::Output>> {
         self.as_mut().settle(ambient, cx);
         if ambient.is_tripped() && !self.is_held() {
-            self.as_mut().project().inside.set(None);
+            self.as_mut().drop_inside();
         }
         let mut this = self.as_mut().project();
         let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
@@ -51,7 +51,7 @@ impl<F: Future> Region<F> {
         }
         self.as_mut().settle(ambient, cx);
         if self.is_tripped() && !self.is_held() {
-            self.project().inside.set(None);
+            self.drop_inside();
             return Poll::Ready(None);
         }
         Poll::Pending
@@ -72,8 +72,18 @@ impl<F: Future> Region<F> {
     /// The rest is gone when [`poll`](Region::poll) says so.
     pub(crate) fn trip(mut self: Pin<&mut Self>, level: Level, reason: &Arc<Reason>) {
         if !self.raise(level, reason) {
-            self.as_mut().project().inside.set(None);
+            self.as_mut().drop_inside();
         }
+    }
+
+    /// Cancels the inside before a poll that is to see it: what it would start there does not start.
+    pub(crate) fn trip_before_poll(self: Pin<&mut Self>, reason: &Arc<Reason>) {
+        self.project().token.get_or_insert_with(Token::new).raise(Level::Cancelled, reason);
+    }
+
+    /// A destructor in there may use what does not start in a region that is ending.
+    fn drop_inside(self: Pin<&mut Self>) {
+        context::outside(|| self.project().inside.set(None));
     }
 
     /// Says to the inside that it is cancelled; returns whether it needs time to end. If not, it is to be dropped.

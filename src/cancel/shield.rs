@@ -58,7 +58,9 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 ///
 /// # Cancellation
 ///
-/// Without any enclosing scope or runtime, an unfinished future is dropped with the wait for it.
+/// Where nothing encloses it, a task of the tokio runtime on whose thread it is dropped finishes it, with
+/// the feature `tokio`: in the handler of a web framework whose client hung up. Elsewhere it is dropped with
+/// the wait for it.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -126,7 +128,7 @@ impl Guard {
     }
 
     fn poll<F: Future>(&mut self, ambient: &Ambient, inside: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let poll = || ambient.with_deadline(None, || ambient.enter(&mut self.token, || inside.poll(cx)));
+        let poll = || ambient.enter_fresh(&mut self.token, || inside.poll(cx));
         match ambient.watch.get() {
             Watch::Draw => tree::named(tree::quoted("shield ", &self.name), poll),
             Watch::No | Watch::Trace => poll(),
@@ -155,7 +157,7 @@ impl<F: Future> Future for Shield<F> {
             }
             if !this.guard.enter(ambient, cx) {
                 if this.guard.started {
-                    this.inside.set(None);
+                    context::outside(|| this.inside.set(None));
                     this.guard.around = None;
                 }
                 return Poll::Pending;
@@ -192,9 +194,15 @@ impl<F: Future + Send + 'static> Adopt<F> {
     /// Gives the future away, if it was started and is not over.
     fn hand_over(&mut self) {
         let Some(inside) = self.inside.take() else { return };
-        if let (true, Some(adopter)) = (self.guard.started, self.adopter.take()) {
+        if self.guard.started {
             let rest: Adopted = Box::pin(Handed { inside, name: self.guard.name.clone(), over: false });
-            drop(adopter.adopt(rest));
+            let refused = match self.adopter.take() {
+                Some(adopter) => adopter.adopt(rest),
+                None => Err(rest),
+            };
+            if let Err(rest) = refused.or_else(context::finish) {
+                context::outside(|| drop(rest));
+            }
         }
         self.guard.around = None;
     }

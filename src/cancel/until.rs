@@ -104,6 +104,13 @@ impl<F: Future> Future for UntilCancelled<F> {
                 return Poll::Ready(Err(Cancelled::new(reason, None)));
             }
             *this.phase = Phase::Running;
+        } else if let (Phase::Running, true) = (&*this.phase, this.listener.token().is_cancelled()) {
+            // Cancelled before this poll. So what happens in there during the poll comes second, such as a
+            // timeout that has expired meanwhile. A value still wins.
+            if let Some(reason) = this.listener.token().shared_reason() {
+                this.region.as_mut().trip_before_poll(&reason);
+                *this.phase = Phase::WindingDown(reason);
+            }
         }
         loop {
             match (this.region.as_mut().poll(cx), &*this.phase) {

@@ -5,9 +5,14 @@
 //! somebody's `tokio::spawn`. It is no choice by a feature: where tokio does not run, nothing is found.
 //! Executors that cannot be asked, such as smol, are never found.
 
+use std::future::Future;
 use std::pin::Pin;
 
+use futures_task::{FutureObj, Spawn};
+
 use super::{Handle, Instant, Timer};
+
+type Unfinished = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
 /// The runtime that the calling thread belongs to.
 #[cfg(feature = "tokio")]
@@ -44,6 +49,17 @@ pub(crate) fn reset(mut timer: Pin<&mut Timer>, at: Instant) {
     } else if !timer.as_mut().reset_tokio(at) {
         timer.set(self::timer(at));
     }
+}
+
+/// Has the runtime that is found finish `future`.
+///
+/// # Errors
+///
+/// Gives it back where none is found. A runtime that is ending drops it.
+pub(crate) fn finish(future: Unfinished) -> Result<(), Unfinished> {
+    let Some(handle) = handle() else { return Err(future) };
+    drop(handle.spawn_obj(FutureObj::from(future)));
+    Ok(())
 }
 
 #[cfg(not(feature = "tokio"))]

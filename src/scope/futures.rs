@@ -105,6 +105,9 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
     /// scope around. The finalizers that remain still get their turn, of the same length. [`Duration::MAX`] is no bound. A scope
     /// that ends by itself is not bounded.
     ///
+    /// With [`Duration::ZERO`] the scope waits for nothing: a finalizer has one poll. A blocking job that is running cannot be
+    /// interrupted, so it passes to the enclosing scope as parallel children do, and that scope waits for it.
+    ///
     /// ```
     /// # #[cfg(feature = "sim")]
     /// foster::runtimes::Sim::default().run(async {

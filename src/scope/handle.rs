@@ -106,11 +106,12 @@ impl<'env, E> Scope<'env, E> {
         self.launch(Fallible::new(future, Label::At(at), Arc::clone(self.core.errors())), at, ())
     }
 
-    /// Starts a child on the runtime of the context, or on this task where there is none.
+    /// Starts a child on the [runtime in force](Handle::try_current), or on this task where there is none.
     ///
-    /// That runtime is the one of the [`Handle::run`] or [`Handle::enter`] around, or the one that runs this very code as a child. Under
-    /// an executor that foster was not told of there is none: then children take turns on this task, and one that computes
-    /// for long holds up the others. Otherwise as [`spawn_on`](Scope::spawn_on).
+    /// That runtime is the one of the enclosing [`Handle::run`] or [`Handle::enter`], or the one that runs this code as a
+    /// child. Without them, with the feature `tokio`, it is the tokio runtime whose thread calls this. Under another executor
+    /// that foster was not told of there is none: then children take turns on this task, and one that computes for long
+    /// delays the others. Otherwise as [`spawn_on`](Scope::spawn_on).
     ///
     /// ```
     /// # #[cfg(feature = "basic")]
@@ -135,7 +136,7 @@ impl<'env, E> Scope<'env, E> {
         }
     }
 
-    /// Starts a child on the runtime of the context, or on this task where there is none, whose `Err` fails the scope.
+    /// Starts a child on the runtime in force, or on this task where there is none, whose `Err` fails the scope.
     ///
     /// As [`spawn_parallel`](Scope::spawn_parallel).
     #[track_caller]
@@ -288,14 +289,16 @@ impl<'env, E, K: Kind> Scope<'env, E, K> {
         parallel::spawn(&self.core.control, runtime, None, at, future)
     }
 
-    /// Runs `job`, which may block its thread, as a child: in the pool of the context's runtime, or in a shared one.
+    /// Runs `job`, which may block its thread, as a child: in the pool of the [runtime in force](Handle::try_current), or in a
+    /// pool of foster's where there is none.
     ///
     /// The counterpart of `asyncio.to_thread` and `tokio::task::spawn_blocking`.
     ///
     /// # Cancellation
     ///
     /// A job that has begun cannot be interrupted: the scope waits for it. One that has not is dropped at once, also where it
-    /// waits for a thread of a busy pool.
+    /// waits for a thread of a busy pool. The job runs in no region, so what it blocks on works although its scope is being
+    /// cancelled. To end sooner it looks at a [`token`](Scope::token) that it captures.
     ///
     /// ```
     /// # futures::executor::block_on(async {

@@ -5,18 +5,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::context;
 use crate::control::{Adopted, Control, News};
 use crate::panic::FirstPanic;
 
 /// Ends when the parallel children of the scope that `left` belonged to have ended. They have been cancelled.
 pub(super) struct Orphans {
     left: Arc<Control>,
-    around: Arc<Control>,
+    /// `None` where a runtime polls this that was found where no scope was left.
+    around: Option<Arc<Control>>,
     panics: FirstPanic,
 }
 
 impl Orphans {
-    pub(super) fn new(left: Arc<Control>, around: Arc<Control>) -> Self {
+    pub(super) fn new(left: Arc<Control>, around: Option<Arc<Control>>) -> Self {
         Orphans { left, around, panics: FirstPanic::default() }
     }
 }
@@ -36,7 +38,7 @@ impl Future for Orphans {
                 false => this.left.news().drain(&mut news),
             }
             for item in news {
-                forward(item, Some(&this.around), &mut this.panics);
+                forward(item, this.around.as_ref(), &mut this.panics);
             }
             if over {
                 std::mem::take(&mut this.panics).resume();
@@ -53,7 +55,7 @@ impl Drop for Orphans {
     fn drop(&mut self) {
         // Nobody listens any more: what comes from here on is refused.
         for item in self.left.news().close() {
-            forward(item, Some(&self.around), &mut self.panics);
+            forward(item, self.around.as_ref(), &mut self.panics);
         }
         self.left.bell.unhang();
         std::mem::take(&mut self.panics).resume();
@@ -63,16 +65,14 @@ impl Drop for Orphans {
 /// Deals with news for a scope that is no more.
 pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut FirstPanic) {
     match item {
-        News::Adopt(future) => match around {
-            Some(around) => adopt(around, future, panics),
-            None => panics.run(|| drop(future)),
-        },
+        News::Adopt(future) => adopt(around, future, panics),
         News::Failed(mut runner, payload) => {
             if let Some(payload) = payload {
                 panics.add(payload);
             }
             let name = runner.name();
-            panics.run_result(runner.refuse(Some(Arc::new(crate::token::Reason::Failed(name)))));
+            let reason = Arc::new(crate::token::Reason::Failed(name));
+            panics.run_result(context::outside(|| runner.refuse(Some(reason))));
         }
         News::Panicked(payload) => panics.add(payload),
         News::Spawn(future, _) => panics.run(|| drop(future)),
@@ -80,9 +80,13 @@ pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut Fi
     }
 }
 
-/// Gives `future` to `around`, or drops it where nobody is left to run it.
-pub(super) fn adopt(around: &Arc<Control>, future: Adopted, panics: &mut FirstPanic) {
-    if let Err(refused) = around.adopt(future) {
-        panics.run(|| drop(refused));
+/// Gives `future` to `around`, or to the runtime that is found here, or drops it where nobody is left to run it.
+pub(super) fn adopt(around: Option<&Arc<Control>>, future: Adopted, panics: &mut FirstPanic) {
+    let refused = match around {
+        Some(around) => around.adopt(future),
+        None => Err(future),
+    };
+    if let Err(refused) = refused.or_else(context::finish) {
+        panics.run(|| context::outside(|| drop(refused)));
     }
 }

@@ -23,11 +23,11 @@ use std::task::{Context, Poll, Waker};
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Place, Swap, Values, Watch};
+use crate::context::{self, Ambient, Deadlines, Place, Swap, Values, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
-use crate::runtime::{Blocking, Handle, Instant, Job, WeakHandle};
+use crate::runtime::{Blocking, Handle, Job, WeakHandle};
 use crate::set::crew::{Lent, Member};
 use crate::set::link::{Claim, Lasting, Link, Turn};
 use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
@@ -134,7 +134,7 @@ where
 
 /// What is in the context while a child is polled, or dropped.
 struct Surroundings {
-    due: Option<Instant>,
+    deadlines: Deadlines,
     values: Option<Values>,
     /// Lent by the roster of the scope.
     runtime: Option<Lent<WeakHandle>>,
@@ -154,7 +154,7 @@ impl Surroundings {
         #[allow(unsafe_code)]
         let runtime = self.runtime.as_ref().map(|runtime| unsafe { runtime.copy() });
         let mut place = ManuallyDrop::new(runtime.map_or(Place::Nowhere, Place::Child));
-        ambient.at(&mut place, || ambient.with_deadline(self.due, f))
+        ambient.at(&mut place, || ambient.with_deadlines(&mut self.deadlines, f))
     }
 }
 
@@ -164,7 +164,10 @@ where
     T: Send + 'static,
 {
     fn poll(&mut self, turn: Turn, link: &Link, cx: &mut Context<'_>) -> Poll<Ended> {
-        if turn == Turn::First && self.is_cancelled() {
+        // As in-task children are, it is dropped without another poll, in which it would not know yet that it
+        // is cancelled.
+        let is_held = turn != Turn::First && self.token.as_ref().is_some_and(Token::is_held);
+        if self.is_cancelled() && !is_held {
             return Poll::Ready(self.refuse(None));
         }
         self.settle();
@@ -226,7 +229,7 @@ where
         let Child { runner, surroundings, .. } = self;
         let id = runner.id();
         let mut refuse = || runner.refuse(Some(Arc::clone(&reason)));
-        let known = context::try_with(|ambient| surroundings.within(ambient, id, || ambient.outside(&mut refuse)));
+        let known = context::try_with(|ambient| surroundings.within(ambient, id, || context::outside(&mut refuse)));
         // A thread that is about to end has no context any more.
         match known.unwrap_or_else(refuse) {
             Ok(()) => Ended::Value,
@@ -409,7 +412,7 @@ where
     T: Send + 'static,
 {
     let runtime = context::with(|ambient| ambient.runtime());
-    let future = super::child::Plain::new(Once { job: Some(job) });
+    let future = super::child::Plain::new(Once { job: Some(|| context::outside(job)) });
     start(control, runtime.as_ref(), None, at, future, |obj| {
         // Ready at its first poll, so nobody needs to be woken.
         let mut obj = obj;
@@ -462,15 +465,15 @@ where
         }
         return task;
     };
-    let (due, values, watched) =
-        context::with(|ambient| (ambient.deadline(), ambient.values(), ambient.watch.get() != Watch::No));
+    let (deadlines, values, watched) =
+        context::with(|ambient| (ambient.deadlines(), ambient.values(), ambient.watch.get() != Watch::No));
     let name = watched.then(|| runner.name());
     let pulse = Pulse { memory: runner.memory() };
     control.enroll(runner.remote(), runtime, |runtime| {
         // SAFETY: the roster keeps it as long as the scope has members, of which the child is one.
         #[allow(unsafe_code)]
         let runtime = runtime.map(|runtime| unsafe { Lent::new(runtime) });
-        let surroundings = Surroundings { due, values, runtime, scope };
+        let surroundings = Surroundings { deadlines, values, runtime, scope };
         let child = Child { runner, token: None, last_hold: None, surroundings };
         // SAFETY: nobody knows of the child before it is on the roster, or at the runtime.
         #[allow(unsafe_code)]

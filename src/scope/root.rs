@@ -76,10 +76,15 @@ impl Handle {
     /// For programs that already run: under `#[tokio::main]`, `smol::block_on`, or in a task of any executor. When
     /// `future` is ready, what was adopted meanwhile is waited for, within the handle's [grace](Handle::with_grace).
     ///
+    /// Without it, code that runs on a tokio runtime finds that runtime by itself, if the feature `tokio` is on; see
+    /// [`Handle::try_current`]. Under any other executor timers are those of `futures-timer`'s thread, blocking jobs run in a
+    /// pool of foster's, and parallel children on the task of their scope.
+    ///
     /// # Cancellation
     ///
-    /// Dropping it drops `future`. There is nobody around to adopt what that leaves behind: adopted futures are dropped, and
-    /// parallel children are cancelled, but not waited for.
+    /// Dropping it drops `future`. Where it is dropped on a thread of tokio's, with the feature `tokio`, that runtime finishes
+    /// what is left behind. Elsewhere nobody adopts it: adopted futures are dropped, and parallel children are
+    /// cancelled, but not waited for.
     ///
     /// ```
     /// # #[cfg(feature = "smol")]

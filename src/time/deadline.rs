@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::timeout::Timeout;
-use crate::context;
+use crate::context::{self, MovableDeadline};
 use crate::runtime::Instant;
 
 /// A deadline that can be moved, or switched off, while what it guards is running. Clones are the same deadline.
@@ -30,7 +30,21 @@ use crate::runtime::Instant;
 /// ```
 #[derive(Clone)]
 pub struct Deadline {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared(Mutex<State>);
+
+impl MovableDeadline for Shared {
+    fn due(&self) -> Option<Instant> {
+        self.lock().due.at()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 struct State {
@@ -68,7 +82,7 @@ enum Status {
 
 impl Deadline {
     fn new(due: When) -> Self {
-        Deadline { state: Arc::new(Mutex::new(State { due, status: Status::Unused, waker: None })) }
+        Deadline { shared: Arc::new(Shared(Mutex::new(State { due, status: Status::Unused, waker: None }))) }
     }
 
     /// A deadline `duration` after the first poll of what it guards. [`Duration::MAX`] is [never](Deadline::never).
@@ -162,7 +176,7 @@ impl Deadline {
         Ok(())
     }
 
-    /// The instant at which it expires. `None` if it is switched off, or counts from a first poll that is yet to come.
+    /// The instant at which it expires. `None` if it is switched off, or counts from a first poll that has not begun.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -190,11 +204,12 @@ impl Deadline {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 
-    pub(super) fn due(&self) -> When {
-        self.lock().due
+    /// For the context: what is polled under this deadline reads it wherever it has been moved to.
+    pub(super) fn movable(&self) -> Arc<dyn MovableDeadline> {
+        Arc::clone(&self.shared) as Arc<dyn MovableDeadline>
     }
 
     /// Counts from now on, if it counts from the first poll.

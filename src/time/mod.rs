@@ -2,8 +2,8 @@
 //!
 //! Nothing here belongs to a runtime. Inside [`Handle::run`](crate::Handle::run), [`Handle::enter`](crate::Handle::enter)
 //! or a child that a runtime runs, time is that runtime's, with its native timers; under
-//! [`Sim`](crate::runtimes) it is virtual. Elsewhere it is the system's, and the thread of `futures-timer` wakes the
-//! sleepers.
+//! [`Sim`](crate::runtimes) it is virtual. Outside of them, what is polled on a thread of tokio's uses tokio's timers, with the
+//! feature `tokio`. Elsewhere time is the system's, and the thread of `futures-timer` wakes the sleepers.
 //!
 //! | asyncio | Trio | tokio | here |
 //! |---|---|---|---|

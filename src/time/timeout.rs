@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
-use crate::context::{self, Ambient};
+use crate::context::{self, Ambient, Link, Swap};
 use crate::control::Adopted;
 use crate::name::Name;
 use crate::runtime::{Instant, Timer};
@@ -90,7 +90,8 @@ pub fn timeout_at<F: Future>(at: impl Into<Option<Instant>>, future: F) -> Timeo
 /// Like [`timeout`], but does not wait for the wind-down: the enclosing scope does.
 ///
 /// What inside still needs time to end when the time is over is adopted by the enclosing scope, or by
-/// [`Handle::run`](crate::Handle::run), which is why `future` must be `'static + Send`. Without either it is dropped.
+/// [`Handle::run`](crate::Handle::run), which is why `future` must be `'static + Send`. Without either a task of the tokio
+/// runtime finishes it that polls this, with the feature `tokio`; elsewhere it is dropped.
 ///
 /// # Errors
 ///
@@ -126,10 +127,24 @@ where
 /// Where a timeout's deadline is kept.
 enum Limit {
     Fixed(When),
-    Movable(Deadline),
+    Movable(Movable),
+}
+
+/// The deadline of a timeout that can be moved. It ends with the timeout.
+struct Movable {
+    deadline: Deadline,
+    /// Its place among the movable deadlines in the context; there during a poll.
+    link: Option<Arc<Link>>,
+}
+
+impl Drop for Movable {
+    fn drop(&mut self) {
+        self.deadline.end();
+    }
 }
 
 impl Limit {
+    #[inline]
     fn start(&mut self, now: Instant) {
         match self {
             Limit::Fixed(when) => {
@@ -137,14 +152,15 @@ impl Limit {
                     *when = now.checked_add(duration).map_or(When::Never, When::At);
                 }
             }
-            Limit::Movable(deadline) => deadline.start(now),
+            Limit::Movable(movable) => movable.deadline.start(now),
         }
     }
 
+    #[inline]
     fn listen(&self, cx: &Context<'_>) -> Option<Instant> {
         match self {
             Limit::Fixed(when) => when.at(),
-            Limit::Movable(deadline) => deadline.listen(cx.waker()).at(),
+            Limit::Movable(movable) => movable.deadline.listen(cx.waker()).at(),
         }
     }
 
@@ -152,21 +168,15 @@ impl Limit {
     fn expire(&self, at: Instant) -> bool {
         match self {
             Limit::Fixed(_) => true,
-            Limit::Movable(deadline) => deadline.expire(at),
+            Limit::Movable(movable) => movable.deadline.expire(at),
         }
     }
 
     #[inline]
     fn end(&self) {
-        if let Limit::Movable(deadline) = self {
-            deadline.end();
+        if let Limit::Movable(movable) = self {
+            movable.deadline.end();
         }
-    }
-}
-
-impl Drop for Limit {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 
@@ -220,12 +230,15 @@ impl<F: Future> Timeout<F> {
     }
 
     pub(super) fn movable(deadline: Deadline, future: F) -> Self {
-        Self::new(Limit::Movable(deadline), future)
+        Self::new(Limit::Movable(Movable { deadline, link: None }), future)
     }
 
     /// Bounds the wind-down: what has not ended by `grace` after the deadline is dropped, and named in the error.
     ///
     /// Finalizers that had no turn by then are polled once. [`Duration::MAX`] is no bound, as is the default.
+    ///
+    /// With [`Duration::ZERO`] nothing is waited for. A blocking job that is running cannot be interrupted: it passes to the
+    /// scope that encloses the timeout, which waits for it before it resolves.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -252,20 +265,26 @@ impl<F: Future> Timeout<F> {
     #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
-        let moved;
-        let when = match this.limit {
-            Limit::Fixed(when) => when,
-            Limit::Movable(deadline) => {
-                moved = deadline.due();
-                &moved
+        match this.limit {
+            Limit::Fixed(When::After(duration)) => {
+                let _due = ambient.due_after(*duration);
+                this.region.poll_in(ambient, cx)
             }
-        };
-        let _due = match when {
-            When::Never => (None, None),
-            When::After(duration) => (Some(ambient.due_after(*duration)), None),
-            When::At(at) => (None, Some(ambient.due_at(*at))),
-        };
-        this.region.poll_in(ambient, cx)
+            Limit::Fixed(When::At(at)) => {
+                let _due = ambient.due_at(*at);
+                this.region.poll_in(ambient, cx)
+            }
+            Limit::Fixed(When::Never) => this.region.poll_in(ambient, cx),
+            Limit::Movable(Movable { deadline, link }) => {
+                // Here the clock is read before the first poll: the deadline can be asked when it is due.
+                if *this.phase == Phase::Fresh {
+                    deadline.start(ambient.now());
+                }
+                ambient.renew_link(link, || deadline.movable());
+                let _movable = Swap::new(&ambient.movable, link);
+                this.region.poll_in(ambient, cx)
+            }
+        }
     }
 
     /// Whether the timer for `at` has fired; makes it if there is none yet. `now` spares a look at the clock.
@@ -319,18 +338,19 @@ impl<F: Future> Timeout<F> {
 
     fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
+        if ambient.is_tripped() {
+            // Whoever cancelled the region around came first: this says nothing, and is dropped.
+            return false;
+        }
         if !this.limit.expire(at) {
             return true;
         }
         if ambient.deadline().is_some_and(|around| around <= at) {
-            // The timeout around expires at this instant too, and is the one to report it; unless it has been moved
-            // since a parallel child inherited it, which the next polls tell.
+            // The timeout around expires at this instant too, and is the one to report it. In a destructor or
+            // a blocking job there is nobody who does, which the next polls tell.
             if *this.deferred < PATIENCE {
                 *this.deferred += 1;
                 cx.waker().wake_by_ref();
-                return false;
-            }
-            if ambient.is_tripped() {
                 return false;
             }
         }
@@ -421,9 +441,13 @@ where
         }
         let rest = self.timeout.take();
         if polled.is_pending() {
-            if let (Some(rest), Some(adopter)) = (rest, context::with(|ambient| ambient.scope())) {
+            if let Some(rest) = rest {
                 let rest: Adopted = Box::pin(async move { drop(rest.await) });
-                drop(adopter.adopt(rest));
+                let refused = match context::with(|ambient| ambient.scope()) {
+                    Some(adopter) => adopter.adopt(rest),
+                    None => Err(rest),
+                };
+                drop(refused.or_else(context::finish));
             }
             return Poll::Ready(Err(Elapsed { overrun: None }));
         }

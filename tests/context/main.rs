@@ -12,4 +12,7 @@ mod harness;
 #[path = "../matrix/watch.rs"]
 mod watch;
 
+mod bare;
+mod deadlines;
+mod regions;
 mod timers;

@@ -96,7 +96,7 @@ fn poll_runner<R: ?Sized + Run>(runner: &mut Runner<R>, ambient: &Ambient, cx: &
     }
     let mut no = false;
     let _member = Swap::new(&ambient.member, &mut no);
-    ambient.with_deadline(None, || runner.poll(cx))
+    ambient.without_deadline(|| runner.poll(cx))
 }
 
 /// A member that has a token was suspended: puts the token in its place, and sees whether it is time to drop the member.

@@ -362,7 +362,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 false => self.control().refusal(),
             };
             self.control().ended_one();
-            self.panics.run_result(runner.refuse(Some(reason)));
+            self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
         } else {
             self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
             header.set_age(self.births);
@@ -392,7 +392,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             News::Failed(mut runner, payload) => {
                 let name = runner.name();
                 self.fail(&name, payload);
-                self.panics.run_result(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
+                self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::new(Reason::Failed(name))))));
             }
         }
     }
@@ -410,7 +410,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         if !self.adopted.is_empty() {
-            ambient.with_deadline(None, || self.poll_adopted_inside(ambient, cx));
+            ambient.without_deadline(|| self.poll_adopted_inside(ambient, cx));
         }
     }
 
@@ -496,15 +496,15 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Exit::Failed(mut runner, payload) => {
                 let name = runner.name();
                 self.fail(&name, payload);
-                self.panics.run_result(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
+                self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::new(Reason::Failed(name))))));
             }
             Exit::Stopped(mut runner) => {
                 let alone = runner.header().is_cancelled();
                 let reason = if alone { by_task() } else { self.control().refusal() };
-                self.panics.run_result(runner.refuse(Some(reason)));
+                self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
             }
             Exit::Body => {
-                self.panics.run(|| body.set(None));
+                self.panics.run(|| context::outside(|| body.set(None)));
                 self.ended_body(ambient, result);
             }
         }

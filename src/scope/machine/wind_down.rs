@@ -73,7 +73,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.control().ended_one();
         }
         if let Some(mut runner) = runner {
-            self.panics.run_result(runner.refuse(Some(Arc::clone(reason))));
+            self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::clone(reason)))));
         }
     }
 
@@ -99,7 +99,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         for (_, key, is_body) in ages.into_iter().rev() {
             if is_body {
-                self.panics.run(|| body.set(None));
+                self.panics.run(|| context::outside(|| body.set(None)));
                 self.set.remove(key);
             } else {
                 self.stop(key, reason);
@@ -159,6 +159,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
+    ///
+    /// They go to the scope around, or to the runtime that is found where there is none.
     pub(super) fn hand_on(&mut self, around: Option<Arc<Control>>) {
         let before = mem::replace(&mut self.handed_on, true);
         let control = Arc::clone(self.control());
@@ -167,16 +169,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             control.cancel(&Arc::new(Reason::Dropped));
             control.tell_parallel(&mut self.panics);
         }
-        let Some(around) = control.around.get().cloned().or(around) else {
-            self.panics.run(|| lose(&mut self.adopted));
+        let around = control.around.get().cloned().or(around);
+        if around.is_none() && !context::finishes() {
+            self.panics.run(|| context::outside(|| lose(&mut self.adopted)));
             return;
-        };
+        }
         let keys: Vec<Key> = self.adopted.keys().collect();
         for key in keys {
             if let Some(member) = self.adopted.get(key) {
                 let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
                 self.adopted.remove(key);
-                orphans::adopt(&around, future, &mut self.panics);
+                orphans::adopt(around.as_ref(), future, &mut self.panics);
             }
         }
         if before {
@@ -184,19 +187,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         if control.close_parallel() {
             // From here on what comes goes to the scope around at once: finalizers, which still have their turn, may wait for it.
-            self.close_news(Some(&around));
+            self.close_news(around.as_ref());
             return;
         }
         self.orphaned = true;
-        let wait = Box::pin(Orphans::new(control, Arc::clone(&around)));
-        orphans::adopt(&around, wait, &mut self.panics);
+        let wait = Box::pin(Orphans::new(control, around.clone()));
+        orphans::adopt(around.as_ref(), wait, &mut self.panics);
     }
 
     /// Closes both lanes, and deals with what was still in them.
     pub(super) fn close(&mut self, around: Option<&Arc<Control>>) {
         for mut runner in self.core.inbox.close().into_iter().rev() {
             let reason = self.control().refusal();
-            self.panics.run_result(runner.refuse(Some(reason)));
+            self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
         }
         if self.orphaned {
             // Also when the last of them has just ended: it may be about to ring.
@@ -233,12 +236,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
         };
         for mut runner in self.core.inbox.close().into_iter().rev() {
-            self.panics.run_result(runner.refuse(Some(Arc::clone(&reason))));
+            self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::clone(&reason)))));
         }
         self.stop_all(body, &reason, |_| true);
-        self.panics.run(|| body.set(None));
+        self.panics.run(|| context::outside(|| body.set(None)));
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
-            self.panics.run_result(finalizer.refuse(None));
+            self.panics.run_result(context::outside(|| finalizer.refuse(None)));
         }
         self.report_errors();
         self.hand_on(around.clone());

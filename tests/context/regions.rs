@@ -1,0 +1,341 @@
+//! What is ending: who is told of it, what starts there no more, and what does all the same.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use std::time::Duration;
+
+use foster::runtimes::Sim;
+use foster::{Deadline, Inherited, Scope, Token, deadline, gather, now, scope, shield, sleep, timeout, yield_now};
+use futures::stream::{FuturesUnordered, StreamExt};
+
+use crate::harness::{T, watched};
+use crate::watch::{Log, poll_by_hand, secs};
+
+/// Blocks this thread, whatever executor runs on it, until `future` is ready.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Runs when it is dropped.
+struct Destructor<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Destructor<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// All that does not start in a region that is ending, without a wait for time.
+async fn everything() {
+    scope(async |s: Scope<'_>| s.spawn(async { yield_now().await }).await).await;
+    shield(yield_now()).await;
+    sleep(Duration::ZERO).await;
+    timeout(1000 * T, yield_now()).await.unwrap();
+    assert!(timeout(Duration::ZERO, pending::<()>()).await.is_err());
+    assert!(Token::current().is_none());
+}
+
+static NAME: Inherited<&str> = Inherited::new();
+
+// It blocked for ever on what does not start in a region that is ending.
+#[foster::test(runtimes(tokio, tokio_multi, smol, async_std, basic), timeout = "10s")]
+async fn a_blocking_job_of_a_cancelled_scope_may_wait() {
+    let (log, noting) = (Log::new(), Log::new());
+    let noted = noting.clone();
+    let late = timeout(
+        T,
+        NAME.provide(
+            "inherited",
+            scope(async move |s: Scope<'_>| {
+                let token = s.token();
+                s.spawn_blocking(move || {
+                    while !token.is_cancelled() {
+                        std::thread::yield_now();
+                    }
+                    assert!(deadline().is_some());
+                    assert_eq!(NAME.get().as_deref(), Some(&"inherited"));
+                    block_on(async {
+                        sleep(T / 10).await;
+                        everything().await;
+                    });
+                    noted.note("done");
+                });
+                pending::<()>().await
+            }),
+        ),
+    );
+    assert!(late.await.is_err());
+    log.note("over");
+    assert_eq!((noting.entries(), log.entries()), (vec!["done".into()], vec!["over".into()]));
+}
+
+#[foster::test(runtimes(tokio, tokio_multi, smol, async_std, basic), timeout = "10s")]
+async fn a_job_past_a_grace_of_zero_passes_to_the_enclosing_scope() {
+    let log = Log::new();
+    let noting = log.clone();
+    let deadline = &Deadline::never();
+    scope(async |outer: Scope<'_>| {
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (started, start) = futures::channel::oneshot::channel();
+        let late = deadline.timeout(scope(async move |s: Scope<'_>| {
+            s.spawn_blocking(move || {
+                started.send(()).unwrap();
+                gate.recv().unwrap();
+                noting.note("done");
+            });
+            pending::<()>().await
+        }));
+        let late = outer.spawn(late.grace(Duration::ZERO));
+        start.await.unwrap();
+        deadline.set(now()).unwrap();
+        assert!(late.await.is_err());
+        log.note("the inner scope is over");
+        go.send(()).unwrap();
+    })
+    .await;
+    log.note("the outer scope is over");
+    assert_eq!(log.entries(), ["the inner scope is over", "done", "the outer scope is over"]);
+}
+
+matrix! {
+    async fn a_destructor_may_wait_when_its_child_is_cancelled() {
+        let log = &Log::new();
+        let late = timeout(T, scope(async |s: Scope<'_>| {
+            s.spawn(async {
+                let _wait = Destructor(|| { block_on(everything()); log.note("child") });
+                pending::<()>().await
+            });
+            let _wait = Destructor(|| { block_on(everything()); log.note("body") });
+            pending::<()>().await
+        }));
+        assert!(late.await.is_err());
+        assert_eq!(log.entries(), ["child", "body"]);
+    }
+
+    async fn a_destructor_may_wait_when_its_scope_fails_or_its_task_is_cancelled() {
+        let log = &Log::new();
+        let outcome = scope(async |s: Scope<'_>| {
+            let alone = s.spawn(async {
+                let _wait = Destructor(|| { block_on(everything()); log.note("alone") });
+                pending::<()>().await
+            });
+            s.spawn(async {
+                let _wait = Destructor(|| { block_on(everything()); log.note("all") });
+                pending::<()>().await
+            });
+            yield_now().await;
+            alone.cancel();
+            assert!(alone.outcome().await.is_err());
+            s.cancel("all");
+            pending::<()>().await
+        });
+        assert!(outcome.outcome().await.is_err());
+        assert_eq!(log.entries(), ["alone", "all"]);
+    }
+
+    async fn a_destructor_may_wait_in_a_region_that_is_cancelled_from_around() {
+        let log = &Log::new();
+        let late = timeout(T, gather((
+            timeout(1000 * T, async {
+                let _wait = Destructor(|| { block_on(everything()); log.note("dropped") });
+                pending::<()>().await
+            }),
+            shield(sleep(2 * T)),
+        )));
+        assert!(late.await.is_err());
+        assert_eq!(log.entries(), ["dropped"]);
+    }
+
+    // The code after the timeout ran on, long after its task had been cancelled.
+    async fn a_timeout_says_nothing_in_a_task_that_was_cancelled_before() {
+        let log = &Log::new();
+        let noting = log.clone();
+        scope(async move |s: Scope<'_>| {
+            let work = |log: Log| async move {
+                let _over = log.on_drop("over");
+                let slow = timeout(3 * T, async { shield(sleep(6 * T)).await; pending::<()>().await });
+                drop(slow.await);
+                log.note("went on");
+            };
+            let tasks = [s.spawn(work(noting.clone())), s.spawn_parallel(work(noting.clone()))];
+            sleep(T).await;
+            tasks.iter().for_each(|task| task.cancel());
+            for task in tasks {
+                assert!(task.outcome().await.is_err());
+            }
+            let token = Token::new();
+            let until = token.run_until_cancelled(work(noting));
+            let (ended, ()) = gather((until, async { sleep(T).await; token.cancel("enough") })).await;
+            assert!(ended.is_err());
+        }).await;
+        assert_eq!(log.entries(), ["over", "over", "over"]);
+    }
+}
+
+sim! {
+    async fn the_overrun_of_an_inner_grace_is_named_to_the_inner_timeout() {
+        let overrun = Mutex::new(Vec::new());
+        let late = timeout(secs(5), async {
+            let inner = timeout(secs(1), shield(sleep(secs(100)))).grace(secs(10)).await;
+            overrun.lock().unwrap().extend(inner.unwrap_err().overrun().to_vec());
+        });
+        drop(late.await);
+        assert_eq!(overrun.lock().unwrap().len(), 1);
+    }
+
+    async fn a_grace_ends_shields_that_are_polled_only_when_woken() {
+        let start = now();
+        let shields = async {
+            let mut shields: FuturesUnordered<_> = (0..3).map(|_| shield(pending::<()>())).collect();
+            shields.next().await
+        };
+        let elapsed = timeout(secs(1), shields).grace(secs(2)).await.unwrap_err();
+        assert_eq!(elapsed.overrun().len(), 3);
+        assert_eq!(now(), start + secs(3));
+    }
+
+    async fn what_needs_time_and_moves_elsewhere_no_longer_keeps_its_first_home() {
+        scope(async |s: Scope<'_>| {
+            let (polling, take) = moving();
+            let home = s.spawn(polling);
+            yield_now().await;
+            home.cancel();
+            yield_now().await;
+            assert!(!home.is_finished(), "it needs time");
+            let mut held = take();
+            assert!(poll_by_hand(&mut held).is_pending());
+            assert!(home.outcome().await.is_err());
+        }).await;
+    }
+}
+
+type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A timeout that holds for ever, in a future that polls it until it is taken away.
+fn moving() -> (impl Future<Output = ()>, impl FnOnce() -> Held) {
+    let held: Held = Box::pin(async { drop(timeout(Duration::MAX, shield(pending::<()>())).await) });
+    let slot = Arc::new(Mutex::new(Some(held)));
+    let take = {
+        let slot = slot.clone();
+        move || slot.lock().unwrap().take().expect("it is taken once")
+    };
+    let polling = poll_fn(move |cx| match &mut *slot.lock().unwrap() {
+        Some(held) => held.as_mut().poll(cx),
+        None => Poll::Pending,
+    });
+    (polling, take)
+}
+
+#[test]
+fn what_needs_time_and_moves_out_of_every_region_keeps_none() {
+    watched(|| {
+        let (polling, take) = moving();
+        block_on(async {
+            let outcome = timeout(T, async {
+                yield_now().await;
+                polling.await
+            });
+            let moved = async {
+                // Past the timeout, whose wind-down waits.
+                sleep(3 * T).await;
+                let mut held = take();
+                assert!(futures::poll!(&mut held).is_pending());
+                held
+            };
+            let (outcome, _held) = futures::join!(outcome, moved);
+            assert!(outcome.is_err());
+        });
+    });
+}
+
+// Virtual time, moved by hand: the region is cancelled, and the deadline passes, in one poll.
+#[test]
+fn a_timeout_that_expires_in_the_poll_of_the_cancellation_says_nothing() {
+    watched(|| {
+        let sim = &Sim::new(1);
+        let log = &Log::new();
+        sim.run(async {
+            for nested in [false, true] {
+                let outcome = scope(async |s: Scope<'_>| {
+                    let inside = async {
+                        let work = timeout(secs(1), async {
+                            s.cancel("first");
+                            sim.advance(secs(3));
+                            yield_now().await;
+                        });
+                        drop(work.await);
+                        log.note("went on");
+                    };
+                    if nested {
+                        drop(timeout(secs(100), inside).await);
+                    } else {
+                        inside.await;
+                    }
+                    pending::<()>().await
+                });
+                assert!(outcome.outcome().await.is_err());
+            }
+            let token = Token::new();
+            let inside = async {
+                drop(timeout(secs(1), pending::<()>()).await);
+                log.note("went on");
+                pending::<()>().await
+            };
+            let cancel = async {
+                token.cancel("first");
+                sim.advance(secs(3));
+            };
+            let (ended, ()) = futures::join!(token.run_until_cancelled(inside), cancel);
+            assert!(ended.is_err());
+        });
+        assert_eq!(log.entries(), [""; 0]);
+    });
+}
+
+/// A waker that calls a function whenever it is cloned.
+fn on_clone(call: &'static (dyn Fn() + Sync)) -> Waker {
+    type Call = &'static (dyn Fn() + Sync);
+    fn raw(call: &'static Call) -> RawWaker {
+        const VTABLE: RawWakerVTable = RawWakerVTable::new(
+            |data| {
+                // SAFETY: `data` comes from `raw` alone, and is a reference that lives for ever.
+                #[allow(unsafe_code)]
+                let call: &'static Call = unsafe { &*data.cast() };
+                call();
+                raw(call)
+            },
+            |_| {},
+            |_| {},
+            |_| {},
+        );
+        RawWaker::new(std::ptr::from_ref(call).cast(), &VTABLE)
+    }
+    // SAFETY: the table's functions hold to the contract of `RawWaker`: they share a reference to a `Sync` value.
+    #[allow(unsafe_code)]
+    unsafe {
+        Waker::from_raw(raw(Box::leak(Box::new(call))))
+    }
+}
+
+#[test]
+fn a_token_that_is_cancelled_while_somebody_begins_to_listen_is_seen() {
+    let token: &'static Token = Box::leak(Box::new(Token::new()));
+    let waker = on_clone(Box::leak(Box::new(|| token.cancel("while it is cloned"))));
+    let mut wait = pin!(token.cancelled());
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
