@@ -64,7 +64,7 @@ impl Basic {
     /// use foster::runtimes::Basic;
     ///
     /// let here = std::thread::current().id();
-    /// let there = Basic::current_thread().run(foster::scope(|s| async move {
+    /// let there = Basic::current_thread().run(foster::scope(async |s| {
     ///     s.spawn_parallel(async { std::thread::current().id() }).await
     /// }));
     /// assert_eq!(here, there);

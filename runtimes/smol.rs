@@ -31,7 +31,7 @@ impl Smol {
     /// ```
     /// use foster::runtimes::Smol;
     ///
-    /// let sum = foster::scope(|s| async move { s.spawn_parallel(async { 3 + 4 }).await });
+    /// let sum = foster::scope(async |s| { s.spawn_parallel(async { 3 + 4 }).await });
     /// assert_eq!(Smol::global().run(sum), 7);
     /// ```
     pub fn global() -> Self {

@@ -62,7 +62,7 @@ impl Tokio {
     ///
     /// #[tokio::main]
     /// async fn main() {
-    ///     let sum = foster::scope(|s| async move { s.spawn_parallel(async { 3 + 4 }).await });
+    ///     let sum = foster::scope(async |s| { s.spawn_parallel(async { 3 + 4 }).await });
     ///     assert_eq!(Tokio::current().enter(sum).await, 7);
     /// }
     /// ```
@@ -89,7 +89,7 @@ impl Tokio {
     /// use foster::runtimes::Tokio;
     ///
     /// let here = std::thread::current().id();
-    /// let there = Tokio::current_thread()?.run(foster::scope(|s| async move {
+    /// let there = Tokio::current_thread()?.run(foster::scope(async |s| {
     ///     s.spawn_parallel(async { std::thread::current().id() }).await
     /// }));
     /// assert_eq!(here, there);

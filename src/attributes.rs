@@ -15,7 +15,7 @@
 /// # #[cfg(feature = "tokio")]
 /// #[foster::main(tokio, threads = 2)]
 /// async fn main() -> Result<(), std::num::ParseIntError> {
-///     let sum = foster::scope(|s| async move {
+///     let sum = foster::scope(async |s| {
 ///         let one = s.spawn_parallel(async { "1".parse::<i32>() });
 ///         let two = s.spawn_parallel(async { "2".parse::<i32>() });
 ///         Ok(one.await? + two.await?)
@@ -61,7 +61,7 @@ pub use foster_macros::main;
 ///
 /// #[foster::test]
 /// async fn a_child_outlives_its_spawner() {
-///     let child = scope(|s| async move { s.spawn(async { yield_now().await; 7 }).await });
+///     let child = scope(async |s| { s.spawn(async { yield_now().await; 7 }).await });
 ///     assert_eq!(child.await, 7);
 /// }
 /// ```

@@ -31,7 +31,7 @@ pub(crate) type ParallelRunner = Runner<Shared<'static, Arc<Reason>>>;
 pub(crate) enum News {
     /// A future to finish before the scope resolves.
     Adopt(Adopted),
-    /// A child for the scope's own task, from a [`Spawner`](crate::Spawner).
+    /// A child for the scope's own task, from a [`Spawner`](crate::scope::Spawner).
     Spawn(FutureObj<'static, ()>, &'static Location<'static>),
     /// The child in this slot may have been cancelled by its task: the mark is in its header. Without a slot, it was
     /// cancelled about when it arrived, and may be any.

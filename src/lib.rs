@@ -19,8 +19,8 @@
 //! let both = timeout(Duration::from_secs(2), try_scope(|s| {
 //!     let path = &path;
 //!     async move {
-//!         let user = s.try_spawn(fetch("/user"));      // children run concurrently
-//!         let orders = s.try_spawn(fetch(path));       // and may borrow
+//!         let user = s.spawn(fetch("/user"));      // children run concurrently
+//!         let orders = s.spawn(fetch(path));       // and may borrow
 //!         Ok((user.await, orders.await))               // an `Err` in either ends both, and is the scope's
 //!     }
 //! }));
@@ -32,7 +32,7 @@
 //!
 //! | to do | use | asyncio | tokio |
 //! |---|---|---|---|
-//! | run children and wait for all | [`scope`], [`try_scope`] | `TaskGroup` | `JoinSet` |
+//! | run children and wait for all | [`scope`](fn@scope), [`try_scope`] | `TaskGroup` | `JoinSet` |
 //! | run some of them on threads | [`Scope::spawn_parallel`], [`Scope::spawn_on`] | – | `spawn` |
 //! | call what blocks | [`blocking()`], [`Scope::spawn_blocking`] | `to_thread` | `spawn_blocking` |
 //! | clean up at the end, awaiting | [`Scope::defer`] | `AsyncExitStack` | – |
@@ -78,7 +78,7 @@ mod panic;
 pub mod runtime;
 #[path = "../runtimes/mod.rs"]
 pub mod runtimes;
-mod scope;
+pub mod scope;
 mod set;
 pub mod stream;
 #[cfg(feature = "testing")]
@@ -96,10 +96,7 @@ pub use cancel::{Cancelled, Reason, Token, adopt, shield};
 pub use future::{FutureExt, as_completed, gather, hedge, quorum, race, race_ok, settle, try_gather};
 pub use name::Name;
 pub use runtime::{Handle, Instant};
-pub use scope::{
-    AnyThread, Enter, Errors, Event, KeepGoing, Kind, Named, OneThread, Outcome, Scope, ScopeFuture, ScopeOutcome,
-    Spawner, Task, TryScopeFuture, blocking, local, scope, try_scope,
-};
+pub use scope::{Scope, Task, TryScope, blocking, local, scope, try_scope};
 pub use stream::{ConcurrentIterator, ConcurrentStream, StreamExt};
 pub use time::{
     Deadline, Elapsed, Interval, MissedTick, deadline, interval, interval_at, now, remaining, sleep, sleep_until,

@@ -38,7 +38,7 @@ use crate::panic::wake_all;
 /// # futures::executor::block_on(async {
 /// use foster::{Reason, scope};
 ///
-/// let outcome = scope(|s| async move {
+/// let outcome = scope(async |s| {
 ///     s.cancel(format!("{} is full", "/tmp"));
 ///     std::future::pending::<()>().await
 /// }).outcome().await;
@@ -93,7 +93,7 @@ impl From<String> for Reason {
 
 /// The error of something that was cancelled before it had a value.
 ///
-/// From [`Task::outcome`](crate::Task::outcome), [`ScopeFuture::outcome`](crate::ScopeFuture::outcome) and
+/// From [`Task::outcome`](crate::Task::outcome), [`ScopeFuture::outcome`](crate::scope::ScopeFuture::outcome) and
 /// [`Token::run_until_cancelled`]. Its text says who was cancelled, and why. The counterpart of asyncio's `CancelledError`, but
 /// a value: what is cancelled is not told by it, and need not pass it on.
 #[derive(Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use crate::context::{self, Binding, Swap, Values};
 /// static REQUEST: Inherited<u32> = Inherited::new();
 ///
 /// # futures::executor::block_on(async {
-/// let seen = REQUEST.provide(7, foster::scope(|s| async move {
+/// let seen = REQUEST.provide(7, foster::scope(async |s| {
 ///     s.spawn(async { *REQUEST.get().unwrap() }).await
 /// }));
 /// assert_eq!(seen.await, 7);

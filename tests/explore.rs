@@ -268,11 +268,12 @@ fn a_clock_that_stands_for_too_long_is_an_error_that_names_who_is_busy() {
     let program = || {
         scope(async |s| {
             s.spawn_parallel(sleep(SECOND));
-            s.named("spinner").spawn_on(&Sim::current(), async {
+            let spinner = async {
                 loop {
                     yield_now().await;
                 }
-            });
+            };
+            s.named("spinner").spawn_on(spinner, &Sim::current());
             sleep(SECOND).await;
         })
     };

@@ -36,7 +36,7 @@ async fn work() -> u32 {
     .await;
     assert!(token.is_cancelled());
     let ready = timeout(Duration::from_secs(3600), async { Ok::<_, ()>(sum) }).await.unwrap();
-    try_scope(|s| async move { Ok::<_, ()>(s.try_spawn(async move { ready }).await) }).await.unwrap()
+    try_scope(|s| async move { Ok::<_, ()>(s.spawn(async move { ready }).await) }).await.unwrap()
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn on_tokio(id: &'static str, work: &'static str, unit: Unit, runtime: fn() -> R
 fn in_task() -> impl Future<Output = Result<(), u64>> {
     foster::try_scope(async |s| {
         for child in Doomed::all(N) {
-            s.try_spawn(child);
+            s.spawn(child);
         }
         Ok(())
     })
@@ -65,7 +65,7 @@ fn in_task() -> impl Future<Output = Result<(), u64>> {
 fn parallel(runtime: Handle) -> impl Future<Output = Result<(), u64>> {
     foster::try_scope(async move |s| {
         for child in Doomed::all(N) {
-            s.try_spawn_on(&runtime, child);
+            s.spawn_on(child, &runtime);
         }
         Ok(())
     })

@@ -136,7 +136,7 @@ where
     F: Future<Output = u64> + Send + 'static,
 {
     foster::scope(async move |s| {
-        let tasks: Vec<_> = (0..N as u64).map(|i| s.spawn_on(&runtime, child(i))).collect();
+        let tasks: Vec<_> = (0..N as u64).map(|i| s.spawn_on(child(i), &runtime)).collect();
         let mut total = 0;
         for task in tasks {
             total += task.await;

@@ -85,8 +85,8 @@ fn scope(i: usize) -> impl Future<Output = u64> + Send {
 
 fn try_scope(i: usize) -> impl Future<Output = Result<u64, u32>> + Send {
     foster::try_scope(async move |s| {
-        let a = s.try_spawn(async move { Ok(YieldOnce::new(i).await) });
-        let b = s.try_spawn(async move { Ok(YieldOnce::new(i + 1).await) });
+        let a = s.spawn(async move { Ok(YieldOnce::new(i).await) });
+        let b = s.spawn(async move { Ok(YieldOnce::new(i + 1).await) });
         Ok(a.await + b.await)
     })
 }

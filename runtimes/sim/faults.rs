@@ -19,7 +19,7 @@ use super::trace::Label;
 /// use std::time::Duration;
 ///
 /// let faults = Faults::none().refuse_spawns(1.0).delay_timers(Duration::from_secs(1));
-/// let outcome = Sim::builder().seed(1).faults(faults).build().run(foster::scope(|s| async move {
+/// let outcome = Sim::builder().seed(1).faults(faults).build().run(foster::scope(async |s| {
 ///     s.spawn_parallel(async { 7 }).outcome().await
 /// }));
 /// assert!(outcome.is_err());

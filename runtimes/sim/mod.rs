@@ -64,7 +64,7 @@ use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, T
 ///
 /// let hour = Duration::from_secs(3600);
 /// let sim = Sim::new(7);
-/// sim.run(scope(|s| async move {
+/// sim.run(scope(async |s| {
 ///     s.spawn(sleep(3 * hour));
 ///     s.spawn(sleep(24 * hour));
 /// }));
@@ -83,7 +83,7 @@ impl Sim {
     ///
     /// let order = |seed| Sim::new(seed).run(async {
     ///     let (tell, told) = std::sync::mpsc::channel();
-    ///     scope(|s| async move {
+    ///     scope(async move |s| {
     ///         for child in 0..3 {
     ///             let tell = tell.clone();
     ///             s.spawn_parallel(async move { tell.send(child).unwrap() });

@@ -50,7 +50,7 @@ enum Step {
 ///
 /// let run = |seed| {
 ///     let sim = Sim::new(seed);
-///     sim.run(foster::scope(|s| async move {
+///     sim.run(foster::scope(async |s| {
 ///         s.named("ping").spawn(async {});
 ///         s.spawn_parallel(async {});
 ///     }));

@@ -44,10 +44,10 @@
 //!     let log = RefCell::new(Vec::new());
 //!     let log = &log;
 //!
-//!     let outcome = timeout(second, foster::local::scope(|outer| async move {
+//!     let outcome = timeout(second, foster::local::scope(async |outer| {
 //!         outer.defer(async move { sleep(second).await; log.borrow_mut().push("outer cleaned up") });
 //!         futures::join!(
-//!             foster::local::scope(|inner| async move {
+//!             foster::local::scope(async |inner| {
 //!                 inner.defer(async move { sleep(second).await; log.borrow_mut().push("inner cleaned up") });
 //!                 std::future::pending::<()>().await
 //!             }),
@@ -81,7 +81,7 @@
 //!
 //! # How long
 //!
-//! As long as the cleanup takes, unless somebody says otherwise. `.grace(d)` on a [scope](crate::ScopeFuture::grace)
+//! As long as the cleanup takes, unless somebody says otherwise. `.grace(d)` on a [scope](crate::scope::ScopeFuture::grace)
 //! bounds each step of its own wind-down: the children's end, and each finalizer. `.grace(d)` on a
 //! [timeout](crate::time::Timeout::grace) bounds the whole: when it is over, shields give up, finalizers that are running are
 //! dropped, those that had no turn are polled once, and [`Elapsed::overrun`](crate::Elapsed::overrun) names what

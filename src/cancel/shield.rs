@@ -69,7 +69,7 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 ///     use std::{pin::pin, time::Duration};
 ///
 ///     let (committed, mut commits) = futures::channel::mpsc::unbounded();
-///     scope(|_| async move {
+///     scope(async |_| {
 ///         let commit = adopt(async move {
 ///             sleep(Duration::from_secs(1)).await;
 ///             committed.unbounded_send("order 7").unwrap();

@@ -27,7 +27,7 @@ use crate::time::{Sleep, sleep};
 /// use futures::StreamExt;
 ///
 /// # futures::executor::block_on(async {
-/// let mut done = foster::as_completed([2, 1].map(|n| async move {
+/// let mut done = foster::as_completed([2, 1].map(async |n| {
 ///     for _ in 0..n {
 ///         foster::yield_now().await;
 ///     }
@@ -139,7 +139,7 @@ impl<M: Future> AsCompleted<M> {
     ///     use std::time::Duration;
     ///
     ///     let second = Duration::from_secs(1);
-    ///     let mut three = foster::as_completed([5, 1, 2].map(|n| async move { foster::sleep(n * second).await; n }));
+    ///     let mut three = foster::as_completed([5, 1, 2].map(async |n| { foster::sleep(n * second).await; n }));
     ///     assert_eq!(three.wait_all().timeout(3 * second).await, [(1, 1), (2, 2)]);
     ///     assert_eq!(three.wait_all().await, [(0, 5)]);
     /// });
@@ -199,7 +199,7 @@ where
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// let mut jobs = foster::as_completed([3, 0, 1].map(|n| async move {
+    /// let mut jobs = foster::as_completed([3, 0, 1].map(async |n| {
     ///     for _ in 0..n {
     ///         foster::yield_now().await;
     ///     }

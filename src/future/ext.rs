@@ -91,7 +91,7 @@ pub trait FutureExt: Future + Sized {
         shield(self)
     }
 
-    /// Bears a name in reports of what is stuck, as [children](crate::Scope::named) and [scopes](crate::ScopeFuture::named) do.
+    /// Bears a name in reports of what is stuck, as [children](crate::Scope::named) and [scopes](crate::scope::ScopeFuture::named) do.
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {

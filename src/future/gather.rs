@@ -28,7 +28,7 @@ use crate::set::{Answer, Set};
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// let squares = foster::gather((1..=3).map(|n| async move { n * n })).await;
+/// let squares = foster::gather((1..=3).map(async |n| { n * n })).await;
 /// assert_eq!(squares, [1, 4, 9]);
 ///
 /// let (number, text) = foster::gather((async { 7 }, async { "seven" })).await;
@@ -61,7 +61,7 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Member, G::Valu
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// let numbers = foster::try_gather(["1", "2", "x"].map(|text| async move { text.parse::<u32>() }));
+/// let numbers = foster::try_gather(["1", "2", "x"].map(async |text| { text.parse::<u32>() }));
 /// assert!(numbers.await.is_err());
 ///
 /// let both = foster::try_gather((async { Ok::<_, String>(7) }, async { Ok("seven") }));
@@ -86,7 +86,7 @@ pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<G::Membe
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// let results = foster::settle(["1", "x"].map(|text| async move { text.parse::<u32>() })).await;
+/// let results = foster::settle(["1", "x"].map(async |text| { text.parse::<u32>() })).await;
 /// assert!(results[0].is_ok() && results[1].is_err());
 /// # });
 /// ```

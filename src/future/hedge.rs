@@ -33,7 +33,7 @@ use crate::time::{Sleep, sleep};
 /// use std::time::Duration;
 ///
 /// let second = Duration::from_secs(1);
-/// let answer = hedge(second / 100, 2, |attempt| async move {
+/// let answer = hedge(second / 100, 2, async |attempt| {
 ///     sleep(if attempt == 0 { 1000 * second } else { second / 100 }).await;
 ///     attempt
 /// });

@@ -103,7 +103,7 @@ impl<M: Future> fmt::Debug for Race<M> {
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// let parsed = foster::race_ok(["x", "7"].map(|text| async move { text.parse::<u32>() })).await;
+/// let parsed = foster::race_ok(["x", "7"].map(async |text| { text.parse::<u32>() })).await;
 /// assert_eq!(parsed, Ok(7));
 /// # });
 /// ```
@@ -157,10 +157,10 @@ impl<M, T, E> fmt::Debug for RaceOk<M, T, E> {
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// let replicas = ["1", "x", "3"].map(|text| async move { text.parse::<u32>() });
+/// let replicas = ["1", "x", "3"].map(async |text| { text.parse::<u32>() });
 /// assert_eq!(foster::quorum(2, replicas).await, Ok(vec![1, 3]));
 ///
-/// let replicas = ["1", "x", "y"].map(|text| async move { text.parse::<u32>() });
+/// let replicas = ["1", "x", "y"].map(async |text| { text.parse::<u32>() });
 /// assert_eq!(foster::quorum(2, replicas).await.unwrap_err().errors().len(), 2);
 /// # });
 /// ```
@@ -246,7 +246,7 @@ impl<M, T, E> fmt::Debug for Quorum<M, T, E> {
 /// # futures::executor::block_on(async {
 /// use std::error::Error;
 ///
-/// let replicas = ["1", "x", "y"].map(|text| async move { text.parse::<u32>() });
+/// let replicas = ["1", "x", "y"].map(async |text| { text.parse::<u32>() });
 /// let missed = foster::quorum(2, replicas).await.unwrap_err();
 /// assert_eq!((missed.values(), missed.errors().len()), (&[1][..], 2));
 /// assert_eq!(missed.source().unwrap().to_string(), "invalid digit found in string");

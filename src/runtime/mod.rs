@@ -129,7 +129,7 @@ impl std::error::Error for RunError {}
 /// use foster::Handle;
 ///
 /// fn answer(runtime: &Handle) -> u32 {
-///     runtime.run(foster::scope(|s| async move { s.spawn_parallel(async { 42 }).await }))
+///     runtime.run(foster::scope(async |s| { s.spawn_parallel(async { 42 }).await }))
 /// }
 ///
 /// assert_eq!(answer(&Basic::current_thread()), answer(&Sim::new(7)));
@@ -194,7 +194,7 @@ impl Handle {
     ///     }
     /// }
     ///
-    /// let sum = foster::scope(|s| async move {
+    /// let sum = foster::scope(async |s| {
     ///     let halves = [0..500, 500..1000].map(|half| s.spawn_parallel(async move { half.sum::<u32>() }));
     ///     foster::gather(halves).await.iter().sum::<u32>()
     /// });

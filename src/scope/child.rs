@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::context;
 use crate::name::Name;
 use crate::set::node::Failed;
 
@@ -55,34 +55,19 @@ impl<E> Errors<E> {
     }
 }
 
-/// The name of a child that may fail, for its error.
-pub(crate) enum Label {
-    At(&'static Location<'static>),
-    Given(Name),
-}
-
-impl Label {
-    fn name(&self) -> Name {
-        match self {
-            Label::At(at) => (*at).into(),
-            Label::Given(name) => name.clone(),
-        }
-    }
-}
-
 pin_project! {
     /// A future whose error goes to the scope.
     pub(crate) struct Fallible<F, E> {
         #[pin]
         future: F,
-        label: Label,
+        name: Name,
         errors: Arc<Errors<E>>,
     }
 }
 
 impl<F, E> Fallible<F, E> {
-    pub(crate) fn new(future: F, label: Label, errors: Arc<Errors<E>>) -> Self {
-        Fallible { future, label, errors }
+    pub(crate) fn new(future: F, name: Name, errors: Arc<Errors<E>>) -> Self {
+        Fallible { future, name, errors }
     }
 }
 
@@ -96,9 +81,34 @@ where
         let this = self.project();
         this.future.poll(cx).map(|result| {
             result.map_err(|error| {
-                this.errors.push(this.label.name(), error);
+                this.errors.push(this.name.clone(), error);
                 Failed
             })
         })
+    }
+}
+
+/// A job that may block its thread, as a future that is ready at its first poll. It runs in no region of
+/// what is ending.
+pub(crate) struct Job<J> {
+    job: Option<J>,
+}
+
+impl<J> Job<J> {
+    pub(crate) fn new(job: J) -> Self {
+        Job { job: Some(job) }
+    }
+}
+
+impl<J> Unpin for Job<J> {}
+
+impl<T, J: FnOnce() -> T> Future for Job<J> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        match self.job.take() {
+            Some(job) => Poll::Ready(context::outside(job)),
+            None => Poll::Pending,
+        }
     }
 }

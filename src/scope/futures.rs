@@ -115,7 +115,7 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
     ///     use std::time::Duration;
     ///
     ///     let (start, second) = (now(), Duration::from_secs(1));
-    ///     scope(|s| async move {
+    ///     scope(async |s| {
     ///         s.defer(sleep(3600 * second));
     ///         s.cancel("enough");
     ///     }).grace(second).await;
@@ -139,7 +139,7 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// let outcome = foster::scope(|s| async move {
+    /// let outcome = foster::scope(async |s| {
     ///     s.cancel("no longer needed");
     ///     std::future::pending::<()>().await
     /// }).outcome().await;
@@ -181,12 +181,12 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
     /// ```
     /// # futures::executor::block_on(async {
     /// let (tell, told) = std::sync::mpsc::channel();
-    /// let result = foster::try_scope(|s| async move {
-    ///     s.try_defer(async { Err("could not close") });
+    /// let result = foster::try_scope(async |s| {
+    ///     s.defer(async { Err("could not close") });
     ///     Err::<(), _>("could not write")
     /// }).observe(move |event| tell.send(event).unwrap());
     /// assert_eq!(result.await, Err("could not write"));
-    /// assert!(matches!(told.recv(), Ok(foster::Event::LateError { error: "could not close", .. })));
+    /// assert!(matches!(told.recv(), Ok(foster::scope::Event::LateError { error: "could not close", .. })));
     /// # });
     /// ```
     pub fn observe(mut self, observer: impl FnMut(Event<E>) + Send + 'static) -> Self {
@@ -202,9 +202,9 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// let errors = foster::try_scope(|s| async move {
+    /// let errors = foster::try_scope(async |s| {
     ///     for word in ["1", "x", "y"] {
-    ///         s.named(word).try_spawn(async move { word.parse::<u32>() });
+    ///         s.named(word).spawn(async move { word.parse::<u32>() });
     ///     }
     ///     Ok(())
     /// }).keep_going().await.unwrap_err();
@@ -370,9 +370,9 @@ impl<S: PollOutcome> Future for ScopeOutcome<S> {
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// let errors = foster::try_scope(|s| async move {
-///     s.named("left").try_spawn(async { Err::<(), _>("no disk") });
-///     s.named("right").try_spawn(async { Err::<(), _>("no net") });
+/// let errors = foster::try_scope(async |s| {
+///     s.named("left").spawn(async { Err::<(), _>("no disk") });
+///     s.named("right").spawn(async { Err::<(), _>("no net") });
 ///     Ok(())
 /// }).keep_going().await.unwrap_err();
 /// assert_eq!(errors.to_string(), "`left` failed: no disk; `right` failed: no net");

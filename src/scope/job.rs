@@ -4,16 +4,16 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::panic::Location;
 
-use super::Scope;
+use super::child::{Job, Plain};
 use super::futures::ScopeFuture;
+use super::inner::Inner;
 use super::kind::AnyThread;
-use super::parallel;
 
 /// Runs `job`, which may block its thread, where that does no harm, and waits for its value.
 ///
 /// The job runs in the pool of the context's runtime, or in [foster's own](crate::blocking) where
 /// there is none. It is submitted at the first poll. For several jobs, or one beside other work, there
-/// is [`Scope::spawn_blocking`]; this is a scope with that one child. The counterpart of
+/// is [`Scope::spawn_blocking`](super::Scope::spawn_blocking); this is a scope with that one child. The counterpart of
 /// `asyncio.to_thread`, Trio's `to_thread.run_sync` and `tokio::task::spawn_blocking`.
 ///
 /// # Cancellation
@@ -46,7 +46,7 @@ where
     T: Send + 'static,
 {
     let at = Location::caller();
-    let (scope, machine) = Scope::<'static, _, AnyThread>::new(at);
-    let body = async move { parallel::spawn_blocking(&scope.core.control, at, job).await };
+    let (scope, machine) = Inner::<'static, _, AnyThread>::new(at);
+    let body = async move { scope.launch_blocking(Plain::new(Job::new(job)), at).await };
     ScopeFuture::new(body, machine)
 }

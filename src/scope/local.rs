@@ -1,18 +1,16 @@
 //! Scopes whose children need not be `Send`.
 //!
-//! The same scopes, with the same names: `Rc`, thread-bound handles and borrowed `Cell`s may cross their `await`s. Their
-//! futures stay on the thread that polls them. Children for a runtime must be `Send` here, too.
+//! The same scopes, with the same verbs: `Rc`, thread-bound handles and borrowed `Cell`s may be held
+//! across their `await`s. Their futures stay on the thread that polls them. What is sent elsewhere
+//! (`spawn_parallel`, `spawn_on`, `spawn_blocking`) must be `Send` here, too.
 //!
 //! ```
 //! use std::{cell::Cell, rc::Rc};
 //!
 //! # futures::executor::block_on(async {
 //! let count = Rc::new(Cell::new(0));
-//! foster::local::scope(|s| {
-//!     let count = Rc::clone(&count);
-//!     async move {
-//!         s.spawn(async move { count.set(count.get() + 1) }).await;
-//!     }
+//! foster::local::scope(async |s| {
+//!     s.spawn(async { count.set(count.get() + 1) }).await;
 //! }).await;
 //! assert_eq!(count.get(), 1);
 //! # });
@@ -21,38 +19,40 @@
 //! Such a scope does not leave its thread:
 //!
 //! ```compile_fail,E0277
-//! let future = foster::local::scope(|s| async move { s.spawn(async {}).await });
+//! let future = foster::local::scope(async |s| s.spawn(async {}).await);
 //! std::thread::spawn(move || futures::executor::block_on(future));
 //! ```
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::sync::Arc;
+use std::time::Duration;
 
-use super::child::{Fallible, Label, Plain};
+use super::any::{AnyScope, Label, Sealed, every_scope};
+use super::child::{Job, Plain};
 use super::futures::{ScopeFuture, TryScopeFuture};
+use super::inner::Inner;
 use super::kind::OneThread;
+use super::spawner::Spawner;
 use super::task::Task;
-use crate::context;
-use crate::set::node::{Extra, Failed, Runner};
-use crate::values::Provide;
+use crate::name::Name;
+use crate::runtime::Handle;
+use crate::token::{Reason, Token};
 
-/// The handle to a scope on one thread. See [`Scope`](super::Scope).
-pub type Scope<'env, E = Infallible> = super::Scope<'env, E, OneThread>;
-
-/// Like [`scope`](fn@super::scope), for children that need not be `Send`.
+/// Runs `body` and what it spawns like [`scope`](fn@super::scope), for children that need not be `Send`.
 #[track_caller]
 pub fn scope<'env, F, Fut>(body: F) -> ScopeFuture<'env, Fut, OneThread>
 where
-    F: FnOnce(Scope<'env>) -> Fut,
+    F: FnOnce(LocalScope<'env>) -> Fut,
     Fut: Future,
 {
-    let (scope, machine) = Scope::new(Location::caller());
-    ScopeFuture::new(body(scope), machine)
+    let (inner, machine) = Inner::new(Location::caller());
+    ScopeFuture::new(body(LocalScope { inner }), machine)
 }
 
-/// Like [`try_scope`](super::try_scope), for children that need not be `Send`.
+/// Runs `body` and what it spawns like [`try_scope`](super::try_scope), for children that need not be
+/// `Send`.
 ///
 /// # Errors
 ///
@@ -60,116 +60,144 @@ where
 #[track_caller]
 pub fn try_scope<'env, F, Fut, T, E>(body: F) -> TryScopeFuture<'env, Fut, T, E, OneThread>
 where
-    F: FnOnce(Scope<'env, E>) -> Fut,
+    F: FnOnce(LocalTryScope<'env, E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let (scope, machine) = Scope::new(Location::caller());
-    TryScopeFuture::new(body(scope), machine)
+    let (inner, machine) = Inner::new(Location::caller());
+    TryScopeFuture::new(body(LocalTryScope { inner }), machine)
 }
 
-/// A scope as [`local::scope`](scope) and [`local::try_scope`](try_scope) make it: children need not be `Send`. What the methods
-/// do is said at those of the [other scopes](super::Scope).
-impl<'env, E> Scope<'env, E> {
-    /// Starts a child on this task; it need not be `Send`. Otherwise as [`Scope::spawn`](super::Scope#method.spawn).
+/// The handle to a scope whose children need not be `Send`. Otherwise as [`Scope`](super::Scope).
+pub struct LocalScope<'env, N = ()> {
+    pub(super) inner: Inner<'env, Infallible, OneThread, N>,
+}
+
+impl<'env, N: Label> LocalScope<'env, N> {
+    /// Starts a child on this task; it need not be `Send`. Otherwise as [`Scope::spawn`](super::Scope::spawn).
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + 'env,
         F::Output: 'env,
     {
-        self.launch_local(Plain::new(future), Location::caller(), ())
+        self.inner.launch(Plain::new(future), Location::caller())
     }
 
-    /// Starts a child on this task whose `Err` fails the scope; it need not be `Send`.
-    ///
-    /// Otherwise as [`Scope::try_spawn`](super::Scope#method.try_spawn).
-    #[track_caller]
-    pub fn try_spawn<F, T>(&self, future: F) -> Task<T>
-    where
-        F: Future<Output = Result<T, E>> + 'env,
-        T: 'env,
-        E: 'env,
-    {
-        let at = Location::caller();
-        self.launch_local(Fallible::new(future, Label::At(at), Arc::clone(self.core.errors())), at, ())
-    }
-
-    /// Starts a child on the runtime of the context, or on this task where there is none. It must be `Send`.
-    ///
-    /// As [`Scope::spawn_parallel`](super::Scope#method.spawn_parallel).
+    /// Starts a child on the runtime of the context, or on this task where there is none. It must be
+    /// `Send`. Otherwise as [`Scope::spawn_parallel`](super::Scope::spawn_parallel).
     #[track_caller]
     pub fn spawn_parallel<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match context::with(|ambient| ambient.runtime()) {
-            Some(runtime) => self.spawn_on(&runtime, future),
-            None => self.spawn(future),
-        }
+        self.inner.launch_parallel(Plain::new(future), Location::caller())
     }
 
-    /// Has `finalizer` run at the end of the scope; it need not be `Send`. See [`defer`](super::Scope#method.defer).
+    /// Starts a child on `runtime`, in parallel. It must be `Send`. Otherwise as
+    /// [`Scope::spawn_on`](super::Scope::spawn_on).
+    #[track_caller]
+    pub fn spawn_on<F>(&self, future: F, runtime: &Handle) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.inner.launch_on(Plain::new(future), runtime, Location::caller())
+    }
+
+    /// Runs `job`, which may block its thread, as a child. It must be `Send`. Otherwise as
+    /// [`Scope::spawn_blocking`](super::Scope::spawn_blocking).
+    #[track_caller]
+    pub fn spawn_blocking<J, T>(&self, job: J) -> Task<T>
+    where
+        J: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.inner.launch_blocking(Plain::new(Job::new(job)), Location::caller())
+    }
+
+    /// Runs `finalizer` at the end of the scope, however it ends; it need not be `Send`. Otherwise as
+    /// [`Scope::defer`](super::Scope::defer).
     #[track_caller]
     pub fn defer<F>(&self, finalizer: F)
     where
         F: Future<Output = ()> + 'env,
     {
-        self.finalize(Runner::<_>::finalizer(Plain::new(finalizer), Location::caller(), ()).local());
-    }
-
-    /// Has `finalizer` run at the end of the scope, whose `Err` fails it; it need not be `Send`.
-    ///
-    /// See [`try_defer`](super::Scope#method.try_defer).
-    #[track_caller]
-    pub fn try_defer<F>(&self, finalizer: F)
-    where
-        F: Future<Output = Result<(), E>> + 'env,
-        E: 'env,
-    {
-        let at = Location::caller();
-        let finalizer = Fallible::new(finalizer, Label::At(at), Arc::clone(self.core.errors()));
-        self.finalize(Runner::<_>::finalizer(finalizer, at, ()).local());
-    }
-
-    fn launch_local<F, T, X>(&self, future: F, at: &'static Location<'static>, extra: X) -> Task<T>
-    where
-        F: Future<Output = Result<T, Failed>> + 'env,
-        T: 'env,
-        X: Extra + 'env,
-    {
-        match context::with(|ambient| ambient.values()) {
-            None => {
-                let (runner, reader) = Runner::new(future, at, extra);
-                self.add(runner.local(), reader)
-            }
-            Some(values) => {
-                let (runner, reader) = Runner::new(Provide::with(Some(values), future), at, extra);
-                self.add(runner.local(), reader)
-            }
-        }
+        self.inner.defer(Plain::new(finalizer), Location::caller());
     }
 }
 
-impl<'env, E> super::Named<'_, 'env, E, OneThread> {
-    /// As [`Scope::spawn`].
-    #[track_caller]
-    pub fn spawn<F>(self, future: F) -> Task<F::Output>
-    where
-        F: Future + 'env,
-        F::Output: 'env,
-    {
-        self.scope.launch_local(Plain::new(future), Location::caller(), self.name)
-    }
+/// The handle to a scope that may fail, and whose children need not be `Send`. Otherwise as
+/// [`TryScope`](super::TryScope).
+pub struct LocalTryScope<'env, E, N = ()> {
+    pub(super) inner: Inner<'env, E, OneThread, N>,
+}
 
-    /// As [`Scope::try_spawn`].
+impl<'env, E, N: Label> LocalTryScope<'env, E, N> {
+    /// Starts a child on this task, whose `Err` fails the scope; it need not be `Send`. Otherwise as
+    /// [`Scope::spawn`](super::Scope::spawn).
     #[track_caller]
-    pub fn try_spawn<F, T>(self, future: F) -> Task<T>
+    pub fn spawn<F, T>(&self, future: F) -> Task<T>
     where
         F: Future<Output = Result<T, E>> + 'env,
         T: 'env,
         E: 'env,
     {
-        self.scope.launch_local(self.fallible(future), Location::caller(), self.name)
+        let at = Location::caller();
+        self.inner.launch(self.inner.fallible(future, at), at)
+    }
+
+    /// Starts a child on the runtime of the context, or on this task where there is none; its `Err` fails
+    /// the scope. It must be `Send`. Otherwise as [`Scope::spawn_parallel`](super::Scope::spawn_parallel).
+    #[track_caller]
+    pub fn spawn_parallel<F, T>(&self, future: F) -> Task<T>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let at = Location::caller();
+        self.inner.launch_parallel(self.inner.fallible(future, at), at)
+    }
+
+    /// Starts a child on `runtime`, in parallel; its `Err` fails the scope. It must be `Send`. Otherwise
+    /// as [`Scope::spawn_on`](super::Scope::spawn_on).
+    #[track_caller]
+    pub fn spawn_on<F, T>(&self, future: F, runtime: &Handle) -> Task<T>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let at = Location::caller();
+        self.inner.launch_on(self.inner.fallible(future, at), runtime, at)
+    }
+
+    /// Runs `job`, which may block its thread, as a child; its `Err` fails the scope. It must be `Send`.
+    /// Otherwise as [`Scope::spawn_blocking`](super::Scope::spawn_blocking).
+    #[track_caller]
+    pub fn spawn_blocking<J, T>(&self, job: J) -> Task<T>
+    where
+        J: FnOnce() -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let at = Location::caller();
+        self.inner.launch_blocking(self.inner.fallible(Job::new(job), at), at)
+    }
+
+    /// Runs `finalizer` at the end of the scope, however it ends; its `Err` fails the scope. It need not be
+    /// `Send`. Otherwise as [`TryScope::defer`](super::TryScope::defer).
+    #[track_caller]
+    pub fn defer<F>(&self, finalizer: F)
+    where
+        F: Future<Output = Result<(), E>> + 'env,
+        E: 'env,
+    {
+        let at = Location::caller();
+        self.inner.defer(self.inner.fallible(finalizer, at), at);
     }
 }
+
+every_scope!(LocalScope<'env>);
+every_scope!(LocalTryScope<'env, E>);

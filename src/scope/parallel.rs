@@ -405,15 +405,19 @@ where
     start(control, Some(runtime), name, at, future, |obj| drop(runtime.runtime().spawn_obj(obj)))
 }
 
-/// Runs `job` where it may block: in the pool of the context's runtime, or in the shared one.
-pub(super) fn spawn_blocking<J, T>(control: &Arc<Control>, at: &'static Location<'static>, job: J) -> Task<T>
+/// Runs `job`, which is ready at its first poll, where it may block: in the pool of `runtime`, or in the shared one.
+pub(super) fn spawn_blocking<F, T>(
+    control: &Arc<Control>,
+    runtime: Option<Handle>,
+    name: Option<Name>,
+    at: &'static Location<'static>,
+    job: F,
+) -> Task<T>
 where
-    J: FnOnce() -> T + Send + 'static,
+    F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    let runtime = context::with(|ambient| ambient.runtime());
-    let future = super::child::Plain::new(Once { job: Some(|| context::outside(job)) });
-    start(control, runtime.as_ref(), None, at, future, |obj| {
+    start(control, runtime.as_ref(), name, at, job, |obj| {
         // Ready at its first poll, so nobody needs to be woken.
         let mut obj = obj;
         let job: Job = Box::new(move || {
@@ -425,23 +429,6 @@ where
             None => crate::blocking::spawn(job),
         });
     })
-}
-
-struct Once<J> {
-    job: Option<J>,
-}
-
-impl<J> Unpin for Once<J> {}
-
-impl<T, J: FnOnce() -> T> Future for Once<J> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
-        match self.job.take() {
-            Some(job) => Poll::Ready(job()),
-            None => Poll::Pending,
-        }
-    }
 }
 
 fn start<F, T>(

@@ -11,7 +11,7 @@ use super::child::Plain;
 use super::parallel;
 use crate::context;
 use crate::control::{Control, News};
-use crate::runtime::WeakHandle;
+use crate::runtime::{Handle, WeakHandle};
 
 /// Spawns children into a scope, through `futures::task::Spawn`.
 ///
@@ -25,7 +25,7 @@ use crate::runtime::WeakHandle;
 /// use futures::task::SpawnExt;
 ///
 /// # futures::executor::block_on(async {
-/// let value = foster::scope(|s| async move {
+/// let value = foster::scope(async |s| {
 ///     s.spawner().spawn_with_handle(async { 7 }).unwrap().await
 /// }).await;
 /// assert_eq!(value, 7);
@@ -40,9 +40,8 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    pub(super) fn new(control: Arc<Control>, at: &'static Location<'static>) -> Self {
-        let runtime = context::with(|ambient| ambient.runtime()).map(|runtime| runtime.downgrade());
-        Spawner { control, runtime, at }
+    pub(super) fn new(control: Arc<Control>, runtime: Option<&Handle>, at: &'static Location<'static>) -> Self {
+        Spawner { control, runtime: runtime.map(Handle::downgrade), at }
     }
 
     /// The spawner of the nearest scope: the one whose body, child or finalizer the caller belongs to.
@@ -56,7 +55,8 @@ impl Spawner {
     /// Outside of any scope and root; [`try_current`](Spawner::try_current) says so instead.
     ///
     /// ```
-    /// use foster::{Spawner, scope};
+    /// use foster::scope;
+    /// use foster::scope::Spawner;
     /// use futures::task::SpawnExt;
     ///
     /// fn deep_within_a_library() {
@@ -79,7 +79,7 @@ impl Spawner {
     #[track_caller]
     pub fn try_current() -> Option<Self> {
         let at = Location::caller();
-        Some(Spawner::new(context::with(|ambient| ambient.scope())?, at))
+        context::with(|ambient| Some(Spawner::new(ambient.scope()?, ambient.runtime().as_ref(), at)))
     }
 }
 

@@ -32,7 +32,7 @@ use crate::tree;
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// foster::scope(|s| async move {
+/// foster::scope(async |s| {
 ///     let seven = s.spawn(async { 7 });
 ///     assert_eq!(seven.await, 7);
 ///
@@ -78,7 +78,7 @@ impl<T> Task<T> {
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// foster::scope(|s| async move {
+    /// foster::scope(async |s| {
     ///     let task = s.named("tail").spawn(std::future::pending::<()>());
     ///     task.cancel();
     ///     let cancelled = task.outcome().await.unwrap_err();
@@ -100,7 +100,7 @@ impl<T> Task<T> {
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// foster::scope(|s| async move {
+    /// foster::scope(async |s| {
     ///     let (tail, head) = (s.spawn(std::future::pending::<()>()), s.spawn(async { 7 }));
     ///     tail.cancel();
     ///     assert_eq!(head.await, 7);   // its sibling, and the scope, go on
@@ -121,7 +121,7 @@ impl<T> Task<T> {
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// foster::scope(|s| async move {
+    /// foster::scope(async |s| {
     ///     let task = s.spawn(async { 7 });
     ///     assert!(!task.is_finished());
     ///     foster::yield_now().await;
@@ -138,7 +138,7 @@ impl<T> Task<T> {
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// foster::scope(|s| async move {
+    /// foster::scope(async |s| {
     ///     assert!(s.spawn(async {}).name().to_string().contains(".rs:"));
     ///     assert_eq!(s.named("fetch").spawn(async {}).name(), "fetch");
     /// }).await;

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use super::feed::BATCH;
-use crate::scope::Scope;
+use crate::scope::AnyScope;
 use crate::time::yield_now;
 
 /// Items on their way from a producer to consumers, each of which gets all of them.
@@ -203,22 +203,22 @@ async fn drive<S: Stream>(stream: S, producer: Producer<S::Item>, give: impl Fn(
 
 /// Has a child of `scope` drive `stream`, for one consumer.
 #[track_caller]
-pub(super) fn in_scope<'env, S, E>(stream: S, scope: &Scope<'env, E>, capacity: usize) -> Buffered<S::Item>
+pub(super) fn in_scope<'env, S>(stream: S, scope: &impl AnyScope<'env>, capacity: usize) -> Buffered<S::Item>
 where
     S: Stream + Send + 'env,
     S::Item: Send + 'env,
 {
     let buffer = Buffer::new(1, capacity);
     let producer = Producer(Arc::clone(&buffer));
-    scope.spawn(drive(stream, producer, |buffer, item| buffer.push(0, item)));
+    scope.start(drive(stream, producer, |buffer, item| buffer.push(0, item)));
     Buffered { buffer, consumer: 0 }
 }
 
 /// Has a child of `scope` drive `stream`, for `n` consumers.
 #[track_caller]
-pub(super) fn split_in_scope<'env, S, E>(
+pub(super) fn split_in_scope<'env, S>(
     stream: S,
-    scope: &Scope<'env, E>,
+    scope: &impl AnyScope<'env>,
     n: usize,
     capacity: usize,
 ) -> Vec<Buffered<S::Item>>
@@ -228,7 +228,7 @@ where
 {
     let buffer = Buffer::new(n, capacity);
     let producer = Producer(Arc::clone(&buffer));
-    scope.spawn(drive(stream, producer, move |buffer, item: S::Item| {
+    scope.start(drive(stream, producer, move |buffer, item: S::Item| {
         for consumer in 1..n {
             buffer.push(consumer, item.clone());
         }

@@ -7,7 +7,7 @@ use futures_core::Stream;
 use super::buffer::{self, Buffered};
 use super::shape::{MapWith, PacedBy, Until};
 use super::timed::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
-use crate::scope::Scope;
+use crate::scope::AnyScope;
 use crate::token::Token;
 
 /// What foster can do with any stream, beside what `futures::StreamExt` can.
@@ -78,7 +78,7 @@ pub trait StreamExt: Stream + Sized {
     ///     use futures::StreamExt;
     ///     use std::time::Duration;
     ///
-    ///     let typed = generator(|y| async move {
+    ///     let typed = generator(async |y| {
     ///         for (word, pause) in [("f", 50), ("fo", 50), ("fos", 900), ("foster", 50)] {
     ///             y.emit(word).await;
     ///             sleep(Duration::from_millis(pause)).await;
@@ -129,7 +129,7 @@ pub trait StreamExt: Stream + Sized {
     ///     use std::time::Duration;
     ///
     ///     let second = Duration::from_secs(1);
-    ///     let answers = stream::iter([1, 5, 1]).then(|n| async move { sleep(n * second).await; n });
+    ///     let answers = stream::iter([1, 5, 1]).then(async |n| { sleep(n * second).await; n });
     ///     let seen: Vec<_> = answers.timeout_each(3 * second).map(Result::ok).collect().await;
     ///     assert_eq!(seen, [Some(1), None, Some(5), Some(1)], "late, and not lost");
     /// });
@@ -175,7 +175,7 @@ pub trait StreamExt: Stream + Sized {
     /// # futures::executor::block_on(async {
     /// let token = Token::new();
     /// let numbers = stream::iter(1..).until(&token);
-    /// let cancel = |n| async move { n };
+    /// let cancel = async |n| { n };
     /// let seen: Vec<u32> = numbers.then(cancel).inspect(|&n| if n == 3 { token.cancel("enough") }).collect().await;
     /// assert_eq!(seen, [1, 2, 3]);
     /// # });
@@ -226,14 +226,14 @@ pub trait StreamExt: Stream + Sized {
     /// use futures::{StreamExt, stream};
     ///
     /// # futures::executor::block_on(async {
-    /// let sum: u32 = scope(|s| async move {
+    /// let sum: u32 = scope(async |s| {
     ///     stream::iter([1, 2, 3]).in_scope(&s, 2).fold(0, |sum, n| async move { sum + n }).await
     /// }).await;
     /// assert_eq!(sum, 6);
     /// # });
     /// ```
     #[track_caller]
-    fn in_scope<'env, E>(self, scope: &Scope<'env, E>, buffer: usize) -> Buffered<Self::Item>
+    fn in_scope<'env>(self, scope: &impl AnyScope<'env>, buffer: usize) -> Buffered<Self::Item>
     where
         Self: Send + 'env,
         Self::Item: Send + 'env,
@@ -260,7 +260,7 @@ pub trait StreamExt: Stream + Sized {
     /// use futures::{StreamExt, stream};
     ///
     /// # futures::executor::block_on(async {
-    /// scope(|s| async move {
+    /// scope(async |s| {
     ///     let mut readers = stream::iter([3, 1, 2]).split_in_scope(&s, 2, 8).into_iter();
     ///     let (log, stats) = (readers.next().unwrap(), readers.next().unwrap());
     ///     let max = s.spawn(stats.fold(0, |max, n| async move { n.max(max) }));
@@ -270,7 +270,7 @@ pub trait StreamExt: Stream + Sized {
     /// # });
     /// ```
     #[track_caller]
-    fn split_in_scope<'env, E>(self, scope: &Scope<'env, E>, n: usize, buffer: usize) -> Vec<Buffered<Self::Item>>
+    fn split_in_scope<'env>(self, scope: &impl AnyScope<'env>, n: usize, buffer: usize) -> Vec<Buffered<Self::Item>>
     where
         Self: Send + 'env,
         Self::Item: Clone + Send + 'env,

@@ -26,7 +26,7 @@ use pin_project_lite::pin_project;
 /// use futures::StreamExt;
 ///
 /// # futures::executor::block_on(async {
-/// let squares = generator(|y| async move {
+/// let squares = generator(async |y| {
 ///     for n in 1.. {
 ///         y.emit(n * n).await;
 ///     }
@@ -53,7 +53,7 @@ where
 /// use futures::TryStreamExt;
 ///
 /// # futures::executor::block_on(async {
-/// let numbers = try_generator(|y| async move {
+/// let numbers = try_generator(async |y| {
 ///     for word in ["1", "2", "x"] {
 ///         y.emit(word.parse::<u32>()?).await;
 ///     }

@@ -79,7 +79,7 @@ where
     /// use futures::StreamExt;
     ///
     /// # futures::executor::block_on(async {
-    /// let slow_first = (0..3).rev().map_concurrent(3, |n| async move { for _ in 0..n { yield_now().await } n });
+    /// let slow_first = (0..3).rev().map_concurrent(3, async |n| { for _ in 0..n { yield_now().await } n });
     /// assert_eq!(slow_first.in_order().collect::<Vec<_>>().await, [2, 1, 0]);
     /// # });
     /// ```

@@ -73,7 +73,7 @@ pub trait ConcurrentIterator: Iterator + Sized {
     /// # futures::executor::block_on(async {
     /// let lengths: Vec<usize> = ["a", "bb", "ccc"]
     ///     .into_iter()
-    ///     .map_concurrent(2, |word| async move { word.len() })
+    ///     .map_concurrent(2, async |word| { word.len() })
     ///     .in_order()
     ///     .collect()
     ///     .await;
@@ -96,7 +96,7 @@ pub trait ConcurrentIterator: Iterator + Sized {
     /// use futures::StreamExt;
     ///
     /// # futures::executor::block_on(async {
-    /// let ports = ["80", "http", "443"].into_iter().filter_map_concurrent(2, |word| async move { word.parse::<u16>().ok() });
+    /// let ports = ["80", "http", "443"].into_iter().filter_map_concurrent(2, async |word| { word.parse::<u16>().ok() });
     /// assert_eq!(ports.in_order().collect::<Vec<_>>().await, [80, 443]);
     /// # });
     /// ```
@@ -128,7 +128,7 @@ pub trait ConcurrentIterator: Iterator + Sized {
     /// use futures::TryStreamExt;
     ///
     /// # futures::executor::block_on(async {
-    /// let numbers = ["1", "2", "x"].into_iter().try_map_concurrent(2, |word| async move { word.parse::<u32>() });
+    /// let numbers = ["1", "2", "x"].into_iter().try_map_concurrent(2, async |word| { word.parse::<u32>() });
     /// assert!(numbers.try_collect::<Vec<_>>().await.is_err());
     /// # });
     /// ```
@@ -182,7 +182,7 @@ pub trait ConcurrentIterator: Iterator + Sized {
     ///
     /// # futures::executor::block_on(async {
     /// let result = (1..100)
-    ///     .try_for_each_concurrent(8, |n| async move { if n == 40 { Err(n) } else { Ok(()) } })
+    ///     .try_for_each_concurrent(8, async |n| { if n == 40 { Err(n) } else { Ok(()) } })
     ///     .await;
     /// assert_eq!(result, Err(40));
     /// # });
@@ -222,7 +222,7 @@ pub trait ConcurrentStream: Stream + Sized {
     ///
     /// # futures::executor::block_on(async {
     /// let mut doubled: Vec<u32> = stream::iter([1, 2, 3])
-    ///     .map_concurrent(2, |n| async move { 2 * n })
+    ///     .map_concurrent(2, async |n| { 2 * n })
     ///     .collect()
     ///     .await;
     /// doubled.sort();
@@ -299,7 +299,7 @@ pub trait ConcurrentStream: Stream + Sized {
     /// use futures::stream;
     ///
     /// # futures::executor::block_on(async {
-    /// let served = stream::iter(1..).try_for_each_concurrent(8, |n| async move { if n < 100 { Ok(()) } else { Err("full") } });
+    /// let served = stream::iter(1..).try_for_each_concurrent(8, async |n| { if n < 100 { Ok(()) } else { Err("full") } });
     /// assert_eq!(served.await, Err("full"));
     /// # });
     /// ```

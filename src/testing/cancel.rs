@@ -88,7 +88,7 @@ pub fn cancel_at_every_await<F: Future>(future: impl FnMut() -> F, check: impl F
 /// let report = EveryAwait::new().seeds(0..10).wind_down().run(
 ///     || async {
 ///         let close = async { foster::sleep(SECOND).await; closed.set(closed.get() + 1) };
-///         foster::local::scope(|s| async move {
+///         foster::local::scope(async |s| {
 ///             s.defer(close);
 ///             foster::sleep(SECOND).await;
 ///         }).await;

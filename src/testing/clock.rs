@@ -20,7 +20,7 @@ use crate::time::sleep;
 /// use foster::{runtimes::Sim, testing::settle};
 /// use std::{cell::Cell, time::Duration};
 ///
-/// Sim::new(1).run(foster::local::scope(|s| async move {
+/// Sim::new(1).run(foster::local::scope(async |s| {
 ///     let steps = std::rc::Rc::new(Cell::new(0));
 ///     let count = steps.clone();
 ///     s.spawn(async move {
@@ -75,7 +75,7 @@ impl Future for Settle {
 /// use foster::{interval, runtimes::Sim, testing::advance};
 /// use std::{cell::Cell, rc::Rc, time::Duration};
 ///
-/// Sim::new(1).run(foster::local::scope(|s| async move {
+/// Sim::new(1).run(foster::local::scope(async |s| {
 ///     let ticks = Rc::new(Cell::new(0));
 ///     let count = ticks.clone();
 ///     let ticker = s.spawn(async move {

@@ -23,7 +23,7 @@ use crate::runtimes::sim::{Faults, Policy, Ran, Sim};
 /// use foster::testing::explore;
 ///
 /// explore(0..100, || async {
-///     let sum = foster::scope(|s| async move {
+///     let sum = foster::scope(async |s| {
 ///         let one = s.spawn_parallel(async { 1 });
 ///         let two = s.spawn_parallel(async { 2 });
 ///         one.await + two.await
@@ -53,7 +53,7 @@ where
 /// ```
 /// use foster::testing::explore_all;
 ///
-/// let explored = explore_all(|| foster::scope(|s| async move {
+/// let explored = explore_all(|| foster::scope(async |s| {
 ///     s.spawn_parallel(async {});
 ///     s.spawn_parallel(async {});
 /// }));

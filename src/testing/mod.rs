@@ -36,7 +36,7 @@
 //! #[foster::test]
 //! async fn a_seat_is_sold_once() {
 //!     let hall = &Hall::new(1);
-//!     local::scope(|s| async move {
+//!     local::scope(async |s| {
 //!         s.named("early").spawn(book(hall));
 //!         s.named("late").spawn(async move { sleep(5 * MS).await; book(hall).await });
 //!     })
@@ -73,7 +73,7 @@
 //! # }
 //! # async fn evening() {
 //! #     let hall = &Hall::new(1);
-//! #     local::scope(|s| async move {
+//! #     local::scope(async |s| {
 //! #         s.named("early").spawn(book(hall));
 //! #         s.named("late").spawn(async move { sleep(5 * MS).await; book(hall).await });
 //! #     })
@@ -128,7 +128,7 @@
 //! # async fn charge() { sleep(5 * MS).await }
 //! # async fn evening() {
 //! #     let hall = &Hall::new(1);
-//! #     local::scope(|s| async move {
+//! #     local::scope(async |s| {
 //! #         s.named("early").spawn(book(hall));
 //! #         s.named("late").spawn(async move { sleep(5 * MS).await; book(hall).await });
 //! #     })
@@ -251,7 +251,7 @@
 //! let faults = Faults::none().delay_timers(10 * MS).spurious_wakes(0.1);
 //! Explore::new().seeds(0..200).faults(faults).check(|| async {
 //!     let hall = &Hall::new(1);
-//!     local::scope(|s| async move {
+//!     local::scope(async |s| {
 //!         s.named("early").spawn(book(hall));
 //!         s.named("late").spawn(async move { sleep(6 * MS).await; book(hall).await });
 //!     })
@@ -269,7 +269,7 @@
 //! ```
 //! use foster::testing::{Drops, Gate, settle};
 //!
-//! foster::runtimes::Sim::new(0).run(foster::local::scope(|s| async move {
+//! foster::runtimes::Sim::new(0).run(foster::local::scope(async |s| {
 //!     let (gate, drops) = (Gate::named("the bank"), Drops::new());
 //!     let (bank, connection) = (gate.clone(), drops.guard());
 //!     s.spawn(async move {

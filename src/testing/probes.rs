@@ -340,7 +340,7 @@ impl<F: Future> Future for PollOnce<F> {
 ///
 /// let ask = || async {
 ///     let (question, answer) = futures::channel::oneshot::channel();
-///     foster::scope(|s| async move {
+///     foster::scope(async |s| {
 ///         s.spawn_parallel(async move { drop(question.send(7)) });
 ///         assert_eq!(waiting_for("the answer", answer).await, Ok(7));
 ///     })

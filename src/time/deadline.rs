@@ -106,7 +106,7 @@ impl Deadline {
     ///     let second = Duration::from_secs(1);
     ///     let deadline = Deadline::never();
     ///     let hurry = deadline.clone();
-    ///     let work = deadline.timeout(scope(|s| async move {
+    ///     let work = deadline.timeout(scope(async |s| {
     ///         s.spawn(async move {
     ///             sleep(10 * second).await;
     ///             hurry.set(now() + second).unwrap();

@@ -108,7 +108,7 @@ pub fn timeout_at<F: Future>(at: impl Into<Option<Instant>>, future: F) -> Timeo
 ///     use std::time::Duration;
 ///
 ///     let (start, second) = (now(), Duration::from_secs(1));
-///     scope(|_| async move {
+///     scope(async |_| {
 ///         let save = timeout_detach(second, async move { shield(sleep(5 * second)).await });
 ///         assert!(save.await.is_err());
 ///         assert_eq!(now() - start, second, "the caller goes on at once");
@@ -247,7 +247,7 @@ impl<F: Future> Timeout<F> {
     ///     use std::time::Duration;
     ///
     ///     let (start, second) = (now(), Duration::from_secs(1));
-    ///     let late = timeout(10 * second, scope(|s| async move {
+    ///     let late = timeout(10 * second, scope(async |s| {
     ///         s.defer(sleep(3600 * second));
     ///         std::future::pending::<()>().await
     ///     }));

@@ -21,7 +21,7 @@ use crate::tree;
 ///
 /// let turns = std::sync::Mutex::new(String::new());
 /// let turns = &turns;
-/// scope(|s| async move {
+/// scope(async |s| {
 ///     for name in ["a", "b"] {
 ///         s.spawn(async move {
 ///             for _ in 0..3 {

@@ -4,7 +4,7 @@ fn run(runtime: &foster::Handle) {
     let name = String::from("borrowed");
     let borrowed = &name;
     futures::executor::block_on(foster::scope(|s| async move {
-        s.spawn_on(runtime, async move { borrowed.len() }).await
+        s.spawn_on(async move { borrowed.len() }, runtime).await
     }));
 }
 

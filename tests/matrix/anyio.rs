@@ -6,7 +6,7 @@ use std::thread;
 
 use foster::{Reason, Token, deadline, remaining, scope, shield, timeout, try_scope, yield_now};
 
-use crate::harness::{self, T};
+use crate::harness::{self, T, ok};
 use crate::probes::{Gate, Log, Probe, turns, until};
 
 matrix! {
@@ -15,7 +15,7 @@ matrix! {
         let probe = Probe::new();
         let host = probe.endless();
         let result = try_scope(|s| async move {
-            s.try_spawn_parallel(async {
+            s.spawn_parallel(async {
                 yield_now().await;
                 Err::<(), _>("failed")
             });
@@ -32,8 +32,8 @@ matrix! {
         let probe = Probe::new();
         let (child, parallel) = (probe.endless(), probe.endless());
         let result = try_scope(|s| async move {
-            s.spawn(child);
-            s.spawn_parallel(parallel);
+            s.spawn(ok(child));
+            s.spawn_parallel(ok(parallel));
             turns().await;
             Err::<(), _>("failed")
         })
@@ -199,8 +199,8 @@ matrix! {
     // C333
     async fn a_task_gives_the_value_or_says_who_failed_and_the_scope_has_the_error() {
         let errors = try_scope(|s| async move {
-            let fine = s.try_spawn(async { Ok(1) });
-            let failing = s.named("failing").try_spawn(async { Err::<(), _>("failed") });
+            let fine = s.spawn(async { Ok(1) });
+            let failing = s.named("failing").spawn(async { Err::<(), _>("failed") });
             assert_eq!(fine.await, 1);
             let cancelled = failing.outcome().await.unwrap_err();
             assert_eq!(cancelled.reason(), &Reason::Failed("failing".into()));

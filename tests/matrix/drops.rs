@@ -8,7 +8,7 @@ use foster::{Task, adopt, deadline, gather, scope, shield, sleep, timeout, timeo
 use futures::FutureExt;
 use futures::future::{poll_immediate, select};
 
-use crate::harness::T;
+use crate::harness::{T, ok};
 use crate::watch::{Log, message, poll_by_hand};
 
 /// A scope with two children, a finalizer, and a parallel child that takes its time to end. It never ends by itself.
@@ -242,10 +242,10 @@ matrix! {
         let log = Log::new();
         let noting = log.clone();
         let failed = try_scope(|s| async move {
-            s.spawn(async {
+            s.spawn(ok(async {
                 adopt(async move { sleep(2 * T).await; noting.note("saved") }).await;
                 pending::<()>().await
-            });
+            }));
             sleep(T / 2).await;
             Err::<(), _>("failed")
         });

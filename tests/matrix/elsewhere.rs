@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
 use foster::runtimes::{Basic, Sim, Tokio};
-use foster::{Handle, Reason, Scope, Spawner, Task, adopt, gather, scope, shield, sleep, timeout};
+use foster::scope::Spawner;
+use foster::{Handle, Reason, Scope, Task, adopt, gather, scope, shield, sleep, timeout};
 use futures::future::{BoxFuture, poll_immediate};
 use futures::task::{FutureObj, Spawn, SpawnError, SpawnExt};
 use futures::{FutureExt, StreamExt};
@@ -82,8 +83,8 @@ fn assert_takes_nothing(s: &Scope<'static>, rt: &Handle) {
     let (probe, ran) = (Probe::new(), Arc::new(AtomicUsize::new(0)));
     assert_refused(s.spawn(probe.watch(ready(1))));
     assert_refused(s.spawn_parallel(probe.watch(ready(2))));
-    assert_refused(s.spawn_on(rt, probe.watch(ready(3))));
-    assert_refused(s.named("four").spawn_on(rt, probe.watch(ready(4))));
+    assert_refused(s.spawn_on(probe.watch(ready(3)), rt));
+    assert_refused(s.named("four").spawn_on(probe.watch(ready(4)), rt));
     let counting = Arc::clone(&ran);
     assert_refused(s.spawn_blocking(move || counting.fetch_add(1, Ordering::SeqCst)));
     s.defer(probe.watch(ready(())));
@@ -153,8 +154,8 @@ async fn take_back_from_a_busy_runtime() {
     let rt = Handle::new(busy.clone());
     let (inside, counting) = (probe.clone(), Arc::clone(&ran));
     let jobs = scope(async |s| {
-        let task = s.spawn_on(&rt, inside.endless());
-        drop(s.spawn_on(&rt, inside.endless()));
+        let task = s.spawn_on(inside.endless(), &rt);
+        drop(s.spawn_on(inside.endless(), &rt));
         s.spawn_blocking(move || counting.fetch_add(1, Ordering::SeqCst));
         s.cancel("enough");
         task.outcome().await.map(drop)
@@ -182,7 +183,7 @@ fn a_timeout_does_not_wait_for_a_runtime_that_nobody_drives() {
             let expired = timeout(
                 T,
                 scope(async |s| {
-                    s.spawn_on(&undriven, inside.endless());
+                    s.spawn_on(inside.endless(), &undriven);
                 }),
             );
             assert!(expired.await.is_err());
@@ -199,7 +200,7 @@ fn a_task_that_is_cancelled_before_its_child_has_begun_has_its_outcome_at_once()
         let (busy, probe) = (Busy::default(), Probe::new());
         let rt = Handle::new(busy.clone());
         scope(async |s| {
-            let task = s.spawn_on(&rt, probe.endless());
+            let task = s.spawn_on(probe.endless(), &rt);
             task.cancel();
             assert!(task.is_finished());
             assert_eq!(s.len(), 0);
@@ -219,7 +220,7 @@ fn children_that_have_not_begun_are_dropped_with_their_scope() {
     let rt = Handle::new(busy.clone());
     let inside = probe.clone();
     let mut dropped = Box::pin(scope(async |s| {
-        s.spawn_on(&rt, inside.endless());
+        s.spawn_on(inside.endless(), &rt);
         pending::<()>().await
     }));
     assert!(poll_by_hand(&mut dropped).is_pending());
@@ -242,10 +243,13 @@ fn a_destructor_that_panics_in_a_child_that_has_not_begun_is_the_scopes_panic() 
         let panicked = caught(scope(async |s| {
             for _ in 0..3 {
                 let bomb = Bomb;
-                s.spawn_on(&rt, async move {
-                    let _bomb = bomb;
-                    pending::<()>().await
-                });
+                s.spawn_on(
+                    async move {
+                        let _bomb = bomb;
+                        pending::<()>().await
+                    },
+                    &rt,
+                );
             }
             s.cancel("enough");
             pending::<()>().await
@@ -323,10 +327,13 @@ fn a_parallel_child_ends_with_its_runtimes_last_handle() {
             let reason = scope(async |s| {
                 let (runtime, begun) = (runtime(), Gate::new());
                 let began = begun.clone();
-                let task = s.spawn_on(&runtime, async move {
-                    began.open();
-                    pending::<()>().await
-                });
+                let task = s.spawn_on(
+                    async move {
+                        began.open();
+                        pending::<()>().await
+                    },
+                    &runtime,
+                );
                 // The others are driven by those who block on them.
                 if [1, 3].contains(&n) {
                     begun.wait().await;
@@ -387,10 +394,13 @@ fn a_scope_waits_for_the_drop_of_a_value_that_nobody_reads() {
             let mut scope = Box::pin(scope(async |s| {
                 let unread = Gate::new();
                 let wait = unread.wait();
-                drop(s.spawn_on(&rt, async move {
-                    wait.await;
-                    slow
-                }));
+                drop(s.spawn_on(
+                    async move {
+                        wait.await;
+                        slow
+                    },
+                    &rt,
+                ));
                 unread.open();
             }));
             assert!(poll_by_hand(&mut scope).is_pending());

@@ -2,6 +2,7 @@
 //!
 //! `SEED=1000 SEEDS=100000` runs others than the few that are run by default.
 
+use crate::harness::ok;
 use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
@@ -178,20 +179,21 @@ fn scoped(mut rng: Rng, d: u32, endless: bool, around: World) -> Boxed {
                     let wild = ends < 3 || endless;
                     for _ in 0..rng.next(5) {
                         match rng.next(9) {
-                            0 => s.defer(node(rng.fork(), d, false, world.clone())),
-                            1 => tasks.push(s.spawn_parallel(node(rng.fork(), d, wild, world.clone()))),
+                            0 => s.defer(ok(node(rng.fork(), d, false, world.clone()))),
+                            1 => tasks.push(s.spawn_parallel(ok(node(rng.fork(), d, wild, world.clone())))),
                             2 => {
                                 let guard = world.enter();
                                 s.spawn_blocking(move || {
                                     let _guard = guard;
-                                    thread::yield_now()
+                                    thread::yield_now();
+                                    Ok(())
                                 });
                             }
                             3 => yield_now().await,
                             4 => {
                                 let node = node(rng.fork(), d, wild, world.clone());
                                 let world = world.clone();
-                                tasks.push(s.try_spawn(async move {
+                                tasks.push(s.spawn(async move {
                                     let _g = world.enter();
                                     node.await;
                                     Err::<(), u32>(1)
@@ -199,7 +201,7 @@ fn scoped(mut rng: Rng, d: u32, endless: bool, around: World) -> Boxed {
                             }
                             5 => {
                                 let node = node(rng.fork(), d, wild, world.clone());
-                                tasks.push(s.try_spawn_parallel(async move {
+                                tasks.push(s.spawn_parallel(async move {
                                     node.await;
                                     Err::<(), u32>(1)
                                 }));
@@ -207,12 +209,12 @@ fn scoped(mut rng: Rng, d: u32, endless: bool, around: World) -> Boxed {
                             6 => tasks.iter().take(1).for_each(Task::cancel),
                             7 => {
                                 let (s2, node) = (s.clone(), node(rng.fork(), d, wild, world.clone()));
-                                s.spawn_parallel(async move {
+                                s.spawn_parallel(ok(async move {
                                     node.await;
                                     s2.cancel("parallel")
-                                });
+                                }));
                             }
-                            _ => tasks.push(s.spawn(node(rng.fork(), d, wild, world.clone()))),
+                            _ => tasks.push(s.spawn(ok(node(rng.fork(), d, wild, world.clone())))),
                         }
                     }
                     match ends {

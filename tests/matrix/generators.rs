@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
+use foster::scope::Event;
 use foster::stream::generator;
-use foster::{Event, StreamExt as _, gather, scope, sleep, try_scope, yield_now};
+use foster::{StreamExt as _, gather, scope, sleep, try_scope, yield_now};
 use futures::stream::{self, StreamExt};
 
 use crate::harness::T;
@@ -110,8 +111,8 @@ matrix! {
             let mut items = stream::iter(1..).in_scope(&s, 1);
             items.next().await;
             try_scope(|inner| async move {
-                inner.try_spawn(async { Err::<(), _>("one") });
-                inner.try_spawn(async { Err::<(), _>("two") });
+                inner.spawn(async { Err::<(), _>("one") });
+                inner.spawn(async { Err::<(), _>("two") });
                 Ok(())
             }).keep_going().await
         }).await;
@@ -125,7 +126,7 @@ matrix! {
         let program = || try_scope(|s| async move {
             let cleanup = s.clone();
             let mut items = generator(move |y| async move {
-                cleanup.try_defer(async { sleep(T).await; Err("the cleanup") });
+                cleanup.defer(async { sleep(T).await; Err("the cleanup") });
                 loop { y.emit(()).await }
             }).in_scope(&s, 1);
             items.next().await;

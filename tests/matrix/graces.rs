@@ -3,7 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use foster::{Event, Reason, adopt, now, scope, shield, sleep, timeout, yield_now};
+use foster::scope::Event;
+use foster::{Reason, adopt, now, scope, shield, sleep, timeout, yield_now};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::poll_immediate;

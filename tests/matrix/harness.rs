@@ -47,6 +47,12 @@ pub(crate) fn rounds(rounds: u32, test: impl FnMut(u32) + Send + 'static) {
     TEST.rounds(rounds, test);
 }
 
+/// A child that cannot fail, for a scope whose children can.
+#[allow(dead_code, reason = "used by one of the programs that have this file")]
+pub(crate) async fn ok<F: Future, E>(future: F) -> Result<F::Output, E> {
+    Ok(future.await)
+}
+
 /// Tests for every runtime.
 macro_rules! matrix {
     ($($(#[$meta:meta])* async fn $name:ident() $body:block)*) => {$(

@@ -53,7 +53,7 @@ fn combinators() -> Vec<(&'static str, Combine)> {
         }),
         ("try_scope", |members| {
             let run = try_scope(|s| async move {
-                members.into_iter().for_each(|member| drop(s.try_spawn(member)));
+                members.into_iter().for_each(|member| drop(s.spawn(member)));
                 Ok(())
             });
             run.map(drop).boxed()

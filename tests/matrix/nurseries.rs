@@ -9,7 +9,7 @@ use foster::{
     Deadline, Inherited, Reason, Token, now, scope, shield, sleep, timeout, timeout_at, try_scope, yield_now,
 };
 
-use crate::harness::T;
+use crate::harness::{T, ok};
 use crate::probes::{Gate, Log, Probe, turns, until};
 
 static USER: Inherited<&'static str> = Inherited::new();
@@ -61,8 +61,8 @@ matrix! {
             }
         });
         let result: Result<(), _> = try_scope(|s| async move {
-            s.spawn(looping);
-            s.try_spawn(async {
+            s.spawn(ok(looping));
+            s.spawn(async {
                 turns().await;
                 Err::<(), _>("crashed")
             });
@@ -77,8 +77,8 @@ matrix! {
     // C225
     async fn two_crashes_are_two_errors() {
         let crashes = try_scope(|s| async move {
-            s.named("one").try_spawn(async { Err::<(), _>(1) });
-            s.named("two").try_spawn(async {
+            s.named("one").spawn(async { Err::<(), _>(1) });
+            s.named("two").spawn(async {
                 yield_now().await;
                 Err::<(), _>(2)
             });
@@ -146,8 +146,8 @@ matrix! {
     // C230
     async fn cancelled_children_are_not_among_the_errors() {
         let errors = try_scope(|s| async move {
-            let cancelled = s.try_spawn(pending::<Result<(), _>>());
-            s.try_spawn(async { Err::<(), _>("the only one") });
+            let cancelled = s.spawn(pending::<Result<(), _>>());
+            s.spawn(async { Err::<(), _>("the only one") });
             yield_now().await;
             cancelled.cancel();
             assert!(cancelled.outcome().await.is_err());

@@ -9,7 +9,7 @@ use foster::{Reason, Token, adopt, scope, shield, sleep, timeout, timeout_detach
 use futures::FutureExt;
 use futures::task::{Spawn, SpawnExt};
 
-use crate::harness::{self, ALL, REAL, T};
+use crate::harness::{self, ALL, REAL, T, ok};
 use crate::probes::{Gate, Log, Probe, boom, caught, turns, until, what};
 
 matrix! {
@@ -166,9 +166,9 @@ matrix! {
         let inside = probe.clone();
         let result: Result<(), _> = try_scope(|s| async move {
             for _ in 0..10 {
-                s.spawn_parallel(inside.endless());
+                s.spawn_parallel(ok(inside.endless()));
             }
-            s.try_spawn_parallel(async {
+            s.spawn_parallel(async {
                 turns().await;
                 Err::<(), _>("failed")
             });

@@ -188,11 +188,14 @@ fn every_runtime_serves_in_one_scope() {
         let tasks: Vec<_> = runtimes
             .iter()
             .map(|rt| {
-                s.spawn_on(rt, async {
-                    assert!(timeout(T, pending::<()>()).await.is_err());
-                    sleep(T).await;
-                    7
-                })
+                s.spawn_on(
+                    async {
+                        assert!(timeout(T, pending::<()>()).await.is_err());
+                        sleep(T).await;
+                        7
+                    },
+                    rt,
+                )
             })
             .collect();
         for task in tasks {

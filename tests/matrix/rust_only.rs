@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use foster::scope::Event;
 use foster::{
-    ConcurrentIterator, Event, Reason, Token, adopt, gather, local, now, scope, shield, sleep, timeout, try_gather,
-    try_scope, yield_now,
+    ConcurrentIterator, Reason, Token, adopt, gather, local, now, scope, shield, sleep, timeout, try_gather, try_scope,
+    yield_now,
 };
 use futures::{FutureExt, poll};
 
-use crate::harness::{self, T};
+use crate::harness::{self, T, ok};
 use crate::probes::{Gate, Log, OnDrop, Probe, boom, caught, turns, what};
 
 struct BoomOnDrop(&'static str);
@@ -200,7 +201,7 @@ matrix! {
         let noting = late.clone();
         let panicked = caught(
             try_scope(|s| async move {
-                s.try_defer(async {
+                s.defer(async {
                     yield_now().await;
                     boom("finalizer")
                 });
@@ -347,15 +348,15 @@ matrix! {
         let result: Result<(), _> = try_scope(|s| async move {
             for what in ["finalized last", "finalized first"] {
                 let log = inside.clone();
-                s.defer(async move {
+                s.defer(ok(async move {
                     yield_now().await;
                     log.push(what);
-                });
+                }));
             }
             for what in ["first", "second", "third"] {
-                s.spawn(dropping(inside.on_drop(what)));
+                s.spawn(ok(dropping(inside.on_drop(what))));
             }
-            s.try_spawn(async {
+            s.spawn(async {
                 turns().await;
                 Err::<(), _>("failed")
             });
@@ -512,11 +513,11 @@ matrix! {
         let inside = std::rc::Rc::clone(&log);
         let failed = local::try_scope(|s| async move {
             let (one, two) = (inside.clone(), inside.clone());
-            s.defer(async move { two.borrow_mut().push("finalized") });
-            s.spawn(async move {
+            s.defer(ok(async move { two.borrow_mut().push("finalized") }));
+            s.spawn(ok(async move {
                 one.borrow_mut().push("spawned");
                 pending::<()>().await
-            });
+            }));
             turns().await;
             Err::<(), _>("failed")
         })

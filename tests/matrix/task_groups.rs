@@ -3,7 +3,9 @@
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 
-use foster::{Event, Inherited, Reason, Token, scope, shield, try_scope, yield_now};
+use crate::harness::ok;
+use foster::scope::Event;
+use foster::{Inherited, Reason, Token, scope, shield, try_scope, yield_now};
 
 use crate::probes::{Gate, Log, Probe, boom, caught, turns};
 
@@ -79,17 +81,17 @@ matrix! {
         let children = [failing(), failing(), failing()];
         let parallel = [failing(), failing(), failing()];
         let result = try_scope(|s| async move {
-            s.spawn(sleeper);
+            s.spawn(ok(sleeper));
             for child in children {
-                s.try_spawn(child);
+                s.spawn(child);
             }
             for child in parallel {
-                s.try_spawn_parallel(child);
+                s.spawn_parallel(child);
             }
-            s.spawn(async move {
+            s.spawn(ok(async move {
                 yield_now().await;
                 gate.open();
-            });
+            }));
             body.await;
             Ok(())
         })
@@ -107,9 +109,9 @@ matrix! {
         let body = probe.endless();
         let result = try_scope(|s| async move {
             for child in children {
-                s.spawn(child);
+                s.spawn(ok(child));
             }
-            s.try_spawn(async {
+            s.spawn(async {
                 yield_now().await;
                 Err::<(), _>("failed")
             });
@@ -130,8 +132,8 @@ matrix! {
             .run_until_cancelled(
                 try_scope(|s| async move {
                     for error in ["first", "second", "third"] {
-                        s.try_spawn(try_scope(|inner| async move {
-                            inner.try_defer(async move {
+                        s.spawn(try_scope(|inner| async move {
+                            inner.defer(async move {
                                 yield_now().await;
                                 Err(error)
                             });
@@ -158,8 +160,8 @@ matrix! {
         let mut tasks = Vec::new();
         let out = &mut tasks;
         let result = try_scope(|s| async move {
-            out.push(s.spawn(one));
-            out.push(s.spawn(two));
+            out.push(s.spawn(ok(one)));
+            out.push(s.spawn(ok(two)));
             Err::<(), _>("at once")
         })
         .await;
@@ -177,10 +179,10 @@ matrix! {
         let (canceller, sleeper) = (token.clone(), probe.endless());
         let inner_late = late.observer();
         let outer = try_scope(|outer| async move {
-            outer.spawn(sleeper);
+            outer.spawn(ok(sleeper));
             try_scope(|inner| async move {
                 for error in ["one", "two"] {
-                    inner.try_defer(async move { Err(error) });
+                    inner.defer(async move { Err(error) });
                 }
                 turns().await;
                 canceller.cancel("enough");
@@ -200,12 +202,12 @@ matrix! {
         let (probe, late) = (Probe::new(), Late::default());
         let sleeper = probe.endless();
         let result = try_scope(|outer| async move {
-            outer.try_spawn(async {
+            outer.spawn(async {
                 turns().await;
                 Err::<(), _>("outer")
             });
             try_scope(|inner| async move {
-                inner.spawn(sleeper);
+                inner.spawn(ok(sleeper));
                 pending::<Result<(), &str>>().await
             })
             .await
@@ -225,7 +227,7 @@ matrix! {
         let result = token
             .run_until_cancelled(try_scope(|s| async move {
                 let failing = failed.clone();
-                s.try_spawn(async move {
+                s.spawn(async move {
                     shield(async {
                         turns().await;
                         failing.open();
@@ -272,7 +274,7 @@ matrix! {
         let result = try_scope(|s| async move {
             let token = s.token();
             let canceller = s.clone();
-            s.spawn(async move { canceller.cancel("enough") });
+            s.spawn(ok(async move { canceller.cancel("enough") }));
             let reason = shield(token.cancelled()).await;
             Err::<(), _>(reason.to_string())
         })
@@ -291,7 +293,7 @@ matrix! {
         let late = Late::default();
         let panicked = caught(
             try_scope(|s| async move {
-                s.try_spawn(async {
+                s.spawn(async {
                     yield_now().await;
                     Err::<(), _>("failed")
                 });
@@ -310,11 +312,11 @@ matrix! {
         let late = Late::default();
         let panicked = caught(
             try_scope(|s| async move {
-                s.try_defer(async {
+                s.defer(async {
                     yield_now().await;
                     Err("failed")
                 });
-                s.spawn(async { boom("child") });
+                s.spawn(ok(async { boom("child") }));
                 pending::<Result<(), _>>().await
             })
             .observe(late.observer()),
@@ -416,9 +418,9 @@ matrix! {
 
     // C030
     async fn a_childs_error_and_a_failing_close_are_exactly_two_errors() {
-        async fn body(s: foster::Scope<'static, &'static str>) -> Result<(), &'static str> {
-            s.try_defer(async { Err("close") });
-            s.try_spawn(async { Err::<(), _>("child") });
+        async fn body(s: foster::TryScope<'static, &'static str>) -> Result<(), &'static str> {
+            s.defer(async { Err("close") });
+            s.spawn(async { Err::<(), _>("child") });
             turns().await;
             Ok(())
         }
@@ -451,7 +453,7 @@ matrix! {
     async fn whoever_handles_a_scopes_error_is_not_left_cancelled() {
         let after = scope(|outer| async move {
             let failed = try_scope(|s| async move {
-                s.try_spawn(async { Err::<(), _>("failed") });
+                s.spawn(async { Err::<(), _>("failed") });
                 pending::<Result<(), _>>().await
             })
             .await;
@@ -471,7 +473,7 @@ matrix! {
         let cancelled = token
             .run_until_cancelled(async move {
                 let failed = try_scope(|s| async move {
-                    s.try_spawn(async move {
+                    s.spawn(async move {
                         canceller.cancel("enough");
                         Err::<(), _>("failed")
                     });
@@ -528,7 +530,7 @@ matrix! {
     // C040
     async fn an_error_after_a_cancel_is_reported() {
         let result = try_scope(|s| async move {
-            s.try_defer(async {
+            s.defer(async {
                 yield_now().await;
                 Err("in cleanup")
             });

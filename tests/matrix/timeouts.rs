@@ -217,7 +217,7 @@ matrix! {
     // C052
     async fn an_error_raised_by_the_cleanup_wins_over_elapsed() {
         let late = timeout(T, try_scope(|s| async move {
-            s.try_defer(async { sleep(T).await; Err("cleanup") });
+            s.defer(async { sleep(T).await; Err("cleanup") });
             pending::<Result<(), &str>>().await
         }));
         assert_eq!(late.await, Ok(Err("cleanup")));
@@ -295,8 +295,8 @@ matrix! {
     // C065
     async fn a_child_that_fails_in_its_cleanup_wins_over_elapsed() {
         let late = timeout(T, try_scope(|s| async move {
-            s.try_spawn(try_scope(|s| async move {
-                s.try_defer(async { sleep(T).await; Err("cleanup") });
+            s.spawn(try_scope(|s| async move {
+                s.defer(async { sleep(T).await; Err("cleanup") });
                 pending::<Result<(), &str>>().await
             }));
             pending::<Result<(), &str>>().await

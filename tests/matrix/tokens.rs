@@ -8,7 +8,7 @@ use foster::{Deadline, Reason, Token, adopt, gather, now, scope, shield, sleep, 
 use futures::FutureExt;
 use futures::future::{join_all, poll_immediate};
 
-use crate::harness::T;
+use crate::harness::{T, ok};
 use crate::probes::until;
 use crate::watch::{Count, Log, counted, poll_by_hand};
 
@@ -261,8 +261,8 @@ matrix! {
         let noting = Arc::clone(&seen);
         let failed = try_scope(|s| async move {
             let token = s.token();
-            s.spawn(shield(async move { *noting.lock().unwrap() = Some(token.cancelled().await) }));
-            s.named("culprit").try_spawn(async { sleep(T).await; Err::<(), _>("failed") });
+            s.spawn(ok(shield(async move { *noting.lock().unwrap() = Some(token.cancelled().await) })));
+            s.named("culprit").spawn(async { sleep(T).await; Err::<(), _>("failed") });
             pending::<Result<(), &str>>().await
         });
         assert_eq!(failed.await, Err("failed"));

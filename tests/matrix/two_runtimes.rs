@@ -12,7 +12,7 @@ use foster::{Handle, Reason, adopt, scope, shield, sleep, timeout, try_scope, yi
 use futures::FutureExt;
 use futures::task::{FutureObj, Spawn, SpawnError};
 
-use crate::harness::{self, REAL, T};
+use crate::harness::{self, REAL, T, ok};
 use crate::probes::{Gate, Log, Probe, boom, caught, turns};
 
 /// The runtimes that serve a scope together, whichever it is polled on.
@@ -94,12 +94,15 @@ fn children_on_several_runtimes_are_joined_by_one_scope() {
             for runtime in runtimes {
                 for n in 0..10 {
                     let steps = inside.watch(turns());
-                    tasks.push(s.spawn_on(runtime, async move {
-                        steps.await;
-                        sleep(T / 10).await;
-                        n
-                    }));
-                    s.spawn_on(runtime, inside.watch(turns()));
+                    tasks.push(s.spawn_on(
+                        async move {
+                            steps.await;
+                            sleep(T / 10).await;
+                            n
+                        },
+                        runtime,
+                    ));
+                    s.spawn_on(inside.watch(turns()), runtime);
                 }
             }
             let mut sum = 0;
@@ -123,15 +126,18 @@ fn an_error_on_one_runtime_ends_the_children_on_the_others() {
         let (inside, noting) = (probe.clone(), log.clone());
         let runtimes = &guests();
         let result: Result<(), _> = try_scope(|s| async move {
-            s.defer(async move { noting.push("finalized") });
+            s.defer(ok(async move { noting.push("finalized") }));
             for runtime in runtimes {
-                s.spawn_on(runtime, inside.endless());
-                s.spawn(inside.endless());
+                s.spawn_on(ok(inside.endless()), runtime);
+                s.spawn(ok(inside.endless()));
             }
-            s.try_spawn_on(&runtimes[2], async {
-                turns().await;
-                Err::<(), _>("failed")
-            });
+            s.spawn_on(
+                async {
+                    turns().await;
+                    Err::<(), _>("failed")
+                },
+                &runtimes[2],
+            );
             pending().await
         })
         .await;
@@ -151,9 +157,9 @@ fn a_panic_on_one_runtime_ends_the_children_on_the_others_and_is_resumed() {
             let runtimes = &guests();
             let panicked = caught(scope(|s| async move {
                 for runtime in runtimes {
-                    s.spawn_on(runtime, inside.endless());
+                    s.spawn_on(inside.endless(), runtime);
                 }
-                s.spawn_on(&runtimes[which], inside.watch(async { boom("child") }));
+                s.spawn_on(inside.watch(async { boom("child") }), &runtimes[which]);
                 inside.endless().await
             }))
             .await;
@@ -176,12 +182,12 @@ fn a_timeout_waits_for_cleanup_on_all_runtimes() {
                 for runtime in runtimes {
                     let cleanup = inside.watch(sleep(T));
                     s.spawn_on(
-                        runtime,
                         scope(|inner| async move {
                             inner.defer(cleanup);
                             shield(sleep(T)).await;
                             pending::<()>().await
                         }),
+                        runtime,
                     );
                 }
                 inside.endless().await
@@ -204,8 +210,8 @@ fn a_drop_passes_the_children_on_all_runtimes_to_the_scope_around() {
         scope(|_| async move {
             let left = scope(|s| async move {
                 for runtime in runtimes {
-                    s.spawn_on(runtime, inside.endless());
-                    s.spawn_on(runtime, inside.watch(turns()));
+                    s.spawn_on(inside.endless(), runtime);
+                    s.spawn_on(inside.watch(turns()), runtime);
                 }
                 adopt(inside.watch(turns())).await;
                 inside.endless().await
@@ -227,16 +233,19 @@ fn children_on_one_runtime_may_spawn_onto_another() {
         let [first, second, third] = runtimes.clone();
         scope(|s| async move {
             let spawner = s.clone();
-            s.spawn_on(&first, async move {
-                let next = spawner.clone();
-                let last = inside.watch(turns());
-                spawner.spawn_on(
-                    &second,
-                    inside.watch(async move {
-                        drop(next.spawn_on(&third, last));
-                    }),
-                );
-            });
+            s.spawn_on(
+                async move {
+                    let next = spawner.clone();
+                    let last = inside.watch(turns());
+                    spawner.spawn_on(
+                        inside.watch(async move {
+                            drop(next.spawn_on(last, &third));
+                        }),
+                        &second,
+                    );
+                },
+                &first,
+            );
         })
         .await;
         assert_eq!(probe.ended(), 2);
@@ -260,11 +269,11 @@ fn a_runtime_that_ends_makes_its_children_cancelled_by_shutdown() {
             for _ in 0..5 {
                 let (began, waiting) = (begun.clone(), never.wait());
                 tasks.push(s.spawn_on(
-                    &handle,
                     inside.watch(async move {
                         began.open();
                         waiting.await;
                     }),
+                    &handle,
                 ));
             }
             begun.wait().await;
@@ -274,7 +283,7 @@ fn a_runtime_that_ends_makes_its_children_cancelled_by_shutdown() {
                 outcomes.push(task.outcome().await);
             }
             // It refuses from here on.
-            outcomes.push(s.spawn_on(&handle, inside.watch(async {})).outcome().await);
+            outcomes.push(s.spawn_on(inside.watch(async {}), &handle).outcome().await);
             assert!(!s.token().is_cancelled());
             outcomes
         })
@@ -301,11 +310,11 @@ fn a_runtime_that_ends_while_a_child_cleans_up_hangs_nobody() {
             let begun = Gate::new();
             let began = begun.clone();
             s.spawn_on(
-                &handle,
                 shield(inside.watch(async move {
                     began.open();
                     pending::<()>().await
                 })),
+                &handle,
             );
             begun.wait().await;
             let canceller = s.clone();
@@ -334,7 +343,7 @@ fn a_runtime_that_refuses_or_throws_away_makes_its_children_cancelled_by_shutdow
             let inside = probe.clone();
             let inner = closed.clone();
             let seen = scope(|s| async move {
-                let task = s.spawn_on(&closed, inside.endless());
+                let task = s.spawn_on(inside.endless(), &closed);
                 assert!(task.is_finished());
                 let mut seen = vec![task.outcome().await];
                 let (one, two) = (inside.endless(), inside.watch(async {}));
@@ -361,7 +370,7 @@ fn a_runtime_that_refuses_or_throws_away_makes_its_children_cancelled_by_shutdow
 #[test]
 fn a_task_that_a_refused_child_was_to_give_its_value_to_panics_cleanly() {
     let (closed, _) = Closed::handle(true);
-    let panicked = std::panic::AssertUnwindSafe(scope(|s| async move { s.spawn_on(&closed, async {}).await }));
+    let panicked = std::panic::AssertUnwindSafe(scope(|s| async move { s.spawn_on(async {}, &closed).await }));
     let payload = harness::smol().run(panicked.catch_unwind()).unwrap_err();
     assert!(payload.downcast_ref::<String>().unwrap().contains("runtime"));
 }

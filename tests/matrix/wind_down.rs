@@ -16,7 +16,7 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, LocalBoxFuture, join_all, poll_immediate, select_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use crate::harness::T;
+use crate::harness::{T, ok};
 use crate::probes::Gate;
 use crate::watch::{Log, secs};
 
@@ -156,7 +156,7 @@ matrix! {
     async fn a_failed_scope_returns_when_all_inside_foreign_combinators_has_ended() {
         cancelled_through_foreign_combinators(async |inside, begun| {
             let failed = try_scope(|s| async move {
-                s.spawn(inside);
+                s.spawn(ok(inside));
                 begun.wait().await;
                 Err::<(), _>("failed")
             });

@@ -307,10 +307,13 @@ fn many(kind: Many, all: Vec<BoxFuture<'static, Outcome>>) -> BoxFuture<'static,
         })),
         TryScope(finalizer) => Box::pin(try_scope(move |s| async move {
             if let Some(finalizer) = finalizer {
-                s.defer(sleep(ns(finalizer)));
+                s.defer(async move {
+                    sleep(ns(finalizer)).await;
+                    Ok(())
+                });
             }
             let mut values = Vec::new();
-            for task in all.into_iter().map(|child| s.try_spawn(child)).collect::<Vec<_>>() {
+            for task in all.into_iter().map(|child| s.spawn(child)).collect::<Vec<_>>() {
                 values.push(Ok(task.await));
             }
             Ok(Out::List(values))

@@ -84,10 +84,13 @@ fn a_scope_hears_that_the_runtime_has_ended(handle: Handle, end: End) {
     // The scope is not the runtime's: its end is news from elsewhere.
     let waiting = thread::spawn(move || {
         park_on(scope(|s| async move {
-            let task = s.spawn_on(&inner, async move {
-                let _guard = guard;
-                pending::<()>().await;
-            });
+            let task = s.spawn_on(
+                async move {
+                    let _guard = guard;
+                    pending::<()>().await;
+                },
+                &inner,
+            );
             opened.open();
             task.outcome().await
         }))
@@ -104,7 +107,7 @@ fn a_scope_hears_that_the_runtime_has_ended(handle: Handle, end: End) {
     assert_eq!(drops.alive(), 0, "the child's future is there after its scope");
     let late = park_on(scope(|s| {
         let handle = &handle;
-        async move { s.spawn_on(handle, async {}).outcome().await }
+        async move { s.spawn_on(async {}, handle).outcome().await }
     }));
     assert_eq!(
         late.err().map(|cancelled| cancelled.reason().clone()),

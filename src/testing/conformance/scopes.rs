@@ -9,7 +9,7 @@ use super::tasks::spawn;
 use super::watchdog::{TICK, block_on, panic_quietly};
 use crate::cancel::{adopt, shield};
 use crate::runtime::Handle;
-use crate::scope::{Scope, Task, scope, try_scope};
+use crate::scope::{scope, try_scope};
 use crate::testing::cancel::message;
 use crate::testing::{Drops, Gate, poll_once};
 use crate::time::{deadline, now, sleep, timeout, yield_now};
@@ -76,15 +76,15 @@ fn nested_scopes_join_their_parallel_children(handle: &Handle) {
     assert_eq!(drops.alive(), 0, "children that are there after their scope");
 }
 
-/// A parallel child that never ends by itself.
-fn endless<E>(s: &Scope<'_, E>, drops: &Drops) -> Task<()> {
+/// The future of a child that never ends by itself.
+fn endless<T: Send + 'static>(drops: &Drops) -> impl Future<Output = T> + Send + 'static {
     let guard = drops.guard();
-    s.spawn_parallel(async move {
+    async move {
         let _guard = guard;
         loop {
             sleep(TICK).await;
         }
-    })
+    }
 }
 
 fn the_first_error_ends_parallel_siblings(handle: &Handle) {
@@ -92,9 +92,9 @@ fn the_first_error_ends_parallel_siblings(handle: &Handle) {
     let result: Result<(), &str> = handle.run(try_scope(|s| {
         let drops = &drops;
         async move {
-            drop(endless(&s, drops));
-            drop(endless(&s, drops));
-            let failing = s.try_spawn_parallel(async {
+            s.spawn_parallel(endless::<Result<(), _>>(drops));
+            s.spawn_parallel(endless::<Result<(), _>>(drops));
+            let failing = s.spawn_parallel(async {
                 sleep(TICK).await;
                 Err("failed")
             });
@@ -110,7 +110,7 @@ fn a_panic_of_a_parallel_child_reaches_the_scope(handle: &Handle) {
     let scope = scope(|s| {
         let drops = &drops;
         async move {
-            drop(endless(&s, drops));
+            s.spawn_parallel(endless::<()>(drops));
             drop(s.spawn_parallel(async { panic_quietly("of a child") }));
             pending::<()>().await;
         }
@@ -215,7 +215,7 @@ fn a_task_cancels_its_child_alone(handle: &Handle) {
     let outcomes = handle.run(scope(|s| {
         let drops = &drops;
         async move {
-            let cancelled = endless(&s, drops);
+            let cancelled = s.spawn_parallel(endless::<()>(drops));
             let sibling = s.spawn_parallel(async {
                 sleep(3 * TICK).await;
                 3

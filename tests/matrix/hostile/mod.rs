@@ -14,9 +14,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use foster::runtimes::{Basic, Sim};
+use foster::scope::Event;
 use foster::{
-    Cancelled, Deadline, Event, Handle, Reason, Scope, Task, Token, adopt, scope, shield, sleep, timeout, try_scope,
-    yield_now,
+    Cancelled, Deadline, Handle, Reason, Scope, Task, Token, adopt, scope, shield, sleep, timeout, try_scope, yield_now,
 };
 use futures::FutureExt;
 use futures::executor::block_on;

@@ -13,11 +13,14 @@ fn a_task_left_by_a_dropped_scope_hears_of_its_childs_panic() {
             let t = &mut task;
             let rt = rt.clone();
             let mut f = Box::pin(scope(|s| async move {
-                *t = Some(s.spawn_on(&rt, async move {
-                    tx2.send(()).unwrap();
-                    rx.recv().unwrap();
-                    panic!("boo")
-                }));
+                *t = Some(s.spawn_on(
+                    async move {
+                        tx2.send(()).unwrap();
+                        rx.recv().unwrap();
+                        panic!("boo")
+                    },
+                    &rt,
+                ));
                 pending::<()>().await
             }));
             assert!(f.as_mut().now_or_never().is_none());

@@ -64,16 +64,19 @@ fn tasks_of_parallel_children_are_cancelled_at_any_moment() {
                 let tasks: Vec<_> = (0..4)
                     .map(|k| {
                         let alive = alive2.clone();
-                        s.spawn_on(&rt2, async move {
-                            alive.fetch_add(1, Ordering::SeqCst);
-                            let _d = OnDrop(move || {
-                                alive.fetch_sub(1, Ordering::SeqCst);
-                            });
-                            for _ in 0..k {
-                                yield_now().await
-                            }
-                            pending::<()>().await
-                        })
+                        s.spawn_on(
+                            async move {
+                                alive.fetch_add(1, Ordering::SeqCst);
+                                let _d = OnDrop(move || {
+                                    alive.fetch_sub(1, Ordering::SeqCst);
+                                });
+                                for _ in 0..k {
+                                    yield_now().await
+                                }
+                                pending::<()>().await
+                            },
+                            &rt2,
+                        )
                     })
                     .collect();
                 for _ in 0..(i % 7) * 50 {
@@ -109,7 +112,7 @@ fn a_scope_is_cancelled_from_another_thread_at_any_moment() {
                         s2.cancel("twice")
                     });
                     s.defer(yield_now());
-                    s.spawn_on(&rt, pending::<()>());
+                    s.spawn_on(pending::<()>(), &rt);
                     s.spawn(scope(|s| async move {
                         s.defer(yield_now());
                         s.spawn_parallel(pending::<()>());
@@ -139,11 +142,14 @@ fn a_spawn_that_races_with_the_end_is_refused_or_joined() {
             (0..3).for_each(|_| {
                 let (a, b) = (over2.clone(), over2.clone());
                 let (k, l) = (
-                    s.spawn_on(&rt2, async move {
-                        assert!(!a.load(Ordering::SeqCst));
-                        yield_now().await;
-                        assert!(!a.load(Ordering::SeqCst))
-                    }),
+                    s.spawn_on(
+                        async move {
+                            assert!(!a.load(Ordering::SeqCst));
+                            yield_now().await;
+                            assert!(!a.load(Ordering::SeqCst))
+                        },
+                        &rt2,
+                    ),
                     s.spawn(async move {
                         yield_now().await;
                         assert!(!b.load(Ordering::SeqCst))
@@ -172,18 +178,21 @@ fn a_scope_dropped_at_any_moment_leaves_its_parallel_children_to_the_scope_aroun
             let mut inner = Box::pin(scope(|s| async move {
                 for k in 0..3 {
                     let alive = alive2.clone();
-                    s.spawn_on(&rt2, async move {
-                        alive.fetch_add(1, Ordering::SeqCst);
-                        let _d = OnDrop(move || {
-                            alive.fetch_sub(1, Ordering::SeqCst);
-                        });
-                        for _ in 0..k {
-                            yield_now().await
-                        }
-                        if i % 3 == 0 {
-                            pending::<()>().await
-                        }
-                    });
+                    s.spawn_on(
+                        async move {
+                            alive.fetch_add(1, Ordering::SeqCst);
+                            let _d = OnDrop(move || {
+                                alive.fetch_sub(1, Ordering::SeqCst);
+                            });
+                            for _ in 0..k {
+                                yield_now().await
+                            }
+                            if i % 3 == 0 {
+                                pending::<()>().await
+                            }
+                        },
+                        &rt2,
+                    );
                 }
                 pending::<()>().await
             }));

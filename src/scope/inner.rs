@@ -1,0 +1,179 @@
+//! The bodies of the verbs, which all handles share.
+
+use std::future::Future;
+use std::panic::{Location, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::any::Label;
+use super::child::Fallible;
+use super::kind::{AnyThread, ChildRunner, Kind, OneThread};
+use super::machine::{Core, Machine};
+use super::parallel;
+use super::spawner::Spawner;
+use super::task::Task;
+use crate::context;
+use crate::control::News;
+use crate::name::Name;
+use crate::runtime::Handle;
+use crate::set::node::{Failed, Reader, Runner};
+use crate::token::{Level, Reason, Token};
+use crate::values::Provide;
+
+/// The way from a handle to its scope.
+pub(crate) struct Inner<'env, E, K: Kind, N = ()> {
+    pub(super) core: Arc<Core<'env, E, K>>,
+    /// The name of what is spawned by this handle.
+    label: N,
+    /// Where this handle sends what does not run on the scope's task; `None` stands for the context's.
+    runtime: Option<Handle>,
+}
+
+impl<E, K: Kind, N: Clone> Clone for Inner<'_, E, K, N> {
+    fn clone(&self) -> Self {
+        Inner { core: Arc::clone(&self.core), label: self.label.clone(), runtime: self.runtime.clone() }
+    }
+}
+
+/// Starts children on the scope's own task: one body for both kinds, which differ in the bounds and in
+/// how a child's type is forgotten.
+macro_rules! on_its_task {
+    ($Kind:ty, $forget:ident $(, $Send:ident $Sync:ident)?) => {
+        impl<'env, E, N: Label> Inner<'env, E, $Kind, N> {
+            pub(super) fn launch<F, T>(&self, future: F, at: &'static Location<'static>) -> Task<T>
+            where
+                F: Future<Output = Result<T, Failed>> $(+ $Send)? + 'env,
+                T: $($Send +)? 'env,
+            {
+                match context::with(|ambient| ambient.values()) {
+                    None => {
+                        let (runner, reader) = Runner::new(future, at, self.label.clone());
+                        self.add(runner.$forget(), reader)
+                    }
+                    Some(values) => {
+                        let future = Provide::with(Some(values), future);
+                        let (runner, reader) = Runner::new(future, at, self.label.clone());
+                        self.add(runner.$forget(), reader)
+                    }
+                }
+            }
+
+            /// Starts a child on this handle's runtime, or that of the context, or else on this task.
+            pub(super) fn launch_parallel<F, T>(&self, future: F, at: &'static Location<'static>) -> Task<T>
+            where
+                F: Future<Output = Result<T, Failed>> + Send + 'static,
+                T: Send + 'static,
+            {
+                match self.elsewhere() {
+                    Some(runtime) => self.launch_on(future, &runtime, at),
+                    None => self.launch(future, at),
+                }
+            }
+
+            pub(super) fn defer<F>(&self, finalizer: F, at: &'static Location<'static>)
+            where
+                F: Future<Output = Result<(), Failed>> $(+ $Send)? + 'env,
+            {
+                self.finalize(Runner::<_>::finalizer(finalizer, at, self.label.clone()).$forget());
+            }
+        }
+    };
+}
+
+on_its_task!(AnyThread, shared, Send Sync);
+on_its_task!(OneThread, local);
+
+impl<'env, E, K: Kind> Inner<'env, E, K> {
+    #[allow(clippy::type_complexity)]
+    pub(super) fn new<T>(at: &'static Location<'static>) -> (Self, Machine<'env, T, E, K>) {
+        let core = Core::new();
+        (Inner { core: Arc::clone(&core), label: (), runtime: None }, Machine::new(core, Name::from(at)))
+    }
+}
+
+impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
+    pub(super) fn named(&self, name: Name) -> Inner<'env, E, K, Name> {
+        Inner { core: Arc::clone(&self.core), label: name, runtime: self.runtime.clone() }
+    }
+
+    pub(super) fn on(&self, runtime: &Handle) -> Self {
+        Inner { core: Arc::clone(&self.core), label: self.label.clone(), runtime: Some(runtime.clone()) }
+    }
+
+    fn elsewhere(&self) -> Option<Handle> {
+        self.runtime.clone().or_else(|| context::with(|ambient| ambient.runtime()))
+    }
+
+    /// A future whose error is the scope's.
+    pub(super) fn fallible<F>(&self, future: F, at: &'static Location<'static>) -> Fallible<F, E> {
+        let name = self.label.name().cloned().unwrap_or_else(|| at.into());
+        Fallible::new(future, name, Arc::clone(self.core.errors()))
+    }
+
+    pub(super) fn launch_on<F, T>(&self, future: F, runtime: &Handle, at: &'static Location<'static>) -> Task<T>
+    where
+        F: Future<Output = Result<T, Failed>> + Send + 'static,
+        T: Send + 'static,
+    {
+        parallel::spawn(&self.core.control, runtime, self.label.name().cloned(), at, future)
+    }
+
+    pub(super) fn launch_blocking<F, T>(&self, job: F, at: &'static Location<'static>) -> Task<T>
+    where
+        F: Future<Output = Result<T, Failed>> + Send + 'static,
+        T: Send + 'static,
+    {
+        parallel::spawn_blocking(&self.core.control, self.elsewhere(), self.label.name().cloned(), at, job)
+    }
+
+    pub(super) fn cancel(&self, reason: Reason) {
+        self.core.control.cancel(&Arc::new(reason));
+    }
+
+    pub(super) fn stop(&self, reason: Reason, grace: Duration) {
+        let reason = Arc::new(reason);
+        self.core.control.token().raise(Level::Asked, &reason);
+        drop(self.core.control.send(News::Stop(reason, grace)));
+    }
+
+    pub(super) fn token(&self) -> Token {
+        let known = self.core.control.known_token().is_some();
+        let token = self.core.control.token().clone();
+        if !known {
+            // The scope's next poll puts it in its place below the enclosing region's.
+            self.core.control.bell.ring();
+        }
+        token
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let control = &self.core.control;
+        let started = self.core.inbox.pushed().saturating_add_signed(control.uncounted.load(Ordering::Relaxed));
+        started.saturating_sub(control.ended.load(Ordering::Relaxed)) + control.parallel_unfinished()
+    }
+
+    fn add<T>(&self, mut runner: ChildRunner<'env, K>, reader: Reader<T, Arc<Reason>>) -> Task<T> {
+        let control = &self.core.control;
+        let task = Task::new(reader, Some(Arc::clone(control)));
+        let refused =
+            if control.is_cancelled() { Err(runner) } else { self.core.inbox.push(runner, &self.core.control.bell) };
+        if let Err(refused) = refused {
+            runner = refused;
+            if let Err(payload) = runner.refuse(Some(control.refusal())) {
+                resume_unwind(payload);
+            }
+        }
+        task
+    }
+
+    fn finalize(&self, runner: ChildRunner<'env, K>) {
+        if self.core.inbox.push(runner, &self.core.control.bell).is_ok() {
+            self.core.control.uncounted.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn spawner(&self, at: &'static Location<'static>) -> Spawner {
+        Spawner::new(Arc::clone(&self.core.control), self.elsewhere().as_ref(), at)
+    }
+}
