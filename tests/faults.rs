@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use foster::runtimes::Sim;
 use foster::testing::harness::Test;
-use foster::testing::{Explore, Fault, Faults, Moment};
-use foster::{Reason, adopt, local, scope, shield, sleep, timeout, yield_now};
+use foster::testing::{Drops, Explore, Fault, Faults, Moment};
+use foster::{Reason, adopt, blocking, local, scope, shield, sleep, timeout, yield_now};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -183,6 +183,18 @@ fn a_plan_says_exactly_what_goes_wrong() {
     let outcome = Sim::builder().faults(Faults::none().refuse_spawns(1.0)).build();
     let outcome = outcome.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
     assert!(matches!(outcome.unwrap_err().reason(), Reason::Shutdown));
+}
+
+// It was waited for until the pool had come to it.
+#[test]
+fn a_job_that_has_not_begun_is_dropped_unrun_by_its_timeout() {
+    let drops = Drops::new();
+    Sim::builder().faults(Faults::none().late_blocking()).strict().build().run(async {
+        let guard = drops.guard();
+        let late = timeout(Duration::ZERO, blocking(move || panic!("a job that is late was run, with {guard:?}")));
+        assert!(late.await.is_err());
+        assert_eq!(drops.count(), 1);
+    });
 }
 
 #[test]

@@ -253,16 +253,16 @@ impl World {
                 continue;
             }
             drop(state);
-            if idle == Idle::Stop || !self.go_on() {
+            if !self.go_on(idle) {
                 return Ok(None);
             }
         }
     }
 
-    /// Nothing is ready. Lets something happen: a late job, or a timer. False if there is neither.
-    fn go_on(&self) -> bool {
+    /// Nothing is ready. Lets something happen: a late job, or a timer if the clock may go. False if there is neither.
+    fn go_on(&self, idle: Idle) -> bool {
         let mut state = self.lock();
-        let timer = state.timers.first_key_value().map(|(&(due, _), _)| due);
+        let timer = state.timers.first_key_value().map(|(&(due, _), _)| due).filter(|_| idle == Idle::Go);
         if !state.late.is_empty() {
             let late = state.late.len();
             let job = self.inject(|injector| match timer.is_some() && injector.later() {
@@ -446,7 +446,7 @@ impl Pace {
     }
 }
 
-/// What to do when nothing is ready.
+/// What the clock does when nothing is ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Idle {
     Go,

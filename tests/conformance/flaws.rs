@@ -49,6 +49,7 @@ flaws! {
     leftovers_that_are_leaked: LeaksLeftovers breaks "S13", "leftovers_are_dropped_with_the_last_handle" sees "left over";
     leftovers_that_are_leaked_at_an_end: LeaksLeftovers breaks "S13", "leftovers_are_dropped_at_the_end" sees "left over";
     children_whose_end_is_not_told: LeaksLeftovers breaks "S13", "a_scope_hears_that_the_runtime_has_ended" sees "hangs";
+    children_that_outlive_the_last_handle: LeaksLeftovers breaks "S13", "a_scope_hears_that_the_last_handle_is_gone" sees "hangs";
     late_tasks_that_are_leaked: LeaksLateTasks breaks "S13", "what_comes_after_the_end_is_dropped_unrun" sees "came too late";
     late_tasks_that_are_run: RunsLateTasks breaks "S13", "what_comes_after_the_end_is_dropped_unrun" sees "after the end";
     roots_that_are_left: ReturnsEarly breaks "Runtime", "a_root_runs_to_its_end_and_may_borrow" sees "before its root";

@@ -13,12 +13,13 @@ use super::tasks::spawn;
 use super::watchdog::{block_on, park_on, until};
 use crate::runtime::{Blocking, Clock, Handle};
 use crate::scope::scope;
-use crate::testing::{DropGuard, Drops, Gate};
+use crate::testing::{DropGuard, Drops, Gate, poll_once};
 use crate::time::yield_now;
-use crate::token::Reason;
+use crate::token::{Cancelled, Reason};
 
 table! {
     LastHandle leftovers_are_dropped_with_the_last_handle: "S13: what is left over when the runtime ends is dropped",
+    LastHandle a_scope_hears_that_the_last_handle_is_gone: "S13: children hold no runtime, and are cancelled by `Shutdown` when its last handle goes",
     Ended leftovers_are_dropped_at_the_end: "S13: what is left over when the runtime ends is dropped, though there are handles to it",
     Ended what_comes_after_the_end_is_dropped_unrun: "S13: a runtime that is gone drops tasks and jobs unrun",
     Ended a_scope_hears_that_the_runtime_has_ended: "S13: children of a runtime that ends are cancelled by `Shutdown`, and nobody hangs",
@@ -47,6 +48,32 @@ fn leftovers_are_dropped_with_the_last_handle(handle: Handle) {
     drop(handle);
     until("every task that was left over has been dropped", || drops.alive() == 0);
     gate.open();
+}
+
+fn a_scope_hears_that_the_last_handle_is_gone(handle: Handle) {
+    let (drops, begun) = (Drops::new(), Gate::new());
+    let (guard, opened, inner) = (drops.guard(), begun.clone(), handle.clone());
+    // The scope is not the runtime's, and keeps no handle to it.
+    let mut elsewhere = Box::pin(scope(async |s| {
+        let child = async move {
+            let _guard = guard;
+            opened.open();
+            pending::<()>().await;
+        };
+        let task = s.spawn_on(child, &inner);
+        drop(inner);
+        task.outcome().await
+    }));
+    assert!(park_on(poll_once(&mut elsewhere)).is_pending());
+    block_on(&handle, begun.wait());
+    drop(handle);
+    assert_shutdown(park_on(elsewhere), "how the child ended");
+    assert_eq!(drops.alive(), 0, "the child's future is there after its scope");
+}
+
+fn assert_shutdown<T>(outcome: Result<T, Cancelled>, what: &str) {
+    let reason = outcome.err().map(|cancelled| cancelled.reason().clone());
+    assert_eq!(reason, Some(Reason::Shutdown), "{what}");
 }
 
 fn leftovers_are_dropped_at_the_end(handle: Handle, end: End) {
@@ -101,17 +128,14 @@ fn a_scope_hears_that_the_runtime_has_ended(handle: Handle, end: End) {
         }
     });
     end();
-    let outcome = waiting.join();
-    let reason = outcome.ok().and_then(Result::err).map(|cancelled| cancelled.reason().clone());
-    assert_eq!(reason, Some(Reason::Shutdown), "how the child ended");
+    match waiting.join() {
+        Ok(outcome) => assert_shutdown(outcome, "how the child ended"),
+        Err(_) => panic!("the scope panicked when its child's runtime ended"),
+    }
     assert_eq!(drops.alive(), 0, "the child's future is there after its scope");
     let late = park_on(scope(|s| {
         let handle = &handle;
         async move { s.spawn_on(async {}, handle).outcome().await }
     }));
-    assert_eq!(
-        late.err().map(|cancelled| cancelled.reason().clone()),
-        Some(Reason::Shutdown),
-        "a child that came too late"
-    );
+    assert_shutdown(late, "a child that came too late");
 }
