@@ -206,6 +206,61 @@ impl<T: Copy> Drop for Earlier<'_, T> {
     }
 }
 
+/// The context inside of several regions, and what of their surroundings it stands in for.
+pub(crate) struct Entered<'a> {
+    ambient: &'a Ambient,
+    inside: bool,
+    token: Option<Token>,
+}
+
+impl<'a> Entered<'a> {
+    #[inline]
+    fn swap(&mut self) {
+        self.inside = self.ambient.inside.replace(self.inside);
+        self.token = self.ambient.token.replace(self.token.take());
+    }
+
+    /// Runs `f` in the surroundings of the regions.
+    pub(crate) fn outside<R>(&mut self, f: impl FnOnce(&'a Ambient) -> R) -> R {
+        struct Back<'a, 'b>(&'b mut Entered<'a>);
+        impl Drop for Back<'_, '_> {
+            fn drop(&mut self) {
+                self.0.swap();
+            }
+        }
+        self.swap();
+        let back = Back(self);
+        f(back.0.ambient)
+    }
+
+    /// Whether the region around them is being wound down.
+    #[inline]
+    pub(crate) fn is_tripped(&self) -> bool {
+        self.ambient.trips(self.token.as_ref())
+    }
+
+    /// Polls the inside of one that has no token yet; one that is asked for meanwhile is put into `token`.
+    #[inline]
+    pub(crate) fn poll<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
+        struct Keep<'a>(&'a Cell<Option<Token>>, &'a mut Option<Token>);
+        impl Drop for Keep<'_> {
+            #[inline]
+            fn drop(&mut self) {
+                *self.1 = self.0.take();
+            }
+        }
+        let _keep = Keep(&self.ambient.token, token);
+        inside()
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.swap();
+    }
+}
+
 impl Ambient {
     #[inline]
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
@@ -229,7 +284,12 @@ impl Ambient {
     /// Whether the innermost region is being wound down, so that nothing new starts in it.
     #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
-        Self::peek(&self.token, |token| token.is_some_and(Token::is_tripped))
+        Self::peek(&self.token, |token| self.trips(token))
+    }
+
+    #[inline]
+    fn trips(&self, token: Option<&Token>) -> bool {
+        token.is_some_and(Token::is_tripped)
             || self.member.get() && Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
     }
 
@@ -255,6 +315,14 @@ impl Ambient {
         let mut no = false;
         let _member = Swap::new(&self.member, &mut no);
         self.without_deadline(|| self.enter(token, inside))
+    }
+
+    /// Enters regions whose insides are polled one after the other, until what this returns is dropped.
+    #[inline]
+    pub(crate) fn enter_all(&self) -> Entered<'_> {
+        let mut entered = Entered { ambient: self, inside: true, token: None };
+        entered.swap();
+        entered
     }
 
     pub(crate) fn scope(&self) -> Option<Arc<Control>> {

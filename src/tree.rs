@@ -10,6 +10,8 @@ use std::task::Poll;
 
 use crate::context::{self, Watch};
 use crate::name::Name;
+#[cfg(feature = "sim")]
+use crate::set::shuffle::shuffled;
 
 thread_local! {
     static DRAWING: RefCell<Option<Drawing>> = const { RefCell::new(None) };
@@ -56,6 +58,8 @@ impl Drawing {
 #[cfg(feature = "sim")]
 pub(crate) fn draw(poll: impl FnOnce()) -> Vec<String> {
     DRAWING.set(Some(Drawing::default()));
+    // In the order of spawning, whatever order the simulation is in.
+    let _in_order = shuffled(None);
     let mut draw = Watch::Draw;
     context::with(|ambient| {
         let _watch = context::Swap::new(&ambient.watch, &mut draw);

@@ -11,7 +11,6 @@ use super::watch::Watching;
 use super::world::{Excess, World};
 use crate::panic::catch;
 use crate::runtime::RunError;
-use crate::set::shuffle::shuffled;
 use crate::tree;
 
 /// Says who is stuck, for which everything is polled once more, in the order of spawning.
@@ -23,7 +22,6 @@ pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>
     );
     let before = world.lock().tasks.len();
     let mut over = false;
-    let _in_order = shuffled(None);
     let stuck = tree::draw(|| {
         let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         // A poll that nobody asked for may go on, and fail. That there was none before is the failure to report.
@@ -87,7 +85,6 @@ pub(super) fn busy(world: &World, excess: Excess, root: Option<Pin<&mut dyn Futu
 
 /// Fails if the run has left something behind.
 pub(super) fn leaks(world: &World, watching: Watching) -> Result<(), RunError> {
-    let _in_order = shuffled(None);
     let mut lines = tree::draw(|| draw_tasks(world));
     let mut living = watching.into_living();
     lines.extend(

@@ -1,13 +1,14 @@
 //! A region: the inside of whatever can be cancelled.
 
 use std::future::Future;
+use std::mem::needs_drop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{self, Ambient};
+use crate::context::{self, Ambient, Entered};
 use crate::token::{Level, Listener, Reason, Token};
 
 pin_project! {
@@ -49,6 +50,37 @@ impl<F: Future> Region<F> {
             this.inside.set(None);
             return Poll::Ready(Some(value));
         }
+        self.suspend(ambient, cx)
+    }
+
+    /// Likewise, for a caller that has entered the region already, as one of several.
+    #[inline]
+    pub(crate) fn poll_within(
+        mut self: Pin<&mut Self>,
+        entered: &mut Entered<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
+        if self.token.is_some() || entered.is_tripped() {
+            return entered.outside(|ambient| self.poll_in(ambient, cx));
+        }
+        let mut this = self.as_mut().project();
+        let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        if let Poll::Ready(value) = entered.poll(this.token, || inside.poll(cx)) {
+            // Its destructor runs in the surroundings.
+            if needs_drop::<F>() {
+                entered.outside(|_| this.inside.set(None));
+            }
+            return Poll::Ready(Some(value));
+        }
+        if this.token.is_none() {
+            return Poll::Pending;
+        }
+        entered.outside(|ambient| self.suspend(ambient, cx))
+    }
+
+    /// After a poll of the inside that was pending: drops it if it was cancelled meanwhile and needs no time to end.
+    #[inline]
+    fn suspend(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         self.as_mut().settle(ambient, cx);
         if self.is_tripped() && !self.is_held() {
             self.drop_inside();

@@ -9,10 +9,12 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::race::{Race, race};
+use super::tuples::{Alike, Any2};
 use crate::cancel::{Shield, Token, UntilCancelled, shield};
 use crate::context;
 use crate::name::Name;
 use crate::runtime::Instant;
+use crate::set::Few;
 use crate::time::{Timeout, timeout, timeout_at};
 use crate::tree;
 
@@ -115,7 +117,7 @@ pub trait FutureExt: Future + Sized {
     /// assert_eq!(std::future::pending().race(async { 7 }).await, 7);
     /// # });
     /// ```
-    fn race<O>(self, other: O) -> Race<super::tuples::Alike<super::tuples::Any2<Self, O::IntoFuture>>>
+    fn race<O>(self, other: O) -> Race<Few<2>, Alike<Any2<Self, O::IntoFuture>>>
     where
         O: IntoFuture<Output = Self::Output>,
     {

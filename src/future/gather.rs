@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use pin_project_lite::pin_project;
+
 use super::members::{Futures, TryFutures};
-use crate::cancel::Regions;
-use crate::set::{Answer, Set};
+use crate::cancel::{Region, Regions};
+use crate::set::{Room, Slots, Store};
 
 /// Waits for all futures, and returns their values in the order of the futures. Of none, at once.
 ///
@@ -35,10 +38,10 @@ use crate::set::{Answer, Set};
 /// assert_eq!((number, text), (7, "seven"));
 /// # });
 /// ```
-pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Member, G::Values> {
-    let set = Set::collect(futures.members());
-    let values = Values::new(set.len());
-    Gather { set, values, shape: G::values }
+pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Room, G::Member, G::Values> {
+    let store = futures.place(|future| future);
+    let values = Slots::new(store.len());
+    Gather { store, values, over: false, shape: G::values }
 }
 
 /// Waits for all futures until one fails: the others are then wound down. Of none, at once.
@@ -68,10 +71,12 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Member, G::Valu
 /// assert_eq!(both.await, Ok((7, "seven")));
 /// # });
 /// ```
-pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<G::Member, G::Value, G::Error, G::Values> {
-    let regions = Regions::collect(futures.members());
-    let values = Values::new(regions.len());
-    TryGather { regions, values, error: None, shape: G::values }
+pub fn try_gather<Shape, G: TryFutures<Shape>>(
+    futures: G,
+) -> TryGather<G::Room, G::Member, G::Value, G::Error, G::Values> {
+    let regions = Regions::of(futures.place(Region::new));
+    let values = Slots::new(regions.len());
+    TryGather { regions, values, error: None, over: false, shape: G::values }
 }
 
 /// Waits for all futures, whether they fail or not, and returns all results in the order of the futures.
@@ -90,102 +95,84 @@ pub fn try_gather<Shape, G: TryFutures<Shape>>(futures: G) -> TryGather<G::Membe
 /// assert!(results[0].is_ok() && results[1].is_err());
 /// # });
 /// ```
-pub fn settle<Shape, G>(futures: G) -> Gather<<G as Futures<Shape>>::Member, <G as Futures<Shape>>::Values>
+pub fn settle<Shape, G>(
+    futures: G,
+) -> Gather<<G as Futures<Shape>>::Room, <G as Futures<Shape>>::Member, <G as Futures<Shape>>::Values>
 where
     G: Futures<Shape> + TryFutures<Shape>,
 {
     gather(futures)
 }
 
-/// Values by key, as they come.
-pub(super) struct Values<T> {
-    /// `None` once they have been given out.
-    slots: Option<Vec<Option<T>>>,
-}
-
-impl<T> Values<T> {
-    pub(super) fn new(n: usize) -> Self {
-        Values { slots: Some(std::iter::repeat_with(|| None).take(n).collect()) }
-    }
-
-    pub(super) fn put(&mut self, index: usize, value: T) {
-        if let Some(slots) = &mut self.slots {
-            if slots.len() <= index {
-                // An iterator that gave more items than it said it would.
-                slots.resize_with(index + 1, || None);
-            }
-            slots[index] = Some(value);
-        }
-    }
-
-    /// The values that have come, in the members' order. Unlike with `flatten`, they stay in the allocation they are in.
-    #[allow(clippy::filter_map_identity)]
-    pub(super) fn take(&mut self) -> Vec<T> {
-        let slots = self.slots.take().expect("polled after it was ready");
-        slots.into_iter().filter_map(|value| value).collect()
+pin_project! {
+    /// The future of [`gather`] and [`settle`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Gather<K: Room, M: Future, V> {
+        #[pin]
+        store: K::Store<M>,
+        values: K::Slots<M::Output>,
+        over: bool,
+        // Makes of the values what the futures were in: a tuple, an array, or a `Vec`.
+        shape: fn(K::Slots<M::Output>) -> V,
     }
 }
 
-/// The future of [`gather`] and [`settle`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Gather<M: Future, V = Vec<<M as Future>::Output>> {
-    set: Set<M>,
-    values: Values<M::Output>,
-    /// Makes of the values what the futures were in: a tuple, or a `Vec`.
-    shape: fn(Vec<M::Output>) -> V,
-}
-
-impl<M: Future, V> Unpin for Gather<M, V> {}
-
-impl<M: Future, V> Future for Gather<M, V> {
+impl<K: Room, M: Future, V> Future for Gather<K, M, V> {
     type Output = V;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
-        let this = &mut *self;
-        let values = &mut this.values;
-        let polled = this.set.poll_until(cx, |key, future, cx| {
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
+        let this = self.project();
+        assert!(!*this.over, "a gather was polled after it was ready");
+        let polled = this.store.poll_until(cx, |index, future, cx| {
             future.poll(cx).map(|value| {
-                values.put(key.index(), value);
-                Answer::<()>::Done
+                this.values.put(index, value);
+                None::<()>
             })
         });
         ready!(polled);
-        Poll::Ready((this.shape)(this.values.take()))
+        *this.over = true;
+        Poll::Ready((this.shape)(mem::replace(this.values, Slots::new(0))))
     }
 }
 
-/// The future of [`try_gather`].
-#[must_use = "futures do nothing unless polled"]
-pub struct TryGather<M, T, E, V = Vec<T>> {
-    regions: Regions<M>,
-    values: Values<T>,
-    error: Option<E>,
-    /// As in [`Gather`].
-    shape: fn(Vec<T>) -> V,
+pin_project! {
+    /// The future of [`try_gather`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct TryGather<K: Room, M, T, E, V> {
+        #[pin]
+        regions: Regions<K, M>,
+        values: K::Slots<T>,
+        error: Option<E>,
+        over: bool,
+        // As in `Gather`.
+        shape: fn(K::Slots<T>) -> V,
+    }
 }
 
-impl<M, T, E, V> Unpin for TryGather<M, T, E, V> {}
-
-impl<M, T, E, V> Future for TryGather<M, T, E, V>
+impl<K: Room, M, T, E, V> Future for TryGather<K, M, T, E, V>
 where
     M: Future<Output = Result<T, E>>,
 {
     type Output = Result<V, E>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, E>> {
-        let this = &mut *self;
-        while let Some((key, result)) = ready!(this.regions.poll_next(cx)) {
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, E>> {
+        let mut this = self.project();
+        assert!(!*this.over, "a try_gather was polled after it was ready");
+        while let Some((index, result)) = ready!(this.regions.as_mut().poll_next(cx)) {
             match result {
-                Ok(value) => this.values.put(key.index(), value),
+                Ok(value) => this.values.put(index, value),
                 Err(error) => {
                     if this.error.is_none() {
-                        this.error = Some(error);
-                        this.regions.cancel();
+                        *this.error = Some(error);
+                        this.regions.as_mut().cancel();
                     }
                 }
             }
         }
-        let values = this.values.take();
+        *this.over = true;
+        let values = mem::replace(this.values, Slots::new(0));
         Poll::Ready(match this.error.take() {
             Some(error) => Err(error),
             None => Ok((this.shape)(values)),
@@ -193,13 +180,13 @@ where
     }
 }
 
-impl<M: Future, V> fmt::Debug for Gather<M, V> {
+impl<K: Room, M: Future, V> fmt::Debug for Gather<K, M, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gather").field("running", &self.set.len()).finish_non_exhaustive()
+        f.debug_struct("Gather").field("running", &self.store.len()).finish_non_exhaustive()
     }
 }
 
-impl<M, T, E, V> fmt::Debug for TryGather<M, T, E, V> {
+impl<K: Room, M, T, E, V> fmt::Debug for TryGather<K, M, T, E, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TryGather").field("running", &self.regions.len()).finish_non_exhaustive()
     }

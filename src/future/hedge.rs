@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::race::Race;
 use crate::context;
+use crate::set::Many;
 use crate::time::{Sleep, sleep};
 
 /// Makes an attempt, another one whenever `delay` passes without a value, `max` in all, and returns the first value.
@@ -54,7 +55,7 @@ pin_project! {
     /// The future of [`hedge`].
     #[must_use = "futures do nothing unless polled"]
     pub struct Hedge<F, Fut: Future> {
-        race: Race<Fut>,
+        race: Race<Many, Fut>,
         make: F,
         delay: Duration,
         made: usize,

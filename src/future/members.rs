@@ -1,8 +1,10 @@
-//! What can be waited for together: tuples, and whatever iterates over futures.
+//! What can be waited for together: tuples, arrays, collections and iterators.
 //!
-//! All of it becomes one kind of thing, a number of members of one type, for the one engine. A tuple's members are of a
-//! type that is any one of the tuple's; the values find back into their places at the end.
+//! All of it becomes one kind of thing, a number of members of one type in a [`Room`]. A tuple's members
+//! are of a type that is any one of the tuple's; the values find back into their places at the end.
 
+use std::array;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,10 +12,19 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::tuples::*;
+use crate::set::{Few, Inline, Length, Many, Room, Set};
 
-/// Several futures: a tuple of up to twelve, an array, a `Vec`, or anything else that iterates over futures.
+/// Marks an array.
+#[derive(Debug)]
+pub struct Array;
+
+/// Marks a `Vec`, and other collections of the standard library.
+#[derive(Debug)]
+pub struct Collection;
+
+/// Several futures: a tuple of up to twelve, an array of up to 64, a `Vec`, or an iterator.
 ///
-/// `Shape` is [`Many`] or [`Tuple`], and never has to be written.
+/// `Shape` is [`Tuple`], [`Array`], [`Collection`] or [`Many`], and never has to be written.
 ///
 /// Futures of several types that cannot be a tuple, as their number is not known, are boxed:
 ///
@@ -28,20 +39,31 @@ use super::tuples::*;
 /// assert_eq!(foster::gather(futures).await, [1, 2, 3]);
 /// # });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not several futures",
+    note = "give a tuple of up to 12 futures, an array of up to 64, a `Vec`, or an iterator over futures"
+)]
 pub trait Futures<Shape>: Sized {
     /// One of them.
     type Member: Future;
-    /// Their values: a tuple, or a `Vec`.
+    /// Where they are while they run: [`Few`] are inside the combinator, [`Many`] are not.
+    type Room: Room;
+    /// Their values: a tuple, an array, or a `Vec`.
     type Values;
 
     #[doc(hidden)]
-    fn members(self) -> impl Iterator<Item = Self::Member>;
+    fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Placed<Self::Room, R>;
 
     #[doc(hidden)]
-    fn values(values: Vec<<Self::Member as Future>::Output>) -> Self::Values;
+    fn values(values: Values<Self::Room, <Self::Member as Future>::Output>) -> Self::Values;
 }
 
 /// Several futures that may fail, with errors of one type. As [`Futures`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not several futures that fail with errors of one type",
+    note = "their outputs must be `Result`s with the same error type: convert errors with `map_err`",
+    note = "to wait for futures that cannot fail, use `gather`"
+)]
 pub trait TryFutures<Shape>: Sized {
     /// What one of them has.
     type Value;
@@ -49,74 +71,175 @@ pub trait TryFutures<Shape>: Sized {
     type Error;
     /// One of them.
     type Member: Future<Output = Result<Self::Value, Self::Error>>;
-    /// Their values: a tuple, or a `Vec`.
+    /// As [`Futures::Room`].
+    type Room: Room;
+    /// Their values: a tuple, an array, or a `Vec`.
     type Values;
 
     #[doc(hidden)]
-    fn members(self) -> impl Iterator<Item = Self::Member>;
+    fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Placed<Self::Room, R>;
 
     #[doc(hidden)]
-    fn values(values: Vec<Self::Value>) -> Self::Values;
+    fn values(values: Values<Self::Room, Self::Value>) -> Self::Values;
 }
 
 /// Several futures with values of one type. As [`Futures`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not several futures with outputs of one type",
+    note = "to race futures with outputs of different types, use `foster::select!`, which has an arm for each",
+    note = "or convert the outputs to one type, such as an enum, with `futures::FutureExt::map`"
+)]
 pub trait AlikeFutures<Shape>: Sized {
     /// What each of them has.
     type Value;
     /// One of them.
     type Member: Future<Output = Self::Value>;
+    /// As [`Futures::Room`].
+    type Room: Room;
 
     #[doc(hidden)]
     fn members(self) -> impl Iterator<Item = Self::Member>;
+
+    #[doc(hidden)]
+    fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Placed<Self::Room, R>;
 }
 
-impl<I> Futures<Many> for I
+/// Members in a room.
+type Placed<K, R> = <K as Room>::Store<R>;
+
+/// The values in a room.
+type Values<K, T> = <K as Room>::Slots<T>;
+
+macro_rules! iterable {
+    ($shape:ident: $(<$F:ident $(: $bound:ident)?> $type:ty => $item:ty),+) => {
+        $(
+            impl<$F $(: $bound)?> Futures<$shape> for $type
+            where
+                $item: Future,
+            {
+                type Member = $item;
+                type Room = Many;
+                type Values = Vec<<$item as Future>::Output>;
+
+                fn place<R>(self, wrap: impl Fn($item) -> R) -> Set<R> {
+                    Set::collect(self.into_iter().map(wrap))
+                }
+
+                fn values(values: Values<Many, <$item as Future>::Output>) -> Self::Values {
+                    in_order(values)
+                }
+            }
+
+            impl<$F $(: $bound)?, T, E> TryFutures<$shape> for $type
+            where
+                $item: Future<Output = Result<T, E>>,
+            {
+                type Value = T;
+                type Error = E;
+                type Member = $item;
+                type Room = Many;
+                type Values = Vec<T>;
+
+                fn place<R>(self, wrap: impl Fn($item) -> R) -> Set<R> {
+                    Set::collect(self.into_iter().map(wrap))
+                }
+
+                fn values(values: Values<Many, T>) -> Vec<T> {
+                    in_order(values)
+                }
+            }
+
+            impl<$F $(: $bound)?> AlikeFutures<$shape> for $type
+            where
+                $item: Future,
+            {
+                type Value = <$item as Future>::Output;
+                type Member = $item;
+                type Room = Many;
+
+                fn members(self) -> impl Iterator<Item = $item> {
+                    self.into_iter()
+                }
+
+                fn place<R>(self, wrap: impl Fn($item) -> R) -> Set<R> {
+                    Set::collect(self.into_iter().map(wrap))
+                }
+            }
+        )+
+    };
+}
+
+iterable! { Many: <I: Iterator> I => I::Item }
+iterable! { Collection: <F> Vec<F> => F, <F> VecDeque<F> => F, <F> Box<[F]> => F }
+
+/// The values that have come. Unlike with `flatten`, they stay in the allocation that they are in.
+#[allow(clippy::filter_map_identity)]
+pub(super) fn in_order<T>(values: impl IntoIterator<Item = Option<T>>) -> Vec<T> {
+    values.into_iter().filter_map(|value| value).collect()
+}
+
+impl<F: Future, const N: usize> Futures<Array> for [F; N]
 where
-    I: IntoIterator,
-    I::Item: Future,
+    Few<N>: Length<N>,
 {
-    type Member = I::Item;
-    type Values = Vec<<I::Item as Future>::Output>;
+    type Member = F;
+    type Room = <Few<N> as Length<N>>::Room;
+    type Values = [F::Output; N];
 
-    fn members(self) -> impl Iterator<Item = I::Item> {
-        self.into_iter()
+    #[inline]
+    fn place<R>(self, wrap: impl Fn(F) -> R) -> Placed<Self::Room, R> {
+        <Few<N> as Length<N>>::place(self.map(wrap))
     }
 
-    fn values(values: Vec<<I::Item as Future>::Output>) -> Self::Values {
-        values
+    fn values(values: Values<Self::Room, F::Output>) -> [F::Output; N] {
+        array(values)
     }
 }
 
-impl<I, T, E> TryFutures<Many> for I
+impl<F, T, E, const N: usize> TryFutures<Array> for [F; N]
 where
-    I: IntoIterator,
-    I::Item: Future<Output = Result<T, E>>,
+    F: Future<Output = Result<T, E>>,
+    Few<N>: Length<N>,
 {
     type Value = T;
     type Error = E;
-    type Member = I::Item;
-    type Values = Vec<T>;
+    type Member = F;
+    type Room = <Few<N> as Length<N>>::Room;
+    type Values = [T; N];
 
-    fn members(self) -> impl Iterator<Item = I::Item> {
-        self.into_iter()
+    #[inline]
+    fn place<R>(self, wrap: impl Fn(F) -> R) -> Placed<Self::Room, R> {
+        <Few<N> as Length<N>>::place(self.map(wrap))
     }
 
-    fn values(values: Vec<T>) -> Vec<T> {
-        values
+    fn values(values: Values<Self::Room, T>) -> [T; N] {
+        array(values)
     }
 }
 
-impl<I> AlikeFutures<Many> for I
+impl<F: Future, const N: usize> AlikeFutures<Array> for [F; N]
 where
-    I: IntoIterator,
-    I::Item: Future,
+    Few<N>: Length<N>,
 {
-    type Value = <I::Item as Future>::Output;
-    type Member = I::Item;
+    type Value = F::Output;
+    type Member = F;
+    type Room = <Few<N> as Length<N>>::Room;
 
-    fn members(self) -> impl Iterator<Item = I::Item> {
+    fn members(self) -> impl Iterator<Item = F> {
         self.into_iter()
     }
+
+    #[inline]
+    fn place<R>(self, wrap: impl Fn(F) -> R) -> Placed<Self::Room, R> {
+        <Few<N> as Length<N>>::place(self.map(wrap))
+    }
+}
+
+/// All the values of an array's futures.
+#[inline]
+fn array<T, const N: usize>(values: impl IntoIterator<Item = Option<T>>) -> [T; N] {
+    let mut values = values.into_iter().flatten();
+    array::from_fn(|_| values.next().expect("every member has given its value"))
 }
 
 pin_project! {
@@ -129,10 +252,11 @@ pin_project! {
 }
 
 macro_rules! futures {
-    ($any:ident $projection:ident: $($F:ident $T:ident $i:tt),+) => {
+    ($any:ident $projection:ident $n:literal: $($F:ident $T:ident $i:tt),+) => {
         impl<$($F: Future),+> Future for $any<$($F),+> {
             type Output = $any<$($F::Output),+>;
 
+            #[inline]
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 match self.project() {
                     $($projection::$F { it } => it.poll(cx).map(|it| $any::$F { it })),+
@@ -142,13 +266,15 @@ macro_rules! futures {
 
         impl<$($F: Future),+> Futures<Tuple> for ($($F,)+) {
             type Member = $any<$($F),+>;
+            type Room = Few<$n>;
             type Values = ($($F::Output,)+);
 
-            fn members(self) -> impl Iterator<Item = Self::Member> {
-                $any::each(self)
+            #[inline]
+            fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Inline<R, $n> {
+                Inline::new([$(Some(wrap($any::$F { it: self.$i }))),+], 0)
             }
 
-            fn values(values: Vec<<Self::Member as Future>::Output>) -> Self::Values {
+            fn values(values: Values<Few<$n>, <Self::Member as Future>::Output>) -> Self::Values {
                 $any::tuple(values)
             }
         }
@@ -159,6 +285,7 @@ macro_rules! futures {
         {
             type Output = Result<$any<$($T),+>, Err>;
 
+            #[inline]
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 self.project().member.poll(cx).map(|any| match any {
                     $($any::$F { it } => it.map(|it| $any::$F { it })),+
@@ -173,13 +300,15 @@ macro_rules! futures {
             type Value = $any<$($T),+>;
             type Error = Err;
             type Member = Fallible<$any<$($F),+>>;
+            type Room = Few<$n>;
             type Values = ($($T,)+);
 
-            fn members(self) -> impl Iterator<Item = Self::Member> {
-                $any::each(self).map(|member| Fallible { member })
+            #[inline]
+            fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Inline<R, $n> {
+                Inline::new([$(Some(wrap(Fallible { member: $any::$F { it: self.$i } }))),+], 0)
             }
 
-            fn values(values: Vec<Self::Value>) -> Self::Values {
+            fn values(values: Values<Few<$n>, Self::Value>) -> Self::Values {
                 $any::tuple(values)
             }
         }
@@ -190,6 +319,7 @@ macro_rules! futures {
         {
             type Output = Value;
 
+            #[inline]
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Value> {
                 self.project().member.poll(cx).map(|any| match any {
                     $($any::$F { it } => it),+
@@ -203,9 +333,15 @@ macro_rules! futures {
         {
             type Value = Value;
             type Member = Alike<$any<$($F),+>>;
+            type Room = Few<$n>;
 
             fn members(self) -> impl Iterator<Item = Self::Member> {
                 $any::each(self).map(|member| Alike { member })
+            }
+
+            #[inline]
+            fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Inline<R, $n> {
+                Inline::new([$(Some(wrap(Alike { member: $any::$F { it: self.$i } }))),+], 0)
             }
         }
     };

@@ -27,6 +27,8 @@ pub use completed::{AsCompleted, Wait, as_completed};
 pub use ext::{FutureExt, NamedFuture};
 pub use gather::{Gather, TryGather, gather, settle, try_gather};
 pub use hedge::{Hedge, hedge};
-pub use members::{AlikeFutures, Futures, TryFutures};
+pub use members::{AlikeFutures, Array, Collection, Futures, TryFutures};
 pub use race::{Quorum, QuorumMissed, Race, RaceOk, quorum, race, race_ok};
-pub use tuples::{Many, Tuple};
+pub use tuples::Tuple;
+
+pub use crate::set::{Few, Many};

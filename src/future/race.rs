@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::gather::Values;
-use super::members::AlikeFutures;
-use crate::cancel::Regions;
+use pin_project_lite::pin_project;
+
+use super::members::{AlikeFutures, in_order};
+use crate::cancel::{Region, Regions};
+use crate::set::{Many, Room, Slots};
 
 /// Waits for the first future to finish, and winds the others down.
 ///
@@ -30,23 +33,24 @@ use crate::cancel::Regions;
 /// # });
 /// ```
 #[track_caller]
-pub fn race<Shape, G: AlikeFutures<Shape>>(futures: G) -> Race<G::Member> {
-    let regions = Regions::collect(futures.members());
+pub fn race<Shape, G: AlikeFutures<Shape>>(futures: G) -> Race<G::Room, G::Member> {
+    let regions = Regions::of(futures.place(Region::new));
     assert!(regions.len() > 0, "a race of no futures has no winner");
     Race { regions, winner: None, over: false }
 }
 
-/// The future of [`race`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Race<M: Future> {
-    regions: Regions<M>,
-    winner: Option<M::Output>,
-    over: bool,
+pin_project! {
+    /// The future of [`race`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Race<K: Room, M: Future> {
+        #[pin]
+        regions: Regions<K, M>,
+        winner: Option<M::Output>,
+        over: bool,
+    }
 }
 
-impl<M: Future> Unpin for Race<M> {}
-
-impl<M: Future> Race<M> {
+impl<M: Future> Race<Many, M> {
     pub(super) fn empty() -> Self {
         Race { regions: Regions::new(), winner: None, over: false }
     }
@@ -61,21 +65,22 @@ impl<M: Future> Race<M> {
     }
 }
 
-impl<M: Future> Future for Race<M> {
+impl<K: Room, M: Future> Future for Race<K, M> {
     type Output = M::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
-        let this = &mut *self;
-        assert!(!this.over, "a race was polled after it was ready");
-        while let Some((_, value)) = ready!(this.regions.poll_next(cx)) {
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
+        let mut this = self.project();
+        assert!(!*this.over, "a race was polled after it was ready");
+        while let Some((_, value)) = ready!(this.regions.as_mut().poll_next(cx)) {
             if this.winner.is_none() {
-                this.winner = Some(value);
-                this.regions.cancel();
+                *this.winner = Some(value);
+                this.regions.as_mut().cancel();
             }
         }
         match this.winner.take() {
             Some(value) => {
-                this.over = true;
+                *this.over = true;
                 Poll::Ready(value)
             }
             None => Poll::Pending,
@@ -83,7 +88,7 @@ impl<M: Future> Future for Race<M> {
     }
 }
 
-impl<M: Future> fmt::Debug for Race<M> {
+impl<K: Room, M: Future> fmt::Debug for Race<K, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Race").field("running", &self.regions.len()).finish_non_exhaustive()
     }
@@ -107,39 +112,57 @@ impl<M: Future> fmt::Debug for Race<M> {
 /// assert_eq!(parsed, Ok(7));
 /// # });
 /// ```
-pub fn race_ok<Shape, G, T, E>(futures: G) -> RaceOk<G::Member, T, E>
+pub fn race_ok<Shape, G, T, E>(futures: G) -> RaceOk<G::Room, G::Member, T, E>
 where
     G: AlikeFutures<Shape, Value = Result<T, E>>,
 {
-    RaceOk { quorum: quorum(1, futures) }
+    let regions = Regions::of(futures.place(Region::new));
+    let errors = Slots::new(regions.len());
+    RaceOk { regions, winner: None, errors, over: false }
 }
 
-/// The future of [`race_ok`].
-#[must_use = "futures do nothing unless polled"]
-pub struct RaceOk<M, T, E> {
-    quorum: Quorum<M, T, E>,
+pin_project! {
+    /// The future of [`race_ok`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct RaceOk<K: Room, M, T, E> {
+        #[pin]
+        regions: Regions<K, M>,
+        winner: Option<T>,
+        errors: K::Slots<E>,
+        over: bool,
+    }
 }
 
-impl<M, T, E> Unpin for RaceOk<M, T, E> {}
-
-impl<M, T, E> Future for RaceOk<M, T, E>
+impl<K: Room, M, T, E> Future for RaceOk<K, M, T, E>
 where
     M: Future<Output = Result<T, E>>,
 {
     type Output = Result<T, Vec<E>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Vec<E>>> {
-        let result = ready!(Pin::new(&mut self.quorum).poll(cx));
-        Poll::Ready(match result {
-            Ok(mut values) => values.pop().ok_or_else(Vec::new),
-            Err(missed) => Err(missed.errors),
-        })
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Vec<E>>> {
+        let mut this = self.project();
+        assert!(!*this.over, "a race_ok was polled after it was ready");
+        while let Some((index, result)) = ready!(this.regions.as_mut().poll_next(cx)) {
+            match result {
+                Ok(value) if this.winner.is_none() => {
+                    *this.winner = Some(value);
+                    this.regions.as_mut().cancel();
+                }
+                // What still succeeds while it is wound down comes too late.
+                Ok(_) => {}
+                Err(error) => this.errors.put(index, error),
+            }
+        }
+        *this.over = true;
+        let errors = mem::replace(this.errors, Slots::new(0));
+        Poll::Ready(this.winner.take().ok_or_else(|| in_order(errors)))
     }
 }
 
-impl<M, T, E> fmt::Debug for RaceOk<M, T, E> {
+impl<K: Room, M, T, E> fmt::Debug for RaceOk<K, M, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RaceOk").field(&self.quorum).finish()
+        f.debug_struct("RaceOk").field("running", &self.regions.len()).finish_non_exhaustive()
     }
 }
 
@@ -164,77 +187,83 @@ impl<M, T, E> fmt::Debug for RaceOk<M, T, E> {
 /// assert_eq!(foster::quorum(2, replicas).await.unwrap_err().errors().len(), 2);
 /// # });
 /// ```
-pub fn quorum<Shape, G, T, E>(k: usize, futures: G) -> Quorum<G::Member, T, E>
+pub fn quorum<Shape, G, T, E>(k: usize, futures: G) -> Quorum<G::Room, G::Member, T, E>
 where
     G: AlikeFutures<Shape, Value = Result<T, E>>,
 {
-    let regions = Regions::collect(futures.members());
+    let regions = Regions::of(futures.place(Region::new));
     let n = regions.len();
-    Quorum { regions, k, n, values: Vec::new(), errors: Values::new(n), failed: 0, decided: false, over: false }
+    Quorum { regions, k, n, values: Vec::new(), errors: Slots::new(n), failed: 0, decided: false, over: false }
 }
 
-/// The future of [`quorum`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Quorum<M, T, E> {
-    regions: Regions<M>,
-    k: usize,
-    n: usize,
-    /// In the order in which they came.
-    values: Vec<T>,
-    errors: Values<E>,
-    failed: usize,
-    decided: bool,
-    over: bool,
+pin_project! {
+    /// The future of [`quorum`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Quorum<K: Room, M, T, E> {
+        #[pin]
+        regions: Regions<K, M>,
+        k: usize,
+        n: usize,
+        // In the order in which they came.
+        values: Vec<T>,
+        errors: K::Slots<E>,
+        failed: usize,
+        decided: bool,
+        over: bool,
+    }
 }
 
-impl<M, T, E> Unpin for Quorum<M, T, E> {}
-
-impl<M, T, E> Quorum<M, T, E>
+impl<K: Room, M, T, E> Quorum<K, M, T, E>
 where
     M: Future<Output = Result<T, E>>,
 {
-    fn decide(&mut self) {
-        let reached = self.values.len() >= self.k;
-        let out_of_reach = self.n - self.failed < self.k;
-        if !self.decided && (reached || out_of_reach) {
-            self.decided = true;
-            self.regions.cancel();
+    /// Cancels the rest as soon as the outcome is known.
+    fn decide(self: Pin<&mut Self>) {
+        let this = self.project();
+        let reached = this.values.len() >= *this.k;
+        let out_of_reach = *this.n - *this.failed < *this.k;
+        if !*this.decided && (reached || out_of_reach) {
+            *this.decided = true;
+            this.regions.cancel();
         }
     }
 }
 
-impl<M, T, E> Future for Quorum<M, T, E>
+impl<K: Room, M, T, E> Future for Quorum<K, M, T, E>
 where
     M: Future<Output = Result<T, E>>,
 {
     type Output = Result<Vec<T>, QuorumMissed<T, E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        assert!(!this.over, "a quorum was polled after it was ready");
+        assert!(!self.over, "a quorum was polled after it was ready");
         loop {
-            this.decide();
-            let Some((key, result)) = ready!(this.regions.poll_next(cx)) else { break };
+            self.as_mut().decide();
+            let this = self.as_mut().project();
+            let Some((index, result)) = ready!(this.regions.poll_next(cx)) else { break };
             match result {
                 // What still succeeds while it is wound down is one too many.
-                Ok(value) if this.values.len() < this.k => this.values.push(value),
+                Ok(value) if this.values.len() < *this.k => this.values.push(value),
                 Ok(_) => {}
                 Err(error) => {
-                    this.failed += 1;
-                    this.errors.put(key.index(), error);
+                    *this.failed += 1;
+                    this.errors.put(index, error);
                 }
             }
         }
-        this.over = true;
-        let values = std::mem::take(&mut this.values);
-        Poll::Ready(match values.len() >= this.k {
-            true => Ok(values),
-            false => Err(QuorumMissed { values, errors: this.errors.take() }),
+        let this = self.project();
+        *this.over = true;
+        let values = mem::take(this.values);
+        let errors = mem::replace(this.errors, Slots::new(0));
+        Poll::Ready(if values.len() >= *this.k {
+            Ok(values)
+        } else {
+            Err(QuorumMissed { values, errors: in_order(errors) })
         })
     }
 }
 
-impl<M, T, E> fmt::Debug for Quorum<M, T, E> {
+impl<K: Room, M, T, E> fmt::Debug for Quorum<K, M, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Quorum").field("k", &self.k).field("running", &self.regions.len()).finish_non_exhaustive()
     }

@@ -2,10 +2,6 @@
 
 use pin_project_lite::pin_project;
 
-/// Marks what iterates over futures, or streams, of one type: an array, a `Vec`, an iterator.
-#[derive(Debug)]
-pub struct Many;
-
 /// Marks a tuple.
 #[derive(Debug)]
 pub struct Tuple;
@@ -19,29 +15,29 @@ pin_project! {
     }
 }
 
-/// Calls a macro for each length of tuple, with the type that is any one of its elements, that type's projection, and
-/// of each element two names and its index.
+/// Calls a macro for each length of tuple, with the type that is any one of its elements, that type's
+/// projection, the length, and of each element two names and its index.
 macro_rules! for_each_tuple {
     ($with:ident) => {
-        $with! { Any1 Any1Projection: A TA 0 }
-        $with! { Any2 Any2Projection: A TA 0, B TB 1 }
-        $with! { Any3 Any3Projection: A TA 0, B TB 1, C TC 2 }
-        $with! { Any4 Any4Projection: A TA 0, B TB 1, C TC 2, D TD 3 }
-        $with! { Any5 Any5Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4 }
-        $with! { Any6 Any6Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5 }
-        $with! { Any7 Any7Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6 }
-        $with! { Any8 Any8Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7 }
-        $with! { Any9 Any9Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8 }
-        $with! { Any10 Any10Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9 }
-        $with! { Any11 Any11Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10 }
-        $with! { Any12 Any12Projection: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10, L TL 11 }
+        $with! { Any1 Any1Projection 1: A TA 0 }
+        $with! { Any2 Any2Projection 2: A TA 0, B TB 1 }
+        $with! { Any3 Any3Projection 3: A TA 0, B TB 1, C TC 2 }
+        $with! { Any4 Any4Projection 4: A TA 0, B TB 1, C TC 2, D TD 3 }
+        $with! { Any5 Any5Projection 5: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4 }
+        $with! { Any6 Any6Projection 6: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5 }
+        $with! { Any7 Any7Projection 7: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6 }
+        $with! { Any8 Any8Projection 8: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7 }
+        $with! { Any9 Any9Projection 9: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8 }
+        $with! { Any10 Any10Projection 10: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9 }
+        $with! { Any11 Any11Projection 11: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10 }
+        $with! { Any12 Any12Projection 12: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10, L TL 11 }
     };
 }
 
 pub(crate) use for_each_tuple;
 
 macro_rules! any {
-    ($any:ident $projection:ident: $($F:ident $T:ident $i:tt),+) => {
+    ($any:ident $projection:ident $n:literal: $($F:ident $T:ident $i:tt),+) => {
         pin_project! {
             /// Any one of a tuple's.
             #[project = $projection]
@@ -54,13 +50,15 @@ macro_rules! any {
 
         impl<$($F),+> $any<$($F),+> {
             /// The elements one by one, in the tuple's order.
+            #[inline]
             pub(crate) fn each(tuple: ($($F,)+)) -> impl Iterator<Item = Self> {
                 [$($any::$F { it: tuple.$i }),+].into_iter()
             }
 
             /// The tuple of elements that come in its order.
-            pub(crate) fn tuple(elements: Vec<Self>) -> ($($F,)+) {
-                let mut elements = elements.into_iter();
+            #[inline]
+            pub(crate) fn tuple(elements: impl IntoIterator<Item = Option<Self>>) -> ($($F,)+) {
+                let mut elements = elements.into_iter().flatten();
                 ($(
                     match elements.next() {
                         Some($any::$F { it }) => it,

@@ -49,14 +49,20 @@ use block::{Block, SLOTS};
 use queue::List;
 use turn::{BUDGET, Turn};
 
+pub(crate) use inline::Inline;
+pub use room::{Few, Many};
+pub(crate) use room::{Length, Room, Slots, Store};
+
 mod block;
 pub(crate) mod crew;
+mod inline;
 pub(crate) mod link;
 #[cfg(feature = "sim")]
 pub(crate) mod living;
 pub(crate) mod node;
 mod owner;
 mod queue;
+mod room;
 #[cfg(feature = "sim")]
 pub(crate) mod shuffle;
 mod sync;
@@ -109,7 +115,7 @@ pub(crate) enum Answer<B> {
 }
 
 /// How far the current pass is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
     /// The next poll begins one.
     Over,
@@ -119,7 +125,7 @@ enum Pass {
 }
 
 /// Members that are polled when they were woken. See the [module](self).
-pub(crate) struct Set<F> {
+pub struct Set<F> {
     /// The first block, which holds what the blocks share.
     root: Option<Block>,
     /// The other blocks: `rest[i]` has the keys from `SLOTS * (i + 1)`.

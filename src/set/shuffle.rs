@@ -1,14 +1,12 @@
 //! Who settles the order in which ready members are polled, where it is not to be that of their slots.
 //!
-//! A simulation installs itself on its thread while it polls, and a scope asks it for its children; elsewhere nothing of
-//! this is there.
+//! A simulation installs itself on its thread while it polls, and every set asks it, those inside combinators too.
+//! Elsewhere nothing of this is there.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
-
-use super::turn;
 
 /// Settles what is left open.
 pub(crate) trait Choose {
@@ -44,22 +42,25 @@ impl fmt::Debug for Shuffled {
     }
 }
 
-/// Has the chooser, if there is one, settle the order in which the set that is polled next polls its members.
-pub(crate) fn next() {
-    if CHOOSER.with_borrow(Option::is_some) {
-        turn::shuffle_next();
-    }
+/// Whether somebody settles the order on this thread.
+#[inline]
+pub(super) fn is_on() -> bool {
+    CHOOSER.try_with(|cell| cell.borrow().is_some()).unwrap_or(false)
 }
 
-/// The place of one of the bits.
-pub(super) fn pick(bits: NonZero<usize>) -> usize {
-    let n = bits.get().count_ones() as usize;
+/// The place of one of the bits, where there is a choice and somebody to make it.
+#[inline]
+pub(super) fn pick(bits: NonZero<usize>) -> Option<usize> {
+    if bits.is_power_of_two() || !is_on() { None } else { choose(bits) }
+}
+
+fn choose(bits: NonZero<usize>) -> Option<usize> {
     // Cloned, since nothing may be borrowed while somebody else's code runs.
-    let chooser = if n > 1 { CHOOSER.with_borrow(Clone::clone) } else { None };
+    let chooser = CHOOSER.with_borrow(Clone::clone)?;
     let mut left = bits.get();
-    for _ in 0..chooser.map_or(0, |chooser| chooser.choose(n)) {
+    for _ in 0..chooser.choose(bits.get().count_ones() as usize) {
         left &= left.wrapping_sub(1);
     }
-    // Were the choice out of range, this would be no slot's.
-    if left == 0 { bits.trailing_zeros() as usize } else { left.trailing_zeros() as usize }
+    // `None` if the choice was out of range.
+    NonZero::new(left).map(|left| left.trailing_zeros() as usize)
 }

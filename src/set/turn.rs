@@ -23,19 +23,11 @@ struct Thread {
     left: Cell<u32>,
     /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
     member: Cell<usize>,
-    /// Whether somebody else settles the order of the members in the next turn.
-    #[cfg(feature = "sim")]
-    shuffled: Cell<bool>,
 }
 
 impl Thread {
     const fn new() -> Self {
-        Self {
-            left: Cell::new(IDLE),
-            member: Cell::new(0),
-            #[cfg(feature = "sim")]
-            shuffled: Cell::new(false),
-        }
+        Self { left: Cell::new(IDLE), member: Cell::new(0) }
     }
 }
 
@@ -61,16 +53,12 @@ pub(super) fn wakes_itself(tag: usize) -> bool {
     })
 }
 
-/// Has somebody else settle the order of the members in the next turn.
-#[cfg(feature = "sim")]
-pub(super) fn shuffle_next() {
-    THREAD.with(|thread| thread.shuffled.set(true));
-}
-
 /// A stretch of polling. Its end, also by a panic, gives the thread back to the set around it.
 pub(super) struct Turn {
     outermost: bool,
     outer_member: usize,
+    /// Whether somebody else settles the order of the members.
+    #[cfg(feature = "sim")]
     shuffled: bool,
 }
 
@@ -83,11 +71,12 @@ impl Turn {
             if outermost {
                 thread.left.set(left);
             }
-            #[cfg(feature = "sim")]
-            let shuffled = thread.shuffled.replace(false);
-            #[cfg(not(feature = "sim"))]
-            let shuffled = false;
-            Self { outermost, outer_member: thread.member.replace(0), shuffled }
+            Self {
+                outermost,
+                outer_member: thread.member.replace(0),
+                #[cfg(feature = "sim")]
+                shuffled: super::shuffle::is_on(),
+            }
         })
     }
 
@@ -95,10 +84,9 @@ impl Turn {
     #[inline]
     pub(super) fn pick(&self, bits: NonZero<usize>) -> usize {
         #[cfg(feature = "sim")]
-        if self.shuffled {
-            return super::shuffle::pick(bits);
+        if let Some(slot) = self.shuffled.then(|| super::shuffle::pick(bits)).flatten() {
+            return slot;
         }
-        debug_assert!(!self.shuffled);
         bits.trailing_zeros() as usize
     }
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::future::tuples::*;
+use crate::set::Many;
 
 /// Several streams: a tuple of up to twelve, an array, a `Vec`, or anything else that iterates over streams.
 ///
@@ -65,7 +66,7 @@ where
 }
 
 macro_rules! streams {
-    ($any:ident $projection:ident: $($S:ident $T:ident $i:tt),+) => {
+    ($any:ident $projection:ident $n:literal: $($S:ident $T:ident $i:tt),+) => {
         impl<$($S: Stream),+> Stream for $any<$($S),+> {
             type Item = $any<$($S::Item),+>;
 
@@ -85,7 +86,7 @@ macro_rules! streams {
             }
 
             fn items(items: Vec<<Self::Member as Stream>::Item>) -> Self::Items {
-                $any::tuple(items)
+                $any::tuple(items.into_iter().map(Some))
             }
         }
 

@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::feed::Feed;
 use crate::cancel::Regions;
+use crate::set::Many;
 
 pin_project! {
     /// The stream of [`try_map_concurrent`](super::ConcurrentIterator::try_map_concurrent).
@@ -17,7 +18,7 @@ pin_project! {
     pub struct TryMapConcurrent<S, F, Fut, E> {
         #[pin]
         feed: Feed<S, F>,
-        running: Regions<Fut>,
+        running: Regions<Many, Fut>,
         error: Option<E>,
     }
 }
@@ -48,14 +49,14 @@ where
             this.feed.as_mut().fill(running, cx, |future| {
                 this.running.insert(future);
             });
-            match this.running.poll_next(cx) {
+            match Pin::new(&mut *this.running).poll_next(cx) {
                 // What still comes while the others are wound down comes too late.
                 Poll::Ready(Some(_)) if this.error.is_some() => {}
                 Poll::Ready(Some((_, Ok(value)))) => return Poll::Ready(Some(Ok(value))),
                 Poll::Ready(Some((_, Err(error)))) => {
                     *this.error = Some(error);
                     this.feed.as_mut().close();
-                    this.running.cancel();
+                    Pin::new(&mut *this.running).cancel();
                 }
                 Poll::Ready(None) if this.feed.is_exhausted() => return Poll::Ready(this.error.take().map(Err)),
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,

@@ -48,7 +48,7 @@ sim! {
             ];
             yield_now().await;
             let late = s.spawn(async { deadline() });
-            let mut seen = gather(tasks).await;
+            let mut seen = gather(tasks).await.to_vec();
             seen.push(late.await);
             seen.extend(join_all([async { deadline() }]).await);
             seen.push(deadline());

@@ -34,7 +34,7 @@ matrix! {
         let token = Token::new();
         let last = Either::Right(cancelling(&token));
         let values = token.run_until_cancelled(gather([Either::Left(ready("first")), last])).await;
-        assert_eq!(values, Ok(vec!["first", "done"]));
+        assert_eq!(values, Ok(["first", "done"]));
     }
 
     // C178

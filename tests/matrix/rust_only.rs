@@ -484,7 +484,7 @@ matrix! {
 
     // C218
     async fn what_is_ready_at_once_is_over_within_one_poll() {
-        assert_eq!(gather([1, 2].map(std::future::ready)).now_or_never(), Some(vec![1, 2]));
+        assert_eq!(gather([1, 2].map(std::future::ready)).now_or_never(), Some([1, 2]));
         let children = scope(|s| async move {
             s.spawn(async { 1 });
             s.defer(async {});

@@ -129,7 +129,7 @@ matrix! {
                 assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
                 first.await;
             };
-            foster::gather((first, y.emit(3))).await;
+            futures::join!(first, y.emit(3));
             // What is in the stream's hands stays there.
             assert!(futures::poll!(y.emit(4)).is_pending());
             y.emit(5).await;

@@ -442,10 +442,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         loop {
             let mut result = None;
             let control = &self.core.control;
-            #[cfg(feature = "sim")]
-            if ambient.watch.get() == Watch::Trace && !self.set.is_empty() {
-                crate::set::shuffle::next();
-            }
             let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
             let polled = self.set.poll_until(cx, |key, member, cx| {
                 if !winding_down && control.is_cancelled() {
