@@ -41,7 +41,7 @@
 //! | cancel | [`Scope::cancel`], [`Task::cancel`] | `Task.cancel` | `abort` |
 //! | not be cancelled | [`shield`], [`adopt`] | `shield` | – |
 //! | wait for several futures | [`gather`], [`try_gather`] | `gather` | `join!` |
-//! | take the first of several | [`race`], [`race_ok`], [`quorum`], [`hedge`] | `wait` | `select!` |
+//! | take the first of several | [`race`], [`select!`], [`race_ok`], [`quorum`], [`hedge`] | `wait` | `select!` |
 //! | write a stream as code | [`stream::generator`] | `async def` with `yield` | – |
 //! | drive a stream beside its consumer | [`StreamExt::in_scope`] | `Queue` | `mpsc` |
 //! | work off many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
@@ -103,6 +103,13 @@ pub use time::{
     timeout, timeout_at, timeout_detach, yield_now,
 };
 pub use values::{Inherited, Provide};
+
+/// What [`select!`] expands to.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::future::select::{member, select};
+    pub use crate::future::tuples::{Any1, Any2, Any3, Any4, Any5, Any6, Any7, Any8, Any9, Any10, Any11, Any12};
+}
 
 /// The README's programs are tests, too.
 #[cfg(doctest)]

@@ -41,7 +41,7 @@ where
         async move {
             fetch("/login".to_string()).await?;
             s.defer(async move { fetch("/logout".to_string()).await.map(drop) });
-            let fetches = paths.iter().try_for_each_concurrent(limit, |path| async move {
+            let fetches = paths.iter().try_each_concurrent(limit, |path| async move {
                 let page = fetch(path.to_string()).await?;
                 pages.lock().unwrap_or_else(PoisonError::into_inner).push(page);
                 Ok(())

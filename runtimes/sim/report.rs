@@ -62,7 +62,6 @@ pub(super) fn busy(world: &World, excess: Excess, root: Option<Pin<&mut dyn Futu
         let steps = busy.iter().find(|(busy, _)| busy == label)?.1;
         Some(format!("{label}, with {steps} of the last {of} steps"))
     };
-    let _in_order = shuffled(None);
     let lines = tree::draw(|| {
         if let (Some(mut root), Some(share)) = (root, share(&Label::Main)) {
             let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();

@@ -9,7 +9,8 @@
 //!
 //! Everything that can be cancelled is a *region*: a scope's child, and its body; the inside of a
 //! [`timeout`](crate::timeout); the future given to [`Token::run_until_cancelled`]; each future of a
-//! [`try_gather`](crate::try_gather). Regions nest as the futures do. A region has a [`Token`], which is made when
+//! [`try_gather`](crate::try_gather), of a [`race`](crate::race) and its like, and each arm of a
+//! [`select!`](crate::select). Regions nest as the futures do. A region has a [`Token`], which is made when
 //! something inside asks for it. Two things ask:
 //!
 //! - code that *listens*, because it wants to know: [`Token::current`], [`Scope::token`](crate::Scope::token);

@@ -12,8 +12,8 @@ use crate::context::{self, Ambient, Entered};
 use crate::token::{Level, Listener, Reason, Token};
 
 pin_project! {
-    /// A future that can be wound down: the inside of a timeout, a child of a `try_` combinator.
-    pub(crate) struct Region<F> {
+    /// A future that can be wound down: the inside of a timeout, a member of a race.
+    pub struct Region<F> {
         #[pin]
         inside: Option<F>,
         // Made when something inside asks for it; out in the context while the inside is polled.

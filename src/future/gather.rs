@@ -14,8 +14,8 @@ use crate::set::{Room, Slots, Store};
 
 /// Waits for all futures, and returns their values in the order of the futures. Of none, at once.
 ///
-/// Takes a tuple, and returns one; or anything that iterates over futures, and returns a `Vec`. The counterpart of
-/// `asyncio.gather`, `futures::join!`, `join_all` and `Promise.all`. Futures that are not woken are not polled.
+/// Takes a tuple and returns one, takes an array and returns one, or takes a collection or an iterator and
+/// returns a `Vec`. The counterpart of `asyncio.gather`, `futures::join!`, `join_all` and `Promise.all`.
 ///
 /// # Cancellation
 ///
@@ -27,7 +27,10 @@ use crate::set::{Room, Slots, Store};
 ///
 /// # Cost
 ///
-/// One allocation for each 64 futures, and one for the values.
+/// For a tuple, or an array of up to twelve: no allocation. All pending futures are polled when one is woken.
+/// They lie side by side, each in the space of the largest: box one that is much larger than the others.
+///
+/// For more: one allocation for each 64 futures, and one for the values. Only what is woken is polled.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -46,8 +49,8 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Room, G::Member
 
 /// Waits for all futures until one fails: the others are then wound down. Of none, at once.
 ///
-/// Takes a tuple, and returns one; or anything that iterates over futures, and returns a `Vec`. The counterpart of
-/// `futures::try_join!`, `try_join_all` and `Promise.all`, and fail-fast at any size.
+/// Takes and returns what [`gather`] does, at its cost. The counterpart of `futures::try_join!`, `try_join_all`
+/// and `Promise.all`, and fail-fast at any size.
 ///
 /// # Errors
 ///
@@ -71,6 +74,7 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Room, G::Member
 /// assert_eq!(both.await, Ok((7, "seven")));
 /// # });
 /// ```
+#[allow(clippy::type_complexity)] // One parameter for each thing that it holds.
 pub fn try_gather<Shape, G: TryFutures<Shape>>(
     futures: G,
 ) -> TryGather<G::Room, G::Member, G::Value, G::Error, G::Values> {

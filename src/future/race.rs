@@ -14,9 +14,12 @@ use crate::set::{Many, Room, Slots};
 
 /// Waits for the first future to finish, and winds the others down.
 ///
-/// Where several are ready in one poll, one of them wins, and the others' values are dropped. The counterpart of Trio's and
-/// anyio's cancel-the-losers pattern, `futures::select_all`, `tokio::select!` and `Promise.race`; for futures that may fail,
-/// see [`race_ok`].
+/// Where several are ready in one poll, one of them wins, and the others' values are dropped. At the first
+/// poll that is the first of them, so a race in a loop prefers the futures that come first. The
+/// counterpart of Trio's and anyio's cancel-the-losers pattern, `futures::select_all` and `Promise.race`.
+///
+/// For futures with outputs of different types, and for loops, see [`select!`](crate::select). For futures
+/// that may fail, see [`race_ok`].
 ///
 /// # Cancellation
 ///
@@ -24,7 +27,11 @@ use crate::set::{Many, Room, Slots};
 ///
 /// # Panics
 ///
-/// Of no futures, none of which could ever be first. When polled after it was ready.
+/// If there are no futures, since none could ever be first; and when polled after it was ready.
+///
+/// # Cost
+///
+/// As for [`gather`](crate::gather).
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -34,9 +41,10 @@ use crate::set::{Many, Room, Slots};
 /// ```
 #[track_caller]
 pub fn race<Shape, G: AlikeFutures<Shape>>(futures: G) -> Race<G::Room, G::Member> {
-    let regions = Regions::of(futures.place(Region::new));
-    assert!(regions.len() > 0, "a race of no futures has no winner");
-    Race { regions, winner: None, over: false }
+    let Some(race) = Race::of(Regions::of(futures.place(Region::new))) else {
+        panic!("a race of no futures has no winner")
+    };
+    race
 }
 
 pin_project! {
@@ -47,6 +55,14 @@ pin_project! {
         regions: Regions<K, M>,
         winner: Option<M::Output>,
         over: bool,
+    }
+}
+
+impl<K: Room, M: Future> Race<K, M> {
+    /// `None` if nobody takes part.
+    #[inline]
+    pub(super) fn of(regions: Regions<K, M>) -> Option<Self> {
+        (regions.len() > 0).then_some(Race { regions, winner: None, over: false })
     }
 }
 

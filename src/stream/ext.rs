@@ -80,7 +80,7 @@ pub trait StreamExt: Stream + Sized {
     ///
     ///     let typed = generator(async |y| {
     ///         for (word, pause) in [("f", 50), ("fo", 50), ("fos", 900), ("foster", 50)] {
-    ///             y.emit(word).await;
+    ///             _ = y.emit(word).await;
     ///             sleep(Duration::from_millis(pause)).await;
     ///         }
     ///     });
@@ -245,7 +245,7 @@ pub trait StreamExt: Stream + Sized {
     ///
     /// The slowest sets the pace, with `buffer` items between it and the fastest: have the consumers run concurrently, as
     /// children or in a [`gather`](crate::gather). One that is dropped is not waited for. To share the items out among workers,
-    /// one to each, use [`for_each_concurrent`](crate::ConcurrentStream::for_each_concurrent).
+    /// one to each, use [`each_concurrent`](crate::ConcurrentStream::each_concurrent).
     ///
     /// # Cancellation
     ///

@@ -11,21 +11,21 @@ use pin_project_lite::pin_project;
 use super::map::MapConcurrent;
 
 pin_project! {
-    /// The future of [`for_each_concurrent`](super::ConcurrentIterator::for_each_concurrent).
+    /// The future of [`each_concurrent`](super::ConcurrentIterator::each_concurrent).
     #[must_use = "futures do nothing unless polled"]
-    pub struct ForEachConcurrent<S, F, Fut: Future> {
+    pub struct EachConcurrent<S, F, Fut: Future> {
         #[pin]
         map: MapConcurrent<S, F, Fut>,
     }
 }
 
-impl<S, F, Fut: Future> ForEachConcurrent<S, F, Fut> {
+impl<S, F, Fut: Future> EachConcurrent<S, F, Fut> {
     pub(super) fn new(map: MapConcurrent<S, F, Fut>) -> Self {
-        ForEachConcurrent { map }
+        EachConcurrent { map }
     }
 }
 
-impl<S, F, Fut> Future for ForEachConcurrent<S, F, Fut>
+impl<S, F, Fut> Future for EachConcurrent<S, F, Fut>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut,
@@ -40,9 +40,9 @@ where
     }
 }
 
-impl<S, F, Fut: Future> fmt::Debug for ForEachConcurrent<S, F, Fut> {
+impl<S, F, Fut: Future> fmt::Debug for EachConcurrent<S, F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ForEachConcurrent").field(&self.map).finish()
+        f.debug_tuple("EachConcurrent").field(&self.map).finish()
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::stream::{FusedStream, Stream};
-use pin_project_lite::pin_project;
 
 /// A stream of what `body` emits: an async generator, without a macro.
 ///
@@ -19,19 +18,20 @@ use pin_project_lite::pin_project;
 ///
 /// # Cost
 ///
-/// Two allocations, however much is emitted.
+/// Three allocations, however much is emitted. The body is in one of them, so the stream is `Unpin`.
 ///
 /// ```
 /// use foster::stream::generator;
 /// use futures::StreamExt;
 ///
 /// # futures::executor::block_on(async {
-/// let squares = generator(async |y| {
+/// let mut squares = generator(async |y| {
 ///     for n in 1.. {
-///         y.emit(n * n).await;
+///         _ = y.emit(n * n).await;
 ///     }
 /// });
-/// assert_eq!(squares.take(3).collect::<Vec<_>>().await, [1, 4, 9]);
+/// assert_eq!(squares.next().await, Some(1));
+/// assert_eq!(squares.take(2).collect::<Vec<_>>().await, [4, 9]);
 /// # });
 /// ```
 pub fn generator<T, F, Fut>(body: F) -> Generator<T, Fut>
@@ -40,8 +40,8 @@ where
     Fut: Future<Output = ()>,
 {
     let slot = Arc::new(Slot::new());
-    let body = body(Emitter { slot: Arc::clone(&slot) });
-    Generator { body: Some(body), output: None, slot }
+    let body = Box::pin(body(Emitter { slot: Arc::clone(&slot) }));
+    Generator { body: Some(body), output: None, outlet: Outlet { slot } }
 }
 
 /// A stream of what `body` emits, as `Ok`, and of the error with which it ends, if it does: the body may use `?`.
@@ -55,7 +55,7 @@ where
 /// # futures::executor::block_on(async {
 /// let numbers = try_generator(async |y| {
 ///     for word in ["1", "2", "x"] {
-///         y.emit(word.parse::<u32>()?).await;
+///         _ = y.emit(word.parse::<u32>()?).await;
 ///     }
 ///     Ok::<_, std::num::ParseIntError>(())
 /// });
@@ -68,8 +68,8 @@ where
     Fut: Future<Output = Result<(), E>>,
 {
     let slot = Arc::new(Slot::new());
-    let body = body(Emitter { slot: Arc::clone(&slot) });
-    TryGenerator { generator: Generator { body: Some(body), output: None, slot } }
+    let body = Box::pin(body(Emitter { slot: Arc::clone(&slot) }));
+    TryGenerator { generator: Generator { body: Some(body), output: None, outlet: Outlet { slot } } }
 }
 
 /// Where a value passes from the body to the stream.
@@ -123,15 +123,15 @@ impl<T> Slot<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the value that there is. If the body is over and there is none, there will be no more.
-    fn take(&self, body_is_over: bool) -> Option<T> {
+    /// Takes the value that there is.
+    fn take(&self) -> Option<T> {
         let mut state = self.lock();
         let stream = state.stream.take();
         let value = state.value.take();
-        state.over = body_is_over && value.is_none();
-        let (taken, next) = match value.is_some() {
-            true => (state.line.pop_front().and_then(|first| first.waker), state.next()),
-            false => (None, None),
+        let (taken, next) = if value.is_some() {
+            (state.line.pop_front().and_then(|first| first.waker), state.next())
+        } else {
+            (None, None)
         };
         drop(state);
         drop(stream);
@@ -139,9 +139,20 @@ impl<T> Slot<T> {
         value
     }
 
+    /// Takes no more values, and lets those who wait have theirs back.
+    fn close(&self) {
+        let mut state = self.lock();
+        state.over = true;
+        let stream = state.stream.take();
+        let wakers: Vec<_> = state.line.iter_mut().filter_map(|waiting| waiting.waker.take()).collect();
+        drop(state);
+        drop(stream);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<T> {
         loop {
-            if let Some(value) = self.take(false) {
+            if let Some(value) = self.take() {
                 return Poll::Ready(value);
             }
             let waker = cx.waker().clone();
@@ -154,6 +165,17 @@ impl<T> Slot<T> {
     }
 }
 
+/// The stream's end of a slot, which closes it when the stream is dropped.
+struct Outlet<T> {
+    slot: Arc<Slot<T>>,
+}
+
+impl<T> Drop for Outlet<T> {
+    fn drop(&mut self) {
+        self.slot.close();
+    }
+}
+
 /// Through which a generator's body emits. Clones emit into the same stream.
 ///
 /// ```
@@ -163,7 +185,7 @@ impl<T> Slot<T> {
 /// # futures::executor::block_on(async {
 /// fn walk(depth: u32, y: Emitter<u32>) -> futures::future::BoxFuture<'static, ()> {
 ///     Box::pin(async move {
-///         y.emit(depth).await;
+///         _ = y.emit(depth).await;
 ///         if depth < 3 {
 ///             walk(depth + 1, y.clone()).await;   // `yield from`
 ///         }
@@ -182,7 +204,27 @@ impl<T> Emitter<T> {
     ///
     /// # Cancellation
     ///
-    /// Dropped before its turn, it emits nothing. When the stream is over, or has been dropped, it waits for good.
+    /// Dropped before its turn, it emits nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EmitError`], with the value, when the stream has ended or was dropped. Inside the generator's body that
+    /// never happens, since the body is gone by then: `_ = y.emit(value).await` is fine there. An emitter that was
+    /// passed to somebody else, such as a [parallel child](crate::Scope::spawn_parallel), may outlive the stream.
+    ///
+    /// ```
+    /// use foster::stream::generator;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut kept = None;
+    /// drop(generator(|y| {
+    ///     kept = Some(y.clone());
+    ///     async move { _ = y.emit(1).await }
+    /// }));
+    /// let error = kept.unwrap().emit(2).await.unwrap_err();
+    /// assert_eq!(error.into_inner(), 2);
+    /// # });
+    /// ```
     pub fn emit(&self, value: T) -> Emit<'_, T> {
         Emit { slot: &self.slot, value: Some(value), ticket: None }
     }
@@ -213,20 +255,28 @@ pub struct Emit<'a, T> {
 impl<T> Unpin for Emit<'_, T> {}
 
 impl<T> Future for Emit<'_, T> {
-    type Output = ();
+    type Output = Result<(), EmitError<T>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let waker = cx.waker().clone();
         let mut state = this.slot.lock();
         let ticket = *this.ticket.get_or_insert_with(|| state.join());
         let Some(place) = state.place(ticket) else {
             drop(state);
-            return Poll::Ready(());
+            return Poll::Ready(Ok(()));
         };
+        if state.over {
+            let own = state.line.remove(place);
+            // If it is not here, it is in the slot, which has the first one's.
+            let value = this.value.take().or_else(|| state.value.take());
+            drop(state);
+            drop(own);
+            return Poll::Ready(value.map_or(Ok(()), |value| Err(EmitError { value })));
+        }
         let before = state.line[place].waker.replace(waker);
         let mut stream = None;
-        if place == 0 && state.value.is_none() && !state.over {
+        if place == 0 && state.value.is_none() {
             state.value = this.value.take();
             stream = state.stream.take();
         }
@@ -264,34 +314,63 @@ impl<T> fmt::Debug for Emit<'_, T> {
     }
 }
 
-pin_project! {
-    /// The stream of [`generator`].
-    #[must_use = "streams do nothing unless polled"]
-    pub struct Generator<T, Fut: Future> {
-        // `None` once it has returned.
-        #[pin]
-        body: Option<Fut>,
-        // What it returned, until that is given out: after a value that it left behind, having dropped its `emit`.
-        output: Option<Fut::Output>,
-        slot: Arc<Slot<T>>,
+/// The stream has ended or was dropped, and took no more: the error of [`Emitter::emit`].
+pub struct EmitError<T> {
+    value: T,
+}
+
+impl<T> EmitError<T> {
+    /// The value that was not emitted.
+    pub fn into_inner(self) -> T {
+        self.value
     }
 }
 
+impl<T> fmt::Debug for EmitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmitError").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for EmitError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the generator's stream has ended, and takes no more values")
+    }
+}
+
+impl<T> std::error::Error for EmitError<T> {}
+
+/// The stream of [`generator`].
+#[must_use = "streams do nothing unless polled"]
+pub struct Generator<T, Fut: Future> {
+    /// `None` once it has returned.
+    body: Option<Pin<Box<Fut>>>,
+    /// What it returned, until that is given out: after a value that it left behind, having dropped its `emit`.
+    output: Option<Fut::Output>,
+    /// Below the body: first the body is dropped, then the slot is closed.
+    outlet: Outlet<T>,
+}
+
+impl<T, Fut: Future> Unpin for Generator<T, Fut> {}
+
 impl<T, Fut: Future> Generator<T, Fut> {
     /// The next value; or what the body returned, once.
-    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, Fut::Output>>> {
-        let mut this = self.project();
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Fut::Output>>> {
+        let slot = &self.outlet.slot;
         loop {
-            if let Some(value) = this.slot.take(this.body.is_none()) {
+            if let Some(value) = slot.take() {
                 return Poll::Ready(Some(Ok(value)));
             }
-            let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(this.output.take().map(Err)) };
-            match body.poll(cx) {
+            let Some(body) = &mut self.body else {
+                slot.close();
+                return Poll::Ready(self.output.take().map(Err));
+            };
+            match body.as_mut().poll(cx) {
                 Poll::Ready(output) => {
-                    this.body.set(None);
-                    *this.output = Some(output);
+                    self.body = None;
+                    self.output = Some(output);
                 }
-                Poll::Pending => return this.slot.poll_take(cx).map(|value| Some(Ok(value))),
+                Poll::Pending => return slot.poll_take(cx).map(|value| Some(Ok(value))),
             }
         }
     }
@@ -302,7 +381,7 @@ impl<T, Fut: Future<Output = ()>> Stream for Generator<T, Fut> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
-            match self.as_mut().poll_body(cx) {
+            match self.poll_body(cx) {
                 Poll::Ready(Some(Ok(value))) => return Poll::Ready(Some(value)),
                 Poll::Ready(Some(Err(()))) => {}
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -314,7 +393,7 @@ impl<T, Fut: Future<Output = ()>> Stream for Generator<T, Fut> {
 
 impl<T, Fut: Future<Output = ()>> FusedStream for Generator<T, Fut> {
     fn is_terminated(&self) -> bool {
-        self.body.is_none() && self.slot.lock().value.is_none()
+        self.body.is_none() && self.outlet.slot.lock().value.is_none()
     }
 }
 
@@ -324,22 +403,18 @@ impl<T, Fut: Future> fmt::Debug for Generator<T, Fut> {
     }
 }
 
-pin_project! {
-    /// The stream of [`try_generator`].
-    #[must_use = "streams do nothing unless polled"]
-    pub struct TryGenerator<T, Fut: Future> {
-        #[pin]
-        generator: Generator<T, Fut>,
-    }
+/// The stream of [`try_generator`].
+#[must_use = "streams do nothing unless polled"]
+pub struct TryGenerator<T, Fut: Future> {
+    generator: Generator<T, Fut>,
 }
 
 impl<T, E, Fut: Future<Output = Result<(), E>>> Stream for TryGenerator<T, Fut> {
     type Item = Result<T, E>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
-        let mut generator = self.project().generator;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
         loop {
-            match generator.as_mut().poll_body(cx) {
+            match self.generator.poll_body(cx) {
                 Poll::Ready(Some(Ok(value))) => return Poll::Ready(Some(Ok(value))),
                 Poll::Ready(Some(Err(Err(error)))) => return Poll::Ready(Some(Err(error))),
                 Poll::Ready(Some(Err(Ok(())))) => {}

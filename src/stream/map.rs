@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,7 +11,7 @@ use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use super::feed::Feed;
-use crate::set::{Key, Set};
+use crate::set::Set;
 
 pin_project! {
     /// The stream of [`map_concurrent`](super::ConcurrentIterator::map_concurrent).
@@ -25,7 +26,7 @@ pin_project! {
 }
 
 /// Values on their way into the items' order.
-struct Order<T> {
+pub(super) struct Order<T> {
     /// The item's number of the future in each slot.
     numbers: Vec<usize>,
     /// The number of the next item to start.
@@ -35,21 +36,37 @@ struct Order<T> {
 }
 
 impl<T> Order<T> {
-    fn start(&mut self, key: Key) {
-        if self.numbers.len() <= key.index() {
-            self.numbers.resize(key.index() + 1, 0);
+    pub(super) fn new() -> Self {
+        Order { numbers: Vec::new(), started: 0, values: VecDeque::new() }
+    }
+
+    /// The future in this slot is that of the next item.
+    pub(super) fn start(&mut self, slot: usize) {
+        if self.numbers.len() <= slot {
+            self.numbers.resize(slot + 1, 0);
         }
-        self.numbers[key.index()] = self.started;
+        self.numbers[slot] = self.started;
         self.started += 1;
         self.values.push_back(None);
     }
 
-    fn finish(&mut self, key: Key, value: T) {
+    pub(super) fn finish(&mut self, slot: usize, value: T) {
         let first = self.started - self.values.len();
-        self.values[self.numbers[key.index()] - first] = Some(value);
+        self.values[self.numbers[slot] - first] = Some(value);
     }
 
-    fn next(&mut self) -> Option<T> {
+    /// How many have been started and not streamed.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The values that wait for their turn, which is not going to come.
+    pub(super) fn take(&mut self) -> VecDeque<Option<T>> {
+        mem::take(&mut self.values)
+    }
+
+    /// The next value in the items' order, if it is there.
+    pub(super) fn next(&mut self) -> Option<T> {
         let value = self.values.front_mut()?.take()?;
         self.values.pop_front();
         Some(value)
@@ -89,7 +106,7 @@ where
             self.running.is_empty() && !self.feed.is_exhausted(),
             "the order is to be chosen before the first poll"
         );
-        self.order = Some(Order { numbers: Vec::new(), started: 0, values: VecDeque::new() });
+        self.order = Some(Order::new());
         self
     }
 
@@ -100,7 +117,7 @@ where
 
     /// How many futures have been started and not streamed.
     fn occupied(&self) -> usize {
-        self.order.as_ref().map_or(self.running.len(), |order| order.values.len())
+        self.order.as_ref().map_or(self.running.len(), Order::len)
     }
 }
 
@@ -119,14 +136,14 @@ where
             this.feed.as_mut().fill(occupied, cx, |future| {
                 let key = this.running.insert(future);
                 if let Some(order) = this.order {
-                    order.start(key);
+                    order.start(key.index());
                 }
             });
             if let Some(value) = this.order.as_mut().and_then(Order::next) {
                 return Poll::Ready(Some(value));
             }
             match (this.running.poll_next(cx, |_, future, cx| future.poll(cx)), this.order) {
-                (Poll::Ready(Some((key, value))), Some(order)) => order.finish(key, value),
+                (Poll::Ready(Some((key, value))), Some(order)) => order.finish(key.index(), value),
                 (Poll::Ready(Some((_, value))), None) => return Poll::Ready(Some(value)),
                 (Poll::Ready(None), _) if this.feed.is_exhausted() => return Poll::Ready(None),
                 (Poll::Ready(None) | Poll::Pending, _) => return Poll::Pending,

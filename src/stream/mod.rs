@@ -31,14 +31,14 @@ use futures_core::Stream;
 pub use buffer::Buffered;
 pub use ext::StreamExt;
 pub use feed::FromIterator;
-pub use for_each::{FilterMapConcurrent, ForEachConcurrent};
-pub use generator::{Emit, Emitter, Generator, TryGenerator, generator, try_generator};
+pub use for_each::{EachConcurrent, FilterMapConcurrent};
+pub use generator::{Emit, EmitError, Emitter, Generator, TryGenerator, generator, try_generator};
 pub use map::MapConcurrent;
 pub use members::{AlikeStreams, Streams};
 pub use merge::{Chain, Merge, Zip, chain, merge, zip};
 pub use shape::{MapWith, PacedBy, Until};
 pub use timed::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
-pub use try_map::{TryForEachConcurrent, TryMapConcurrent};
+pub use try_map::{TryEachConcurrent, TryMapConcurrent};
 
 use feed::Feed;
 
@@ -112,7 +112,8 @@ pub trait ConcurrentIterator: Iterator + Sized {
     /// Maps each item to a future that may fail, runs at most `limit` of them at a time, and streams their values until one
     /// fails.
     ///
-    /// The others are then wound down, and the stream ends with the error.
+    /// The others are then wound down, and the stream ends with the error. [`in_order`](TryMapConcurrent::in_order)
+    /// streams the values in the items' order instead.
     ///
     /// # Errors
     ///
@@ -133,7 +134,7 @@ pub trait ConcurrentIterator: Iterator + Sized {
     /// # });
     /// ```
     #[track_caller]
-    fn try_map_concurrent<F, Fut, T, E>(self, limit: usize, f: F) -> TryMapConcurrent<FromIterator<Self>, F, Fut, E>
+    fn try_map_concurrent<F, Fut, T, E>(self, limit: usize, f: F) -> TryMapConcurrent<FromIterator<Self>, F, Fut, T, E>
     where
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -154,17 +155,17 @@ pub trait ConcurrentIterator: Iterator + Sized {
     ///     use std::time::Duration;
     ///
     ///     let (start, second) = (now(), Duration::from_secs(1));
-    ///     (0..10).for_each_concurrent(5, |_| sleep(second)).await;
+    ///     (0..10).each_concurrent(5, |_| sleep(second)).await;
     ///     assert_eq!(now() - start, 2 * second);
     /// });
     /// ```
     #[track_caller]
-    fn for_each_concurrent<F, Fut>(self, limit: usize, f: F) -> ForEachConcurrent<FromIterator<Self>, F, Fut>
+    fn each_concurrent<F, Fut>(self, limit: usize, f: F) -> EachConcurrent<FromIterator<Self>, F, Fut>
     where
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = ()>,
     {
-        ForEachConcurrent::new(self.map_concurrent(limit, f))
+        EachConcurrent::new(self.map_concurrent(limit, f))
     }
 
     /// Runs a future for each item, at most `limit` at a time, until one fails: the others are then wound down.
@@ -182,22 +183,18 @@ pub trait ConcurrentIterator: Iterator + Sized {
     ///
     /// # futures::executor::block_on(async {
     /// let result = (1..100)
-    ///     .try_for_each_concurrent(8, async |n| { if n == 40 { Err(n) } else { Ok(()) } })
+    ///     .try_each_concurrent(8, async |n| { if n == 40 { Err(n) } else { Ok(()) } })
     ///     .await;
     /// assert_eq!(result, Err(40));
     /// # });
     /// ```
     #[track_caller]
-    fn try_for_each_concurrent<F, Fut, E>(
-        self,
-        limit: usize,
-        f: F,
-    ) -> TryForEachConcurrent<FromIterator<Self>, F, Fut, E>
+    fn try_each_concurrent<F, Fut, E>(self, limit: usize, f: F) -> TryEachConcurrent<FromIterator<Self>, F, Fut, E>
     where
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = Result<(), E>>,
     {
-        TryForEachConcurrent::new(self.try_map_concurrent(limit, f))
+        TryEachConcurrent::new(self.try_map_concurrent(limit, f))
     }
 }
 
@@ -205,8 +202,20 @@ impl<I: Iterator> ConcurrentIterator for I {}
 
 /// Working off a stream with a limited number of futures at a time. As [`ConcurrentIterator`].
 ///
-/// `futures::StreamExt` has a `for_each_concurrent`, too, and `futures::TryStreamExt` a `try_for_each_concurrent`: with both
-/// in scope, call this one as `ConcurrentStream::for_each_concurrent(stream, 8, f)`.
+/// The names differ from those of `futures::StreamExt` (`for_each_concurrent`, `buffer_unordered`), so that both
+/// traits may be in scope:
+///
+/// ```
+/// use foster::ConcurrentStream;
+/// use futures::{StreamExt, TryStreamExt, stream};
+///
+/// # futures::executor::block_on(async {
+/// stream::iter(0..3).each_concurrent(2, |_| async {}).await;
+/// stream::iter(0..3).for_each_concurrent(2, |_| async {}).await;
+/// let numbers = stream::iter(0..3).map_concurrent(2, |n| async move { Ok::<_, ()>(n) });
+/// assert_eq!(numbers.try_fold(0, |sum, n| async move { Ok(sum + n) }).await, Ok(3));
+/// # });
+/// ```
 ///
 /// # Panics
 ///
@@ -255,7 +264,7 @@ pub trait ConcurrentStream: Stream + Sized {
     ///
     /// The first error, as the last item, when everything else has ended.
     #[track_caller]
-    fn try_map_concurrent<F, Fut, T, E>(self, limit: usize, f: F) -> TryMapConcurrent<Self, F, Fut, E>
+    fn try_map_concurrent<F, Fut, T, E>(self, limit: usize, f: F) -> TryMapConcurrent<Self, F, Fut, T, E>
     where
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -263,7 +272,7 @@ pub trait ConcurrentStream: Stream + Sized {
         TryMapConcurrent::new(Feed::new(self, f, limit))
     }
 
-    /// Runs a future for each item, at most `limit` at a time. As [`ConcurrentIterator::for_each_concurrent`].
+    /// Runs a future for each item, at most `limit` at a time. As [`ConcurrentIterator::each_concurrent`].
     ///
     /// ```
     /// use foster::ConcurrentStream;
@@ -271,7 +280,7 @@ pub trait ConcurrentStream: Stream + Sized {
     ///
     /// # futures::executor::block_on(async {
     /// let (send, served) = std::sync::mpsc::channel();
-    /// ConcurrentStream::for_each_concurrent(stream::iter(["a", "b"]), 8, |client| {
+    /// stream::iter(["a", "b"]).each_concurrent(8, |client| {
     ///     let send = send.clone();
     ///     async move { send.send(client).unwrap() }
     /// }).await;
@@ -279,16 +288,16 @@ pub trait ConcurrentStream: Stream + Sized {
     /// # });
     /// ```
     #[track_caller]
-    fn for_each_concurrent<F, Fut>(self, limit: usize, f: F) -> ForEachConcurrent<Self, F, Fut>
+    fn each_concurrent<F, Fut>(self, limit: usize, f: F) -> EachConcurrent<Self, F, Fut>
     where
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = ()>,
     {
-        ForEachConcurrent::new(self.map_concurrent(limit, f))
+        EachConcurrent::new(self.map_concurrent(limit, f))
     }
 
     /// Runs a future for each item, at most `limit` at a time, until one fails. As
-    /// [`ConcurrentIterator::try_for_each_concurrent`].
+    /// [`ConcurrentIterator::try_each_concurrent`].
     ///
     /// # Errors
     ///
@@ -299,17 +308,17 @@ pub trait ConcurrentStream: Stream + Sized {
     /// use futures::stream;
     ///
     /// # futures::executor::block_on(async {
-    /// let served = stream::iter(1..).try_for_each_concurrent(8, async |n| { if n < 100 { Ok(()) } else { Err("full") } });
+    /// let served = stream::iter(1..).try_each_concurrent(8, async |n| { if n < 100 { Ok(()) } else { Err("full") } });
     /// assert_eq!(served.await, Err("full"));
     /// # });
     /// ```
     #[track_caller]
-    fn try_for_each_concurrent<F, Fut, E>(self, limit: usize, f: F) -> TryForEachConcurrent<Self, F, Fut, E>
+    fn try_each_concurrent<F, Fut, E>(self, limit: usize, f: F) -> TryEachConcurrent<Self, F, Fut, E>
     where
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = Result<(), E>>,
     {
-        TryForEachConcurrent::new(self.try_map_concurrent(limit, f))
+        TryEachConcurrent::new(self.try_map_concurrent(limit, f))
     }
 }
 

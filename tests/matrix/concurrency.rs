@@ -78,11 +78,11 @@ matrix! {
             let flight = &Flight::default();
             // `futures::StreamExt` has a method of this name, too.
             let each = |n| async move { _ = flight.fly(n).await };
-            ConcurrentStream::for_each_concurrent(stream::iter(0..300), limit, each).await;
+            ConcurrentStream::each_concurrent(stream::iter(0..300), limit, each).await;
             assert!(flight.most() <= limit);
 
             let flight = &Flight::default();
-            let all = (0..300).try_for_each_concurrent(limit, |n| async move {
+            let all = (0..300).try_each_concurrent(limit, |n| async move {
                 flight.fly(n).await;
                 Ok::<(), ()>(())
             });
@@ -166,9 +166,9 @@ matrix! {
         let in_order = (0..n).map_concurrent(usize::MAX, |n| async move { yields(n % 2).await; n }).in_order();
         assert!(in_order.enumerate().all(|(i, n)| async move { i == n }).await);
         let count = &Count::new();
-        ConcurrentStream::for_each_concurrent(stream::iter(0..n), usize::MAX, |_| async { _ = count.up() }).await;
+        ConcurrentStream::each_concurrent(stream::iter(0..n), usize::MAX, |_| async { _ = count.up() }).await;
         assert_eq!(count.get(), n);
-        let all = (0..n).try_for_each_concurrent(usize::MAX, |_| ready(Ok::<(), ()>(())));
+        let all = (0..n).try_each_concurrent(usize::MAX, |_| ready(Ok::<(), ()>(())));
         assert_eq!(all.await, Ok(()));
     }
 
@@ -182,7 +182,7 @@ matrix! {
                     yield_now().await;
                 }
             });
-            (0..10_000).for_each_concurrent(8, |_| ready(())).await;
+            (0..10_000).each_concurrent(8, |_| ready(())).await;
             let ours = turns.get();
             assert!(ours > 10, "only {ours} turns");
             (0..).map_concurrent(8, ready).take(10_000).for_each(|_| ready(())).await;
@@ -193,7 +193,7 @@ matrix! {
     // S2, S4
     async fn an_error_winds_the_others_down_and_starts_no_more() {
         let log = &Log::new();
-        let failed = (0..100).try_for_each_concurrent(4, |n| async move {
+        let failed = (0..100).try_each_concurrent(4, |n| async move {
             match n {
                 0 => {
                     let _over = log.on_drop("dropped");
@@ -251,9 +251,9 @@ matrix! {
         assert!(poll_immediate(map.next()).await.is_none());
         drop(map);
         assert_eq!(log.entries().len(), 5);
-        assert!(timeout(T, (0..100).for_each_concurrent(7, running)).await.is_err());
+        assert!(timeout(T, (0..100).each_concurrent(7, running)).await.is_err());
         assert_eq!(log.entries().len(), 12);
-        let endless = (0..100).try_for_each_concurrent(3, |n| running(n).map(Ok::<(), ()>));
+        let endless = (0..100).try_each_concurrent(3, |n| running(n).map(Ok::<(), ()>));
         assert!(timeout(T, endless).await.is_err());
         assert_eq!(log.entries().len(), 15);
     }
@@ -377,11 +377,11 @@ matrix! {
 fn a_limit_of_zero_panics_with_a_clear_message() {
     let refusals: [fn(); 6] = [
         || drop((0..3).map_concurrent(0, ready)),
-        || drop((0..3).for_each_concurrent(0, |_| ready(()))),
-        || drop((0..3).try_for_each_concurrent(0, |_| ready(Ok::<(), ()>(())))),
+        || drop((0..3).each_concurrent(0, |_| ready(()))),
+        || drop((0..3).try_each_concurrent(0, |_| ready(Ok::<(), ()>(())))),
         || drop(stream::iter(0..3).map_concurrent(0, ready)),
-        || drop(ConcurrentStream::for_each_concurrent(stream::iter(0..3), 0, |_| ready(()))),
-        || drop(ConcurrentStream::try_for_each_concurrent(stream::iter(0..3), 0, |_| ready(Ok::<(), ()>(())))),
+        || drop(ConcurrentStream::each_concurrent(stream::iter(0..3), 0, |_| ready(()))),
+        || drop(ConcurrentStream::try_each_concurrent(stream::iter(0..3), 0, |_| ready(Ok::<(), ()>(())))),
     ];
     for refusal in refusals {
         let text = message(catch_unwind(refusal).unwrap_err());
@@ -393,7 +393,7 @@ fn a_limit_of_zero_panics_with_a_clear_message() {
 #[test]
 fn items_that_are_always_ready_yield_to_the_executor() {
     let done = Count::new();
-    let mut all = pin!((0..10_000).for_each_concurrent(4, |_| async { _ = done.up() }));
+    let mut all = pin!((0..10_000).each_concurrent(4, |_| async { _ = done.up() }));
     let (waker, woken) = counting_waker();
     let mut polls = 0;
     let mut before = 0;
@@ -456,8 +456,8 @@ fn they_are_send_where_their_parts_are() {
         value
     }
     drop(send((0..3).map_concurrent(2, |n| async move { n })));
-    drop(send((0..3).for_each_concurrent(2, |_| async {})));
-    drop(send((0..3).try_for_each_concurrent(2, |_| async { Ok::<(), ()>(()) })));
+    drop(send((0..3).each_concurrent(2, |_| async {})));
+    drop(send((0..3).try_each_concurrent(2, |_| async { Ok::<(), ()>(()) })));
     drop(send(gather([async { 1 }])));
     drop(send(try_gather([async { Ok::<_, ()>(1) }])));
 }

@@ -47,7 +47,7 @@ matrix! {
     // C308: decided otherwise. Receivers of a split each get all; those who share lock one stream, as above.
     async fn two_receivers_of_a_split_both_get_every_item() {
         scope(|s| async move {
-            let receivers = generator(|y| async move { for n in 0..10 { y.emit(n).await } }).split_in_scope(&s, 2, 1);
+            let receivers = generator(|y| async move { for n in 0..10 { _ = y.emit(n).await } }).split_in_scope(&s, 2, 1);
             let both = gather(receivers.into_iter().map(|r| r.collect::<Vec<_>>())).await;
             assert!(both.iter().all(|items| items.iter().eq(&Vec::from_iter(0..10))), "{both:?}");
         }).await;
@@ -59,7 +59,7 @@ matrix! {
         let first = try_scope(|s| async move {
             let mut items = generator(move |y| async move {
                 let _guard = Guard(dropped);
-                loop { y.emit(emitted.fetch_add(1, SeqCst)).await }
+                loop { _ = y.emit(emitted.fetch_add(1, SeqCst)).await }
             }).in_scope(&s, 1);
             let first = items.next().await;
             settled().await;
@@ -75,7 +75,7 @@ matrix! {
     // C303
     async fn a_producer_that_nobody_consumes_is_never_polled() {
         let polled = &AtomicUsize::new(0);
-        let items = || generator(move |y| async move { polled.fetch_add(1, SeqCst); y.emit(1).await });
+        let items = || generator(move |y| async move { polled.fetch_add(1, SeqCst); _ = y.emit(1).await });
         drop(items());
         let cancelled = scope(|s| async move {
             drop(items().in_scope(&s, 1));
@@ -89,7 +89,7 @@ matrix! {
     // C305: no buffer at all is a generator that its consumer polls; a driven one of capacity 0 is refused.
     async fn without_room_the_producer_is_not_asked_for_more() {
         let asked = &AtomicUsize::new(0);
-        let items = || generator(move |y| async move { loop { y.emit(asked.fetch_add(1, SeqCst)).await } });
+        let items = || generator(move |y| async move { loop { _ = y.emit(asked.fetch_add(1, SeqCst)).await } });
         let mut undriven = Box::pin(items());
         assert_eq!(undriven.next().await, Some(0));
         settled().await;
@@ -127,7 +127,7 @@ matrix! {
             let cleanup = s.clone();
             let mut items = generator(move |y| async move {
                 cleanup.defer(async { sleep(T).await; Err("the cleanup") });
-                loop { y.emit(()).await }
+                loop { _ = y.emit(()).await }
             }).in_scope(&s, 1);
             items.next().await;
             Err::<(), _>("the consumer")

@@ -73,7 +73,7 @@ fn combinators() -> Vec<(&'static str, Combine)> {
         ("try_map", |members| {
             members.into_iter().try_map_concurrent(1_000_000, |member| member).count().map(drop).boxed()
         }),
-        ("for_each", |members| members.into_iter().for_each_concurrent(1_000_000, |member| member.map(drop)).boxed()),
+        ("for_each", |members| members.into_iter().each_concurrent(1_000_000, |member| member.map(drop)).boxed()),
         ("merge", |members| merge(members.into_iter().map(stream::once)).count().map(drop).boxed()),
         ("zip", |members| zip(members.into_iter().map(stream::once)).count().map(drop).boxed()),
         ("in_scope", in_scope),

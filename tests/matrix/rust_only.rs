@@ -545,7 +545,7 @@ matrix! {
         let mut items = 0..10;
         let failed = items
             .by_ref()
-            .try_for_each_concurrent(3, |n| {
+            .try_each_concurrent(3, |n| {
                 probe.watch(async move {
                     yield_now().await;
                     if n == 1 { Err(n) } else { pending().await }

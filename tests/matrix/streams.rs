@@ -74,7 +74,7 @@ matrix! {
         let mut numbers = Box::pin(generator(|y| async move {
             loop {
                 let n = counted.fetch_add(1, Ordering::SeqCst);
-                y.emit(n).await;
+                _ = y.emit(n).await;
             }
         }));
         assert_eq!(numbers.next().await, Some(0));
@@ -89,8 +89,8 @@ matrix! {
         let numbers = generator(|y| async move {
             let other = y.clone();
             futures::join!(
-                async { for n in 0..3 { y.emit(n).await } },
-                async { for n in 10..13 { yield_now().await; other.emit(n).await } },
+                async { for n in 0..3 { _ = y.emit(n).await } },
+                async { for n in 10..13 { yield_now().await; _ = other.emit(n).await } },
             );
         });
         let mut numbers: Vec<i32> = numbers.collect().await;
@@ -102,7 +102,7 @@ matrix! {
     async fn an_emitter_is_not_overtaken_by_one_that_comes_again() {
         let numbers = generator(|y| async move {
             let other = y.clone();
-            futures::join!(async { for _ in 0..100 { y.emit(0).await } }, async { other.emit(1).await });
+            futures::join!(async { for _ in 0..100 { _ = y.emit(0).await } }, async { _ = other.emit(1).await });
         });
         let numbers: Vec<i32> = numbers.collect().await;
         assert_eq!(numbers.len(), 101);
@@ -111,7 +111,7 @@ matrix! {
 
     async fn a_generator_wakes_its_stream_no_more_than_its_body_does() {
         let (send, mut receive) = futures::channel::mpsc::unbounded();
-        let mut echo = Box::pin(generator(|y| async move { while let Some(n) = receive.next().await { y.emit(n).await } }));
+        let mut echo = Box::pin(generator(|y| async move { while let Some(n) = receive.next().await { _ = y.emit(n).await } }));
         let waker = CountingWaker::new();
         // Once by the sender, and once as the value is taken.
         for n in 1..4 {
@@ -127,12 +127,12 @@ matrix! {
             let first = async {
                 let (mut first, mut second) = (y.emit(1), y.emit(2));
                 assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
-                first.await;
+                _ = first.await;
             };
-            futures::join!(first, y.emit(3));
+            _ = futures::join!(first, y.emit(3));
             // What is in the stream's hands stays there.
             assert!(futures::poll!(y.emit(4)).is_pending());
-            y.emit(5).await;
+            _ = y.emit(5).await;
         });
         assert_eq!(numbers.collect::<Vec<i32>>().await, [1, 3, 4, 5]);
     }
@@ -141,7 +141,7 @@ matrix! {
         let numbers = generator(|y| scope(|s| async move {
             for n in 0..3 {
                 let y = y.clone();
-                s.spawn_parallel(async move { y.emit(n).await; y.emit(n + 10).await });
+                s.spawn_parallel(async move { _ = y.emit(n).await; _ = y.emit(n + 10).await });
             }
         }));
         let mut numbers: Vec<i32> = numbers.collect().await;
@@ -151,23 +151,23 @@ matrix! {
 
     async fn an_emitter_that_outlives_the_body_does_not_revive_the_stream() {
         let mut outlives = None;
-        let mut numbers = pin!(generator(|y| { outlives = Some(y.clone()); async move { y.emit(1).await } }));
+        let mut numbers = pin!(generator(|y| { outlives = Some(y.clone()); async move { _ = y.emit(1).await } }));
         assert_eq!((numbers.next().await, numbers.next().await), (Some(1), None));
-        assert!(futures::poll!(outlives.unwrap().emit(2)).is_pending());
+        assert_eq!(outlives.unwrap().emit(2).await.unwrap_err().into_inner(), 2);
         assert!(numbers.is_terminated());
         assert_eq!(numbers.next().await, None);
     }
 
     async fn a_try_generator_ends_with_its_error() {
         let numbers = try_generator(|y| async move {
-            y.emit(1).await;
+            _ = y.emit(1).await;
             assert!(futures::poll!(y.emit(2)).is_pending());
             Err("no")?;
-            y.emit(3).await;
+            _ = y.emit(3).await;
             Ok::<_, &str>(())
         });
         assert_eq!(numbers.collect::<Vec<_>>().await, [Ok(1), Ok(2), Err("no")]);
-        let fine = try_generator(|y| async move { y.emit(1).await; Ok::<_, ()>(()) });
+        let fine = try_generator(|y| async move { _ = y.emit(1).await; Ok::<_, ()>(()) });
         assert_eq!(fine.try_collect::<Vec<_>>().await, Ok(vec![1]));
     }
 
@@ -223,7 +223,7 @@ matrix! {
         honest(merge([items(), items()])).await;
         honest(zip([items(), items()])).await;
         honest(chain([items(), items()])).await;
-        honest(generator(|y| async move { for n in 0..5 { y.emit(n).await } })).await;
+        honest(generator(|y| async move { for n in 0..5 { _ = y.emit(n).await } })).await;
         honest(foster::StreamExt::until(items(), &Token::new())).await;
         honest(items().map_with((), |(), n| Some(n))).await;
         honest(items().chunks_timeout(2, T)).await;
@@ -358,7 +358,7 @@ sim! {
         let millis = Duration::from_millis;
         let bursts = generator(|y| async move {
             for (n, pause) in [(1, 10), (2, 10), (3, 500), (4, 10), (5, 0)] {
-                y.emit(n).await;
+                _ = y.emit(n).await;
                 sleep(millis(pause)).await;
             }
         });
@@ -395,7 +395,7 @@ mod with_tokio_stream {
         async fn operators_combine_with_those_of_tokio_stream() {
             let (numbers, token) = (tokio_stream::iter(1..=4), Token::new());
             let doubled = numbers.map_concurrent(2, |n| async move { 2 * n }).in_order().filter(|n| n % 4 == 0);
-            let more = generator(|y| async move { y.emit(10).await }).until(&token);
+            let more = generator(|y| async move { _ = y.emit(10).await }).until(&token);
             let chunks = merge((doubled, more)).map(|n| n + 1).chunks_timeout(8, Duration::MAX);
             let mut all = chunks.fold(Vec::new(), |all, chunk| [all, chunk].concat()).await;
             all.sort_unstable();

@@ -189,7 +189,7 @@ matrix! {
     async fn a_failed_for_each_returns_when_all_inside_foreign_combinators_has_ended() {
         cancelled_through_foreign_combinators(async |inside, begun| {
             let failing = async { begun.wait().await; Err("failed") }.boxed();
-            let all = [inside.map(Ok).boxed(), failing].into_iter().try_for_each_concurrent(2, |future| future);
+            let all = [inside.map(Ok).boxed(), failing].into_iter().try_each_concurrent(2, |future| future);
             assert_eq!(all.await, Err("failed"));
         }).await;
     }

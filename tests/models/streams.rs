@@ -364,7 +364,7 @@ fn base(pipeline: &Pipeline, start: Instant, drops: &Drops) -> BoxStream<'static
                 if at > now() {
                     sleep_until(at).await;
                 }
-                y.emit(vec![name(i, j)]).await;
+                _ = y.emit(vec![name(i, j)]).await;
             }
         })
     };
