@@ -11,7 +11,7 @@ use super::kind::AnyThread;
 
 /// Runs `job`, which may block its thread, where that does no harm, and waits for its value.
 ///
-/// The job runs in the pool of the context's runtime, or in [foster's own](crate::blocking) where
+/// The job runs in the pool of the context's runtime, or in [foster's own](mod@crate::blocking) where
 /// there is none. It is submitted at the first poll. For several jobs, or one beside other work, there
 /// is [`Scope::spawn_blocking`](super::Scope::spawn_blocking); this is a scope with that one child. The counterpart of
 /// `asyncio.to_thread`, Trio's `to_thread.run_sync` and `tokio::task::spawn_blocking`.
