@@ -44,7 +44,7 @@ stands_for_handle!(AsyncStd);
 impl AsyncStd {
     /// async-std's global executor.
     pub fn global() -> Self {
-        AsyncStd(Handle::new(Adapter))
+        AsyncStd(Handle::guest(Adapter))
     }
 }
 

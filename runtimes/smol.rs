@@ -35,7 +35,7 @@ impl Smol {
     /// assert_eq!(Smol::global().run(sum), 7);
     /// ```
     pub fn global() -> Self {
-        Self::new(|future| ::smol::spawn(Turn::new(NAME, future)).detach())
+        Smol(Handle::guest(Adapter { spawn: |future| ::smol::spawn(Turn::new(NAME, future)).detach() }))
     }
 
     /// An executor of yours, known by how to spawn on it; such as a [`smol::Executor`], which keeps a task that was
@@ -64,10 +64,7 @@ impl Smol {
     ///
     /// [`smol::Executor`]: ::smol::Executor
     pub fn executor(spawn: impl Fn(FutureObj<'static, ()>) + Send + Sync + 'static) -> Self {
-        Self::new(move |future| spawn(FutureObj::new(Box::new(Turn::new(NAME, future)))))
-    }
-
-    fn new(spawn: impl Fn(FutureObj<'static, ()>) + Send + Sync + 'static) -> Self {
+        let spawn = move |future| spawn(FutureObj::new(Box::new(Turn::new(NAME, future))));
         Smol(Handle::new(Adapter { spawn }))
     }
 }

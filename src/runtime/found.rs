@@ -18,7 +18,7 @@ type Unfinished = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 #[cfg(feature = "tokio")]
 pub(crate) fn handle() -> Option<Handle> {
     let handle = tokio::runtime::Handle::try_current().ok()?;
-    Some(Handle::new(super::tokio::Adapter::guest(handle)))
+    Some(Handle::guest(super::tokio::Adapter::guest(handle)))
 }
 
 /// The present instant: tokio's clock may be paused where tokio runs, and is the system's elsewhere.

@@ -139,6 +139,8 @@ impl std::error::Error for RunError {}
 pub struct Handle {
     runtime: Arc<dyn Runtime>,
     grace: Duration,
+    /// Whether it stands for a runtime that somebody else keeps, so that it keeps none.
+    guest: bool,
 }
 
 impl Handle {
@@ -201,7 +203,13 @@ impl Handle {
     /// assert_eq!(Handle::new(Threads).run(sum), 499_500);
     /// ```
     pub fn new(runtime: impl Runtime) -> Self {
-        Handle { runtime: Arc::new(runtime), grace: Self::DEFAULT_GRACE }
+        Handle { runtime: Arc::new(runtime), grace: Self::DEFAULT_GRACE, guest: false }
+    }
+
+    /// Makes a handle to a runtime that somebody else keeps.
+    #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
+    pub(crate) fn guest(runtime: impl Runtime) -> Self {
+        Handle { guest: true, ..Handle::new(runtime) }
     }
 
     /// The same runtime with another grace for what was adopted; see [`Handle::run`].
@@ -223,7 +231,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn with_grace(&self, grace: Duration) -> Self {
-        Handle { runtime: Arc::clone(&self.runtime), grace }
+        Handle { grace, ..self.clone() }
     }
 
     /// The runtime's name, for people: `"tokio"`.
@@ -232,7 +240,11 @@ impl Handle {
     }
 
     pub(crate) fn downgrade(&self) -> WeakHandle {
-        WeakHandle { runtime: Arc::downgrade(&self.runtime), grace: self.grace }
+        if self.guest {
+            WeakHandle::Guest(self.clone())
+        } else {
+            WeakHandle::Owner(Arc::downgrade(&self.runtime), self.grace)
+        }
     }
 
     pub(crate) fn grace(&self) -> Duration {
@@ -246,21 +258,30 @@ impl Handle {
 
 /// A [`Handle`] that does not keep its runtime: what runs on a runtime has no more than this of it.
 #[derive(Clone)]
-pub(crate) struct WeakHandle {
-    runtime: Weak<dyn Runtime>,
-    grace: Duration,
+pub(crate) enum WeakHandle {
+    /// Keeps no runtime as it is, and may be the only handle, made for one call: `Tokio::current()`.
+    Guest(Handle),
+    Owner(Weak<dyn Runtime>, Duration),
 }
 
 impl WeakHandle {
     /// The runtime, unless its last handle is gone.
     pub(crate) fn upgrade(&self) -> Option<Handle> {
-        Some(Handle { runtime: self.runtime.upgrade()?, grace: self.grace })
+        match self {
+            WeakHandle::Guest(handle) => Some(handle.clone()),
+            WeakHandle::Owner(runtime, grace) => {
+                Some(Handle { runtime: runtime.upgrade()?, grace: *grace, guest: false })
+            }
+        }
     }
 
     /// Whether it stands for `handle`.
     pub(crate) fn is(&self, handle: &Handle) -> bool {
-        let same = std::ptr::addr_eq(self.runtime.as_ptr(), Arc::as_ptr(&handle.runtime));
-        same && self.grace == handle.grace
+        let (runtime, grace) = match self {
+            WeakHandle::Guest(handle) => (Arc::as_ptr(&handle.runtime), handle.grace),
+            WeakHandle::Owner(runtime, grace) => (runtime.as_ptr(), *grace),
+        };
+        std::ptr::addr_eq(runtime, Arc::as_ptr(&handle.runtime)) && grace == handle.grace
     }
 }
 

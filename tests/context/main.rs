@@ -15,4 +15,5 @@ mod watch;
 mod bare;
 mod deadlines;
 mod regions;
+mod spawners;
 mod timers;
