@@ -15,16 +15,16 @@ use tokio::runtime::{Builder, Runtime};
 use crate::harness::{T, watched};
 use crate::watch::{Log, secs};
 
-fn current_thread() -> Runtime {
+pub(crate) fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().thread_name("bare").build().unwrap()
 }
 
-fn multi_thread() -> Runtime {
+pub(crate) fn multi_thread() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("bare").build().unwrap()
 }
 
 /// Runs `test` under the watchdog on both flavours of tokio, where nothing of foster's has been called.
-fn on_tokio<F: Future<Output = ()> + 'static>(test: fn() -> F) {
+pub(crate) fn on_tokio<F: Future<Output = ()> + 'static>(test: fn() -> F) {
     watched(move || {
         current_thread().block_on(test());
         multi_thread().block_on(test());

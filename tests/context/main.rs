@@ -14,6 +14,7 @@ mod watch;
 
 mod bare;
 mod deadlines;
+mod hang_up;
 mod regions;
 mod spawners;
 mod timers;
