@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use foster::runtimes::Sim;
 use foster::{Deadline, Inherited, Scope, Token, deadline, gather, now, scope, shield, sleep, timeout, yield_now};
+use futures::channel::oneshot::{self, Receiver, Sender};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::harness::{T, watched};
@@ -130,6 +131,7 @@ matrix! {
     async fn a_destructor_may_wait_when_its_scope_fails_or_its_task_is_cancelled() {
         let log = &Log::new();
         let outcome = scope(async |s: Scope<'_>| {
+            let _wait = Destructor(|| { block_on(everything()); log.note("body") });
             let alone = s.spawn(async {
                 let _wait = Destructor(|| { block_on(everything()); log.note("alone") });
                 pending::<()>().await
@@ -145,7 +147,7 @@ matrix! {
             pending::<()>().await
         });
         assert!(outcome.outcome().await.is_err());
-        assert_eq!(log.entries(), ["alone", "all"]);
+        assert_eq!(log.entries(), ["alone", "all", "body"]);
     }
 
     async fn a_destructor_may_wait_in_a_region_that_is_cancelled_from_around() {
@@ -164,25 +166,47 @@ matrix! {
     // The code after the timeout ran on, long after its task had been cancelled.
     async fn a_timeout_says_nothing_in_a_task_that_was_cancelled_before() {
         let log = &Log::new();
-        let noting = log.clone();
-        scope(async move |s: Scope<'_>| {
-            let work = |log: Log| async move {
+        let work = |deadline: &Deadline, gate: Receiver<()>, started: Sender<Token>| {
+            let (deadline, log) = (deadline.clone(), log.clone());
+            async move {
                 let _over = log.on_drop("over");
-                let slow = timeout(3 * T, async { shield(sleep(6 * T)).await; pending::<()>().await });
+                let slow = deadline.timeout(async {
+                    started.send(Token::current().unwrap()).unwrap();
+                    shield(gate).await.unwrap();
+                    pending::<()>().await
+                });
                 drop(slow.await);
                 log.note("went on");
-            };
-            let tasks = [s.spawn(work(noting.clone())), s.spawn_parallel(work(noting.clone()))];
-            sleep(T).await;
-            tasks.iter().for_each(|task| task.cancel());
-            for task in tasks {
+            }
+        };
+        scope(async |s: Scope<'_>| {
+            for parallel in [false, true] {
+                let deadline = Deadline::never();
+                let ((open, gate), (started, start)) = (oneshot::channel(), oneshot::channel());
+                let work = work(&deadline, gate, started);
+                let task = if parallel { s.spawn_parallel(work) } else { s.spawn(work) };
+                let region = start.await.unwrap();
+                task.cancel();
+                region.cancelled().await;
+                deadline.set(now()).unwrap();
+                sleep(T).await;
+                open.send(()).unwrap();
                 assert!(task.outcome().await.is_err());
             }
-            let token = Token::new();
-            let until = token.run_until_cancelled(work(noting));
-            let (ended, ()) = gather((until, async { sleep(T).await; token.cancel("enough") })).await;
-            assert!(ended.is_err());
         }).await;
+        let (token, deadline) = (Token::new(), Deadline::never());
+        let ((open, gate), (started, start)) = (oneshot::channel(), oneshot::channel());
+        let until = token.run_until_cancelled(work(&deadline, gate, started));
+        let cancel = async {
+            let region = start.await.unwrap();
+            token.cancel("enough");
+            region.cancelled().await;
+            deadline.set(now()).unwrap();
+            sleep(T).await;
+            open.send(()).unwrap();
+        };
+        let (ended, ()) = gather((until, cancel)).await;
+        assert!(ended.is_err());
         assert_eq!(log.entries(), ["over", "over", "over"]);
     }
 }
