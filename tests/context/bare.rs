@@ -132,6 +132,27 @@ fn an_adopted_future_that_nothing_encloses_is_finished_on_tokio() {
 }
 
 #[test]
+fn what_a_scope_has_taken_over_is_finished_on_tokio_when_it_is_dropped() {
+    on_tokio(|| async {
+        let ((go, gate), (done, wait)) = (oneshot::channel::<()>(), oneshot::channel());
+        let mut dropped = Box::pin(scope(async move |_: Scope<'_>| {
+            start_and_drop(adopt(async move {
+                gate.await.unwrap();
+                done.send(7).unwrap();
+            }))
+            .await;
+            pending::<()>().await
+        }));
+        for _ in 0..3 {
+            assert!(poll_immediate(dropped.as_mut()).await.is_none());
+        }
+        drop(dropped);
+        go.send(()).unwrap();
+        assert_eq!(wait.await, Ok(7));
+    });
+}
+
+#[test]
 fn what_a_detached_timeout_leaves_behind_is_finished_on_tokio() {
     on_tokio(|| async {
         let (done, wait) = oneshot::channel();
