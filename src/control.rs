@@ -44,8 +44,8 @@ pub(crate) enum News {
     Panicked(Payload),
 }
 
-/// How many parallel children that have ended may be left on the roster, beside as many as have not, twice.
-const KEPT: usize = 64;
+/// How many parallel children that have ended may be left on the roster, beside half as many as have not.
+const KEPT: usize = 32;
 
 /// See the [module](self).
 pub(crate) struct Control {
@@ -73,7 +73,8 @@ pub(crate) struct Control {
 /// What parallel children need of their scope, and the scope of them.
 #[derive(Default)]
 struct Roster {
-    /// Those that have not been told to end. Some of them may be over.
+    /// Those that have not been told to end. Some of them may be over: what is left of those is the memory of their
+    /// nodes.
     remotes: Vec<Remote>,
     /// The runtimes that they run on. One that is here stays as long as there are members.
     runtimes: Vec<Arc<WeakHandle>>,
@@ -202,8 +203,9 @@ impl Control {
     ) {
         let mut roster = self.roster();
         start(runtime.map(|runtime| roster.known(runtime)));
-        if roster.remotes.len() > 2 * self.parallel() + KEPT {
-            // Most of them are over, so that this costs a constant each.
+        let alive = self.parallel();
+        if roster.remotes.len() > alive + alive / 2 + KEPT {
+            // A third of them are over, so that this costs a constant each.
             roster.remotes.retain(|remote| !remote.is_over());
         }
         roster.remotes.push(remote);

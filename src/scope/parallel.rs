@@ -29,7 +29,7 @@ use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job, WeakHandle};
 use crate::set::crew::{Lent, Member};
-use crate::set::link::{Claim, Lasting, Link, Turn};
+use crate::set::link::{Claim, Lasting, Link, Remote, Turn};
 use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
@@ -147,10 +147,11 @@ impl Surroundings {
         let mut id = child;
         let _id = Swap::new(&ambient.child, &mut id);
         let _values = Swap::new(&ambient.values, &mut self.values);
-        // SAFETY: the swap brings it back, and what is in the context is not dropped there.
+        // SAFETY: it comes back from the context, where nothing is dropped, and is not dropped here.
         #[allow(unsafe_code)]
-        let _scope = Swap::new(&ambient.scope, unsafe { self.scope.slot() });
-        // SAFETY: likewise; and this one is not dropped here either, once it is back.
+        let mut scope = ManuallyDrop::new(Some(unsafe { self.scope.copy() }));
+        let _scope = Swap::new(&ambient.scope, &mut *scope);
+        // SAFETY: likewise.
         #[allow(unsafe_code)]
         let runtime = self.runtime.as_ref().map(|runtime| unsafe { runtime.copy() });
         let mut place = ManuallyDrop::new(runtime.map_or(Place::Nowhere, Place::Child));
@@ -174,6 +175,7 @@ where
         if let Poll::Ready(ended) = self.poll_inside(cx) {
             return Poll::Ready(ended);
         }
+        // Once more, since it may have made the token, or cancelled itself, in this poll.
         self.settle();
         // Before the look whether it is cancelled: whoever cancels says so first, and wakes then.
         link.suspend(cx.waker());
@@ -443,7 +445,7 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    let (mut runner, reader) = Runner::new(future, at, Seat::new(name));
+    let (mut runner, reader, [memory, remote]) = Runner::with_memories(future, at, Seat::new(name));
     let task = Task::new(reader, None);
     let member = if control.is_cancelled() { None } else { Member::join(control) };
     let Some(scope) = member else {
@@ -455,8 +457,8 @@ where
     let (deadlines, values, watched) =
         context::with(|ambient| (ambient.deadlines(), ambient.values(), ambient.watch.get() != Watch::No));
     let name = watched.then(|| runner.name());
-    let pulse = Pulse { memory: runner.memory() };
-    control.enroll(runner.remote(), runtime, |runtime| {
+    let pulse = Pulse { memory };
+    control.enroll(Remote::new(remote), runtime, |runtime| {
         // SAFETY: the roster keeps it as long as the scope has members, of which the child is one.
         #[allow(unsafe_code)]
         let runtime = runtime.map(|runtime| unsafe { Lent::new(runtime) });

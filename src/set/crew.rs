@@ -81,14 +81,14 @@ impl<T: Crew> Member<T> {
         if before & CLOSED == 0 { Some(member) } else { None }
     }
 
-    /// See [`Lent::slot`].
+    /// See [`Lent::copy`].
     ///
     /// # Safety
     ///
     /// As for that.
-    pub(crate) unsafe fn slot(&mut self) -> &mut Option<Arc<T>> {
+    pub(crate) unsafe fn copy(&self) -> Arc<T> {
         // SAFETY: the caller's.
-        unsafe { self.of.slot() }
+        unsafe { self.of.copy() }
     }
 }
 
@@ -103,21 +103,19 @@ impl<T: Crew> Deref for Member<T> {
 
 impl<T: Crew> Drop for Member<T> {
     fn drop(&mut self) {
-        let Some(of) = self.of.arc.take() else { return };
-        let of = ManuallyDrop::new(of);
         // Release and acquire: the last one, and whoever sees zero, see what all others did. One that
-        // is not the last does not touch `of` after this.
-        if of.members().count.fetch_sub(1, Ordering::AcqRel) & !CLOSED == 1 {
-            // "Kept": by the step from one to zero this is the reference that was forgotten.
-            ManuallyDrop::into_inner(of).left();
+        // is not the last does not touch what it belonged to after this.
+        if self.of.members().count.fetch_sub(1, Ordering::AcqRel) & !CLOSED == 1 {
+            // SAFETY: "kept": by the step from one to zero this is the reference that was forgotten, and
+            // it is used here for the last time.
+            unsafe { ManuallyDrop::take(&mut self.of.arc) }.left();
         }
     }
 }
 
 /// An `Arc` that is not counted: somebody else keeps what it points to.
 pub(crate) struct Lent<T> {
-    /// Never dropped as an `Arc`. `None` only while it is out of its slot.
-    arc: Option<Arc<T>>,
+    arc: ManuallyDrop<Arc<T>>,
 }
 
 impl<T> Lent<T> {
@@ -125,30 +123,18 @@ impl<T> Lent<T> {
     ///
     /// Somebody keeps an `Arc` of the same for as long as this is used.
     pub(crate) unsafe fn new(arc: &Arc<T>) -> Self {
-        // SAFETY: this copy is used as long as the caller says, and forgotten instead of dropped.
-        Lent { arc: Some(unsafe { ptr::read(arc) }) }
+        // SAFETY: this copy is used as long as the caller says, and never dropped.
+        Lent { arc: ManuallyDrop::new(unsafe { ptr::read(arc) }) }
     }
 
-    /// The `Arc` once more.
+    /// The `Arc`, for somebody who wants one.
     ///
     /// # Safety
     ///
-    /// As for [`new`](Self::new), and it is not dropped.
+    /// It is not dropped, and not used longer than this.
     pub(crate) unsafe fn copy(&self) -> Arc<T> {
-        match &self.arc {
-            // SAFETY: the caller's.
-            Some(arc) => unsafe { ptr::read(arc) },
-            None => unreachable!("it is out of its slot"),
-        }
-    }
-
-    /// The `Arc`, to be lent to somebody who wants an `Option` of one.
-    ///
-    /// # Safety
-    ///
-    /// When this is used or dropped, what was in the slot is there again. In between nobody drops it.
-    pub(crate) unsafe fn slot(&mut self) -> &mut Option<Arc<T>> {
-        &mut self.arc
+        // SAFETY: the caller's.
+        unsafe { ptr::read(&*self.arc) }
     }
 }
 
@@ -157,15 +143,6 @@ impl<T> Deref for Lent<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        match &self.arc {
-            Some(arc) => arc,
-            None => unreachable!("it is out of its slot"),
-        }
-    }
-}
-
-impl<T> Drop for Lent<T> {
-    fn drop(&mut self) {
-        mem::forget(self.arc.take());
+        &self.arc
     }
 }

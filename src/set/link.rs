@@ -8,18 +8,20 @@
 //! |---|---|
 //! | `QUEUED` | whoever leaves this state first: the runtime, to poll it, or the scope, to drop it |
 //! | `BEGUN` | the runtime |
+//! | `SUSPENDED` | the runtime; it has left a waker |
 //! | `OVER` | nobody: it has ended, or whoever took it back is about to end it |
 
 use std::task::Waker;
 
-use super::node::Extra;
+use super::node::{Extra, Node};
 use super::owner::Memory;
 use super::sync::{AtomicU8, AtomicWaker, Ordering};
 use crate::panic::discard;
 
 const QUEUED: u8 = 0;
 const BEGUN: u8 = 1;
-const OVER: u8 = 2;
+const SUSPENDED: u8 = 2;
+const OVER: u8 = 3;
 
 /// See the [module](self).
 pub(crate) struct Link {
@@ -56,7 +58,7 @@ impl Link {
         match self.state.load(Ordering::Relaxed) {
             QUEUED => self.leave_queue(BEGUN).is_ok().then_some(Turn::First),
             // The runtime's own store.
-            BEGUN => Some(Turn::Later),
+            BEGUN | SUSPENDED => Some(Turn::Later),
             _ => None,
         }
     }
@@ -65,8 +67,8 @@ impl Link {
     pub(crate) fn claim(&self) -> Claim {
         match self.leave_queue(OVER) {
             Ok(_) => Claim::Claimed,
-            Err(BEGUN) => Claim::Begun,
-            Err(_) => Claim::Over,
+            Err(OVER) => Claim::Over,
+            Err(_) => Claim::Begun,
         }
     }
 
@@ -77,8 +79,11 @@ impl Link {
 
     /// For the runtime: the child has ended, and nobody is to wake it any more.
     pub(crate) fn end(&self) {
+        let suspended = self.state.load(Ordering::Relaxed) == SUSPENDED;
         self.state.store(OVER, Ordering::Relaxed);
-        discard(self.waker.take());
+        if suspended {
+            discard(self.waker.take());
+        }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -88,6 +93,7 @@ impl Link {
     /// Has `waker` woken by [`wake`](Self::wake). Whoever calls that has said before why, and what it
     /// said is seen after this.
     pub(crate) fn suspend(&self, waker: &Waker) {
+        self.state.store(SUSPENDED, Ordering::Relaxed);
         self.waker.register(waker);
     }
 
@@ -121,8 +127,14 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new(node: Memory<dyn Reach + Send + Sync>) -> Self {
-        Remote { node }
+    pub(crate) fn new<F, T, C, X>(memory: Memory<Node<F, T, C, X>>) -> Self
+    where
+        F: Send + 'static,
+        T: Send + 'static,
+        C: Send + 'static,
+        X: Lasting + Send + Sync + 'static,
+    {
+        Remote { node: memory.forget_type(|node| node) }
     }
 
     /// Ends the child here, if it has not begun, or else wakes it. Why it is to end has been said before.

@@ -29,7 +29,7 @@ use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll};
 
-use super::link::{Lasting, Reach, Remote};
+use super::link::{Lasting, Reach};
 pub(crate) use super::owner::Memory;
 use super::owner::Owner;
 use super::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell};
@@ -509,6 +509,17 @@ where
         Self::with_header(future, Header::new(at, false), extra)
     }
 
+    /// A new node, its two ends, and who keeps its memory beside them.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn with_memories<const N: usize>(
+        future: F,
+        at: &'static Location<'static>,
+        extra: X,
+    ) -> (Self, Reader<T, C>, [Memory<Node<F, T, C, X>>; N]) {
+        let (runner, reader, memories) = Owner::pair_and_memories(Node::new(future, Header::new(at, false), extra));
+        (Runner { node: ManuallyDrop::new(runner) }, Reader::new(reader), memories)
+    }
+
     fn with_header(future: F, header: Header, extra: X) -> (Self, Reader<T, C>) {
         let (runner, reader) = Owner::pair(Node::new(future, header, extra));
         (Runner { node: ManuallyDrop::new(runner) }, Reader::new(reader))
@@ -517,22 +528,6 @@ where
     /// A new node that nobody reads.
     pub(crate) fn finalizer(future: F, at: &'static Location<'static>, extra: X) -> Self {
         Self::with_header(future, Header::new(at, true), extra).0
-    }
-
-    /// Keeps the node's memory, but nothing that is in it.
-    pub(crate) fn memory(&self) -> Memory<Node<F, T, C, X>> {
-        self.node.memory()
-    }
-
-    /// For whoever may tell the future to end, and does not keep what is in the node.
-    pub(crate) fn remote(&self) -> Remote
-    where
-        F: Send + 'static,
-        T: Send + 'static,
-        C: Send + 'static,
-        X: Lasting + Send + Sync + 'static,
-    {
-        Remote::new(self.node.memory().forget_type(|node| node))
     }
 
     /// Forgets the node's type.

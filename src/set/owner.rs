@@ -46,19 +46,21 @@ unsafe impl<T: ?Sized> Sync for Memory<T> {}
 impl<T> Owner<T> {
     /// The two owners of a value, which from here on stays where it is.
     pub(super) fn pair(value: T) -> (Self, Self) {
+        let (one, two, []) = Self::pair_and_memories(value);
+        (one, two)
+    }
+
+    /// Likewise, and as many who keep the memory beyond the owners.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn pair_and_memories<const N: usize>(value: T) -> (Self, Self, [Memory<T>; N]) {
         let layout = Layout::new::<Shared<T>>();
         // SAFETY: the layout has the size of the counts at least.
         let memory = unsafe { alloc(layout) }.cast::<Shared<T>>();
         let Some(shared) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let (owners, memories) = (AtomicU32::new(2), AtomicU32::new(1 + N as u32));
         // SAFETY: freshly allocated, large and aligned enough.
-        unsafe { shared.write(Shared { owners: AtomicU32::new(2), memories: AtomicU32::new(1), value }) };
-        (Owner { shared }, Owner { shared })
-    }
-
-    pub(super) fn memory(&self) -> Memory<T> {
-        // There are as many as the owners ask for, and they do that a few times in their lives.
-        self.header().1.fetch_add(1, Ordering::Relaxed);
-        Memory { shared: self.shared }
+        unsafe { shared.write(Shared { owners, memories, value }) };
+        (Owner { shared }, Owner { shared }, std::array::from_fn(|_| Memory { shared }))
     }
 
     /// Forgets the type: `forget` is where the compiler turns the pointer into the other one.

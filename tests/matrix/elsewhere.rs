@@ -2,8 +2,9 @@
 
 use std::future::{Future, pending, ready};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::Instant;
 
@@ -21,30 +22,44 @@ use crate::watch::poll_by_hand;
 
 /// A runtime that keeps what it is given until it is told to run it: a pool whose threads are busy.
 #[derive(Clone, Default)]
-struct Busy(Arc<Mutex<Vec<Job>>>);
+pub(crate) struct Busy {
+    tasks: Arc<Mutex<Vec<FutureObj<'static, ()>>>>,
+    jobs: Arc<Mutex<Vec<Job>>>,
+    /// What happens when it is asked for the time.
+    on_now: Arc<Mutex<Option<Job>>>,
+}
 
 impl Busy {
     fn run_all(&self) -> usize {
-        let queue = std::mem::take(&mut *self.0.lock().unwrap());
-        queue.into_iter().map(|job| job()).count()
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap());
+        let count = tasks.len() + jobs.len();
+        tasks.into_iter().for_each(|task| _ = task.now_or_never());
+        jobs.into_iter().for_each(|job| job());
+        count
     }
 }
 
 impl Spawn for Busy {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        self.spawn_blocking(Box::new(|| _ = future.now_or_never()))
+        self.tasks.lock().unwrap().push(future);
+        Ok(())
     }
 }
 
 impl Blocking for Busy {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
-        self.0.lock().unwrap().push(job);
+        self.jobs.lock().unwrap().push(job);
         Ok(())
     }
 }
 
 impl Clock for Busy {
     fn now(&self) -> Instant {
+        let on_now = self.on_now.lock().unwrap().take();
+        if let Some(happens) = on_now {
+            happens();
+        }
         Instant::now()
     }
 
@@ -474,48 +489,116 @@ matrix! {
     }
 }
 
-/// Drops what it is sent, without a rest in between, until there are no more senders.
-fn dropper() -> (mpsc::Sender<Held>, thread::JoinHandle<()>) {
-    let (give, take) = mpsc::channel();
-    let dropping = thread::spawn(move || {
-        loop {
-            match take.try_recv() {
-                Ok(held) => drop(held),
-                Err(mpsc::TryRecvError::Empty) => std::hint::spin_loop(),
-                Err(mpsc::TryRecvError::Disconnected) => return,
-            }
-        }
-    });
-    (give, dropping)
+/// A waker that calls a function with the number of times that it has been cloned, and notes that it is woken.
+#[derive(Clone)]
+struct Trap(Arc<Trapped>);
+
+struct Trapped {
+    clones: AtomicUsize,
+    woken: AtomicBool,
+    on_clone: Box<dyn Fn(usize) + Send + Sync>,
 }
 
-// S4. The hold may end between the look at it and the wait for its end.
-#[test]
-fn a_hold_that_ends_elsewhere_while_its_child_falls_asleep_is_noticed() {
-    harness::run(harness::tokio_multi, || async {
-        let (give, dropping) = dropper();
-        for _ in 0..5_000 {
-            let give = give.clone();
-            cancel_while_held(move |held| give.send(held).unwrap()).await;
+impl Trap {
+    fn new(on_clone: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        let (clones, woken) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Trap(Arc::new(Trapped { clones, woken, on_clone: Box::new(on_clone) }))
+    }
+
+    fn is_woken(&self) -> bool {
+        self.0.woken.load(Ordering::SeqCst)
+    }
+
+    fn waker(&self) -> Waker {
+        fn raw(trap: Trap) -> RawWaker {
+            RawWaker::new(Box::into_raw(Box::new(trap)).cast(), &TABLE)
         }
-        drop(give);
-        dropping.join().unwrap();
-    });
+        fn look(data: *const ()) -> Trap {
+            // SAFETY: `data` is from `raw`, and has not been given to `release`.
+            #[allow(unsafe_code)]
+            unsafe { &*data.cast::<Trap>() }.clone()
+        }
+        fn release(data: *const ()) {
+            // SAFETY: `data` is from `raw`, and not used any more.
+            #[allow(unsafe_code)]
+            drop(unsafe { Box::from_raw(data.cast_mut().cast::<Trap>()) });
+        }
+        const TABLE: RawWakerVTable = RawWakerVTable::new(
+            |data| {
+                let trap = look(data);
+                (trap.0.on_clone)(trap.0.clones.fetch_add(1, Ordering::SeqCst) + 1);
+                raw(trap)
+            },
+            |data| {
+                look(data).0.woken.store(true, Ordering::SeqCst);
+                release(data);
+            },
+            |data| look(data).0.woken.store(true, Ordering::SeqCst),
+            release,
+        );
+        // SAFETY: the table's functions hold to the contract of `RawWaker`: each has a `Trap` of its own.
+        #[allow(unsafe_code)]
+        unsafe {
+            Waker::from_raw(raw(self.clone()))
+        }
+    }
 }
 
-// S4. The last orphan may end while the wait for it begins.
+// S4. The hold may end between the look at it and the wait for its end: here, while the waker is cloned for that.
 #[test]
-fn orphans_that_end_while_their_scope_is_dropped_are_not_waited_for_in_vain() {
-    harness::run(harness::tokio_multi, || async {
-        for _ in 0..5_000 {
-            scope(async |_| {
-                let orphan = scope(async |s| {
-                    s.spawn_parallel(pending::<()>());
+fn a_hold_that_ends_while_its_child_falls_asleep_is_noticed() {
+    for at in 1..=4 {
+        harness::watched(move || {
+            let (busy, hold) = (Busy::default(), Arc::new(Mutex::new(None::<Held>)));
+            let (rt, keeps) = (Handle::new(busy.clone()), Arc::clone(&hold));
+            let mut scope = Box::pin(scope(async |s| {
+                let (give, take) = mpsc::channel::<Task<()>>();
+                let child = async move {
+                    let mut held = shield(pending::<()>()).boxed();
+                    // With another waker: the child's own hears of the cancellation as it is.
+                    assert!(poll_by_hand(&mut held).is_pending());
+                    *keeps.lock().unwrap() = Some(held);
+                    take.recv().unwrap().cancel();
                     pending::<()>().await
-                });
-                assert!(poll_immediate(Box::pin(orphan)).await.is_none());
-            })
-            .await;
-        }
+                };
+                give.send(s.spawn_on(child, &rt)).unwrap();
+            }));
+            assert!(poll_by_hand(&mut scope).is_pending());
+            let mut child = busy.tasks.lock().unwrap().pop().unwrap();
+            let ends = Arc::clone(&hold);
+            let trap = Trap::new(move |clones| {
+                let ended = if clones == at { ends.lock().unwrap().take() } else { None };
+                drop(ended);
+            });
+            let polled = child.poll_unpin(&mut Context::from_waker(&trap.waker()));
+            let is_held = hold.lock().unwrap().take().is_some();
+            assert!(polled.is_ready() || trap.is_woken() || is_held, "it ended with clone {at}");
+            if polled.is_pending() {
+                assert!(poll_by_hand(&mut child).is_ready());
+            }
+            futures::executor::block_on(scope);
+        });
+    }
+}
+
+// S5. A scope may be dropped between a spawn's look at it and the child's way onto its roster: here, while the spawn
+// looks at the clock.
+#[test]
+fn a_child_that_comes_while_its_scope_is_dropped_is_refused() {
+    harness::watched(|| {
+        let busy = Busy::default();
+        let (rt, probe) = (Handle::new(busy.clone()), Probe::new());
+        let (left, s) = with_handle(|_| pending::<()>());
+        let mut left = Box::pin(left);
+        assert!(poll_by_hand(&mut left).is_pending());
+        // A timeout asks for the time after its first poll, unless somebody inside does before.
+        let task = poll_by_hand(Box::pin(rt.enter(timeout(1000 * T, async {
+            *busy.on_now.lock().unwrap() = Some(Box::new(move || drop(left)));
+            s.spawn_on(probe.endless(), &rt)
+        }))));
+        assert!(busy.on_now.lock().unwrap().is_none(), "the scope is dropped");
+        let Poll::Ready(Ok(task)) = task else { panic!("it is ready at once") };
+        assert_refused(task);
+        probe.assert_all_gone();
     });
 }

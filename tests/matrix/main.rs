@@ -19,6 +19,7 @@ mod concurrency;
 mod deadlines;
 mod drops;
 mod elsewhere;
+mod elsewhere_races;
 mod every_point;
 mod futures;
 mod fuzz;

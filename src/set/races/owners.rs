@@ -42,8 +42,9 @@ fn of_two_owners_that_let_go_at_once_the_last_drops_the_value_after_all_that_bot
 #[test]
 fn memory_that_is_kept_beyond_the_owners_is_freed_once_and_by_the_last() {
     model(|| {
-        let ([one, two], drops) = pair();
-        let memory = one.memory();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let value = Value { letters: [Letter::new(), Letter::new()], drops: drops.clone() };
+        let (one, two, [memory]) = Owner::pair_and_memories(value);
         let threads = [thread::spawn(move || let_go(one, 0)), thread::spawn(move || drop(memory))];
         let_go(two, 1);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
