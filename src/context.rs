@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::control::{Adopted, Control};
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
-use crate::token::Token;
+use crate::token::{Reason, Token};
 
 /// The inherited values in force: a list whose front is the innermost.
 pub(crate) type Values = Arc<Binding>;
@@ -59,6 +59,7 @@ thread_local! {
             due_after: Cell::new(None),
             movable: Cell::new(None),
             values: Cell::new(None),
+            ending: Cell::new(None),
         }
     };
 }
@@ -88,6 +89,8 @@ pub(crate) struct Ambient {
     pub(crate) movable: Cell<Option<Arc<Link>>>,
     /// The inherited values.
     pub(crate) values: Cell<Option<Values>>,
+    /// Why things are being dropped, while a cancellation drops them: for the tasks of the scopes among them.
+    ending: Cell<Option<Arc<Reason>>>,
 }
 
 /// Where something is polled.
@@ -160,6 +163,24 @@ pub(crate) fn finishes() -> bool {
 /// Gives it back where none is found, and in the context of a runtime, which has a root of its own.
 pub(crate) fn finish(future: Adopted) -> Result<(), Adopted> {
     if is_nowhere() { found::finish(future) } else { Err(future) }
+}
+
+/// Says why things are being dropped, until this is dropped itself: something was cancelled.
+pub(crate) struct Ending {
+    before: Option<Arc<Reason>>,
+}
+
+impl Ending {
+    pub(crate) fn new(reason: &Arc<Reason>) -> Self {
+        Ending { before: try_with(|ambient| ambient.ending.replace(Some(Arc::clone(reason)))).flatten() }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        drop(try_with(|ambient| ambient.ending.replace(before)));
+    }
 }
 
 /// A value swapped into a cell of the context, and back out when this is dropped, also by a panic.
@@ -325,8 +346,25 @@ impl Ambient {
         entered
     }
 
+    /// The address of what [`scope`](Self::scope) returns; 0 where that is nothing.
+    #[inline]
+    pub(crate) fn scope_address(&self) -> usize {
+        Self::peek(&self.scope, |scope| scope.map_or(0, |scope| Arc::as_ptr(scope).addr()))
+    }
+
     pub(crate) fn scope(&self) -> Option<Arc<Control>> {
         Self::peek(&self.scope, |scope| scope.cloned())
+    }
+
+    /// Why what is being dropped is dropped, if a cancellation does that.
+    pub(crate) fn why_ending(&self) -> Option<Arc<Reason>> {
+        Self::peek(&self.ending, |reason| reason.cloned())
+    }
+
+    /// Why the innermost region is being wound down, if it is.
+    pub(crate) fn why_tripped(&self) -> Option<Arc<Reason>> {
+        let by_region = Self::peek(&self.token, |token| token.filter(|token| token.is_tripped())?.shared_reason());
+        by_region.or_else(|| Self::peek(&self.scope, |scope| scope.map(|scope| scope.refusal())))
     }
 
     #[inline]

@@ -33,9 +33,8 @@ pub(crate) enum News {
     Adopt(Adopted),
     /// A child for the scope's own task, from a [`Spawner`](crate::scope::Spawner).
     Spawn(FutureObj<'static, ()>, &'static Location<'static>),
-    /// The child in this slot may have been cancelled by its task: the mark is in its header. Without a slot, it was
-    /// cancelled about when it arrived, and may be any.
-    CancelChild(Option<Key>),
+    /// The child in this slot may have been cancelled by its task: the mark is in its header.
+    CancelChild(Key),
     /// Cancel what is left when this time is over.
     Stop(Arc<Reason>, Duration),
     /// A parallel child failed; its future is gone, and its task has not heard yet.
@@ -66,8 +65,8 @@ pub(crate) struct Control {
     pub(crate) ended: AtomicUsize,
     /// In-task children, beyond those that went through the scope's inbox; and, below zero, what did that is no child.
     pub(crate) uncounted: AtomicIsize,
-    /// The scope, or root, around: where what outlives this scope goes. Set by the first poll.
-    pub(crate) around: OnceLock<Arc<Control>>,
+    /// The enclosing scope, or root: where what outlives this scope goes. Set by the polls.
+    around: Mutex<Option<Arc<Control>>>,
 }
 
 /// What parallel children need of their scope, and the scope of them.
@@ -92,7 +91,7 @@ impl Control {
             roster: Mutex::default(),
             ended: AtomicUsize::new(0),
             uncounted: AtomicIsize::new(0),
-            around: OnceLock::new(),
+            around: Mutex::new(None),
         })
     }
 
@@ -135,23 +134,47 @@ impl Control {
         self.token.get().and_then(Token::shared_reason).unwrap_or_else(|| Arc::new(Reason::Parent))
     }
 
-    /// Takes `future` over, or hands it to the nearest scope around that is not over.
+    fn take_around(&mut self) -> Option<Arc<Control>> {
+        self.around.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn around(&self) -> Option<Arc<Control>> {
+        self.around.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_around(&self, around: Option<Arc<Control>>) {
+        let before = mem::replace(&mut *self.around.lock().unwrap_or_else(PoisonError::into_inner), around);
+        drop(before);
+    }
+
+    /// Gives `news` to this scope, or to the nearest enclosing one that has not completed.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back where none is left.
+    pub(crate) fn pass_up(self: &Arc<Self>, news: News) -> Result<(), News> {
+        let mut news = news;
+        let mut next = Some(Arc::clone(self));
+        while let Some(control) = next {
+            match control.send(news) {
+                Ok(()) => return Ok(()),
+                Err(refused) => news = refused,
+            }
+            next = control.around();
+        }
+        Err(news)
+    }
+
+    /// Takes `future` over, or gives it to the nearest enclosing scope that has not completed.
     ///
     /// # Errors
     ///
     /// Gives it back where none is left.
     pub(crate) fn adopt(self: &Arc<Self>, future: Adopted) -> Result<(), Adopted> {
-        let mut future = future;
-        let mut next = Some(self);
-        while let Some(control) = next {
-            match control.send(News::Adopt(future)) {
-                Ok(()) => return Ok(()),
-                Err(News::Adopt(refused)) => future = refused,
-                Err(_) => return Ok(()),
-            }
-            next = control.around.get();
+        match self.pass_up(News::Adopt(future)) {
+            Err(News::Adopt(refused)) => Err(refused),
+            _ => Ok(()),
         }
-        Err(future)
     }
 
     /// Counts one in-task child that has ended. For the scope's poll alone, so load and store need not be one operation.
@@ -261,9 +284,9 @@ impl Roster {
 impl Drop for Control {
     fn drop(&mut self) {
         // A loop and not a recursion: scopes may be nested by the hundred thousand.
-        let mut next = self.around.take();
+        let mut next = self.take_around();
         while let Some(around) = next {
-            next = Arc::into_inner(around).and_then(|mut control| control.around.take());
+            next = Arc::into_inner(around).and_then(|mut control| control.take_around());
         }
     }
 }

@@ -135,6 +135,15 @@ impl<T> Lane<T> {
         }
     }
 
+    /// Orders the caller before the poller's next [`drain`](Self::drain), or after its last one.
+    pub(crate) fn synchronize(&self) {
+        drop(self.lock());
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Closes the lane and returns what is still in it.
     pub(crate) fn close(&self) -> Vec<T> {
         let mut state = self.lock();

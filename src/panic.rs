@@ -38,6 +38,14 @@ pub(crate) struct FirstPanic {
 }
 
 impl FirstPanic {
+    pub(crate) fn of(payload: Payload) -> Self {
+        FirstPanic { payload: Some(payload) }
+    }
+
+    pub(crate) fn into_payload(self) -> Option<Payload> {
+        self.payload
+    }
+
     /// Takes one step.
     pub(crate) fn run(&mut self, step: impl FnOnce()) {
         self.run_result(catch(step));

@@ -93,7 +93,8 @@
 //! `tokio::select!`, a foreign timeout or a plain `drop` cannot wait. Then children on this task are dropped at once, newest
 //! first, and finalizers with them, unrun, since they may borrow what is about to go. What is `'static` passes to the
 //! nearest scope around, which finishes it before it resolves: the wait for parallel children, which have been told to end, and
-//! futures under [`adopt`]. At the root it passes to [`Handle::run`](crate::Handle::run) or
+//! futures under [`adopt`]. So does the panic of a child, if the scope was still waiting for others; only where there is no
+//! enclosing scope is it resumed from `drop`. At the root it passes to [`Handle::run`](crate::Handle::run) or
 //! [`enter`](crate::Handle::enter), which wait within their grace. Where there is neither, but the drop happens on a thread of
 //! tokio's, that runtime finishes it in a task of its own, with the feature `tokio`. Elsewhere adopted futures are dropped and
 //! nobody waits.
@@ -114,7 +115,8 @@
 //!   a grace. Drop what you no longer poll.
 //! - A shield that waits for a sibling which is never going to run any more waits for ever, likewise.
 //! - When the *root* future is dropped outside [`Handle::run`](crate::Handle::run), nothing is left to poll any cleanup.
-//! - `mem::forget` of a scope's future leaks its children; it is safe, and they never run again.
+//! - `mem::forget` of a scope's future leaks its children; it is safe, and they never run again. A scope that has
+//!   finalizers, parallel children or adopted futures keeps its hold then: a timeout around it waits for ever.
 //!
 //! # Where this comes from
 //!

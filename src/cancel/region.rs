@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{self, Ambient, Entered};
+use crate::context::{self, Ambient, Ending, Entered};
 use crate::token::{Level, Listener, Reason, Token};
 
 pin_project! {
@@ -42,6 +42,7 @@ impl<F: Future> Region<F> {
     ) -> Poll<Option<F::Output>> {
         self.as_mut().settle(ambient, cx);
         if ambient.is_tripped() && !self.is_held() {
+            let _why = ambient.why_tripped().as_ref().map(Ending::new);
             self.as_mut().drop_inside();
         }
         let mut this = self.as_mut().project();
@@ -83,6 +84,7 @@ impl<F: Future> Region<F> {
     fn suspend(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         self.as_mut().settle(ambient, cx);
         if self.is_tripped() && !self.is_held() {
+            let _why = self.token().and_then(Token::shared_reason).as_ref().map(Ending::new);
             self.drop_inside();
             return Poll::Ready(None);
         }
@@ -104,6 +106,7 @@ impl<F: Future> Region<F> {
     /// The rest is gone when [`poll`](Region::poll) says so.
     pub(crate) fn trip(mut self: Pin<&mut Self>, level: Level, reason: &Arc<Reason>) {
         if !self.raise(level, reason) {
+            let _why = Ending::new(reason);
             self.as_mut().drop_inside();
         }
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::region::Region;
-use crate::context;
+use crate::context::{self, Ending};
 use crate::name::Name;
 use crate::set::{Many, Room, Set, Store};
 use crate::token::{Level, Reason};
@@ -74,6 +74,7 @@ impl<K: Room, F: Future> Regions<K, F> {
         static REASON: LazyLock<Arc<Reason>> = LazyLock::new(|| Arc::new(Reason::Failed(Name::from("a sibling"))));
         let this = self.project();
         *this.cancelled = true;
+        let _why = Ending::new(&REASON);
         this.store.retain(|region| region.raise(Level::Cancelled, &REASON));
     }
 }

@@ -50,6 +50,10 @@ impl<E> Errors<E> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).push((name, error));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub(crate) fn take(&self) -> Vec<(Name, E)> {
         std::mem::take(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner))
     }

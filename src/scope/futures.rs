@@ -6,13 +6,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{slice, vec};
 
 use pin_project_lite::pin_project;
 
 use super::child::Plain;
 use super::kind::{AnyThread, Kind};
 use super::machine::Machine;
-use super::policy::{End, Event};
+use super::policy::{End, Event, Policy};
 use crate::name::Name;
 use crate::token::Cancelled;
 
@@ -225,6 +226,38 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
     }
 }
 
+/// A scope's future whose options can still be set.
+pub(super) trait Options {
+    /// How the scope's children may fail.
+    type Error;
+
+    fn policy(&mut self) -> &mut Policy<Self::Error>;
+}
+
+impl<F: Future, K: Kind> Options for ScopeFuture<'_, F, K> {
+    type Error = Infallible;
+
+    fn policy(&mut self) -> &mut Policy<Infallible> {
+        &mut self.machine.policy
+    }
+}
+
+impl<F, T, E, K: Kind> Options for TryScopeFuture<'_, F, T, E, K> {
+    type Error = E;
+
+    fn policy(&mut self) -> &mut Policy<E> {
+        &mut self.machine.policy
+    }
+}
+
+impl<F, T, E, K: Kind> Options for KeepGoing<'_, F, T, E, K> {
+    type Error = E;
+
+    fn policy(&mut self) -> &mut Policy<E> {
+        &mut self.scope.machine.policy
+    }
+}
+
 /// A scope's future that can say that it was cancelled. Not to be named from outside.
 #[allow(unreachable_pub)]
 pub trait PollOutcome {
@@ -331,6 +364,43 @@ pin_project! {
     }
 }
 
+impl<F, T, E, K: Kind> KeepGoing<'_, F, T, E, K> {
+    /// Names the scope, for reports. See [`TryScopeFuture::named`].
+    pub fn named(mut self, name: impl Into<Name>) -> Self {
+        self.policy().name = name.into();
+        self
+    }
+
+    /// Bounds each step of a wind-down. See [`ScopeFuture::grace`].
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.policy().grace = Some(grace);
+        self
+    }
+
+    /// Registers a callback for what is not part of the result: here overruns, and errors beside a
+    /// panic. See [`TryScopeFuture::observe`].
+    pub fn observe(mut self, observer: impl FnMut(Event<E>) + Send + 'static) -> Self {
+        self.policy().observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Resolves to an error where the scope was cancelled before its body had a value, instead of
+    /// panicking.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let outcome = foster::try_scope(async |s| {
+    ///     s.cancel("no longer needed");
+    ///     std::future::pending::<Result<(), String>>().await
+    /// }).keep_going().outcome().await;
+    /// assert_eq!(outcome.unwrap_err().reason(), &"no longer needed".into());
+    /// # });
+    /// ```
+    pub fn outcome(self) -> ScopeOutcome<Self> {
+        ScopeOutcome { scope: self }
+    }
+}
+
 impl<F, T, E, K> Future for KeepGoing<'_, F, T, E, K>
 where
     F: Future<Output = Result<T, E>>,
@@ -344,7 +414,7 @@ where
 }
 
 pin_project! {
-    /// The future of [`ScopeFuture::outcome`] and [`TryScopeFuture::outcome`].
+    /// The future of [`ScopeFuture::outcome`], [`TryScopeFuture::outcome`] and [`KeepGoing::outcome`].
     ///
     /// # Errors
     ///
@@ -353,6 +423,35 @@ pin_project! {
     pub struct ScopeOutcome<S> {
         #[pin]
         scope: S,
+    }
+}
+
+#[allow(private_bounds)]
+impl<S: Options> ScopeOutcome<S> {
+    /// Names the scope, for reports. See [`ScopeFuture::named`].
+    pub fn named(mut self, name: impl Into<Name>) -> Self {
+        self.scope.policy().name = name.into();
+        self
+    }
+
+    /// Bounds each step of a wind-down. See [`ScopeFuture::grace`].
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.scope.policy().grace = Some(grace);
+        self
+    }
+
+    /// Registers a callback for what is not part of the result. See [`TryScopeFuture::observe`].
+    pub fn observe(mut self, observer: impl FnMut(Event<S::Error>) + Send + 'static) -> Self {
+        self.scope.policy().observer = Some(Box::new(observer));
+        self
+    }
+}
+
+impl<'env, F, T, E, K: Kind> ScopeOutcome<TryScopeFuture<'env, F, T, E, K>> {
+    /// Lets the other children run on when one fails, and resolves to all errors. See
+    /// [`TryScopeFuture::keep_going`].
+    pub fn keep_going(self) -> ScopeOutcome<KeepGoing<'env, F, T, E, K>> {
+        ScopeOutcome { scope: self.scope.keep_going() }
     }
 }
 
@@ -386,8 +485,11 @@ pub struct Errors<E> {
 
 impl<E> Errors<E> {
     /// The errors, each with the name of what failed, in the order in which they happened.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Name, &E)> {
-        self.list.iter().map(|(name, error)| (name, error))
+    ///
+    /// `for (name, error) in &errors` does the same, and `for (name, error) in errors` gives the
+    /// errors away.
+    pub fn iter(&self) -> ErrorsIter<'_, E> {
+        ErrorsIter { list: self.list.iter() }
     }
 
     /// The errors alone.
@@ -399,6 +501,44 @@ impl<E> Errors<E> {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.list.len()
+    }
+}
+
+/// The iterator of [`Errors::iter`].
+#[derive(Debug)]
+pub struct ErrorsIter<'a, E> {
+    list: slice::Iter<'a, (Name, E)>,
+}
+
+impl<'a, E> Iterator for ErrorsIter<'a, E> {
+    type Item = (&'a Name, &'a E);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.list.next().map(|(name, error)| (name, error))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.list.size_hint()
+    }
+}
+
+impl<E> ExactSizeIterator for ErrorsIter<'_, E> {}
+
+impl<'a, E> IntoIterator for &'a Errors<E> {
+    type Item = (&'a Name, &'a E);
+    type IntoIter = ErrorsIter<'a, E>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<E> IntoIterator for Errors<E> {
+    type Item = (Name, E);
+    type IntoIter = vec::IntoIter<(Name, E)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
     }
 }
 

@@ -76,6 +76,11 @@ impl<'env, K: Kind> Member<'env, K> {
         self.runner.as_ref().is_some_and(|runner| runner.header().finalizer)
     }
 
+    /// Whether its task has cancelled it.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled())
+    }
+
     /// Whether it needs time to end.
     pub(super) fn is_held(&self) -> bool {
         self.token.as_ref().is_some_and(Token::is_held)

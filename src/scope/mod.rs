@@ -20,7 +20,7 @@ use std::future::Future;
 use std::panic::Location;
 
 pub use self::any::{AnyScope, Label};
-pub use self::futures::{Errors, KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
+pub use self::futures::{Errors, ErrorsIter, KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
 pub use self::handle::{Scope, TryScope};
 use self::inner::Inner;
 pub use self::job::blocking;

@@ -58,7 +58,19 @@ impl Drop for Orphans {
             forward(item, self.around.as_ref(), &mut self.panics);
         }
         self.left.bell.unhang();
-        std::mem::take(&mut self.panics).resume();
+        pass_on(std::mem::take(&mut self.panics), self.around.as_ref());
+    }
+}
+
+/// Passes the first panic to the scope `around`, or to one that encloses it; where there is none, goes on with it.
+pub(super) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
+    let Some(payload) = panics.into_payload() else { return };
+    let refused = match around {
+        Some(around) => around.pass_up(News::Panicked(payload)).err(),
+        None => Some(News::Panicked(payload)),
+    };
+    if let Some(News::Panicked(payload)) = refused {
+        FirstPanic::of(payload).resume();
     }
 }
 

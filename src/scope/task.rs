@@ -111,9 +111,21 @@ impl<T> Task<T> {
         if self.reader.is_ended() {
             return;
         }
+        let Some(control) = &self.control else { return self.reader.cancel() };
+        if control.is_cancelled() {
+            // Every child has been told, and that is the reason why it ends.
+            return;
+        }
         self.reader.cancel();
-        if let Some(control) = &self.control {
-            drop(control.send(News::CancelChild(self.reader.header().place().map(Key::new))));
+        let header = self.reader.header();
+        // A child without a place has not been polled, and the scope sees the mark before it polls it; unless it takes
+        // the child in at this moment: then whoever comes second to the lock sees what the other did.
+        let place = header.place().or_else(|| {
+            control.news().synchronize();
+            header.place()
+        });
+        if let Some(place) = place {
+            drop(control.send(News::CancelChild(Key::new(place))));
         }
     }
 

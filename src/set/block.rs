@@ -3,7 +3,8 @@
 //! The invariants that the `unsafe` in this folder leans on:
 //!
 //! - **[alive]** Whoever has a [`Block`] to use holds, or borrows, a reference on it: the set has one on each of its
-//!   blocks from their making to its own end, a waker has one, and a lent waker borrows the set's. A block's memory
+//!   blocks from their making until it gives them back, idle or at its own end, a waker has one, and a lent waker
+//!   borrows the set's. A block's memory
 //!   goes with its last reference; the root's moreover outlasts every other block's, since wakers reach the queue
 //!   through it.
 //! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them, under `&mut` (or
@@ -43,7 +44,9 @@ pub(super) struct Header {
     layout: Layout,
     /// The key of slot 0.
     pub(super) first_key: u32,
-    capacity: u32,
+    capacity: u8,
+    /// The slot at which the next pass begins: as a rule the one after that at which the last pass began.
+    begin: Cell<u8>,
     /// A bit for each slot without a member.
     vacant: Cell<usize>,
     /// Links the blocks that have vacant slots.
@@ -88,7 +91,8 @@ impl Block {
             root: root.map_or(block, |root| root.0),
             layout,
             first_key,
-            capacity: capacity as u32,
+            capacity: capacity as u8,
+            begin: Cell::new(0),
             vacant: Cell::new(usize::MAX >> (SLOTS - capacity)),
             next_free: Cell::new(None),
             fresh: Cell::new(0),
@@ -244,6 +248,24 @@ impl Header {
     #[inline]
     pub(super) fn occupied(&self) -> usize {
         !self.vacant.get() & (usize::MAX >> (SLOTS - self.capacity()))
+    }
+
+    /// Whether nobody needs the block: no member, no waker, and no place in a queue, which by [queued] has none that is
+    /// not ready.
+    pub(super) fn is_idle(&self) -> bool {
+        self.occupied() == 0 && self.is_exclusive() && self.ready.load(Ordering::Relaxed) == 0
+    }
+
+    /// The slots with which a pass through `ready` begins, as bits: from the one whose turn it is. If it `moves_on`, the
+    /// next pass will begin after the first of them.
+    #[inline]
+    pub(super) fn begin(&self, ready: usize, moves_on: bool) -> usize {
+        let ahead = usize::MAX << self.begin.get();
+        if moves_on {
+            let first = if ready & ahead == 0 { ready } else { ready & ahead };
+            self.begin.set((first.trailing_zeros() as usize + 1) as u8 % SLOTS as u8);
+        }
+        ahead
     }
 
     #[inline]

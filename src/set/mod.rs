@@ -4,7 +4,9 @@
 //!
 //! Members sit inline, in blocks of up to one word's bits: 64 slots behind one header, in one allocation ([`block`]).
 //! A member never moves until it is dropped in place, and that happens the moment it is done or removed. A block
-//! stays until both the set and the last waker into it have let go.
+//! stays until both the set and the last waker into it have let go. The set lets go of blocks that have become empty when
+//! there have been as many of them as half of its blocks, so that it gives memory back after a rush, and each member
+//! pays for a constant part of that.
 //!
 //! # A wake-up
 //!
@@ -27,6 +29,11 @@
 //! parent as one, and a set whose members only ever wake themselves registers no waker at all.
 //!
 //! A pass ends early when its budget is used up ([`turn`]); what it has not polled comes first in the next one.
+//!
+//! Passes begin in turn at different members: each block is worked off from the slot after the one at which it was begun
+//! last, and a block that would be the first for a second time is put last. So a member that uses up what all members share, as tokio's
+//! budget for a task, leaves it to others in other passes. Now and then, irregularly, the beginning stays where it is,
+//! so that it does not keep step with whatever polls the set several times in one go.
 //!
 //! # Foreign code
 //!
@@ -77,6 +84,9 @@ mod tests;
 /// The slots of the first block of a set that was not told its size.
 const FIRST: usize = 4;
 
+/// In so many blocks, idle ones may stay.
+const FEW: usize = 8;
+
 /// The name of a slot, and of its member as long as there is one.
 ///
 /// In a set made `with_capacity(n)` the first `n` inserts, if nothing is removed between, have the keys 0 to `n - 1`
@@ -122,14 +132,23 @@ enum Pass {
     /// Nothing has been polled in it yet: one member will be, budget or not.
     Begun,
     UnderWay,
+    /// It has left the set empty. Members that come now are polled in it, also where the last ones were woken meanwhile;
+    /// and they are paid for from the same budget, since whoever fills the set again and again must stop some time.
+    Emptied,
 }
 
 /// Members that are polled when they were woken. See the [module](self).
 pub struct Set<F> {
     /// The first block, which holds what the blocks share.
     root: Option<Block>,
-    /// The other blocks: `rest[i]` has the keys from `SLOTS * (i + 1)`.
-    rest: Vec<Block>,
+    /// The other blocks: `rest[i]` has the keys from `SLOTS * (i + 1)`. `None` where one has been given back.
+    rest: Vec<Option<Block>>,
+    /// How many blocks there are.
+    blocks: usize,
+    /// There is no gap in `rest` before this one.
+    gap: usize,
+    /// How often a block has become empty since blocks were last given back.
+    emptied: usize,
     /// The size announced: blocks below it are made to measure.
     planned: usize,
     len: usize,
@@ -142,6 +161,12 @@ pub struct Set<F> {
     bits: usize,
     /// Those of the current block that had not been polled before: they come first.
     fresh: usize,
+    /// Those of the current block that come before the others.
+    ahead: usize,
+    /// Says which passes may begin where the last one did.
+    dice: u32,
+    /// The block at which the last pass began, to be compared with others. It may have been given back since.
+    began: Option<Block>,
     pass: Pass,
     /// Polls left in this pass while no other set is around this one.
     budget: u32,
@@ -166,10 +191,13 @@ impl<F> Set<F> {
         Self::planned(n, Vec::with_capacity(n.saturating_sub(1) / SLOTS))
     }
 
-    const fn planned(planned: usize, rest: Vec<Block>) -> Self {
+    const fn planned(planned: usize, rest: Vec<Option<Block>>) -> Self {
         Self {
             root: None,
             rest,
+            blocks: 0,
+            gap: 0,
+            emptied: 0,
             planned,
             len: 0,
             free: None,
@@ -177,6 +205,9 @@ impl<F> Set<F> {
             current: None,
             bits: 0,
             fresh: 0,
+            ahead: 0,
+            dice: 0,
+            began: None,
             pass: Pass::Over,
             budget: BUDGET,
             members: PhantomData,
@@ -291,13 +322,18 @@ impl<F> Set<F> {
     pub(crate) fn retain(&mut self, keep: impl FnMut(Pin<&mut F>) -> bool) {
         let panic = self.drop_members(keep);
         self.bits &= self.current.map_or(0, |block| block.occupied());
+        self.link_free();
+        resume(panic);
+    }
+
+    /// Links the blocks that have vacant slots, the first one first.
+    fn link_free(&mut self) {
         self.free = None;
         for i in (0..self.chunks()).rev() {
             if let Some(block) = self.chunk(i).filter(|block| !block.is_full()) {
                 block.next_free.set(self.free.replace(block));
             }
         }
-        resume(panic);
     }
 
     /// Polls ready members until one of them is done, drops that one and returns its result.
@@ -339,8 +375,10 @@ impl<F> Set<F> {
         if self.len == 0 {
             return Poll::Ready(None);
         }
-        if self.pass == Pass::Over {
-            self.begin_pass();
+        match self.pass {
+            Pass::Over => self.begin_pass(),
+            Pass::Emptied => self.resume_pass(),
+            Pass::Begun | Pass::UnderWay => {}
         }
         let turn = Turn::begin(self.budget);
         while let Some((block, slot)) = self.next_ready(&turn) {
@@ -371,6 +409,9 @@ impl<F> Set<F> {
                 }
                 Poll::Ready(Answer::Last(value)) => {
                     self.drop_member(block, slot);
+                    if self.len == 0 {
+                        self.pass = Pass::Emptied;
+                    }
                     value
                 }
                 Poll::Ready(Answer::Done) => {
@@ -388,11 +429,33 @@ impl<F> Set<F> {
 
     #[inline]
     fn begin_pass(&mut self) {
+        // A linear congruence: three in four passes begin elsewhere.
+        self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         if let Some(root) = self.root {
-            root.stack.take(&mut self.list);
+            // What the last pass has not polled comes first in any case.
+            let goes_on = self.bits != 0 || self.list.first().is_some();
+            let last = self.began.filter(|_| self.moves_on() && !goes_on);
+            root.stack.take(&mut self.list, last);
+            if !goes_on {
+                self.began = self.list.first();
+            }
         }
         self.pass = Pass::Begun;
         self.budget = BUDGET;
+    }
+
+    #[cold]
+    fn resume_pass(&mut self) {
+        self.pass = Pass::UnderWay;
+        if let Some(root) = self.root {
+            root.stack.take(&mut self.list, None);
+        }
+    }
+
+    /// Whether this pass is to begin elsewhere than the last one.
+    #[inline]
+    fn moves_on(&self) -> bool {
+        self.dice >> 30 != 0
     }
 
     /// Ends a pass whose budget is used up: the next one goes on there.
@@ -403,11 +466,11 @@ impl<F> Set<F> {
         Poll::Pending
     }
 
-    /// Ends a pass that has polled all there was, unless that has left the set empty: whoever goes on filling it goes
-    /// on spending from the same budget.
+    /// Ends a pass that has polled all there was.
     #[inline]
     fn end_pass<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
         if self.len == 0 {
+            self.pass = Pass::Emptied;
             return Poll::Ready(None);
         }
         self.pass = Pass::Over;
@@ -422,12 +485,17 @@ impl<F> Set<F> {
     fn next_ready(&mut self, turn: &Turn) -> Option<(Block, usize)> {
         loop {
             if let Some(bits) = NonZero::new(self.bits) {
-                let first = NonZero::new(self.bits & self.fresh).unwrap_or(bits);
-                return Some((self.current?, turn.pick(first)));
+                let slot = match NonZero::new(self.bits & self.fresh) {
+                    // In the order in which they came.
+                    Some(fresh) => turn.pick(fresh, usize::MAX),
+                    None => turn.pick(bits, self.ahead),
+                };
+                return Some((self.current?, slot));
             }
             let block = self.list.pop()?;
             self.bits = block.take_ready();
             self.fresh = block.fresh.take();
+            self.ahead = block.begin(self.bits, self.moves_on());
             self.current = Some(block);
         }
     }
@@ -447,6 +515,32 @@ impl<F> Set<F> {
         }
         // SAFETY: the slot was occupied, and counts as vacant from here on, whether the drop panics or not.
         unsafe { self.vacate(block, slot).drop_in_place() };
+        if block.occupied() == 0 {
+            self.emptied += 1;
+            if self.emptied > FEW + self.blocks / 2 {
+                self.give_back();
+            }
+        }
+    }
+
+    /// Gives the memory of idle blocks back.
+    #[cold]
+    fn give_back(&mut self) {
+        self.emptied = 0;
+        self.gap = 0;
+        for place in &mut self.rest {
+            if let Some(block) = place.take_if(|block| block.is_idle() && self.current != Some(*block)) {
+                // SAFETY: the set owns a reference on each of its blocks. It does not use this one after this: it is idle,
+                // so in no queue; it is not the current one; and the free list is made anew.
+                unsafe { block.release() };
+                self.blocks -= 1;
+            }
+        }
+        while self.rest.last().is_some_and(Option::is_none) {
+            self.rest.pop();
+        }
+        self.rest.shrink_to(2 * self.rest.len());
+        self.link_free();
     }
 
     /// Declares a slot vacant, and returns where its member, now nobody's, is.
@@ -469,8 +563,11 @@ impl<F> Set<F> {
         // Of the chunk that is being worked off: the slots that have not had their turn.
         let mut turn = usize::MAX;
         let mut drop_newest_first = || {
-            while let Some(block) = chunks.checked_sub(1).and_then(|i| self.chunk(i)) {
-                while let Some(slot) = (block.occupied() & turn).checked_ilog2() {
+            while let Some(last) = chunks.checked_sub(1) {
+                while let Some((block, slot)) = self.chunk(last).and_then(|block| {
+                    let slot = (block.occupied() & turn).checked_ilog2()?;
+                    Some((block, slot))
+                }) {
                     turn &= !(1 << slot);
                     // SAFETY: as in `get`.
                     let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot as usize)) };
@@ -492,9 +589,11 @@ impl<F> Set<F> {
     /// Adds a block, and makes it the one with vacant slots.
     #[cold]
     fn grow(&mut self) -> Block {
-        let chunks = self.chunks();
-        let first_key = chunks * SLOTS;
-        let last = chunks.checked_sub(1).and_then(|i| self.chunk(i));
+        while self.rest.get(self.gap).is_some_and(Option::is_some) {
+            self.gap += 1;
+        }
+        let first_key = if self.root.is_none() { 0 } else { (self.gap + 1) * SLOTS };
+        let last = self.rest.last().copied().flatten().or(self.root);
         let capacity = match self.planned.saturating_sub(first_key) {
             0 => last.map_or(FIRST, |last| last.capacity() * 4),
             planned => planned,
@@ -503,9 +602,13 @@ impl<F> Set<F> {
         let block = Block::new::<F>(capacity.min(SLOTS), first_key, self.root);
         match self.root {
             None => self.root = Some(block),
-            Some(_) => self.rest.push(block),
+            Some(_) => match self.rest.get_mut(self.gap) {
+                Some(gap) => *gap = Some(block),
+                None => self.rest.push(Some(block)),
+            },
         }
         self.free = Some(block);
+        self.blocks += 1;
         block
     }
 
@@ -517,6 +620,7 @@ impl<F> Set<F> {
         (block.occupied() & 1 << slot != 0).then_some((block, slot))
     }
 
+    /// How many blocks there are, gaps included.
     fn chunks(&self) -> usize {
         usize::from(self.root.is_some()) + self.rest.len()
     }
@@ -525,19 +629,19 @@ impl<F> Set<F> {
     fn chunk(&self, i: usize) -> Option<Block> {
         match i.checked_sub(1) {
             None => self.root,
-            Some(i) => self.rest.get(i).copied(),
+            Some(i) => self.rest.get(i).copied().flatten(),
         }
     }
 
     fn blocks(&self) -> impl Iterator<Item = Block> {
-        self.root.into_iter().chain(self.rest.iter().copied())
+        self.root.into_iter().chain(self.rest.iter().copied().flatten())
     }
 }
 
 impl<F> Drop for Set<F> {
     fn drop(&mut self) {
         let panic = self.drop_members(|_| false);
-        for block in mem::take(&mut self.rest) {
+        for block in mem::take(&mut self.rest).into_iter().flatten() {
             // SAFETY: the set owns one reference on each of its blocks, and does not use the block after this.
             unsafe { block.release() };
         }

@@ -46,8 +46,9 @@ impl Stack {
         }
     }
 
-    /// Moves everything to the end of `list`, oldest first. The poller is awake from here on.
-    pub(super) fn take(&self, list: &mut List) {
+    /// Moves everything to the end of `list`, oldest first, but `last` after all others if it is the oldest. The poller is
+    /// awake from here on.
+    pub(super) fn take(&self, list: &mut List, last: Option<Block>) {
         // What is pushed between this load and the end of the pass is found there.
         if self.top.load(Ordering::Relaxed) == AWAKE {
             return;
@@ -61,8 +62,15 @@ impl Stack {
             block.next.store(oldest, Ordering::Relaxed);
             oldest = block.as_ptr();
         }
-        if !oldest.is_null() {
-            list.append(oldest, newest);
+        if oldest.is_null() {
+            return;
+        }
+        match last.filter(|last| last.as_ptr() == oldest && oldest != newest) {
+            Some(last) => {
+                list.append(last.next.load(Ordering::Relaxed), newest);
+                list.push(last);
+            }
+            None => list.append(oldest, newest),
         }
     }
 
@@ -115,14 +123,17 @@ impl List {
         self.last = last;
     }
 
+    /// The oldest block.
+    #[inline]
+    pub(super) fn first(&self) -> Option<Block> {
+        // SAFETY: as in `append`.
+        (!self.first.is_null()).then(|| unsafe { Block::from_ptr(self.first) })
+    }
+
     /// Takes the oldest block out. Its `ready` is still to be taken.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Block> {
-        if self.first.is_null() {
-            return None;
-        }
-        // SAFETY: as in `append`.
-        let block = unsafe { Block::from_ptr(self.first) };
+        let block = self.first()?;
         self.first = block.next.load(Ordering::Relaxed);
         Some(block)
     }

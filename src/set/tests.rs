@@ -15,6 +15,7 @@ use super::{Key, Set};
 mod budgets;
 mod model;
 mod panics;
+mod turns;
 mod wakers;
 
 /// Counts how often it is woken.
@@ -188,8 +189,10 @@ fn blocks_are_polled_in_the_order_in_which_they_were_woken() {
         wakers[&(block * 64)].wake_by_ref();
     }
     wakers[&129].wake_by_ref();
-    let order: Vec<_> = polled(&mut set, Waker::noop()).iter().map(|key| key.index()).collect();
-    assert_eq!(order, [448, 128, 129, 576, 0]);
+    let mut order: Vec<_> = polled(&mut set, Waker::noop()).iter().map(|key| key.index() / 64).collect();
+    assert_eq!(order.len(), 5);
+    order.dedup();
+    assert_eq!(order, [7, 2, 9, 0]);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! **The budget** says how many members may be polled before the executor gets its turn. A pass of the outermost set
 //! on a thread has [`BUDGET`] polls, and the sets inside its members spend from the same ones. It keeps members that
 //! are always ready from holding the thread for ever, and it keeps below the number of operations after which a
-//! runtime makes its own leaf futures answer `Pending` (128 in tokio), without knowing any runtime.
+//! runtime makes its own leaf futures answer `Pending` (128 in tokio), without knowing any runtime. A poll that leads to
+//! another set is not counted besides those that are made there, so a pass gets as far through nested sets as through
+//! one: the poll of a member is *lent* to the set inside it, which gives it back if it polls nobody.
 //!
 //! **Who is being polled** makes it cheap for a member to wake itself, as a future does that yields, and as a set
 //! within a set does at the end of each of its passes: the wake-up is noted here, without an atomic instruction, and
@@ -23,11 +25,13 @@ struct Thread {
     left: Cell<u32>,
     /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
     member: Cell<usize>,
+    /// Whether the poll of that member was taken from the budget, and has not been lent to a set inside it.
+    paid: Cell<bool>,
 }
 
 impl Thread {
     const fn new() -> Self {
-        Self { left: Cell::new(IDLE), member: Cell::new(0) }
+        Self { left: Cell::new(IDLE), member: Cell::new(0), paid: Cell::new(false) }
     }
 }
 
@@ -57,6 +61,8 @@ pub(super) fn wakes_itself(tag: usize) -> bool {
 pub(super) struct Turn {
     outermost: bool,
     outer_member: usize,
+    /// Whether the poll that led here has been lent, and not been spent here.
+    lent: Cell<bool>,
     /// Whether somebody else settles the order of the members.
     #[cfg(feature = "sim")]
     shuffled: bool,
@@ -68,26 +74,31 @@ impl Turn {
     pub(super) fn begin(left: u32) -> Self {
         THREAD.with(|thread| {
             let outermost = thread.left.get() == IDLE;
+            let lent = !outermost && thread.paid.replace(false);
             if outermost {
                 thread.left.set(left);
+            } else if lent {
+                thread.left.set(thread.left.get() + 1);
             }
             Self {
                 outermost,
                 outer_member: thread.member.replace(0),
+                lent: Cell::new(lent),
                 #[cfg(feature = "sim")]
                 shuffled: super::shuffle::is_on(),
             }
         })
     }
 
-    /// Which of the members with these bits is next: the first, unless somebody else settles that.
+    /// Which of the members with these bits is next: the first of those that `ahead` has, too, or else the first; unless
+    /// somebody else settles that.
     #[inline]
-    pub(super) fn pick(&self, bits: NonZero<usize>) -> usize {
+    pub(super) fn pick(&self, bits: NonZero<usize>, ahead: usize) -> usize {
         #[cfg(feature = "sim")]
         if let Some(slot) = self.shuffled.then(|| super::shuffle::pick(bits)).flatten() {
             return slot;
         }
-        bits.trailing_zeros() as usize
+        NonZero::new(bits.get() & ahead).unwrap_or(bits).trailing_zeros() as usize
     }
 
     /// Polls left.
@@ -103,7 +114,9 @@ impl Turn {
             let left = thread.left.get();
             if left > 0 {
                 thread.left.set(left - 1);
+                self.lent.set(false);
             }
+            thread.paid.set(left > 0);
             left > 0
         })
     }
@@ -113,7 +126,10 @@ impl Turn {
     pub(super) fn poll<T>(&self, tag: usize, poll: impl FnOnce() -> T) -> (T, bool) {
         THREAD.with(|thread| thread.member.set(tag));
         let polled = poll();
-        (polled, THREAD.with(|thread| thread.member.get() == 0))
+        THREAD.with(|thread| {
+            thread.paid.set(false);
+            (polled, thread.member.get() == 0)
+        })
     }
 }
 
@@ -122,8 +138,11 @@ impl Drop for Turn {
     fn drop(&mut self) {
         THREAD.with(|thread| {
             thread.member.set(self.outer_member);
+            thread.paid.set(self.lent.get());
             if self.outermost {
                 thread.left.set(IDLE);
+            } else if self.lent.get() {
+                thread.left.set(thread.left.get() - 1);
             }
         });
     }

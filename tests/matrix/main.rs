@@ -34,6 +34,7 @@ mod parallel;
 mod parallel_children;
 mod roots;
 mod rust_only;
+mod scopes;
 mod streams;
 mod task_groups;
 mod timeouts;

@@ -52,6 +52,10 @@ fn poll_inside<'env, T, E, K: Kind, B>(
 where
     B: Future<Output = Result<T, E>>,
 {
+    if member.is_cancelled() && !member.is_held() {
+        // By its task, before it began: that does not know the place of a child that has not been polled yet.
+        return Poll::Ready(member.runner.take().map_or(Exit::Ended, Exit::Stopped));
+    }
     let _token = Swap::new(&ambient.token, &mut member.token);
     let Some(runner) = &mut member.runner else {
         let Some(body) = body.as_mut().as_pin_mut() else { return Poll::Ready(Exit::Body) };
@@ -111,8 +115,7 @@ pub(super) fn suspended<'env, K: Kind>(
     }
     let Some(token) = &member.token else { return Poll::Pending };
     token.attach(control.token());
-    let alone = member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled());
-    if !(winding_down || alone) {
+    if !(winding_down || member.is_cancelled()) {
         return Poll::Pending;
     }
     if token.is_held() {

@@ -7,7 +7,8 @@
 //! Invariants:
 //!
 //! - the scope holds its own token, and through it the region around, exactly while it has something that needs time to
-//!   end: finalizers, parallel children, adopted futures (members with holds of their own count by themselves);
+//!   end: finalizers, parallel children, adopted futures, a failure to return (members with holds of their own count by
+//!   themselves);
 //! - a member's token is below the scope's before the member can be suspended with it;
 //! - no user code runs, and nothing of the user's is dropped, while the inbox or the news are locked.
 
@@ -102,6 +103,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     /// The next child's age; and whether slots are no longer in the order of age.
     births: u32,
     reordered: bool,
+    /// The address of the enclosing scope's control, which `control` keeps; 0 where there is none.
+    around: usize,
     listener: Option<Listener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
@@ -139,6 +142,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             news: Vec::new(),
             births: 0,
             reordered: false,
+            around: 0,
             listener: None,
             hold: None,
             alarm: None,
@@ -164,9 +168,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 Phase::Over => panic!("scope `{}` was polled after it was ready", self.policy.name),
                 Phase::Detached => return Poll::Pending,
                 Phase::Fresh if ambient.is_tripped() => return Poll::Pending,
-                Phase::Fresh => self.start(ambient),
+                Phase::Fresh => self.start(),
                 Phase::Running | Phase::WindingDown => {}
             }
+            self.follow(ambient);
             if ambient.is_tripped() {
                 // Made if there was none, so that `settle` passes the cancellation on.
                 self.control().token();
@@ -184,32 +189,38 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 }
             };
             self.lent = scope;
-            self.update_hold(ambient);
-            self.settle(ambient, cx);
-            match flow {
-                ControlFlow::Continue(()) => {
-                    if self.has_news_of_token() {
-                        cx.waker().wake_by_ref();
-                    }
-                    Poll::Pending
-                }
-                ControlFlow::Break(()) => self.finish(ambient),
+            if flow.is_break() {
+                self.hold = None;
+                return self.finish(ambient);
             }
+            self.update_hold(ambient);
+            // Once more, as the turn or the hold may have made the token.
+            self.settle(ambient, cx);
+            if self.has_news_of_token() {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
         })
     }
 
-    fn start(&mut self, ambient: &Ambient) {
+    fn start(&mut self) {
         self.phase = Phase::Running;
-        if let Some(around) = ambient.scope() {
-            drop(self.control().around.set(around));
-        }
         #[cfg(feature = "sim")]
-        if ambient.watch.get() != Watch::No {
+        if context::with(|ambient| ambient.watch.get()) != Watch::No {
             // In one block, so that all the children of a small scope can change places.
             self.set = Set::with_capacity(64);
         }
         self.set.insert(Member::body());
         self.births = 1;
+    }
+
+    /// Notes the enclosing scope: another one than before where the future has moved.
+    fn follow(&mut self, ambient: &Ambient) {
+        let around = ambient.scope_address();
+        if around != self.around {
+            self.around = around;
+            self.control().set_around(ambient.scope());
+        }
     }
 
     /// Puts the scope's token, if somebody asked for it, in its place in the tree, and listens to it.
@@ -234,12 +245,18 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let needed = self.finalizing.is_some()
             || !self.finalizers.is_empty()
             || !self.adopted.is_empty()
+            || self.has_failed()
             || (self.control().parallel() > 0 && !self.handed_on);
         if !needed {
             self.hold = None;
         } else if self.hold.is_none() && ambient.inside.get() {
             self.hold = Some(self.control().token().hold());
         }
+    }
+
+    /// Whether there is a panic or an error that the scope has yet to return.
+    fn has_failed(&self) -> bool {
+        self.panics.is_some() || self.core.errors.get().is_some_and(|errors| !errors.is_empty())
     }
 
     /// Polls every member, for a drawing of the tree.
@@ -289,7 +306,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 return ControlFlow::Continue(());
             }
         }
-        // Others want a turn, too: a child that spawns whenever it is polled would keep this going for ever.
+        // Others want a turn, too: a child that spawns whenever it is polled would keep this going for ever. What has come
+        // in the last round may need a hold, so it is taken in before this returns.
+        self.take_in(ambient);
         cx.waker().wake_by_ref();
         ControlFlow::Continue(())
     }
@@ -340,15 +359,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if !self.handed_on {
             let mut news = mem::take(&mut self.news);
             self.control().news().drain(&mut news);
-            let search = news.iter().any(|item| matches!(item, News::CancelChild(None)));
             for item in news.drain(..) {
                 self.hear(item, ambient);
             }
             self.news = news;
-            if search {
-                let keys: Vec<Key> = self.set.keys().collect();
-                keys.into_iter().for_each(|key| self.cancel_child(key));
-            }
         }
     }
 
@@ -368,7 +382,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
             self.set.insert_with(|key| {
-                // A task that cancels in this moment does not know the place, and says so.
                 runner.header().set_place(key.index() as u32);
                 Member::new(runner)
             });
@@ -381,8 +394,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.adopted.insert(AdoptedMember { future, token: None });
             }
             News::Spawn(future, at) => self.arrive(K::child(future, at)),
-            News::CancelChild(Some(key)) => self.cancel_child(key),
-            News::CancelChild(None) => {}
+            News::CancelChild(key) => self.cancel_child(key),
             News::Stop(reason, grace) => {
                 if self.phase == Phase::Running {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);

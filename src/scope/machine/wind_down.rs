@@ -10,7 +10,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use super::{AdoptedMember, Alarm, Body, Machine, Phase};
-use crate::context::{self, Ambient};
+use crate::context::{self, Ambient, Ending};
 use crate::control::Control;
 use crate::name::Name;
 use crate::scope::kind::{Kind, Member};
@@ -66,6 +66,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     pub(super) fn stop(&mut self, key: Key, reason: &Arc<Reason>) {
         let Some(member) = self.set.get(key) else { return };
         let runner = member.get_mut().runner.take();
+        let _why = Ending::new(reason);
         self.set.remove(key);
         if self.finalizing == Some(key) {
             self.finalizing = None;
@@ -99,6 +100,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         for (_, key, is_body) in ages.into_iter().rev() {
             if is_body {
+                let _why = Ending::new(reason);
                 self.panics.run(|| context::outside(|| body.set(None)));
                 self.set.remove(key);
             } else {
@@ -169,7 +171,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             control.cancel(&Arc::new(Reason::Dropped));
             control.tell_parallel(&mut self.panics);
         }
-        let around = control.around.get().cloned().or(around);
+        let around = around.or_else(|| control.around());
         if around.is_none() && !context::finishes() {
             self.panics.run(|| context::outside(|| lose(&mut self.adopted)));
             return;
@@ -205,8 +207,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             // Also when the last of them has just ended: it may be about to ring.
             return;
         }
-        let around = self.control().around.get().or(around).cloned();
-        self.close_news(around.as_ref());
+        match around {
+            Some(around) => self.close_news(Some(around)),
+            None => self.close_news(self.control().around().as_ref()),
+        }
         self.control().bell.unhang();
     }
 
@@ -221,24 +225,25 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if matches!(self.phase, Phase::Over | Phase::Detached) {
             return;
         }
-        let around = context::try_with(|ambient| ambient.scope()).flatten();
+        let (around, why) = context::try_with(|ambient| (ambient.scope(), ambient.why_ending())).unwrap_or_default();
+        // Where it was polled last, if that has not completed since; or else where it is dropped.
+        let last = self.control().around();
+        let living = last.clone().filter(|last| !last.news().is_closed());
+        let around = living.or(around).or(last);
         self.phase = Phase::Over;
+        let known = self.control().known_token().and_then(Token::shared_reason);
+        let first = self.reason.clone().or(known).or(why);
+        let reason = first.unwrap_or_else(|| Arc::new(Reason::Dropped));
         // Before anything is dropped: a destructor may spawn.
         self.control().refuse_parallel();
         if self.control().parallel() > 0 || self.control().known_token().is_some() {
-            self.control().cancel(&Arc::new(Reason::Dropped));
+            self.control().cancel(&reason);
         }
-        let reason = match &self.reason {
-            Some(reason) => Arc::clone(reason),
-            None => {
-                let known = self.control().known_token().and_then(Token::shared_reason);
-                known.unwrap_or_else(|| Arc::new(Reason::Dropped))
-            }
-        };
         for mut runner in self.core.inbox.close().into_iter().rev() {
             self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::clone(&reason)))));
         }
         self.stop_all(body, &reason, |_| true);
+        let _why = Ending::new(&reason);
         self.panics.run(|| context::outside(|| body.set(None)));
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(context::outside(|| finalizer.refuse(None)));
@@ -246,7 +251,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.report_errors();
         self.hand_on(around.clone());
         self.close(around.as_ref());
-        mem::take(&mut self.panics).resume();
+        orphans::pass_on(mem::take(&mut self.panics), around.as_ref());
     }
 }
 

@@ -1,0 +1,108 @@
+use super::*;
+
+/// Who is polled first, in each of so many passes over members that always wake themselves.
+fn beginnings(set: &mut Set<usize>, passes: usize) -> Vec<usize> {
+    let mut beginnings = Vec::new();
+    for _ in 0..passes {
+        let mut first = None;
+        drive(set, Waker::noop(), |_, member, cx| {
+            first.get_or_insert(*member);
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        beginnings.extend(first);
+    }
+    beginnings
+}
+
+/// A set of which all but the members with these keys are gone.
+fn set_with(keys: &[u32]) -> Set<usize> {
+    let mut set = Set::with_capacity(640);
+    set.extend(0..640);
+    drive(&mut set, Waker::noop(), |_, _, _| Poll::<()>::Pending);
+    for key in (0..640).filter(|key| !keys.contains(key)) {
+        assert!(set.remove(Key(key)));
+    }
+    keys.iter().for_each(|&key| set.wake(Key(key)));
+    set
+}
+
+// The first of two that were always ready left nothing of tokio's budget to the second.
+#[test]
+fn passes_begin_in_turn_at_different_members() {
+    for keys in [&[1, 2][..], &[5, 6, 63], &[1, 100], &[3, 200, 201, 500]] {
+        let beginnings = beginnings(&mut set_with(keys), 400);
+        for &key in keys {
+            let began = beginnings.iter().filter(|&&begun| begun == key as usize).count();
+            assert!(began > 200 / keys.len(), "{key} of {keys:?} began {began} of 400 passes");
+        }
+    }
+}
+
+// What polls a set twice in one go, as `FuturesUnordered` does, sees the same member begin its first passes otherwise.
+#[test]
+fn beginnings_keep_step_with_nobody() {
+    for step in 2..=4 {
+        for keys in [&[1, 2][..], &[1, 2, 3], &[1, 100], &[1, 100, 200, 300]] {
+            let beginnings = beginnings(&mut set_with(keys), 400 * step);
+            for &key in keys {
+                let began = beginnings.iter().step_by(step).filter(|&&begun| begun == key as usize).count();
+                assert!(began > 100 / keys.len(), "{key} of {keys:?} began {began} of 400 passes");
+            }
+        }
+    }
+}
+
+#[test]
+fn new_members_are_polled_in_the_order_in_which_they_came() {
+    let mut set = set_with(&[1, 70]);
+    beginnings(&mut set, 3);
+    let mut fresh = Vec::new();
+    set.extend(1_000..1_040);
+    drive(&mut set, Waker::noop(), |_, member, _| {
+        fresh.extend((*member >= 1_000).then_some(*member));
+        Poll::<()>::Pending
+    });
+    assert_eq!(fresh, (1_000..1_040).collect::<Vec<_>>());
+}
+
+// After a rush a set kept the memory of it to its end.
+#[test]
+fn blocks_that_have_become_empty_are_given_back() {
+    let mut set = Set::new();
+    set.extend(0..64_000);
+    assert_eq!(polled(&mut set, Waker::noop()).len(), 64_000);
+    let (peak, last) = (set.blocks().count(), set.keys().last().unwrap());
+    for key in set.keys().filter(|&key| key != last).collect::<Vec<_>>() {
+        assert!(set.remove(key));
+    }
+    assert!(set.blocks().count() < 2 * super::super::FEW, "{} of {peak} blocks", set.blocks().count());
+    assert!(set.get(last).is_some());
+    // The gaps are filled again, and every key still names one member.
+    set.extend(0..64_000);
+    let keys: BTreeSet<_> = set.keys().map(Key::index).collect();
+    assert_eq!(keys.len(), 64_001);
+    assert!(set.blocks().count() <= peak + 2);
+    set.wake(last);
+    for _ in 0..2_000 {
+        drive(&mut set, Waker::noop(), |_, _, _| Poll::Ready(()));
+    }
+    assert!(set.is_empty());
+}
+
+#[test]
+fn a_block_is_not_given_back_while_somebody_has_a_waker_into_it() {
+    let mut set = Set::new();
+    set.extend(0..6_400);
+    let mut wakers = wakers(&mut set, Waker::noop());
+    let kept: Vec<Waker> = (0..20).filter_map(|i| wakers.remove(&(i * 200))).collect();
+    drop(wakers);
+    for key in set.keys().collect::<Vec<_>>() {
+        assert!(set.remove(key));
+    }
+    let blocks = set.blocks().count();
+    assert!((kept.len()..100).contains(&blocks), "{blocks} blocks");
+    set.extend(0..6_400);
+    kept.into_iter().for_each(Waker::wake);
+    assert!(!polled(&mut set, Waker::noop()).is_empty());
+}
