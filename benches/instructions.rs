@@ -2,15 +2,17 @@
 
 use std::process::Command;
 
-/// How often the work is done in the two runs whose difference is taken. It leaves out what a program does once.
-const FEW: usize = 1;
-const MANY: usize = 3;
+/// The children whose instructions are counted, at least: a thing done once, late, is not to be seen among them.
+const ENOUGH: usize = 10_000;
 
 /// The instructions that a contender spends on each of its children. `None` without valgrind, or where the contender
 /// cannot run.
+///
+/// The difference of two runs leaves out what a program does once.
 pub(crate) fn count(row: &str, contender: &str, children: usize) -> Option<f64> {
-    let more = collected(row, contender, MANY)? - collected(row, contender, FEW)?;
-    Some(more / ((MANY - FEW) * children) as f64)
+    let few = ENOUGH.div_ceil(children);
+    let more = collected(row, contender, 2 * few)? - collected(row, contender, few)?;
+    Some(more / (few * children) as f64)
 }
 
 /// The instructions of a run of this program that does nothing but a contender's work.
