@@ -42,8 +42,8 @@ pub(crate) fn rows() -> Vec<Row> {
             ],
             goals: vec![],
         },
-        on_tokio("8-tokio", "the same on tokio (current thread)", Unit::Nanos, one_thread),
-        on_tokio("8-tokio2", "the same on tokio (2 threads)", Unit::Elapsed, two_threads),
+        on_tokio("8-tokio", "try_scope on tokio (current thread): the same", Unit::Nanos, one_thread),
+        on_tokio("8-tokio2", "try_scope on tokio (2 threads): the same", Unit::Elapsed, two_threads),
     ]
 }
 

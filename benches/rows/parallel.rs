@@ -36,14 +36,14 @@ pub(crate) fn rows() -> Vec<Row> {
         },
         Row {
             id: "22-1us",
-            work: "the same, each works for a microsecond",
+            work: "spawn_on tokio (2 threads), each works for 1 µs",
             unit: Unit::Elapsed,
             contenders: on_tokio(two_threads, |i| async move { work(i, 1) }),
             goals: vec![Goal::Times(1.0, "JoinSet")],
         },
         Row {
             id: "22-10us",
-            work: "the same, each works for ten",
+            work: "spawn_on tokio (2 threads), each works for 10 µs",
             unit: Unit::Elapsed,
             contenders: on_tokio(two_threads, |i| async move { work(i, 10) }),
             goals: vec![Goal::Times(1.0, "JoinSet")],
