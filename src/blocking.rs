@@ -1,22 +1,23 @@
-//! The pool for blocking jobs where the context's runtime has none, or where there is no runtime.
+//! The shared pool for blocking jobs, where no runtime in force has a pool of its own.
 //!
-//! [`blocking`](crate::blocking()) and [`Scope::spawn_blocking`](crate::Scope::spawn_blocking) use the
-//! pool of the [runtime in force](crate::Handle::try_current): that of tokio, smol or async-std. Where
-//! there is no runtime, and on `Basic`, which has no pool, they use this one. A process has one of it.
+//! [`blocking`](crate::blocking()) and [`Scope::spawn_blocking`](crate::Scope::spawn_blocking) use
+//! the pool of the [runtime in force](crate::Handle::try_current) if that is tokio, smol or
+//! async-std. They use this pool on `Basic`, which has none, and where there is no runtime. A
+//! process has one such pool.
 //!
-//! It has no thread before its first job, one for each job that is queued or running up to a limit,
-//! and none again after five seconds without work. Jobs that find all threads busy are queued, and
-//! begin in the order in which they were submitted.
+//! The pool has no thread before its first job. It starts one for each job that is queued or
+//! running, up to a limit, and a thread ends after five seconds without work. Jobs that find all
+//! threads busy are queued, and begin in the order in which they were submitted.
 //!
 //! # The limit
 //!
-//! It is [`DEFAULT_MAX_THREADS`], as in tokio, and [`set_max_threads`] sets another.
+//! The limit is [`DEFAULT_MAX_THREADS`], as in tokio, and [`set_max_threads`] sets another.
 //!
-//! Jobs may wait for the jobs that they submit themselves, however many do so at once: a running job
-//! that has submitted another one no longer counts towards the limit. Jobs that wait for something
-//! that other code submits *later* need a thread each. Where more of them may be running at once than
-//! the limit allows, raise it: otherwise they wait for ever, as they would in the pools of tokio and
-//! smol.
+//! Jobs may wait for the jobs that they submit themselves, however many do so at once. A running
+//! job that has submitted another one no longer counts towards the limit. Jobs that wait for
+//! something that other code submits *later* need a thread each. Raise the limit if more of them
+//! may be running at once than it allows. Otherwise they wait for ever, as they would in the pools
+//! of tokio and smol.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -33,15 +34,16 @@ use crate::runtime::Job;
 /// How many threads the pool has at most, unless [`set_max_threads`] has been called.
 pub const DEFAULT_MAX_THREADS: usize = 512;
 
+/// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(5);
 
 static POOL: Pool = Pool::new(DEFAULT_MAX_THREADS, IDLE);
 
 /// Sets how many threads the pool has at most, for the whole process.
 ///
-/// This is for the application to decide, and not for a library. The counterpart of tokio's
-/// `max_blocking_threads`. A higher limit starts threads for the jobs that are queued. With a lower
-/// one, threads beyond it end after their present job.
+/// The application should decide this, and not a library. A higher limit starts threads for the
+/// jobs that are queued. With a lower limit, the threads beyond it end after their present job. The
+/// counterpart of tokio's `max_blocking_threads`.
 ///
 /// # Panics
 ///
@@ -60,7 +62,7 @@ pub fn set_max_threads(threads: usize) {
 ///
 /// # Errors
 ///
-/// When the pool has no thread and the system refuses one.
+/// Returns an error if the pool has no thread and the system refuses to start one.
 pub(crate) fn spawn(job: Job) -> Result<(), SpawnError> {
     POOL.spawn(job)
 }
@@ -69,7 +71,7 @@ thread_local! {
     static RUNNING: Cell<Running> = const { Cell::new(Running::Nothing) };
 }
 
-/// What this thread runs for a pool, which is told by its address.
+/// What this thread runs. The number is the address of its pool.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Running {
     Nothing,
@@ -78,27 +80,32 @@ enum Running {
     Parent(usize),
 }
 
+/// A pool of threads for jobs that may block.
 struct Pool {
     state: Mutex<State>,
     work: Condvar,
     idle: Duration,
 }
 
-/// Where more jobs are queued than threads wait, there are as many threads as may be; unless the system
-/// has refused one.
+/// The state of a pool, under its lock.
+///
+/// Invariant: if more jobs are queued than threads wait, then there are as many threads as the
+/// limit allows, unless the system has refused one.
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
-    /// Threads that wait for work. One that has been notified counts until it has the lock, and so does its job in
-    /// `jobs`: as long as `jobs` is not the longer, every job has a thread that will see it.
+    /// Threads that wait for work. A thread that has been notified counts until it has the lock,
+    /// and so does its job in `jobs`. As long as `jobs` is not longer than this, every job has a
+    /// thread that will see it.
     waiting: usize,
-    /// Jobs that are running and have submitted others. Each allows for one more thread, so that what
-    /// it may be waiting for can run.
+    /// Running jobs that have submitted others. Each one allows for one more thread, so that the
+    /// jobs that it may be waiting for can run.
     parents: usize,
     max_threads: usize,
 }
 
 impl State {
+    /// Returns how many threads there may be now.
     fn limit(&self) -> usize {
         self.max_threads.saturating_add(self.parents)
     }
@@ -114,6 +121,7 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells this pool apart from others. Only tests make others.
     fn address(&self) -> usize {
         ptr::from_ref(self).addr()
     }
@@ -147,13 +155,14 @@ impl Pool {
         Ok(())
     }
 
-    /// Starts a thread; returns false if the system refuses it.
+    /// Starts a thread. Returns false if the system refuses it.
     fn start_thread(&'static self, state: &mut State) -> bool {
         let started = thread::Builder::new().name("foster-blocking".into()).spawn(|| self.work()).is_ok();
         state.threads += usize::from(started);
         started
     }
 
+    /// Runs jobs until the calling thread is to end.
     fn work(&self) {
         while let Some(job) = self.next() {
             RUNNING.set(Running::Job(self.address()));
@@ -164,14 +173,15 @@ impl Pool {
         }
     }
 
-    /// The next job; `None` when the calling thread is to end, and is no longer counted.
+    /// Returns the next job. Returns `None` if the calling thread is to end and is no longer
+    /// counted.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         let mut timed_out = false;
         loop {
             if state.threads > state.limit() {
                 state.threads -= 1;
-                // It may have been this one that was notified of a job.
+                // The notification of a job may have gone to this thread, so it is passed on.
                 self.work.notify_one();
                 return None;
             }
@@ -200,7 +210,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
-    /// A pool whose threads stay, as far as a test can tell.
+    /// Returns a pool whose threads stay for longer than any test.
     fn pool(max_threads: usize) -> &'static Pool {
         Box::leak(Box::new(Pool::new(max_threads, Duration::from_secs(3600))))
     }

@@ -1,11 +1,12 @@
-//! Keeps the panics of other people's code from going further than the task or job that panicked.
+//! Keeps the panics of other people's code inside the task or the job that panicked.
 //!
-//! foster's own tasks never panic, but an adapter also runs what others hand to it, and an executor's thread must
-//! outlive all of that. The payload is dropped: the panic hook has told of it by then.
+//! foster's own tasks never panic. But an adapter also runs what others pass to it, and the
+//! executor's threads must survive all of that. The payload is dropped, because the panic hook has
+//! already reported it.
 
 use crate::panic::{catch, discard};
 
-/// Runs `work`; a panic ends it and nothing else.
+/// Runs `work`. A panic ends the work, and nothing else.
 pub(crate) fn contain(work: impl FnOnce()) {
     discard(catch(work));
 }
@@ -23,7 +24,8 @@ mod future {
 
     use super::contain;
 
-    /// A spawned future whose panic is its end. It is dropped as soon as it is over.
+    /// Wraps a spawned future whose panic ends only that future. It is dropped as soon as it
+    /// completes.
     pub(crate) struct Contained {
         future: Option<FutureObj<'static, ()>>,
     }
@@ -33,6 +35,7 @@ mod future {
             Contained { future: Some(future) }
         }
 
+        /// Drops the future. Its destructor may panic, too.
         fn end(&mut self) {
             if let Some(future) = self.future.take() {
                 contain(|| drop(future));

@@ -1,9 +1,11 @@
 //! The ambient context: what a future that is being polled can ask about its surroundings.
 //!
-//! A thread-local, set for the length of one poll by swapping values in and out: no lock, no reference count. What a
-//! scope's children share is swapped once per poll of the scope; only the region's token (empty as a rule) per child.
+//! It is a thread-local, set for the length of one poll by swapping values in and out. This needs
+//! no lock and no reference count. What the children of a scope share is swapped once per poll of
+//! the scope. Only the region's token, which is usually empty, is swapped once per child.
 //!
-//! Where nobody set a runtime, the one is used that is [found](crate::runtime::found) where the code runs.
+//! Where nobody set a runtime, the one that is [found](crate::runtime::found) on the thread is
+//! used.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -16,31 +18,32 @@ use crate::control::{Adopted, Control};
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::token::{Reason, Token};
 
-/// The inherited values in force: a list whose front is the innermost.
+/// The inherited values in force: a list that begins with the innermost one.
 pub(crate) type Values = Arc<Binding>;
 
+/// A node in the list of inherited values.
 pub(crate) struct Binding {
     pub(crate) key: usize,
     pub(crate) value: Arc<dyn Any + Send + Sync>,
     pub(crate) next: Option<Values>,
 }
 
-/// A deadline that may be moved while what it guards is running.
+/// A deadline that may be moved while the future that it guards is running.
 pub(crate) trait MovableDeadline: Send + Sync {
-    /// When it is due; `None` while it is switched off.
+    /// Returns the instant at which it is due, or `None` while it is switched off.
     fn due(&self) -> Option<Instant>;
 }
 
-/// The movable deadlines in force: a list whose first link is the innermost.
+/// A node in the list of movable deadlines in force, which begins with the innermost one.
 pub(crate) struct Link {
     pub(crate) deadline: Arc<dyn MovableDeadline>,
     pub(crate) next: Option<Arc<Link>>,
 }
 
-/// The deadlines in force at some place, for what is polled elsewhere: a parallel child.
+/// The deadlines in force at one place, for a parallel child that is polled elsewhere.
 #[derive(Default)]
 pub(crate) struct Deadlines {
-    /// The earliest of those that stay where they are.
+    /// The earliest of the fixed deadlines.
     at: Option<Instant>,
     movable: Option<Arc<Link>>,
 }
@@ -64,52 +67,56 @@ thread_local! {
     };
 }
 
+/// The context of one thread. Each field is described for the future that is being polled.
 pub(crate) struct Ambient {
-    /// Whether somebody wants to know what is polled; see [`tree`](crate::tree).
+    /// Whether somebody watches which futures are polled; see [`tree`](crate::tree).
     pub(crate) watch: Cell<Watch>,
-    /// Whether what is being polled lies in a region at all. Without one there is no token to ask for.
+    /// Whether it lies in a region. Outside of regions there is no token to ask for.
     pub(crate) inside: Cell<bool>,
-    /// Whether what is being polled ends with the nearest scope: it lies in a member of it, and in no shield, finalizer
-    /// or adopted future. The member's token may not be below the scope's before the member is suspended.
+    /// Whether it ends with the nearest scope. That is so for a member of the scope, and not for a
+    /// shield, a finalizer or an adopted future. The token of a member may not be linked to that of
+    /// the scope before the member is first pending.
     pub(crate) member: Cell<bool>,
-    /// The [id](crate::set::node::Runner::id) of the child that is being polled; 0 outside any.
+    /// The [id](crate::set::node::Runner::id) of the innermost child, or 0 outside of children.
     pub(crate) child: Cell<usize>,
-    /// The token of the innermost region, once somebody asked for it.
+    /// The token of the innermost region, once somebody has asked for it.
     pub(crate) token: Cell<Option<Token>>,
-    /// The nearest scope, or root: it takes over what outlives a drop.
+    /// The nearest scope or root. What outlives a drop is transferred to it.
     pub(crate) scope: Cell<Option<Arc<Control>>>,
-    /// Only swapped and read, never lent to code that could swap it: `now` and `timer` are the runtime's own.
+    /// The runtime in force. It is borrowed only to swap and read it, and never while code runs
+    /// that could swap it: `now` and `timer` are the runtime's own.
     runtime: RefCell<Place>,
-    /// The earliest of the deadlines around that stay where they are, up to the nearest shield.
+    /// The earliest of the enclosing fixed deadlines, up to the nearest shield.
     due: Cell<Option<Instant>>,
-    /// The shortest of the timeouts around that are in their first poll: they have not read the clock yet, and will not
-    /// if what they guard is ready at once.
+    /// The shortest of the enclosing timeouts that are in their first poll. They have not read the
+    /// clock yet, and never do if the future that they guard is ready at once.
     due_after: Cell<Option<Duration>>,
-    /// The deadlines around that can be moved, up to the nearest shield.
+    /// The enclosing movable deadlines, up to the nearest shield.
     pub(crate) movable: Cell<Option<Arc<Link>>>,
-    /// The inherited values.
+    /// The inherited values in force.
     pub(crate) values: Cell<Option<Values>>,
-    /// Why things are being dropped, while a cancellation drops them: for the tasks of the scopes among them.
+    /// The reason of the cancellation that is dropping things now. The tasks of scopes among them
+    /// report it.
     ending: Cell<Option<Arc<Reason>>>,
 }
 
-/// Where something is polled.
+/// Where a future is polled.
 pub(crate) enum Place {
     Nowhere,
-    /// Under a root.
+    /// In [`Handle::run`] or [`Handle::enter`].
     Root(Handle),
-    /// On a runtime that it does not keep.
+    /// In a child on a runtime, which the child does not keep alive.
     Child(Arc<WeakHandle>),
 }
 
-/// Who wants to know what is polled.
+/// Who watches what is polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
 pub(crate) enum Watch {
     No,
-    /// A simulation, which notes the order.
+    /// A simulation, which records the order of polls.
     Trace,
-    /// Whoever draws what is stuck, and polls everything for that.
+    /// The drawing of a stuck program, which polls everything to find out what it waits for.
     Draw,
 }
 
@@ -119,14 +126,14 @@ pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
     AMBIENT.with(f)
 }
 
-/// The same where the thread may be ending: then there is no context.
+/// Calls `f` with this thread's context. Returns `None` if the thread is ending and has none.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Ambient) -> R) -> Option<R> {
     AMBIENT.try_with(f).ok()
 }
 
-/// Runs `f`, a destructor or a blocking job, in no region, with everything else as it is around.
+/// Runs `f`, a destructor or a blocking job, in no region. The rest of the context stays in force.
 ///
-/// What it uses is to start there, although what it belongs to is ending.
+/// What `f` uses must be able to start, although the region that `f` belongs to is ending.
 pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
     struct Back(Option<(bool, bool, Option<Token>)>);
     impl Drop for Back {
@@ -146,26 +153,26 @@ pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Whether nobody has set a runtime for what is polled, or dropped, here.
+/// Whether nobody has set a runtime for the code that runs here.
 fn is_nowhere() -> bool {
     try_with(|ambient| matches!(*ambient.runtime.borrow(), Place::Nowhere)) == Some(true)
 }
 
-/// Whether there is a runtime here that [`finish`]es what no scope is left to finish.
+/// Whether [`finish`] would find a runtime here, to finish what no scope is left to finish.
 pub(crate) fn finishes() -> bool {
     is_nowhere() && found::handle().is_some()
 }
 
-/// Has the runtime that is found here finish `future`, which no scope is left to finish.
+/// Makes the runtime that is found here finish `future`, which no scope is left to finish.
 ///
 /// # Errors
 ///
-/// Gives it back where none is found, and in the context of a runtime, which has a root of its own.
+/// Returns the future if none is found, or in the context of a runtime, which has its own root.
 pub(crate) fn finish(future: Adopted) -> Result<(), Adopted> {
     if is_nowhere() { found::finish(future) } else { Err(future) }
 }
 
-/// Says why things are being dropped, until this is dropped itself: something was cancelled.
+/// Guard that sets the reason for which things are being dropped, until it is dropped itself.
 pub(crate) struct Ending {
     before: Option<Arc<Reason>>,
 }
@@ -183,7 +190,7 @@ impl Drop for Ending {
     }
 }
 
-/// A value swapped into a cell of the context, and back out when this is dropped, also by a panic.
+/// Guard that swaps a value into a cell of the context until it is dropped, also by a panic.
 pub(crate) struct Swap<'a, T> {
     cell: &'a Cell<T>,
     value: &'a mut T,
@@ -205,7 +212,7 @@ impl<T> Drop for Swap<'_, T> {
     }
 }
 
-/// Of a cell of the context: the earlier one of what it holds and something else, until this is dropped.
+/// Guard that lowers an optional value in a cell of the context until it is dropped.
 pub(crate) struct Earlier<'a, T: Copy> {
     cell: &'a Cell<Option<T>>,
     before: Option<T>,
@@ -227,7 +234,7 @@ impl<T: Copy> Drop for Earlier<'_, T> {
     }
 }
 
-/// The context inside of several regions, and what of their surroundings it stands in for.
+/// Guard that enters several regions in turn, and holds the context that encloses them.
 pub(crate) struct Entered<'a> {
     ambient: &'a Ambient,
     inside: bool,
@@ -235,13 +242,14 @@ pub(crate) struct Entered<'a> {
 }
 
 impl<'a> Entered<'a> {
+    /// Swaps the inner context with the enclosing one.
     #[inline]
     fn swap(&mut self) {
         self.inside = self.ambient.inside.replace(self.inside);
         self.token = self.ambient.token.replace(self.token.take());
     }
 
-    /// Runs `f` in the surroundings of the regions.
+    /// Runs `f` in the context that encloses the regions.
     pub(crate) fn outside<R>(&mut self, f: impl FnOnce(&'a Ambient) -> R) -> R {
         struct Back<'a, 'b>(&'b mut Entered<'a>);
         impl Drop for Back<'_, '_> {
@@ -254,13 +262,13 @@ impl<'a> Entered<'a> {
         f(back.0.ambient)
     }
 
-    /// Whether the region around them is being wound down.
+    /// Whether the enclosing region is being wound down.
     #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
         self.ambient.trips(self.token.as_ref())
     }
 
-    /// Polls the inside of one that has no token yet; one that is asked for meanwhile is put into `token`.
+    /// Polls a region that has no token yet. A token that is asked for meanwhile goes to `token`.
     #[inline]
     pub(crate) fn poll<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
         struct Keep<'a>(&'a Cell<Option<Token>>, &'a mut Option<Token>);
@@ -283,16 +291,18 @@ impl Drop for Entered<'_> {
 }
 
 impl Ambient {
+    /// Looks at the value of a cell without cloning it.
     #[inline]
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
         let value = cell.take();
         let result = look(value.as_ref());
-        // Nothing was put there meanwhile; so there is nothing to drop.
+        // `look` put nothing there, so the replaced value is `None` and needs no drop.
         mem::forget(cell.replace(value));
         result
     }
 
-    /// The token of the innermost region, made now if nobody asked for it before; `None` outside any region.
+    /// Returns the token of the innermost region, or `None` outside of regions. The token is made
+    /// if nobody has asked for it before.
     pub(crate) fn region_token(&self) -> Option<Token> {
         if !self.inside.get() {
             return None;
@@ -308,13 +318,14 @@ impl Ambient {
         Self::peek(&self.token, |token| self.trips(token))
     }
 
+    /// Whether a region with `token` is being wound down, by its token or by its scope.
     #[inline]
     fn trips(&self, token: Option<&Token>) -> bool {
         token.is_some_and(Token::is_tripped)
             || self.member.get() && Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
     }
 
-    /// Puts `token`, of a region that is being polled here, below the token of the region around.
+    /// Links `token`, of a region that is being polled here, below that of the enclosing region.
     pub(crate) fn link(&self, token: &Token) {
         match self.region_token() {
             Some(around) => token.attach(&around),
@@ -322,7 +333,7 @@ impl Ambient {
         }
     }
 
-    /// Polls the inside of a region, whose token is `token`. It ends with the regions around it.
+    /// Polls a region, whose token is `token`. It ends when an enclosing region does.
     #[inline]
     pub(crate) fn enter<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
         let mut yes = true;
@@ -331,14 +342,14 @@ impl Ambient {
         inside()
     }
 
-    /// Polls the inside of a region that no cancellation and no deadline around reaches.
+    /// Polls a region that no enclosing cancellation and no enclosing deadline reaches.
     pub(crate) fn enter_fresh<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
         let mut no = false;
         let _member = Swap::new(&self.member, &mut no);
         self.without_deadline(|| self.enter(token, inside))
     }
 
-    /// Enters regions whose insides are polled one after the other, until what this returns is dropped.
+    /// Enters regions that are polled one after the other, until the guard is dropped.
     #[inline]
     pub(crate) fn enter_all(&self) -> Entered<'_> {
         let mut entered = Entered { ambient: self, inside: true, token: None };
@@ -346,53 +357,58 @@ impl Ambient {
         entered
     }
 
-    /// The address of what [`scope`](Self::scope) returns; 0 where that is nothing.
+    /// Returns the address of the [`scope`](Self::scope), or 0 if there is none.
     #[inline]
     pub(crate) fn scope_address(&self) -> usize {
         Self::peek(&self.scope, |scope| scope.map_or(0, |scope| Arc::as_ptr(scope).addr()))
     }
 
+    /// Returns the nearest scope or root.
     pub(crate) fn scope(&self) -> Option<Arc<Control>> {
         Self::peek(&self.scope, |scope| scope.cloned())
     }
 
-    /// Why what is being dropped is dropped, if a cancellation does that.
+    /// Returns the reason of the cancellation that is dropping things now, if there is one.
     pub(crate) fn why_ending(&self) -> Option<Arc<Reason>> {
         Self::peek(&self.ending, |reason| reason.cloned())
     }
 
-    /// Why the innermost region is being wound down, if it is.
+    /// Returns why the innermost region is being wound down, if it is.
     pub(crate) fn why_tripped(&self) -> Option<Arc<Reason>> {
         let by_region = Self::peek(&self.token, |token| token.filter(|token| token.is_tripped())?.shared_reason());
         by_region.or_else(|| Self::peek(&self.scope, |scope| scope.map(|scope| scope.refusal())))
     }
 
+    /// Returns the inherited values in force.
     #[inline]
     pub(crate) fn values(&self) -> Option<Values> {
         Self::peek(&self.values, |values| values.cloned())
     }
 
-    /// The runtime of the context, or the one that is [found] where there is none, or where it has ended.
+    /// Returns the runtime of the context, or the one that is [found] where the context has none or
+    /// where its runtime has ended.
     pub(crate) fn runtime(&self) -> Option<Handle> {
         self.look_at_runtime(|runtime| runtime.cloned()).or_else(found::handle)
     }
 
+    /// Calls `look` with the runtime of the context, if there is one that has not ended.
     fn look_at_runtime<R>(&self, look: impl FnOnce(Option<&Handle>) -> R) -> R {
         let upgraded = match &*self.runtime.borrow() {
             Place::Nowhere => None,
             Place::Root(runtime) => return look(Some(runtime)),
             Place::Child(runtime) => runtime.upgrade(),
         };
-        // It may have become the last handle, so nothing is borrowed when it is dropped.
+        // The upgraded handle may have become the last one. Nothing is borrowed when it is dropped.
         look(upgraded.as_ref())
     }
 
-    /// The present instant, on the clock of the runtime in force.
+    /// Returns the present instant on the clock of the runtime in force.
     pub(crate) fn now(&self) -> Instant {
         self.look_at_runtime(|runtime| runtime.map_or_else(found::now, Handle::now))
     }
 
-    /// A timer of the runtime in force, or of `futures-timer`'s thread where there is none.
+    /// Creates a timer of the runtime in force, or on the thread of `futures-timer` where there is
+    /// none.
     pub(crate) fn timer(&self, at: Instant) -> Timer {
         self.look_at_runtime(|runtime| match runtime {
             Some(runtime) => runtime.timer(at),
@@ -400,7 +416,7 @@ impl Ambient {
         })
     }
 
-    /// Moves `timer`, which this or another context made, to `at`.
+    /// Moves `timer`, which this context or another one made, to `at`.
     pub(crate) fn reset(&self, timer: Pin<&mut Timer>, at: Instant) {
         self.look_at_runtime(|runtime| match runtime {
             Some(runtime) => runtime.reset(timer, at),
@@ -413,7 +429,7 @@ impl Ambient {
         self.watch.get() == Watch::Draw
     }
 
-    /// The effective deadline.
+    /// Returns the effective deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         Self::peek(&self.movable, |movable| {
             let mut due = self.fixed_deadline();
@@ -426,12 +442,13 @@ impl Ambient {
         })
     }
 
-    /// The earliest of the deadlines that stay where they are.
+    /// Returns the earliest of the fixed deadlines.
     fn fixed_deadline(&self) -> Option<Instant> {
         earlier(self.due.get(), self.due_after.get().and_then(|after| self.now().checked_add(after)))
     }
 
-    /// Makes `link` the one of a deadline that is polled here: in front of the movable deadlines around.
+    /// Makes `link` the node of `deadline`, in front of the enclosing movable deadlines. A node
+    /// that is already right is kept.
     pub(crate) fn renew_link(&self, link: &mut Option<Arc<Link>>, deadline: impl FnOnce() -> Arc<dyn MovableDeadline>) {
         let place = |link: Option<&Arc<Link>>| link.map(Arc::as_ptr);
         let renewed = Self::peek(&self.movable, |around| {
@@ -443,24 +460,25 @@ impl Ambient {
         }
     }
 
-    /// The deadlines in force here, to be in force elsewhere. One that is moved is moved there, too.
+    /// Returns the deadlines in force here, for use elsewhere. Moves of them are seen there, too.
     pub(crate) fn deadlines(&self) -> Deadlines {
         Deadlines { at: self.fixed_deadline(), movable: Self::peek(&self.movable, |movable| movable.cloned()) }
     }
 
-    /// Until what this returns is dropped, it is due at `at` at the latest.
+    /// Lowers the fixed deadline to `at`, until the guard is dropped.
     #[inline]
     pub(crate) fn due_at(&self, at: Instant) -> Earlier<'_, Instant> {
         Earlier::new(&self.due, at)
     }
 
-    /// Until what this returns is dropped, it is due so long from now at the latest.
+    /// Lowers the deadline to `after` from now without reading the clock, until the guard is
+    /// dropped.
     #[inline]
     pub(crate) fn due_after(&self, after: Duration) -> Earlier<'_, Duration> {
         Earlier::new(&self.due_after, after)
     }
 
-    /// Runs `f` with other deadlines than those of the surroundings.
+    /// Runs `f` with `deadlines` in force, instead of the enclosing ones.
     #[inline]
     pub(crate) fn with_deadlines<R>(&self, deadlines: &mut Deadlines, f: impl FnOnce() -> R) -> R {
         let mut after = None;
@@ -475,7 +493,8 @@ impl Ambient {
         self.with_deadlines(&mut Deadlines::default(), f)
     }
 
-    /// Runs `f` in surroundings of its own: for a thread that blocks in the middle of a poll, or a drop, on a root.
+    /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll
+    /// or a drop.
     pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
         let (mut watch, mut scope) = (Watch::No, None);
         let _watch = Swap::new(&self.watch, &mut watch);
@@ -497,6 +516,7 @@ impl Ambient {
     }
 }
 
+/// Returns the smaller value, or the only one.
 #[inline]
 fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
@@ -506,13 +526,14 @@ fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
 }
 
 impl Handle {
-    /// The runtime that is in force here: what [`sleep`](crate::sleep), [`timeout`](crate::timeout),
-    /// [`spawn_parallel`](crate::Scope::spawn_parallel) and
-    /// [`spawn_blocking`](crate::Scope::spawn_blocking) use.
+    /// Returns the runtime in force here, if there is one.
     ///
-    /// It is that of the nearest [`run`](Handle::run), [`enter`](Handle::enter) or child of a runtime.
-    /// Outside of them, with the feature `tokio`, it is the tokio runtime that the thread belongs to.
-    /// `None` where there is neither.
+    /// [`sleep`](crate::sleep), [`timeout`](crate::timeout),
+    /// [`spawn_parallel`](crate::Scope::spawn_parallel) and
+    /// [`spawn_blocking`](crate::Scope::spawn_blocking) use it. It is the runtime of the nearest
+    /// [`run`](Handle::run), [`enter`](Handle::enter) or child on a runtime. Outside of them, and
+    /// with the feature `tokio`, it is the tokio runtime that the thread belongs to. The
+    /// counterpart of `tokio::runtime::Handle::try_current`.
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -527,11 +548,12 @@ impl Handle {
         with(|ambient| ambient.runtime())
     }
 
-    /// The runtime that is in force here, as [`try_current`](Handle::try_current) tells.
+    /// Returns the runtime in force here. [`try_current`](Handle::try_current) says which one that
+    /// is.
     ///
     /// # Panics
     ///
-    /// Where no runtime is in force.
+    /// Panics if no runtime is in force.
     #[track_caller]
     pub fn current() -> Self {
         let Some(current) = Self::try_current() else {

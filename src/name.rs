@@ -1,18 +1,19 @@
-//! Names for children, for people to read.
+//! Names of children, for people to read.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// The name of a child: the one it was given, or the file and line that started it.
+/// Names a child, by a text or by the file and line that started it.
+///
+/// A name is made from a `&'static str` or a `String`. Two names are equal if they read the same.
+/// Wherever foster takes a name, it takes one of these strings, too.
 ///
 /// ```
 /// # use foster::Name;
 /// assert_eq!(Name::from("fetch").to_string(), "fetch");
 /// ```
-///
-/// Made of a `&'static str` or a `String`. Two names are equal if they read the same.
 #[derive(Clone)]
 pub struct Name(Kind);
 

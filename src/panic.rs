@@ -4,34 +4,36 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
-/// What a panic carries.
+/// The payload of a panic.
 pub(crate) type Payload = Box<dyn Any + Send + 'static>;
 
-/// Runs `f`, and hands a panic back as a value.
+/// Runs `f`, and returns its panic as a value.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
-/// Drops `value`. What panics there, as a payload may, has nowhere to go from here.
+/// Drops `value`. A panic of its destructor, which a payload may have, is swallowed.
 pub(crate) fn discard<T>(value: T) {
     if let Err(payload) = catch(|| drop(value)) {
-        // One that panics whenever it is dropped would go on for ever.
+        // A payload that panics whenever it is dropped would go on for ever.
         std::mem::forget(payload);
     }
 }
 
 /// Wakes all of `wakers`.
 ///
-/// A waker that panics does not keep the next from being woken; the first panic is resumed when all are.
+/// A waker that panics does not keep the others from being woken. The first panic is resumed once
+/// all are woken.
 pub(crate) fn wake_all(wakers: Vec<Waker>) {
     let mut panics = FirstPanic::default();
     wakers.into_iter().for_each(|waker| panics.run(|| waker.wake()));
     panics.resume();
 }
 
-/// The first panic of several steps that must all be taken.
+/// Collects the first panic of several steps that must all be taken.
 ///
-/// A panic in one step does not keep the next from running; the first payload is resumed when all are done.
+/// A panic in one step does not keep the next from running. `resume` goes on with the first panic
+/// once all are done.
 #[derive(Default)]
 pub(crate) struct FirstPanic {
     payload: Option<Payload>,
@@ -51,14 +53,14 @@ impl FirstPanic {
         self.run_result(catch(step));
     }
 
-    /// Notes how a step went that caught its own panic.
+    /// Records the result of a step that has caught its own panic.
     pub(crate) fn run_result(&mut self, step: Result<(), Payload>) {
         if let Err(payload) = step {
             self.add(payload);
         }
     }
 
-    /// Keeps `payload` unless there is an earlier one.
+    /// Keeps `payload`, unless there is an earlier one.
     pub(crate) fn add(&mut self, payload: Payload) {
         match &self.payload {
             None => self.payload = Some(payload),
@@ -66,12 +68,13 @@ impl FirstPanic {
         }
     }
 
-    /// Whether there was one.
+    /// Whether a step has panicked.
     pub(crate) fn is_some(&self) -> bool {
         self.payload.is_some()
     }
 
-    /// Goes on with the first panic, if there was one. Within another panic it is dropped, since two at once abort.
+    /// Resumes the first panic, if there was one. During another panic the payload is dropped,
+    /// because two panics at once would abort the process.
     pub(crate) fn resume(self) {
         if let Some(payload) = self.payload {
             if std::thread::panicking() {

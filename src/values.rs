@@ -1,4 +1,4 @@
-//! Inherited values: what a future passes on to everything that it runs, on this task or another.
+//! Inherited values: what a future passes to everything that it runs, on its own task or another.
 
 use std::fmt;
 use std::future::Future;
@@ -11,11 +11,12 @@ use pin_project_lite::pin_project;
 
 use crate::context::{self, Binding, Swap, Values};
 
-/// A value that children inherit: a request's id, a user, a span.
+/// Holds a value that children inherit, such as a request's id, a user or a span.
 ///
-/// The counterpart of Python's `contextvars.ContextVar` and of tokio's `task_local!`. A child sees what was in force
-/// where it was *spawned*; what it provides itself is seen only by what it runs. Tasks started past foster, such as by
-/// `tokio::spawn`, inherit nothing.
+/// A child sees the value that was in force where it was *spawned*. What a child provides itself is
+/// seen only by what that child runs. Tasks that foster does not start, such as those of
+/// `tokio::spawn`, inherit nothing. The counterpart of Python's `contextvars.ContextVar` and of
+/// tokio's `task_local!`.
 ///
 /// ```
 /// use foster::Inherited;
@@ -31,13 +32,13 @@ use crate::context::{self, Binding, Swap, Values};
 /// # });
 /// ```
 pub struct Inherited<T> {
-    /// Keeps two keys from sharing an address.
+    /// Gives each key an address of its own.
     _place: u8,
     _value: PhantomData<fn() -> T>,
 }
 
 impl<T: Send + Sync + 'static> Inherited<T> {
-    /// A key. It is told from others by its address, so it wants to be a `static`.
+    /// Creates a key. Keys compare by address, so declare them as `static`.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Inherited { _place: 0, _value: PhantomData }
@@ -47,9 +48,13 @@ impl<T: Send + Sync + 'static> Inherited<T> {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Runs `future` with `value` in force. One allocation for the value, one for its place in the list.
+    /// Runs `future` with `value` in force.
     ///
-    /// Within it, another `provide` takes its place for what that one runs.
+    /// An inner `provide` replaces the value for the future that it runs.
+    ///
+    /// # Cost
+    ///
+    /// Two allocations: one for the value, and one for its place in the list of values.
     ///
     /// ```
     /// # use foster::Inherited;
@@ -69,7 +74,11 @@ impl<T: Send + Sync + 'static> Inherited<T> {
         Provide { future, values: Some(values) }
     }
 
-    /// The value in force here, if there is one.
+    /// Returns the value that is in force here, if there is one.
+    ///
+    /// # Cost
+    ///
+    /// The time grows with the number of values that enclosing futures provide.
     pub fn get(&'static self) -> Option<Arc<T>> {
         let values = context::with(|ambient| ambient.values());
         let mut binding = values.as_ref();
@@ -100,7 +109,7 @@ pin_project! {
 }
 
 impl<F> Provide<F> {
-    /// `future` with `values` in force, instead of those around it.
+    /// Runs `future` with `values` in force, instead of the enclosing ones.
     pub(crate) fn with(values: Option<Values>, future: F) -> Self {
         Provide { future, values }
     }

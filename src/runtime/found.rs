@@ -1,9 +1,8 @@
-//! The runtime that is found where nobody set a context: tokio, if its feature is on and the thread
-//! belongs to it.
+//! Finds a runtime where nobody set a context: tokio, if its feature is on and it runs the thread.
 //!
-//! That is where most programs start: under `#[tokio::main]`, in the handler of a web framework, in
-//! somebody's `tokio::spawn`. It is no choice by a feature: where tokio does not run, nothing is found.
-//! Executors that cannot be asked, such as smol, are never found.
+//! Most programs start there: under `#[tokio::main]`, in a handler of a web framework, or in
+//! somebody's `tokio::spawn`. The feature does not choose: where tokio does not run, nothing is
+//! found. Executors that cannot be asked, such as smol, are never found.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,30 +13,32 @@ use super::{Handle, Instant, Timer};
 
 type Unfinished = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
-/// The runtime that the calling thread belongs to.
+/// Returns the runtime that the calling thread belongs to.
 #[cfg(feature = "tokio")]
 pub(crate) fn handle() -> Option<Handle> {
     let handle = tokio::runtime::Handle::try_current().ok()?;
     Some(Handle::guest(super::tokio::Adapter::guest(handle)))
 }
 
-/// The present instant: tokio's clock may be paused where tokio runs, and is the system's elsewhere.
+/// Returns the present instant. tokio's clock may be paused on its threads; elsewhere it is the
+/// system's.
 #[cfg(feature = "tokio")]
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// A timer of the runtime that is found, or of `futures-timer`'s thread.
+/// Creates a timer of the runtime that is found, or else on the thread of `futures-timer`.
 #[cfg(feature = "tokio")]
 pub(crate) fn timer(at: Instant) -> Timer {
     tokio_timer(at).unwrap_or_else(|| thread_timer(at))
 }
 
+/// Creates a timer of tokio's, if tokio runs this thread and has its timers enabled.
 #[cfg(feature = "tokio")]
 fn tokio_timer(at: Instant) -> Option<Timer> {
     tokio::runtime::Handle::try_current().ok()?;
-    // A runtime that was built without `enable_time` panics here, and cannot be asked beforehand. It is
-    // not one that the caller has chosen, so it is no reason to fail.
+    // A runtime that was built without `enable_time` panics here, and cannot be asked before. The
+    // caller did not choose it, so this is no reason to fail.
     std::panic::catch_unwind(|| Timer::tokio(tokio::time::sleep_until(at.into()))).ok()
 }
 
@@ -51,11 +52,11 @@ pub(crate) fn reset(mut timer: Pin<&mut Timer>, at: Instant) {
     }
 }
 
-/// Has the runtime that is found finish `future`.
+/// Makes the runtime that is found finish `future`.
 ///
 /// # Errors
 ///
-/// Gives it back where none is found. A runtime that is ending drops it.
+/// Returns the future if no runtime is found. A runtime that is ending drops it.
 pub(crate) fn finish(future: Unfinished) -> Result<(), Unfinished> {
     let Some(handle) = handle() else { return Err(future) };
     drop(handle.spawn_obj(FutureObj::from(future)));

@@ -1,30 +1,31 @@
-//! What foster asks of a runtime: to run tasks, to tell the time, and to take blocking jobs.
+//! The contract with a runtime: it runs tasks, tells the time and takes blocking jobs.
 //!
-//! A runtime is a *value*. It is passed explicitly, or inherited from the context of the future that
-//! runs. It is never a global, and no feature chooses it. [`Handle::try_current`] tells which one is in
-//! force. To bring another one, implement four small traits:
+//! A runtime is a *value*. It is passed explicitly, or inherited from the context of the future
+//! that runs. It is never a global, and no feature chooses it. [`Handle::try_current`] returns the
+//! one in force. To use another executor, implement four small traits for it:
 //!
 //! | trait | what it does |
 //! |---|---|
 //! | [`Spawn`] | runs a `'static + Send` future to its end, on any thread |
 //! | [`Clock`] | tells the time and makes timers |
 //! | [`Blocking`] | runs a closure that may block its thread |
-//! | [`Runtime`] | the three together, and how to wait for a root future |
+//! | [`Runtime`] | joins the three, and waits for a root future |
 //!
-//! What foster relies on:
+//! # What foster relies on
 //!
-//! - A spawned future that is not polled to its end is *dropped*, be it refused, thrown away or left over when the
-//!   runtime ends. Scopes hear of it through that drop.
-//! - A spawned future that panics takes no other task with it. (Those that foster spawns never panic.)
-//! - The runtime keeps a spawned future until its end although nobody holds a handle to it.
-//! - A spawned future is polled after every wake-up, from whatever thread that comes, and one that is always ready starves
-//!   no others.
+//! - A spawned future that is not polled to its end is *dropped*, whether it is refused, thrown
+//!   away or left over when the runtime ends. Its scope learns of this through the drop.
+//! - A spawned future that panics takes no other task with it. (Those that foster spawns never
+//!   panic.)
+//! - The runtime keeps a spawned future until its end, although nobody holds a handle to it.
+//! - A spawned future is polled after every wake-up, whichever thread the wake-up comes from. A
+//!   future that is always ready starves no others.
 //! - A timer never fires before its instant, fires at most once, and wakes whoever polled it last.
 //! - [`Blocking::spawn_blocking`] never runs the job on the caller's stack.
 //!
-//! `foster::testing::conformance` (feature `testing`) checks an adapter for all of this, and more, in one line.
-//!
-//! In return, foster never blocks a thread of the runtime, and never polls a future after its end.
+//! `foster::testing::conformance` (feature `testing`) checks an adapter for all of this, and more,
+//! in one line. In return, foster never blocks a thread of the runtime, and never polls a future
+//! after it has completed.
 
 pub(crate) mod found;
 mod timer;
@@ -41,29 +42,31 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 
 pub use self::timer::Timer;
 
-/// The instant in every signature of foster's: a point of a monotonic clock.
+/// An instant on a monotonic clock, in every signature of foster.
 ///
-/// It is the standard library's. It has a name of its own here so that a target whose standard clock
-/// panics can have another one without a change to any signature or adapter.
+/// It is the standard library's. It has a name of its own here, so that a target whose standard
+/// clock panics can use another one without a change to any signature or adapter.
 pub type Instant = std::time::Instant;
 
-/// A blocking job: a closure that may block the thread it runs on.
+/// A blocking job: a closure that may block the thread that runs it.
 pub type Job = Box<dyn FnOnce() + Send + 'static>;
 
 /// Tells the time and makes timers.
 ///
-/// Where a runtime has no timers of its own, [`Timer::thread`] is one. [`Handle::new`] shows the four traits together.
+/// A runtime without timers of its own can use [`Timer::thread`]. [`Handle::new`] shows all four
+/// traits together.
 pub trait Clock {
-    /// The present instant on this clock. It never goes back.
+    /// Returns the present instant on this clock, which never goes back.
     fn now(&self) -> Instant;
 
-    /// A timer that fires once [`now`](Clock::now) has reached `at`.
+    /// Creates a timer that fires once [`now`](Clock::now) has reached `at`.
     fn timer(&self, at: Instant) -> Timer;
 
-    /// Moves `timer`, which one of this clock's runtimes made, to `at`. It is to be polled after that.
+    /// Moves `timer` to `at`. The caller polls the timer again afterwards.
     ///
-    /// This replaces the timer by a new one. A clock whose timers can be moved does that instead, as
-    /// the adapters for tokio and smol do, and so saves an allocation.
+    /// A runtime with this clock made the timer, or another clock did. The default replaces it by a
+    /// new one. A clock whose timers can be moved does that instead and saves an allocation, as the
+    /// adapters for tokio and smol do.
     fn reset(&self, mut timer: Pin<&mut Timer>, at: Instant) {
         timer.set(self.timer(at));
     }
@@ -71,40 +74,42 @@ pub trait Clock {
 
 /// Runs closures that may block their thread.
 ///
-/// Not on the threads that run tasks: those would starve.
+/// They run on threads that run no tasks, because tasks would starve there.
 pub trait Blocking {
-    /// Hands `job` to a thread where it may block.
+    /// Passes `job` to a thread on which it may block.
     ///
     /// # Errors
     ///
-    /// When the runtime is gone. The job is then dropped unrun.
+    /// Returns an error if the runtime has ended. The job is then dropped without being run.
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError>;
 }
 
-/// Something that runs tasks, tells the time and takes blocking jobs. See the [module](self) for what is relied on.
+/// Runs tasks, tells the time and takes blocking jobs.
+///
+/// The [module](self) lists what foster relies on, and [`Handle::new`] has an example.
 pub trait Runtime: Spawn + Clock + Blocking + Send + Sync + 'static {
-    /// A short name, for people: `"tokio"`.
+    /// Returns a short name for people to read, such as `"tokio"`.
     fn name(&self) -> &'static str;
 
     /// Blocks the calling thread until `root` is ready.
     ///
-    /// A runtime that needs its caller's thread to make progress drives its tasks meanwhile; one with threads of
-    /// its own may simply park.
+    /// A runtime that needs its caller's thread to make progress drives its tasks meanwhile. A
+    /// runtime that has threads of its own may simply park.
     ///
     /// # Errors
     ///
-    /// When `root` can never become ready, or the runtime is gone.
+    /// Returns an error if `root` can never become ready, or if the runtime has ended.
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError>;
 }
 
-/// Why a root future was not run to its end.
+/// The error of [`Runtime::block_on`]: the root future was not run to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunError {
     message: String,
 }
 
 impl RunError {
-    /// An error that says what happened, and what to do about it.
+    /// Creates an error whose message says what happened, and what to do about it.
     pub fn new(message: impl Into<String>) -> Self {
         RunError { message: message.into() }
     }
@@ -118,10 +123,10 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// A clonable reference to a [`Runtime`].
+/// Refers to a [`Runtime`]. Clones refer to the same one.
 ///
-/// The adapters in [`runtimes`](crate::runtimes) dereference to it; an own runtime becomes one by [`Handle::new`]. So a
-/// function that takes one takes any runtime:
+/// The adapters in [`runtimes`](crate::runtimes) dereference to a handle, and [`Handle::new`] makes
+/// one from a custom runtime. So a function that takes a handle accepts every runtime:
 ///
 /// ```
 /// # #[cfg(all(feature = "basic", feature = "sim"))] {
@@ -139,19 +144,19 @@ impl std::error::Error for RunError {}
 pub struct Handle {
     runtime: Arc<dyn Runtime>,
     grace: Duration,
-    /// Whether it stands for a runtime that somebody else keeps, so that it keeps none.
+    /// Whether somebody else keeps the runtime alive, so that this handle need not.
     guest: bool,
 }
 
 impl Handle {
-    /// How long [`Handle::run`] and [`Handle::enter`] wait for adopted futures after their future is over, unless told
-    /// otherwise: 10 seconds.
+    /// How long [`Handle::run`] and [`Handle::enter`] wait for adopted futures after their own
+    /// future has completed: 10 seconds. [`with_grace`](Handle::with_grace) sets another duration.
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-    /// Makes a runtime of your own known to foster.
+    /// Creates a handle from a custom [`Runtime`].
     ///
-    /// `examples/own_runtime` has one from beginning to end, and the test that says whether it keeps what foster relies on. The
-    /// runtimes of others have [adapters](crate::runtimes).
+    /// `examples/own_runtime` shows a whole one, together with the test that checks what foster
+    /// relies on. Well-known runtimes have [adapters](crate::runtimes).
     ///
     /// ```
     /// use foster::Instant;
@@ -197,8 +202,9 @@ impl Handle {
     /// }
     ///
     /// let sum = foster::scope(async |s| {
-    ///     let halves = [0..500, 500..1000].map(|half| s.spawn_parallel(async move { half.sum::<u32>() }));
-    ///     foster::gather(halves).await.iter().sum::<u32>()
+    ///     let halves = [0..500, 500..1000];
+    ///     let sums = halves.map(|half| s.spawn_parallel(async move { half.sum::<u32>() }));
+    ///     foster::gather(sums).await.iter().sum::<u32>()
     /// });
     /// assert_eq!(Handle::new(Threads).run(sum), 499_500);
     /// ```
@@ -206,15 +212,17 @@ impl Handle {
         Handle { runtime: Arc::new(runtime), grace: Self::DEFAULT_GRACE, guest: false }
     }
 
-    /// Makes a handle to a runtime that somebody else keeps.
+    /// Creates a handle to a runtime that somebody else keeps alive.
     #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
     pub(crate) fn guest(runtime: impl Runtime) -> Self {
         Handle { guest: true, ..Handle::new(runtime) }
     }
 
-    /// The same runtime with another grace for what was adopted; see [`Handle::run`].
+    /// Returns a handle to the same runtime with another grace for adopted futures.
     ///
-    /// [`Duration::ZERO`] drops it at once; [`Duration::MAX`] waits for as long as it takes.
+    /// [`Handle::run`] and [`Handle::enter`] on the new handle wait for that long.
+    /// [`Duration::ZERO`] drops adopted futures at once, and [`Duration::MAX`] waits for as long as
+    /// they take.
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -234,11 +242,12 @@ impl Handle {
         Handle { grace, ..self.clone() }
     }
 
-    /// The runtime's name, for people: `"tokio"`.
+    /// Returns the runtime's name for people to read, such as `"tokio"`.
     pub fn name(&self) -> &'static str {
         self.runtime.name()
     }
 
+    /// Returns a reference that does not keep the runtime alive.
     pub(crate) fn downgrade(&self) -> WeakHandle {
         if self.guest {
             WeakHandle::Guest(self.clone())
@@ -256,16 +265,18 @@ impl Handle {
     }
 }
 
-/// A [`Handle`] that does not keep its runtime: what runs on a runtime has no more than this of it.
+/// A [`Handle`] that does not keep its runtime alive. What runs on a runtime holds no more than
+/// this.
 #[derive(Clone)]
 pub(crate) enum WeakHandle {
-    /// Keeps no runtime as it is, and may be the only handle, made for one call: `Tokio::current()`.
+    /// A guest keeps no runtime alive anyway. It is held as it is, because it may be the only
+    /// handle, made for one call such as `Tokio::current()`.
     Guest(Handle),
     Owner(Weak<dyn Runtime>, Duration),
 }
 
 impl WeakHandle {
-    /// The runtime, unless its last handle is gone.
+    /// Returns a handle, unless the last handle of the runtime has been dropped.
     pub(crate) fn upgrade(&self) -> Option<Handle> {
         match self {
             WeakHandle::Guest(handle) => Some(handle.clone()),
@@ -275,7 +286,7 @@ impl WeakHandle {
         }
     }
 
-    /// Whether it stands for `handle`.
+    /// Whether this refers to the same runtime as `handle`, with the same grace.
     pub(crate) fn is(&self, handle: &Handle) -> bool {
         let (runtime, grace) = match self {
             WeakHandle::Guest(handle) => (Arc::as_ptr(&handle.runtime), handle.grace),

@@ -16,14 +16,16 @@ use super::Instant;
 type BoxedTimer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pin_project! {
-    /// A timer of some [`Clock`](super::Clock): a future that is ready once its instant has come.
+    /// Completes once an instant on some [`Clock`](super::Clock) has come.
     ///
-    /// Known clocks keep theirs inline, so that a timeout allocates nothing; others box theirs.
+    /// The timers of known clocks are stored inline, so that tokio's cost no allocation. Others are
+    /// boxed.
     #[must_use = "a timer does nothing unless polled"]
     pub struct Timer {
         #[pin]
         kind: Kind,
-        // Some kinds are not `Unpin`, and which there are depends on features, which must take nothing away.
+        // Some kinds are not `Unpin`. Which kinds exist depends on features, and a feature must not
+        // take a trait away, so no timer is `Unpin`.
         #[pin]
         pinned: PhantomPinned,
     }
@@ -36,7 +38,7 @@ pin_project! {
         Thread { #[pin] delay: futures_timer::Delay },
         Tokio { #[pin] sleep: TokioSleep },
         Smol { #[pin] timer: SmolTimer },
-        // In a mutex, which is never locked, to be `Sync` although the future need not be.
+        // The mutex is never locked. It makes this `Sync` although the future need not be.
         Boxed { future: Mutex<BoxedTimer> },
     }
 }
@@ -51,8 +53,8 @@ type SmolTimer = smol::Timer;
 #[cfg(not(feature = "smol"))]
 type SmolTimer = std::future::Pending<()>;
 
-/// `futures-timer` adds to the present instant unchecked, and this far ahead that may leave the clock's
-/// range.
+/// The longest duration that goes to `futures-timer`, which adds it to the present instant
+/// unchecked. Beyond this, the sum may leave the clock's range.
 const FAR: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
 impl Timer {
@@ -60,17 +62,21 @@ impl Timer {
         Timer { kind, pinned: PhantomPinned }
     }
 
-    /// A timer that never fires.
+    /// Creates a timer that never fires.
     pub fn never() -> Self {
         Timer::new(Kind::Never)
     }
 
-    /// A timer that fires when `future` is ready. One allocation has been made for it.
+    /// Creates a timer that fires when `future` is ready. The caller has made its one allocation.
     pub fn boxed(future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
         Timer::new(Kind::Boxed { future: Mutex::new(future) })
     }
 
-    /// A timer on the thread that `futures-timer` keeps, which serves where there is no runtime.
+    /// Creates a timer on the thread of `futures-timer`, for a clock without timers of its own.
+    ///
+    /// # Cost
+    ///
+    /// One allocation. The thread starts with the first such timer of the process.
     pub fn thread(after: Duration) -> Self {
         if after > FAR {
             return Timer::never();
@@ -88,9 +94,9 @@ impl Timer {
         Timer::new(Kind::Smol { timer })
     }
 
-    /// Has the timer fire `after` from now, if it is one of [`Timer::thread`]; or else it becomes one.
+    /// Moves a timer of [`Timer::thread`] to `after` from now. Any other timer becomes one.
     ///
-    /// For the [`reset`](super::Clock::reset) of a clock that uses these.
+    /// For the [`reset`](super::Clock::reset) of a clock that uses these timers.
     pub fn reset_thread(mut self: Pin<&mut Self>, after: Duration) {
         match self.as_mut().project().kind.project() {
             KindProjection::Thread { delay } if after <= FAR => delay.get_mut().reset(after),
@@ -98,7 +104,7 @@ impl Timer {
         }
     }
 
-    /// Moves a timer of tokio's. False if this is none.
+    /// Moves a timer of tokio's. Returns false if this timer is another one.
     #[cfg(feature = "tokio")]
     pub(crate) fn reset_tokio(self: Pin<&mut Self>, at: Instant) -> bool {
         if let KindProjection::Tokio { sleep } = self.project().kind.project() {
@@ -108,7 +114,7 @@ impl Timer {
         false
     }
 
-    /// Moves a timer of smol's. False if this is none.
+    /// Moves a timer of smol's. Returns false if this timer is another one.
     #[cfg(feature = "smol")]
     pub(crate) fn reset_smol(self: Pin<&mut Self>, at: Instant) -> bool {
         if let KindProjection::Smol { timer } = self.project().kind.project() {
@@ -119,8 +125,8 @@ impl Timer {
     }
 }
 
-/// Polls tokio's sleep beside tokio's cooperative budget: a future that has used up the task's budget
-/// would make every timer of the task look pending, a timeout's among them.
+/// Polls tokio's sleep outside tokio's cooperative budget. A future that has used up the task's
+/// budget would otherwise make every timer of the task look pending, a timeout's included.
 #[cfg(feature = "tokio")]
 fn poll_tokio(sleep: Pin<&mut TokioSleep>, cx: &mut Context<'_>) -> Poll<()> {
     Pin::new(&mut tokio::task::coop::unconstrained(sleep)).poll(cx)

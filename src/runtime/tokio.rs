@@ -1,4 +1,4 @@
-//! tokio as a [`Runtime`]. The adapter's public face is in `runtimes/`; this part lies here because the
+//! tokio as a [`Runtime`]. The public adapter is in `runtimes/`. This part lies here because the
 //! context [finds](super::found) tokio by itself.
 
 use std::future::{Future, poll_fn};
@@ -13,18 +13,19 @@ use tokio::task::coop::unconstrained;
 
 use super::{Blocking, Clock, Instant, Job, RunError, Runtime, Timer};
 
+/// A tokio runtime, which belongs to this adapter or to somebody else.
 pub(crate) struct Adapter {
     handle: TokioHandle,
     owned: Option<TokioRuntime>,
 }
 
 impl Adapter {
-    /// For a runtime that belongs to somebody else.
+    /// Wraps a runtime that belongs to somebody else.
     pub(crate) fn guest(handle: TokioHandle) -> Self {
         Adapter { handle, owned: None }
     }
 
-    /// For a runtime that ends with this.
+    /// Wraps a runtime that ends when this adapter is dropped.
     pub(crate) fn owner(runtime: TokioRuntime) -> Self {
         Adapter { handle: runtime.handle().clone(), owned: Some(runtime) }
     }
@@ -33,15 +34,18 @@ impl Adapter {
 impl Drop for Adapter {
     fn drop(&mut self) {
         if let Some(runtime) = self.owned.take() {
+            /// `shutdown_background` does not block, so the last handle may be dropped in async
+            /// code.
             runtime.shutdown_background();
         }
     }
 }
 
-/// Detaches a task just spawned, or tells that the runtime is gone: it has then dropped the task already.
+/// Detaches a task that has just been spawned. Returns an error if the runtime has ended, in which
+/// case it has dropped the task already.
 ///
-/// Nobody but tokio can cancel a task whose only `JoinHandle` is here. It is polled unconstrained because the caller's
-/// budget, if used up, would make it look pending.
+/// Only tokio can cancel a task whose only `JoinHandle` is here. The handle is polled
+/// unconstrained, because it would look pending if the caller's budget were used up.
 fn detach(task: JoinHandle<()>) -> Result<(), SpawnError> {
     if !task.is_finished() {
         return Ok(());
@@ -60,7 +64,8 @@ impl Spawn for Adapter {
 
 impl Clock for Adapter {
     fn now(&self) -> Instant {
-        // Not entering the runtime makes this twice as fast; tokio knows which one polls the caller.
+        // This does not enter the runtime, which makes it twice as fast. tokio knows which runtime
+        // polls the caller.
         tokio::time::Instant::now().into_std()
     }
 
@@ -88,7 +93,8 @@ impl Runtime for Adapter {
     }
 
     fn block_on(&self, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
-        // There is nothing to ask beforehand: it takes tokio's panic to learn that tokio runs this very thread.
+        // tokio cannot be asked whether it runs this thread. Its panic is the only way to learn
+        // that.
         let mut polled = false;
         let root = poll_fn(|cx| {
             polled = true;

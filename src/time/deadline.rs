@@ -1,4 +1,4 @@
-//! A deadline that can be moved while it runs.
+//! Deadlines that can be moved while they run.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,10 @@ use super::timeout::Timeout;
 use crate::context::{self, MovableDeadline};
 use crate::runtime::Instant;
 
-/// A deadline that can be moved, or switched off, while what it guards is running. Clones are the same deadline.
+/// Guards one future with a deadline that can be moved, or switched off, while the future runs.
 ///
-/// The counterpart of asyncio's `Timeout.reschedule` and of assigning to a Trio `CancelScope.deadline`.
+/// Clones share the same deadline. The counterpart of asyncio's `Timeout.reschedule`, and of
+/// assigning to the `deadline` of a Trio `CancelScope`.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -33,6 +34,7 @@ pub struct Deadline {
     shared: Arc<Shared>,
 }
 
+/// What the clones of a [`Deadline`] and its timeout share.
 struct Shared(Mutex<State>);
 
 impl MovableDeadline for Shared {
@@ -47,10 +49,11 @@ impl Shared {
     }
 }
 
+/// The state of a [`Deadline`], under its lock.
 struct State {
     due: When,
     status: Status,
-    /// Who waits for the deadline. Cloned, woken and dropped outside the lock.
+    /// Wakes the task that waits for the deadline. Cloned, woken and dropped outside the lock.
     waker: Option<Waker>,
 }
 
@@ -58,12 +61,13 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     Never,
-    /// So long after the first poll.
+    /// This long after the first poll.
     After(Duration),
     At(Instant),
 }
 
 impl When {
+    /// Returns the instant at which the timeout is due, once one is fixed.
     pub(super) fn at(self) -> Option<Instant> {
         match self {
             When::At(at) => Some(at),
@@ -73,6 +77,7 @@ impl When {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far the timeout of a [`Deadline`] has come.
 enum Status {
     Unused,
     Active,
@@ -85,17 +90,20 @@ impl Deadline {
         Deadline { shared: Arc::new(Shared(Mutex::new(State { due, status: Status::Unused, waker: None }))) }
     }
 
-    /// A deadline `duration` after the first poll of what it guards. [`Duration::MAX`] is [never](Deadline::never).
+    /// Creates a deadline that expires `duration` after the first poll of the future that it
+    /// guards.
+    ///
+    /// [`Duration::MAX`] is [never](Deadline::never).
     pub fn after(duration: Duration) -> Self {
         Self::new(When::After(duration))
     }
 
-    /// A deadline at an instant of the clock that [`now`](crate::now) reads.
+    /// Creates a deadline that expires at `at`, on the clock that [`now`](crate::now) reads.
     pub fn at(at: Instant) -> Self {
         Self::new(When::At(at))
     }
 
-    /// A deadline that is switched off until it is [set](Deadline::set).
+    /// Creates a deadline that is switched off until it is [set](Deadline::set).
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -120,17 +128,21 @@ impl Deadline {
         Self::new(When::Never)
     }
 
-    /// Guards `future` with this deadline, as [`timeout`](crate::timeout) does.
+    /// Runs `future` under this deadline, as [`timeout`](crate::timeout) does.
     ///
-    /// The deadline is moved by a clone, or by a reference as in the example [above](Deadline).
+    /// Move the deadline by a clone, or by a reference as in the example [above](Deadline).
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`timeout`](crate::timeout). Dropping the returned future ends the deadline.
     ///
     /// # Errors
     ///
-    /// [`Elapsed`](crate::Elapsed), from the future.
+    /// The returned future resolves to [`Elapsed`](crate::Elapsed) if the deadline expires.
     ///
     /// # Panics
     ///
-    /// If this deadline guards, or guarded, something already.
+    /// Panics if this deadline has guarded a future before.
     #[track_caller]
     pub fn timeout<F: Future>(&self, future: F) -> Timeout<F> {
         let mut state = self.lock();
@@ -141,13 +153,14 @@ impl Deadline {
         Timeout::movable(self.clone(), future)
     }
 
-    /// Moves the deadline, to whenever; `None` switches it off. An instant that has passed makes it expire at the next poll.
+    /// Moves the deadline to `at`. `None` switches it off.
     ///
-    /// From any thread, and from inside of what it guards.
+    /// This may be called from any thread, and inside the future that is guarded. An instant that
+    /// has passed makes the deadline expire at the next poll.
     ///
     /// # Errors
     ///
-    /// When it has expired, or what it guarded is over.
+    /// Returns [`DeadlineOver`] if the deadline has expired, or if the guarded future has ended.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -176,7 +189,10 @@ impl Deadline {
         Ok(())
     }
 
-    /// The instant at which it expires. `None` if it is switched off, or counts from a first poll that has not begun.
+    /// Returns the instant at which the deadline expires.
+    ///
+    /// Returns `None` if the deadline is switched off, or if it counts from a first poll that has
+    /// not happened yet.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -198,7 +214,10 @@ impl Deadline {
         self.lock().due.at()
     }
 
-    /// Whether it has expired: also when the timeout then returned a value, which came while it was winding down.
+    /// Returns true if the deadline has expired.
+    ///
+    /// This is also true if the guarded future still produced a value while it was wound down,
+    /// which the timeout then returned.
     pub fn is_expired(&self) -> bool {
         self.lock().status == Status::Expired
     }
@@ -207,12 +226,12 @@ impl Deadline {
         self.shared.lock()
     }
 
-    /// For the context: what is polled under this deadline reads it wherever it has been moved to.
+    /// Returns the deadline as the context holds it. What is polled under it sees every move.
     pub(super) fn movable(&self) -> Arc<dyn MovableDeadline> {
         Arc::clone(&self.shared) as Arc<dyn MovableDeadline>
     }
 
-    /// Counts from now on, if it counts from the first poll.
+    /// Fixes the instant of a deadline that counts from the first poll, which is at `now`.
     pub(super) fn start(&self, now: Instant) {
         let mut state = self.lock();
         if let When::After(duration) = state.due {
@@ -220,7 +239,7 @@ impl Deadline {
         }
     }
 
-    /// Has `waker` woken when the deadline is moved; returns when it is due.
+    /// Registers `waker` to be woken when the deadline is moved, and returns when it is due.
     pub(super) fn listen(&self, waker: &Waker) -> When {
         let mut state = self.lock();
         if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -236,7 +255,7 @@ impl Deadline {
         state.due
     }
 
-    /// Ends it at `at`. False if it has been moved meanwhile.
+    /// Marks the deadline as expired at `at`. Returns false if it has been moved meanwhile.
     pub(super) fn expire(&self, at: Instant) -> bool {
         let mut state = self.lock();
         if state.due != When::At(at) {
@@ -248,7 +267,7 @@ impl Deadline {
         true
     }
 
-    /// Ends it, if it has not expired.
+    /// Marks the deadline as finished, unless it has expired.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         if state.status == Status::Active {
@@ -277,14 +296,14 @@ impl fmt::Debug for Deadline {
     }
 }
 
-/// A [`Deadline`] was moved after its end.
+/// The error of [`Deadline::set`]: the deadline has ended before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadlineOver {
     expired: bool,
 }
 
 impl DeadlineOver {
-    /// Whether it had expired; otherwise what it guarded ended before it.
+    /// Returns true if the deadline had expired, and false if the guarded future ended before that.
     pub fn is_expired(&self) -> bool {
         self.expired
     }
@@ -292,9 +311,10 @@ impl DeadlineOver {
 
 impl fmt::Display for DeadlineOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.expired {
-            true => "the deadline has expired and cannot be moved",
-            false => "what the deadline guarded is over, so there is nothing to move",
+        f.write_str(if self.expired {
+            "the deadline has expired and cannot be moved"
+        } else {
+            "what the deadline guarded is over, so there is nothing to move"
         })
     }
 }

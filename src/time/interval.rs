@@ -11,11 +11,19 @@ use super::sleep::{Sleep, sleep_until};
 use crate::context;
 use crate::runtime::Instant;
 
-/// Ticks at once, and then every `period`, counted from the first poll. The counterpart of `tokio::time::interval`.
+/// Ticks at the first poll, and then once every `period`.
+///
+/// An interval whose ticks are late catches up at once, unless
+/// [`missed_tick`](Interval::missed_tick) says otherwise. The counterpart of
+/// `tokio::time::interval`.
 ///
 /// # Panics
 ///
-/// If `period` is zero.
+/// Panics if `period` is zero.
+///
+/// # Cost
+///
+/// One allocation for the timer, made by the second tick.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -31,11 +39,13 @@ pub fn interval(period: Duration) -> Interval {
     Interval::new(Next::AtOnce, period)
 }
 
-/// Ticks at `start`, and then every `period`. Otherwise like [`interval`]; the counterpart of `tokio::time::interval_at`.
+/// Ticks at `start`, and then once every `period`.
+///
+/// Otherwise this is like [`interval`]. The counterpart of `tokio::time::interval_at`.
 ///
 /// # Panics
 ///
-/// If `period` is zero.
+/// Panics if `period` is zero.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -53,18 +63,20 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
     Interval::new(Next::At(start), period)
 }
 
-/// What an [`Interval`] does about ticks whose instants passed while nobody waited for them.
+/// What an [`Interval`] does about the ticks that came due while nobody waited for them.
 ///
-/// The same three as tokio's `MissedTickBehavior`. After the first tick a pause of 3.5 periods:
+/// The variants are those of tokio's `MissedTickBehavior`. The example pauses for 3.5 periods after
+/// the first tick:
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
 /// foster::runtimes::Sim::default().run(async {
-///     use foster::{MissedTick, interval, now, sleep};
+///     use foster::MissedTick::{Burst, Delay, Skip};
+///     use foster::{interval, sleep};
 ///     use std::time::Duration;
 ///
 ///     let second = Duration::from_secs(1);
-///     for (missed, late) in [(MissedTick::Burst, 1.0), (MissedTick::Delay, 3.5), (MissedTick::Skip, 3.0)] {
+///     for (missed, late) in [(Burst, 1.0), (Delay, 3.5), (Skip, 3.0)] {
 ///         let mut ticks = interval(second).missed_tick(missed);
 ///         let first = ticks.tick().await;
 ///         sleep(7 * second / 2).await;
@@ -75,27 +87,29 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTick {
-    /// They follow one another at once, until the interval has caught up.
+    /// Delivers the missed ticks one after the other, until the interval has caught up.
     #[default]
     Burst,
-    /// The next one comes a whole period after the late one; instants shift.
+    /// Delivers the next tick a whole period after the late one. All later instants shift.
     Delay,
-    /// They are left out; the next one comes at the next instant that is a multiple of the period from the start.
+    /// Leaves the missed ticks out. The next one is due at the next multiple of the period.
     Skip,
 }
 
-/// A sequence of ticks. See [`interval`].
+/// A sequence of ticks, made by [`interval`] or [`interval_at`].
 ///
-/// Also a stream that never ends, for `while let Some(at) = ticks.next().await` and the operators of streams.
+/// It is also a stream that never ends, so `while let Some(at) = ticks.next().await` and the
+/// operators of streams work on it.
 #[derive(Debug)]
 #[must_use = "an interval does nothing unless its ticks are waited for"]
 pub struct Interval {
     next: Next,
     period: Duration,
     missed: MissedTick,
-    /// Boxed, so that an interval can be moved between ticks. Made by the second tick, kept for the rest.
+    /// Boxed, so that an interval can be moved between ticks. The second tick makes it, and later
+    /// ticks use it again.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Whether `sleep` waits for the next tick.
+    /// Whether `sleep` has been set to the next tick.
     sleeping: bool,
 }
 
@@ -105,7 +119,7 @@ enum Next {
     /// At the first poll.
     AtOnce,
     At(Instant),
-    /// The clock's range is exhausted.
+    /// The next tick lies beyond the range of the clock.
     Never,
 }
 
@@ -122,18 +136,20 @@ impl Interval {
         Interval { next, period, missed: MissedTick::Burst, sleep: None, sleeping: false }
     }
 
-    /// The same interval with another way of dealing with missed ticks: see [`MissedTick`].
+    /// Sets what happens to missed ticks. The default is [`MissedTick::Burst`].
     pub fn missed_tick(mut self, missed: MissedTick) -> Self {
         self.missed = missed;
         self
     }
 
-    /// The time from one tick to the next.
+    /// Returns the time from one tick to the next.
     pub fn period(&self) -> Duration {
         self.period
     }
 
     /// Waits for the next tick, and returns the instant at which it was due.
+    ///
+    /// A tick that is late still yields to the executor once.
     ///
     /// # Cancellation
     ///
@@ -142,7 +158,7 @@ impl Interval {
         Tick { interval: self }
     }
 
-    /// Has the next tick come one period from now.
+    /// Moves the next tick to one period from now.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -162,28 +178,29 @@ impl Interval {
         self.reset_after(self.period);
     }
 
-    /// Has the next tick come `after` from now, and those that follow every period from then.
+    /// Moves the next tick to `after` from now. Later ticks follow every period from there.
     pub fn reset_after(&mut self, after: Duration) {
         self.start_anew(context::with(|ambient| ambient.now().checked_add(after)));
     }
 
-    /// Has the next tick come at `at`, and those that follow every period from then.
+    /// Moves the next tick to `at`. Later ticks follow every period from there.
     pub fn reset_at(&mut self, at: Instant) {
         self.start_anew(Some(at));
     }
 
+    /// Makes `at` the next tick, and leaves the timer to be reset by the next poll.
     fn start_anew(&mut self, at: Option<Instant>) {
         self.next = at.into();
         self.sleeping = false;
     }
 
-    /// Polls for the next tick, for futures and streams written by hand.
+    /// Polls for the next tick. For futures and streams that are written by hand.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         let due = match self.next {
             Next::AtOnce => context::with(|ambient| ambient.now()),
             Next::At(due) => {
-                // A tick that is late yields here, as a sleep until a past instant does. So a loop that
-                // cannot keep up with its interval leaves a turn to everybody else.
+                // A late tick yields here, as a sleep until a past instant does. So a loop that
+                // cannot keep up with its interval still gives the others a turn.
                 ready!(self.sleep_until(due).poll(cx));
                 due
             }
@@ -195,6 +212,7 @@ impl Interval {
         Poll::Ready(due)
     }
 
+    /// Returns the timer, set to `due`.
     fn sleep_until(&mut self, due: Instant) -> Pin<&mut Sleep> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if !self.sleeping {
@@ -204,6 +222,7 @@ impl Interval {
         sleep.as_mut()
     }
 
+    /// Returns the instant of the tick after the one at `due`, which was delivered at `now`.
     fn after(&self, due: Instant, now: Instant) -> Option<Instant> {
         let next = due.checked_add(self.period)?;
         if next > now {
@@ -214,7 +233,7 @@ impl Interval {
             MissedTick::Delay => now.checked_add(self.period),
             MissedTick::Skip => {
                 let late = (now - due).as_nanos() % self.period.as_nanos();
-                // `late` is below the period, so it fits wherever the period does.
+                // `late` is less than the period, so it fits into a `Duration` as the period does.
                 let late = Duration::new((late / 1_000_000_000) as u64, (late % 1_000_000_000) as u32);
                 now.checked_add(self.period - late)
             }

@@ -1,9 +1,13 @@
-//! Sleeping, deadlines and timeouts, on the clock of the runtime around.
+//! Sleeps, deadlines and timeouts, on the clock of the runtime in force.
 //!
-//! Nothing here belongs to a runtime. Inside [`Handle::run`](crate::Handle::run), [`Handle::enter`](crate::Handle::enter)
-//! or a child that a runtime runs, time is that runtime's, with its native timers; under
-//! [`Sim`](crate::runtimes) it is virtual. Outside of them, what is polled on a thread of tokio's uses tokio's timers, with the
-//! feature `tokio`. Elsewhere time is the system's, and the thread of `futures-timer` wakes the sleepers.
+//! Nothing here belongs to one runtime. The clock and the timers are found where a future is
+//! polled:
+//!
+//! - Inside [`Handle::run`](crate::Handle::run), [`Handle::enter`](crate::Handle::enter) or a child
+//!   that a runtime runs, they are those of that runtime.
+//! - Under [`Sim`](crate::runtimes), time is virtual.
+//! - Outside of these, on a thread of tokio and with the feature `tokio`, they are tokio's.
+//! - Elsewhere, the clock is the system's, and the thread of `futures-timer` wakes the sleepers.
 //!
 //! | asyncio | Trio | tokio | here |
 //! |---|---|---|---|
@@ -33,11 +37,11 @@ pub use yield_now::{YieldNow, yield_now};
 use crate::context;
 use crate::runtime::Instant;
 
-/// The present instant on the clock of the runtime around: the virtual one under [`Sim`](crate::runtimes).
+/// Returns the present instant on the clock of the runtime in force.
 ///
-/// The counterpart of asyncio's `loop.time()` and of Trio's `current_time()`.
-///
-/// Not `Instant::now()`, where instants are to be compared with those of [`sleep_until`], [`timeout_at`] or [`deadline`].
+/// Under [`Sim`](crate::runtimes) the instant is virtual. Use this, not `Instant::now()`, when you
+/// compare it with an instant of [`sleep_until`], [`timeout_at`] or [`deadline`]. The counterpart
+/// of asyncio's `loop.time()` and of Trio's `current_time()`.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -51,9 +55,10 @@ pub fn now() -> Instant {
     context::with(|ambient| ambient.now())
 }
 
-/// The effective deadline of what is running: the earliest of the timeouts around, up to the nearest shield.
+/// Returns the effective deadline: the earliest one of the enclosing timeouts.
 ///
-/// `None` where there is none. The counterpart of Trio's `current_effective_deadline`.
+/// A [`shield`](crate::shield) hides the timeouts that enclose it. Returns `None` where no timeout
+/// applies. The counterpart of Trio's `current_effective_deadline`.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -69,9 +74,10 @@ pub fn deadline() -> Option<Instant> {
     context::with(|ambient| ambient.deadline())
 }
 
-/// How long it is until the effective [`deadline`]: zero once it has passed, `None` where there is none.
+/// Returns the time that is left until the effective [`deadline`].
 ///
-/// To be sent along with a request: a server that knows how long its client waits does no work that nobody waits for.
+/// Returns zero once the deadline has passed, and `None` where there is none. Send it along with a
+/// request, so that the server does no work for which its client no longer waits.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]

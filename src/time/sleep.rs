@@ -1,4 +1,4 @@
-//! Waiting for an instant.
+//! Sleeping for a while, or until an instant.
 
 use std::fmt;
 use std::future::Future;
@@ -12,18 +12,24 @@ use crate::context;
 use crate::runtime::{Instant, Timer};
 use crate::tree;
 
-/// Waits for `duration`. [`Duration::MAX`] waits for ever; zero yields once.
+/// Waits for `duration`.
 ///
-/// The time counts from the first poll, as that of [`timeout`](crate::timeout) does, and not from the
-/// call as with tokio: only the first poll knows whose clock it is, since a sleep may be made outside of
+/// The time counts from the first poll, as for [`timeout`](crate::timeout). tokio counts from the
+/// call instead. Only the first poll knows which clock applies, because a sleep may be made outside
 /// the runtime that runs it. To count from the call, write `sleep_until(now() + duration)`.
 ///
-/// The counterpart of `asyncio.sleep`, `trio.sleep` and `tokio::time::sleep`. The timer is that of the
-/// [runtime in force](crate::Handle::try_current), or the thread of `futures-timer` where there is none.
+/// [`Duration::MAX`] waits for ever, and zero yields once. The timer is that of the [runtime in
+/// force](crate::Handle::try_current), or of the thread of `futures-timer` where there is none. The
+/// counterpart of `asyncio.sleep`, `trio.sleep` and `tokio::time::sleep`.
 ///
 /// # Cancellation
 ///
-/// Dropping it drops the timer. In a region that is being wound down it does not start.
+/// Dropping the future drops the timer. A sleep that is first polled in a cancelled region does not
+/// start.
+///
+/// # Cost
+///
+/// The timers of tokio, and of a sleep without end, need no allocation. All others do.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -38,9 +44,10 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep::new(Until::After(duration))
 }
 
-/// Waits until `at`, an instant of the clock that [`now`](crate::now) reads. One that has passed yields once.
+/// Waits until `at`, an instant of the clock that [`now`](crate::now) reads.
 ///
-/// For a rhythm without drift there is [`interval`](crate::interval). The counterpart of `trio.sleep_until` and
+/// An instant that has passed yields once. For a regular rhythm without drift use
+/// [`interval`](crate::interval). The counterpart of `trio.sleep_until` and
 /// `tokio::time::sleep_until`.
 ///
 /// # Cancellation
@@ -68,10 +75,11 @@ impl Sleep {
         Sleep { until, timer: None, armed: false }
     }
 
-    /// Moves the end to `at`, be it before or after the sleep has completed. It is to be polled after that.
+    /// Moves the end of the sleep to `at`, before or after it has completed.
     ///
-    /// tokio's, smol's and `futures-timer`'s timers are moved in place, without an allocation. The
-    /// counterpart of the method of tokio's `Sleep`.
+    /// Poll the sleep again after this, since nothing is woken. The timers of tokio, smol and
+    /// `futures-timer` are moved in place, without an allocation. The counterpart of the method of
+    /// tokio's `Sleep`.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -95,7 +103,7 @@ impl Sleep {
         *this.armed = false;
     }
 
-    /// Counts from now on, and not from the first poll.
+    /// Counts the duration from now, instead of from the first poll.
     pub(crate) fn start(&mut self) {
         if let Until::After(duration) = self.until {
             let at = context::with(|ambient| ambient.now().checked_add(duration));
@@ -104,11 +112,12 @@ impl Sleep {
     }
 }
 
+/// When a sleep ends.
 #[derive(Clone, Copy, Debug)]
 enum Until {
     After(Duration),
     At(Instant),
-    /// The instant had come at the first poll, which yielded.
+    /// The instant had already come at the first poll, which yielded.
     Yielded,
 }
 
@@ -128,10 +137,11 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Sleep {
         until: Until,
-        // Made by the first poll that has to wait, which knows the clock; kept for `reset`.
+        // Made by the first poll that has to wait, because that poll knows the clock. Kept for
+        // `reset`.
         #[pin]
         timer: Option<Timer>,
-        // Whether the timer stands for `until`. False before the first poll, and after a `reset`.
+        // Whether the timer is set to `until`. False before the first poll, and after a `reset`.
         armed: bool,
     }
 }

@@ -18,32 +18,40 @@ use crate::name::Name;
 use crate::runtime::{Instant, Timer};
 use crate::token::{Level, Reason};
 
-/// Runs `future` for `duration` at most, counted from the first poll. With `None`, which
-/// [`remaining`](crate::remaining) may return, it never expires.
+/// Runs `future` for at most `duration`, counted from the first poll.
 ///
-/// The future is polled before the clock is read: a result wins a tie, also against a timeout of zero, and for a future
-/// that is ready at once no timer is made, nor the clock looked at. So what the first poll computes before it is first
-/// suspended is not counted. [`Duration::MAX`] never expires.
+/// When the time is up, the future is wound down before this returns:
 ///
-/// When the time is over, `future` is wound down: what inside needs time to end (async finalizers, shields, parallel
-/// children) has ended when this returns, also when combinators that are not foster's lie in between. What needs none is
-/// dropped at once. A wind-down lasts as long as the cleanup does; [`grace`](Timeout::grace) bounds it. A value
-/// that the future still produces while it is wound down is delivered.
+/// - What needs time to end (async finalizers, shields, parallel children) ends first. This works
+///   across combinators that are not foster's, too.
+/// - Everything else is dropped at once.
 ///
-/// The counterpart of `asyncio.wait_for` and `asyncio.timeout`, Trio's `fail_after`, and `tokio::time::timeout`.
+/// A wind-down lasts as long as the cleanup does, unless [`grace`](Timeout::grace) bounds it. If
+/// the future still produces a value while it is wound down, that value is returned.
+///
+/// The future is polled before the clock is read. So its result wins a tie, even against a timeout
+/// of zero, and what the first poll computes before it is first pending does not count.
+///
+/// [`Duration::MAX`] and `None`, which [`remaining`](crate::remaining) may return, never expire.
+///
+/// The counterpart of `asyncio.wait_for` and `asyncio.timeout`, of Trio's `fail_after`, and of
+/// `tokio::time::timeout`. tokio drops the future instead of winding it down.
 ///
 /// # Errors
 ///
-/// [`Elapsed`]. Where two nested timeouts expire at one instant, the outer one reports it.
+/// Returns [`Elapsed`] if the time is up first. If two nested timeouts expire at the same instant,
+/// the outer one returns it.
 ///
 /// # Cancellation
 ///
-/// Dropping it drops `future`.
+/// Dropping the returned future drops `future`.
 ///
 /// # Cost
 ///
-/// No allocation besides those of `future`, and of the runtime's timer once there is one: tokio's needs none, those of smol,
-/// async-std and `futures-timer` do.
+/// A future that is ready at its first poll costs no timer and no look at the clock. Otherwise the
+/// runtime's timer may allocate: tokio's does not, while those of smol, async-std and
+/// `futures-timer` do. The timeout itself allocates only if something inside asks for its token, or
+/// when it expires.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -59,13 +67,19 @@ pub fn timeout<F: Future>(duration: impl Into<Option<Duration>>, future: F) -> T
     Timeout::new(Limit::Fixed(duration.into().map_or(When::Never, When::After)), future)
 }
 
-/// Runs `future` until `at` at the latest, or for ever with `None`. Otherwise like [`timeout`].
+/// Runs `future` until `at` at the latest.
 ///
-/// The counterpart of `asyncio.timeout_at`, Trio's `fail_at` and `tokio::time::timeout_at`.
+/// Use it to share one deadline between several steps. `None` never expires. Otherwise this is like
+/// [`timeout`]. The counterpart of `asyncio.timeout_at`, Trio's `fail_at` and
+/// `tokio::time::timeout_at`.
 ///
 /// # Errors
 ///
-/// [`Elapsed`].
+/// Returns [`Elapsed`] if the deadline passes first.
+///
+/// # Cancellation
+///
+/// As for [`timeout`].
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -87,19 +101,24 @@ pub fn timeout_at<F: Future>(at: impl Into<Option<Instant>>, future: F) -> Timeo
     Timeout::new(Limit::Fixed(at.into().map_or(When::Never, When::At)), future)
 }
 
-/// Like [`timeout`], but does not wait for the wind-down: the enclosing scope does.
+/// Runs `future` for at most `duration`, and does not wait for its wind-down.
 ///
-/// What inside still needs time to end when the time is over is adopted by the enclosing scope, or by
-/// [`Handle::run`](crate::Handle::run), which is why `future` must be `'static + Send`. Without either a task of the tokio
-/// runtime finishes it that polls this, with the feature `tokio`; elsewhere it is dropped.
+/// If something inside still needs time to end when the time is up, the enclosing scope adopts it,
+/// or [`Handle::run`](crate::Handle::run) does. That is why `future` must be `'static + Send`.
+/// Without either, and with the feature `tokio`, a task of the tokio runtime that polls this
+/// finishes it. Elsewhere it is dropped. Otherwise this is like [`timeout`].
 ///
 /// # Errors
 ///
-/// [`Elapsed`], at once.
+/// Returns [`Elapsed`] as soon as the time is up.
 ///
 /// # Cancellation
 ///
 /// As for [`timeout`].
+///
+/// # Cost
+///
+/// One allocation, to box the timeout.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -124,16 +143,16 @@ where
     TimeoutDetach { timeout: Some(Box::pin(timeout(duration, future))) }
 }
 
-/// Where a timeout's deadline is kept.
+/// Where the deadline of a timeout is kept.
 enum Limit {
     Fixed(When),
     Movable(Movable),
 }
 
-/// The deadline of a timeout that can be moved. It ends with the timeout.
+/// A deadline that can be moved. It ends when the timeout does.
 struct Movable {
     deadline: Deadline,
-    /// Its place among the movable deadlines in the context; there during a poll.
+    /// Its node in the list of movable deadlines. The context holds it during a poll.
     link: Option<Arc<Link>>,
 }
 
@@ -144,6 +163,7 @@ impl Drop for Movable {
 }
 
 impl Limit {
+    /// Fixes the instant of a deadline that counts from the first poll, which is at `now`.
     #[inline]
     fn start(&mut self, now: Instant) {
         match self {
@@ -156,6 +176,7 @@ impl Limit {
         }
     }
 
+    /// Returns the instant at which the deadline is due, and listens for moves of it.
     #[inline]
     fn listen(&self, cx: &Context<'_>) -> Option<Instant> {
         match self {
@@ -164,7 +185,8 @@ impl Limit {
         }
     }
 
-    /// Ends it, unless it has been moved away from `at`, and then it is to be listened to anew.
+    /// Ends the deadline. Returns false if it has been moved away from `at`: the caller listens
+    /// anew.
     fn expire(&self, at: Instant) -> bool {
         match self {
             Limit::Fixed(_) => true,
@@ -172,6 +194,7 @@ impl Limit {
         }
     }
 
+    /// Ends the deadline of a future that has completed in time.
     #[inline]
     fn end(&self) {
         if let Limit::Movable(movable) = self {
@@ -180,8 +203,9 @@ impl Limit {
     }
 }
 
-/// In how many polls a timeout that has expired leaves it to the one around to say so. What lies between the two may
-/// poll more than once before it returns: `FuturesUnordered` twice, a scope three times.
+/// How many polls an expired timeout waits for an enclosing one to report first. What lies between
+/// the two may poll more than once before it returns: `FuturesUnordered` twice, a scope three
+/// times.
 const PATIENCE: u8 = 8;
 
 /// How far a timeout has come.
@@ -189,11 +213,11 @@ const PATIENCE: u8 = 8;
 enum Phase {
     /// Not polled yet.
     Fresh,
-    /// Polled, and the deadline is ahead.
+    /// Polled, and the deadline has not passed.
     Running,
-    /// Expired; what is inside is ending.
+    /// The deadline has passed, and the future is being wound down.
     WindingDown,
-    /// Expired, and so has the grace.
+    /// The grace after the deadline has passed, too.
     Overdue,
 }
 
@@ -205,13 +229,14 @@ pin_project! {
         region: Region<F>,
         phase: Phase,
         limit: Limit,
-        // `None`: as long as it takes.
+        // `None` waits for as long as the cleanup takes.
         grace: Option<Duration>,
-        // For the instant beside it: the deadline, then the end of the grace. Made once the inside has been pending.
+        // Set to `timer_at`, which is the deadline, and later the end of the grace. Made once the
+        // future has been pending.
         #[pin]
         timer: Option<Timer>,
         timer_at: Option<Instant>,
-        // In how many polls this has been expired, and left it to the timeout around to say so.
+        // How many polls this has been expired and has left the report to an enclosing timeout.
         deferred: u8,
     }
 }
@@ -233,12 +258,14 @@ impl<F: Future> Timeout<F> {
         Self::new(Limit::Movable(Movable { deadline, link: None }), future)
     }
 
-    /// Bounds the wind-down: what has not ended by `grace` after the deadline is dropped, and named in the error.
+    /// Bounds the wind-down by `grace`, counted from the deadline.
     ///
-    /// Finalizers that had no turn by then are polled once. [`Duration::MAX`] is no bound, as is the default.
+    /// What has not ended by then is dropped, and [`Elapsed::overrun`] names it. Finalizers that
+    /// had no turn by then are polled once. [`Duration::MAX`] is no bound, and is the default.
     ///
-    /// With [`Duration::ZERO`] nothing is waited for. A blocking job that is running cannot be interrupted: it passes to the
-    /// scope that encloses the timeout, which waits for it before it resolves.
+    /// [`Duration::ZERO`] waits for nothing. A blocking job that is running cannot be interrupted.
+    /// It is transferred to the scope that encloses the timeout, which waits for it before it
+    /// resolves.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -261,7 +288,7 @@ impl<F: Future> Timeout<F> {
         self
     }
 
-    /// Polls the inside with the deadline in force.
+    /// Polls the future with the deadline in force.
     #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
@@ -276,7 +303,8 @@ impl<F: Future> Timeout<F> {
             }
             Limit::Fixed(When::Never) => this.region.poll_in(ambient, cx),
             Limit::Movable(Movable { deadline, link }) => {
-                // Here the clock is read before the first poll: the deadline can be asked when it is due.
+                // The clock is read before the first poll here, because `Deadline::when` may be
+                // asked.
                 if *this.phase == Phase::Fresh {
                     deadline.start(ambient.now());
                 }
@@ -287,7 +315,8 @@ impl<F: Future> Timeout<F> {
         }
     }
 
-    /// Whether the timer for `at` has fired; makes it if there is none yet. `now` spares a look at the clock.
+    /// Returns whether the timer for `at` has fired, and makes the timer if there is none yet.
+    /// `now` spares a look at the clock.
     fn poll_timer(
         self: Pin<&mut Self>,
         at: Instant,
@@ -311,7 +340,7 @@ impl<F: Future> Timeout<F> {
         fired
     }
 
-    /// Goes on to the next phase if it is time. True if the inside wants another poll.
+    /// Moves to the next phase if it is time. Returns true if the future must be polled again.
     fn advance(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
         let mut now = None;
         if self.phase == Phase::Fresh {
@@ -336,18 +365,22 @@ impl<F: Future> Timeout<F> {
         }
     }
 
+    /// Begins the wind-down at the deadline `at`, unless somebody else came first. Returns true if
+    /// the future must be polled again.
     fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
         if ambient.is_tripped() {
-            // Whoever cancelled the region around came first: this says nothing, and is dropped.
+            // The enclosing region was cancelled first. Its owner drops this timeout, which reports
+            // nothing.
             return false;
         }
         if !this.limit.expire(at) {
             return true;
         }
         if ambient.deadline().is_some_and(|around| around <= at) {
-            // The timeout around expires at this instant too, and is the one to report it. In a destructor or
-            // a blocking job there is nobody who does, which the next polls tell.
+            // The enclosing timeout expires at this instant, too, and reports it. In a destructor
+            // or in a blocking job nobody does so, which shows when the next polls still find this
+            // timeout here.
             if *this.deferred < PATIENCE {
                 *this.deferred += 1;
                 cx.waker().wake_by_ref();
@@ -362,16 +395,18 @@ impl<F: Future> Timeout<F> {
         true
     }
 
+    /// Tells everything inside that the grace has passed.
     fn overdue(self: Pin<&mut Self>) {
         let this = self.project();
         *this.phase = Phase::Overdue;
         this.region.trip(Level::Overdue, &Arc::new(Reason::Deadline));
     }
 
-    // A function of its own, so that the way to the context is short enough to be inlined.
+    // A function of its own, so that `poll` stays short enough to be inlined.
     #[inline(never)]
     fn poll_in(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Result<F::Output, Elapsed>> {
         loop {
+            /// The future goes before the clock: its result wins a tie.
             match self.as_mut().poll_inside(ambient, cx) {
                 Poll::Ready(Some(value)) => {
                     self.limit.end();
@@ -380,7 +415,7 @@ impl<F: Future> Timeout<F> {
                 Poll::Ready(None) => {
                     return match self.phase {
                         Phase::WindingDown | Phase::Overdue => Poll::Ready(Err(self.elapsed())),
-                        // Cancelled from around: whoever did that drops this.
+                        // Cancelled from outside. Whoever did that drops this timeout.
                         Phase::Fresh | Phase::Running => Poll::Pending,
                     };
                 }
@@ -393,7 +428,7 @@ impl<F: Future> Timeout<F> {
         }
     }
 
-    /// The error, once nothing is left inside.
+    /// Returns the error, once nothing is left inside.
     fn elapsed(&self) -> Elapsed {
         let overrun = match self.region.token() {
             Some(token) if self.phase == Phase::Overdue => token.take_overrun(),
@@ -421,7 +456,7 @@ impl<F> fmt::Debug for Timeout<F> {
 /// The future of [`timeout_detach`].
 #[must_use = "futures do nothing unless polled"]
 pub struct TimeoutDetach<F> {
-    /// `None` once it is over.
+    /// `None` once it has completed.
     timeout: Option<Pin<Box<Timeout<F>>>>,
 }
 
@@ -461,11 +496,11 @@ impl<F> fmt::Debug for TimeoutDetach<F> {
     }
 }
 
-/// The time was over before the future was.
+/// The error of a timeout: the deadline passed before the future completed.
 ///
-/// An ordinary error: what was guarded has been wound down, and nothing around it is cancelled.
-///
-/// Turns into an [`io::Error`] of the kind `TimedOut`. The counterpart of Python's `TimeoutError` and tokio's `Elapsed`.
+/// It is an ordinary error. The future has been wound down, and nothing outside the timeout is
+/// cancelled. It converts into an [`io::Error`] of the kind `TimedOut`. The counterpart of Python's
+/// `TimeoutError` and of tokio's `Elapsed`.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -486,10 +521,10 @@ impl Elapsed {
         Elapsed { overrun: None }
     }
 
-    /// What had not ended within the [grace](Timeout::grace), and was dropped. Empty without a grace.
+    /// Returns the names of what had not ended within the [grace](Timeout::grace), and was dropped.
     ///
-    /// A finalizer's name is the file and line of its `defer`, as a shield's is that of its call. Worth a line in the log: this
-    /// cleanup did not run to its end.
+    /// The slice is empty if there was no grace. A finalizer is named by the file and line of its
+    /// `defer`, and a shield by those of its call. Log them: this cleanup did not complete.
     pub fn overrun(&self) -> &[Name] {
         self.overrun.as_deref().unwrap_or_default()
     }

@@ -6,14 +6,15 @@ use std::task::{Context, Poll};
 
 use crate::tree;
 
-/// Gives the other children, and the executor, one turn.
+/// Yields once, so that the other children and the executor get a turn.
 ///
-/// For a loop that computes for long without an `await` that waits: others starve meanwhile, and a timeout around
-/// cannot end it. The counterpart of `asyncio.sleep(0)`, Trio's `checkpoint` and `tokio::task::yield_now`.
+/// Call it in a loop that computes for long between two waits. Otherwise the others starve
+/// meanwhile, and an enclosing timeout cannot end the loop. The counterpart of `asyncio.sleep(0)`,
+/// Trio's `checkpoint` and `tokio::task::yield_now`.
 ///
 /// # Cancellation
 ///
-/// A point at which a cancelled child ends.
+/// A cancelled child ends here.
 ///
 /// ```
 /// # futures::executor::block_on(async {
