@@ -1,3 +1,5 @@
+//! The adapter for async-std.
+
 use std::future::Future;
 use std::pin::Pin;
 
@@ -8,21 +10,23 @@ use super::turn::{self, Turn};
 use crate::contain::contain;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
-/// async-std: its global executor, for programs that still run on it.
+/// Runs on async-std's global executor, for programs that still use it.
 ///
-/// async-std is **discontinued** upstream ([RUSTSEC-2025-0052]), and recommends smol in its stead: [`Smol`], with the same
-/// reactor and the same blocking pool underneath. A timer costs one allocation here, as async-std names none that could be
-/// kept inline.
+/// async-std is **discontinued** upstream ([RUSTSEC-2025-0052]), which recommends smol instead.
+/// [`Smol`] has the same reactor and the same blocking pool underneath. A timer costs one
+/// allocation here, because async-std has no named timer type that could be stored inline.
 ///
 /// # Running a future
 ///
-/// To block is for threads that do not run async-std's tasks: one that does would wait for what only
-/// it can run. There `try_run` returns an error, `run` panics with it, and code that is async already
-/// uses [`enter`](Handle::enter).
+/// Only a thread that does not run async-std's tasks may block. One that does would wait for what
+/// only it can run. On such a thread `try_run` returns an error, and `run` panics with it. Code
+/// that is already async uses [`enter`](Handle::enter).
 ///
 /// # When the runtime ends
 ///
-/// It never does: its executor is global. Threads start with the first task.
+/// It never ends, because its executor is global. Its threads start with the first task.
+///
+/// # Examples
 ///
 /// ```
 /// use foster::runtimes::AsyncStd;
@@ -42,7 +46,7 @@ pub struct AsyncStd(Handle);
 stands_for_handle!(AsyncStd);
 
 impl AsyncStd {
-    /// async-std's global executor.
+    /// Returns async-std's global executor.
     pub fn global() -> Self {
         AsyncStd(Handle::guest(Adapter))
     }
@@ -50,11 +54,12 @@ impl AsyncStd {
 
 const NAME: &str = "async-std";
 
+/// The global executor, which needs no state here.
 struct Adapter;
 
 impl Spawn for Adapter {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        // A `JoinHandle` of async-std that is dropped detaches its task.
+        // Dropping a `JoinHandle` of async-std detaches its task.
         drop(task::spawn(Turn::new(NAME, future)));
         Ok(())
     }
@@ -66,7 +71,8 @@ impl Clock for Adapter {
     }
 
     fn timer(&self, at: Instant) -> Timer {
-        // The duration is taken at the first poll, which is when async-std's sleep begins to count.
+        // The duration is computed at the first poll, because async-std's sleep begins to count
+        // there.
         Timer::boxed(Box::pin(async move { task::sleep(at.saturating_duration_since(Instant::now())).await }))
     }
 }

@@ -1,3 +1,5 @@
+//! The adapter for the executors of the `futures` crate.
+
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -17,14 +19,17 @@ use crate::blocking;
 use crate::contain::Contained;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
-/// The executors of the `futures` crate: small, and without I/O of their own.
+/// Runs on the executors of the `futures` crate, which are small and have no I/O of their own.
 ///
-/// Timers are `futures-timer`'s, blocking jobs run on foster's shared pool.
+/// Timers are those of `futures-timer`, and blocking jobs run on foster's [shared
+/// pool](crate::blocking).
 ///
 /// # When the runtime ends
 ///
-/// It ends with its last handle, and drops the tasks that are left: at once on a current-thread runtime, and as
-/// soon as its threads come to them on a pool.
+/// It ends with its last handle, and drops the tasks that are left. A current-thread runtime drops
+/// them at once, and a pool as soon as its threads come to them.
+///
+/// # Examples
 ///
 /// ```
 /// use foster::runtimes::Basic;
@@ -43,11 +48,11 @@ pub struct Basic(Handle);
 stands_for_handle!(Basic);
 
 impl Basic {
-    /// A pool of `threads` threads; whoever blocks on it only waits.
+    /// Creates a pool of `threads` threads. A thread that blocks on it only waits.
     ///
     /// # Errors
     ///
-    /// When `threads` is 0, or the system refuses them.
+    /// Returns an error if `threads` is 0, or if the system refuses to start them.
     pub fn thread_pool(threads: usize) -> io::Result<Self> {
         if threads == 0 {
             return Err(super::no_threads("a thread pool"));
@@ -56,9 +61,11 @@ impl Basic {
         Ok(Self::new(Pool { pool, roster: Arc::default() }))
     }
 
-    /// A runtime whose tasks, wherever they were spawned, run on whichever thread blocks on it, and wait while none does.
+    /// Creates a runtime whose tasks run on whichever thread blocks on it.
     ///
-    /// Of several threads that block on it one runs the tasks; when that one is done, another takes over.
+    /// It does not matter which thread spawned a task. The tasks wait while no thread blocks. If
+    /// several threads block, one of them runs the tasks, and another takes over when that one is
+    /// done.
     ///
     /// ```
     /// use foster::runtimes::Basic;
@@ -78,11 +85,12 @@ impl Basic {
     }
 }
 
-/// What differs between the two flavours.
+/// What differs between the two kinds of `Basic`.
 trait Executor: Spawn + Send + Sync + 'static {
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>);
 }
 
+/// Makes a [`Runtime`] of an executor, with the timers and the pool that both kinds share.
 struct Adapter<E>(E);
 
 impl<E: Executor> Spawn for Adapter<E> {
@@ -127,6 +135,7 @@ impl<E: Executor> Runtime for Adapter<E> {
     }
 }
 
+/// A `futures` pool, whose pending tasks end with it.
 struct Pool {
     pool: ThreadPool,
     roster: Arc<Roster>,
@@ -154,14 +163,16 @@ impl Drop for Pool {
 
 /// Wakes the pending tasks of a pool that ends.
 ///
-/// A task of a `futures` pool keeps itself and the pool alive until it is ready; if nothing wakes it any more, for good.
-/// So every task that was pending once is on this list, and ends when it finds the roster closed.
+/// A task of a `futures` pool keeps itself and the pool alive until it is ready. If nothing wakes
+/// it any more, that is for ever. So every task that has been pending is on this list, and ends
+/// when it finds the roster closed.
 #[derive(Default)]
 struct Roster {
     closed: AtomicBool,
     pending: Mutex<Pending>,
 }
 
+/// The tasks that have been pending, with their wakers.
 #[derive(Default)]
 struct Pending {
     next_key: u64,
@@ -173,7 +184,7 @@ impl Roster {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a task down; `None` when the roster is closed. All of a task's wakers are the same.
+    /// Adds a task. Returns `None` if the roster is closed. All wakers of one task are equal.
     fn join(&self, waker: &Waker) -> Option<u64> {
         let waker = waker.clone();
         let mut pending = self.lock();
@@ -186,11 +197,14 @@ impl Roster {
         Some(key)
     }
 
+    /// Removes a task that has ended.
     fn leave(&self, key: u64) {
         let waker = self.lock().wakers.remove(&key);
         drop(waker);
     }
 
+    /// Wakes all tasks, which then end. `closed` is set under the lock: a task that joins either
+    /// finds it set, or is woken here.
     fn close(&self) {
         let mut pending = self.lock();
         self.closed.store(true, Ordering::Relaxed);
@@ -201,7 +215,7 @@ impl Roster {
 }
 
 thread_local! {
-    /// The member that this thread of a pool polled last, by its address, and how many times on end.
+    /// The member that this thread polled last, by its address, and how many times in a row.
     static ON_END: Cell<(usize, u32)> = const { Cell::new((0, 0)) };
 }
 
@@ -214,11 +228,12 @@ struct Member {
 }
 
 impl Member {
-    /// How often a member may be polled on end.
+    /// How many times in a row a member may be polled.
     const BUDGET: u32 = 64;
 
-    /// Whether others are to have a turn now. A `futures` pool polls a task that woke itself again, and again, before any
-    /// other; so one that has had its budget sleeps until a task from the end of the queue wakes it.
+    /// Whether the others get a turn now. A `futures` pool polls a task that woke itself again and
+    /// again, before any other. So a task that has used up its budget is pending until a task at
+    /// the end of the queue wakes it.
     fn gives_way(&self, cx: &Context<'_>) -> bool {
         let address = std::ptr::from_ref(self).addr();
         let (last, times) = ON_END.get();
@@ -260,19 +275,22 @@ impl Drop for Member {
 
 /// Tasks that run on the thread that blocks.
 ///
-/// Not a `LocalPool`, which could neither move to the next such thread nor be dropped on any other.
+/// A `LocalPool` would not do: it can neither move to the next thread that blocks, nor be dropped
+/// on another one.
 #[derive(Default)]
 struct Local {
     state: Mutex<State>,
 }
 
+/// The state of a [`Local`], under its lock.
 struct State {
-    /// Spawned since the driver looked last.
+    /// The tasks that were spawned since the driver last looked.
     inbox: Vec<Contained>,
     /// `None` while a thread drives them.
     tasks: Option<FuturesUnordered<Contained>>,
+    /// The waker of the thread that drives the tasks.
     driver: Option<Waker>,
-    /// Threads that block while another one drives.
+    /// The threads that block while another one drives.
     waiting: Vec<Waker>,
 }
 
@@ -283,7 +301,8 @@ impl Default for State {
 }
 
 impl Local {
-    // All wakers under this lock are those of `futures_executor::block_on`, so no code of users runs when one is cloned.
+    // All wakers under this lock are those of `futures_executor::block_on`. So no code of users
+    // runs when one is cloned.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -315,16 +334,18 @@ impl Executor for Local {
     }
 }
 
-/// A thread that blocks on [`Local`]: it drives the tasks if it holds them, and passes them on when it leaves.
+/// A thread that blocks on a [`Local`]. It drives the tasks if it holds them, and passes them on
+/// when it leaves.
 struct Seat<'a> {
     local: &'a Local,
     tasks: Option<FuturesUnordered<Contained>>,
 }
 
 impl Seat<'_> {
-    /// How many tasks may end before the root gets its turn again.
+    /// How many tasks may complete before the root is polled again.
     const BUDGET: usize = 64;
 
+    /// Polls the tasks, if this thread holds them or gets them now.
     fn drive(&mut self, cx: &mut Context<'_>) {
         for _ in 0..Self::BUDGET {
             let Some(tasks) = self.take_tasks(cx.waker()) else {
@@ -337,7 +358,8 @@ impl Seat<'_> {
         cx.waker().wake_by_ref();
     }
 
-    /// The tasks, with those from the inbox, unless another thread has them; that one will wake this.
+    /// Returns the tasks, with those of the inbox. Returns `None` if another thread has them. That
+    /// thread wakes this one when it leaves.
     fn take_tasks(&mut self, waker: &Waker) -> Option<&mut FuturesUnordered<Contained>> {
         let mut state = self.local.lock();
         if self.tasks.is_none() {
@@ -445,7 +467,8 @@ mod tests {
             move || block_on(&basic, first_wait).unwrap().unwrap()
         });
         driven.recv_timeout(PATIENCE).unwrap();
-        // The second thread waits, in the list of those who do, when its root is polled for the second time.
+        // When its root is polled for the second time, the second thread is in the list of those
+        // that wait.
         let ((second, second_wait), (waiting, waits), (over, ended)) =
             (oneshot::channel::<()>(), mpsc::channel(), mpsc::channel());
         let second_thread = thread::spawn({

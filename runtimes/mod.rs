@@ -1,4 +1,4 @@
-//! Adapters: the runtimes that foster knows, each a value behind a feature of its own name.
+//! Adapters for the runtimes that foster knows. Each is a value, behind a feature of its own name.
 //!
 //! | type | feature | constructors | tasks run | timers | blocking jobs |
 //! |---|---|---|---|---|---|
@@ -8,19 +8,28 @@
 //! | [`Basic`] | `basic` | `thread_pool`, `current_thread` | on the `futures` executors | `futures-timer` | foster's shared pool |
 //! | [`Sim`] | `sim` | `new(seed)` | on the thread that runs the simulation | virtual | as tasks of the simulation |
 //!
-//! Which one? In an application that has a runtime already, that one. Without, [`Smol`] or [`Tokio`] if there is I/O to be
-//! done, [`Basic`] if there is none. In tests, [`Sim`] beside the real ones.
+//! # Which one to use
 //!
-//! Features only *add*: all five can be compiled into one program, and work side by side in it. Each dereferences to
-//! [`Handle`], which is what functions should take. Another runtime becomes one by [`Handle::new`].
+//! If the application has a runtime already, use that one. If it has none, use [`Smol`] or
+//! [`Tokio`] for programs with I/O, and [`Basic`] for programs without. In tests, use [`Sim`]
+//! beside the others.
 //!
-//! With the feature `tokio`, what is polled on a thread of tokio's finds that runtime without being told. The others cannot
-//! be asked where they run: a program enters them by [`Handle::run`] or [`Handle::enter`].
+//! Features only *add*. All five adapters can be compiled into one program, and work side by side
+//! in it. Each dereferences to [`Handle`], which is the type that functions should take.
+//! [`Handle::new`] makes a handle from a custom runtime.
 //!
-//! A runtime that was made here ends with its last handle. A task that holds one keeps its own runtime alive, and one that
-//! nothing will ever wake again is then never dropped. Children of scopes hold none: they end with the runtime, as
-//! [cancelled](crate::Cancelled) by [`Shutdown`](crate::Reason::Shutdown). What such a child still does then, in its
-//! destructors, finds no runtime in its context, as code that nobody called [`enter`](crate::Handle::enter) for.
+//! With the feature `tokio`, code that is polled on a thread of tokio finds that runtime by itself.
+//! The other runtimes cannot be asked where they run, so a program enters them by [`Handle::run`]
+//! or [`Handle::enter`].
+//!
+//! # When a runtime ends
+//!
+//! A runtime that was made here ends with its last handle. A task that holds a handle keeps its own
+//! runtime alive. If nothing will ever wake that task again, it is never dropped.
+//!
+//! Children of scopes hold no handle. When their runtime ends, they end with it, and are
+//! [cancelled](crate::Cancelled) by [`Shutdown`](crate::Reason::Shutdown). The destructors of such
+//! a child find no runtime in their context.
 //!
 //! [`Handle`]: crate::runtime::Handle
 //! [`Handle::new`]: crate::runtime::Handle::new
@@ -32,7 +41,7 @@
 #![cfg_attr(not(feature = "basic"), doc = "[`Basic`]: self")]
 #![cfg_attr(not(feature = "sim"), doc = "[`Sim`]: self")]
 
-/// Makes an adapter stand for the `Handle` in its first field.
+/// Makes an adapter dereference to the `Handle` in its first field, and convert into it.
 #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std", feature = "basic", feature = "sim"))]
 macro_rules! stands_for_handle {
     ($adapter:ident) => {
@@ -79,7 +88,7 @@ pub use tokio::Tokio;
 #[cfg(all(test, any(feature = "tokio", feature = "smol", feature = "async-std", feature = "basic", feature = "sim")))]
 mod tests;
 
-/// What a constructor says to a runtime of no threads.
+/// Returns the error of a constructor that was asked for a runtime without threads.
 #[cfg(any(feature = "tokio", feature = "basic"))]
 fn no_threads(what: &str) -> std::io::Error {
     let message = format!("{what} of 0 threads could run nothing: ask for at least 1");

@@ -1,3 +1,5 @@
+//! The adapter for smol.
+
 use std::future::Future;
 use std::pin::Pin;
 
@@ -7,26 +9,28 @@ use super::turn::{self, Turn};
 use crate::contain::contain;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
-/// smol: its global executor, or an executor of yours.
+/// Runs on smol: on its global executor, or on an executor of yours.
 ///
-/// Timers and blocking jobs are those of the process (`async-io`, `blocking`) in either case.
+/// In both cases, timers and blocking jobs are those of the process (`async-io` and `blocking`).
 ///
 /// # Running a future
 ///
-/// To block is for threads that do not run smol's tasks: one that does would wait for what only it can
-/// run. There `try_run` returns an error, `run` panics with it, and code that is async already uses
-/// [`enter`](Handle::enter).
+/// Only a thread that does not run smol's tasks may block. One that does would wait for what only
+/// it can run. On such a thread `try_run` returns an error, and `run` panics with it. Code that is
+/// already async uses [`enter`](Handle::enter).
 ///
 /// # When the runtime ends
 ///
-/// smol's global executor never does. An executor of yours drops its tasks when you drop it.
+/// smol's global executor never ends. An executor of yours drops its tasks when you drop it.
 #[derive(Debug, Clone)]
 pub struct Smol(Handle);
 
 stands_for_handle!(Smol);
 
 impl Smol {
-    /// smol's global executor, with as many threads as `SMOL_THREADS` says, else one. They start with the first task.
+    /// Returns smol's global executor.
+    ///
+    /// It has as many threads as `SMOL_THREADS` says, or else one. They start with the first task.
     ///
     /// ```
     /// use foster::runtimes::Smol;
@@ -38,11 +42,11 @@ impl Smol {
         Smol(Handle::guest(Adapter { spawn: |future| ::smol::spawn(Turn::new(NAME, future)).detach() }))
     }
 
-    /// An executor of yours, known by how to spawn on it; such as a [`smol::Executor`], which keeps a task that was
-    /// detached.
+    /// Creates a runtime from a function that spawns a task on an executor of yours.
     ///
-    /// It is yours to run as well: blocking on this handle only waits, so let other threads run the executor, or be async
-    /// inside of it:
+    /// The executor must keep a task that is detached, as a [`smol::Executor`] does. You run the
+    /// executor, too: a thread that blocks on this handle only waits. So let other threads run the
+    /// executor, or run your code inside of it:
     ///
     /// ```
     /// use std::sync::Arc;
@@ -60,7 +64,8 @@ impl Smol {
     /// assert_eq!(smol::block_on(executor.run(wait)), Ok("hello"));
     /// ```
     ///
-    /// A closure that keeps an `Arc` of the executor, as above, keeps the executor and its tasks alive with this handle.
+    /// A closure that keeps an `Arc` of the executor, as above, keeps the executor and its tasks
+    /// alive for as long as there are handles.
     ///
     /// [`smol::Executor`]: ::smol::Executor
     pub fn executor(spawn: impl Fn(FutureObj<'static, ()>) + Send + Sync + 'static) -> Self {
@@ -71,6 +76,7 @@ impl Smol {
 
 const NAME: &str = "smol";
 
+/// Spawns by a function.
 struct Adapter<S> {
     spawn: S,
 }

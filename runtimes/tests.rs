@@ -1,5 +1,5 @@
-//! What the adapters' own tests share. What they all must do is in `testing::conformance`, and run on each of
-//! them by `tests/conformance`.
+//! What the adapters' own tests share. What all adapters must do is in `testing::conformance`, and
+//! `tests/conformance` runs it on each of them.
 // Which of these are used depends on the features.
 #![allow(dead_code)]
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::{Handle, RunError};
 
-/// Counts its drops.
+/// Counts how many of its guards have been dropped.
 #[derive(Clone, Default)]
 pub(super) struct Drops(Arc<AtomicUsize>);
 
@@ -50,7 +50,7 @@ pub(super) fn block_on<T>(handle: &Handle, future: impl Future<Output = T>) -> R
     Ok(output.expect("a root future that was run to its end"))
 }
 
-/// A future that is pending once.
+/// Is pending once.
 pub(super) async fn yield_once() {
     let mut yielded = false;
     std::future::poll_fn(|cx| {

@@ -1,3 +1,5 @@
+//! The adapter for tokio. What implements the traits is in `src/runtime/tokio.rs`.
+
 use std::io;
 
 use ::tokio::runtime::Builder;
@@ -6,33 +8,42 @@ use crate::runtime::Handle;
 use crate::runtime::found;
 use crate::runtime::tokio::Adapter;
 
-/// tokio: the runtime that the application runs on, or one of its own.
+/// Runs on tokio: on the runtime that the application runs on, or on one of its own.
 ///
-/// Time is tokio's, so that a paused clock (`tokio::time::pause`) holds for foster too, in whatever runs on that runtime. A
-/// runtime that was built without `enable_time` panics when a timer is made. Where nobody called
-/// [`enter`](Handle::enter), the thread of `futures-timer` serves instead, after tokio's complaint on stderr.
+/// Time is tokio's, so foster follows a paused clock (`tokio::time::pause`) in everything that runs
+/// on the runtime. A runtime that was built without `enable_time` panics when a timer is made. If
+/// nobody called [`enter`](Handle::enter) there, the thread of `futures-timer` serves instead,
+/// after tokio has reported its panic on stderr.
 ///
 /// # Without `enter`
 ///
-/// With the feature `tokio`, code that is polled on a thread of tokio's, and in no context of another
-/// runtime, uses tokio: under `#[tokio::main]`, in a handler of a web framework, after `tokio::spawn`.
-/// [`Handle::try_current`] tells. A thread that has entered a tokio runtime (`tokio::runtime::Handle::enter`)
-/// belongs to it, so code that blocks such a thread, by another executor's `block_on`, waits for timers of a
-/// runtime that somebody else has to drive.
+/// With the feature `tokio`, code that is polled on a thread of tokio, and in no context of another
+/// runtime, uses tokio. That covers `#[tokio::main]`, handlers of a web framework and
+/// `tokio::spawn`. [`Handle::try_current`] returns what is in force.
+///
+/// A thread that has entered a tokio runtime (`tokio::runtime::Handle::enter`) belongs to it. If
+/// such a thread blocks by another executor's `block_on`, it waits for timers of a runtime that
+/// somebody else has to drive.
 ///
 /// # Running a future
 ///
-/// Code that is async already belongs to [`enter`](Handle::enter). To block is for threads that run no async code of tokio's.
-/// On one that does, `try_run` has an error and `run` panics with it, and a complaint of tokio's own precedes it on stderr,
-/// or stands for it where panics abort. A thread that blocks on [`Tokio::current`] only waits, and leaves the driving of a
-/// current-thread runtime to whoever owns that; a runtime made by [`Tokio::current_thread`] is driven by those who block on
-/// it.
+/// Code that is already async uses [`enter`](Handle::enter), because a thread that runs async code
+/// of tokio must not block. On such a thread `try_run` returns an error, and `run` panics with it.
+/// tokio reports a panic of its own on stderr first, which ends a program whose panics abort.
+///
+/// A thread that blocks on [`Tokio::current`] only waits. Whoever owns that runtime drives it, if
+/// it is a current-thread one. A runtime of [`Tokio::current_thread`] is driven by the threads that
+/// block on it.
 ///
 /// # When the runtime ends
 ///
-/// One made here ends with its last handle. That never blocks, be it inside of async code; tasks are dropped at their
-/// suspension points, and blocking jobs that already run are left to end by themselves. After the end of the runtime
-/// behind [`Tokio::current`] tasks and jobs are refused, and polling a timer panics, as it does with tokio.
+/// A runtime made here ends with its last handle. That never blocks, not even in async code. Its
+/// tasks are dropped where they are pending, and blocking jobs that already run end by themselves.
+///
+/// Once the runtime behind [`Tokio::current`] has ended, tasks and jobs are refused, and polling a
+/// timer panics, as it does with tokio.
+///
+/// # Examples
 ///
 /// ```
 /// use foster::runtimes::Tokio;
@@ -51,11 +62,11 @@ pub struct Tokio(Handle);
 stands_for_handle!(Tokio);
 
 impl Tokio {
-    /// The tokio runtime that the caller is in: for programs under `#[tokio::main]` or `#[tokio::test]`.
+    /// Returns the tokio runtime that the caller runs on.
     ///
-    /// Code that runs there finds it by itself: the timers, the pool for blocking jobs and the threads for
-    /// parallel children are tokio's without it, and an adopted future that nobody encloses is finished on
-    /// tokio. [`enter`](Handle::enter) adds a root, which waits for what it has to finish.
+    /// Use it in programs under `#[tokio::main]` or `#[tokio::test]`. Code that runs there uses
+    /// tokio's timers, its pool for blocking jobs and its threads for parallel children even
+    /// without this. [`enter`](Handle::enter) adds a root, which waits for what is adopted.
     ///
     /// ```
     /// use foster::runtimes::Tokio;
@@ -69,7 +80,8 @@ impl Tokio {
     ///
     /// # Panics
     ///
-    /// When the caller is in none; [`try_current`](Tokio::try_current) says so instead.
+    /// Panics if the caller runs on no tokio runtime. [`try_current`](Tokio::try_current) returns
+    /// `None` instead.
     #[track_caller]
     pub fn current() -> Self {
         let Some(tokio) = Self::try_current() else {
@@ -78,12 +90,14 @@ impl Tokio {
         tokio
     }
 
-    /// The tokio runtime that the caller is in, or `None`.
+    /// Returns the tokio runtime that the caller runs on, or `None`.
     pub fn try_current() -> Option<Self> {
         found::handle().map(Tokio)
     }
 
-    /// A runtime whose tasks run on whichever thread blocks on it, and wait while none does. I/O and time are enabled.
+    /// Creates a runtime whose tasks run on whichever thread blocks on it.
+    ///
+    /// The tasks wait while no thread does. I/O and time are enabled.
     ///
     /// ```
     /// use foster::runtimes::Tokio;
@@ -98,18 +112,19 @@ impl Tokio {
     ///
     /// # Errors
     ///
-    /// When the system refuses what it needs, such as a selector for I/O.
+    /// Returns an error if the system refuses what the runtime needs, such as a selector for I/O.
     pub fn current_thread() -> io::Result<Self> {
         Self::build(&mut Builder::new_current_thread())
     }
 
-    /// A runtime with `workers` threads of its own; whoever blocks on it only waits. I/O and time are enabled.
+    /// Creates a runtime with `workers` threads of its own. A thread that blocks on it only waits.
     ///
-    /// For a `runtime` that you build otherwise: `let _entered = runtime.enter();`, and then [`Tokio::current`].
+    /// I/O and time are enabled. If you build a `runtime` with other settings, call `let _entered =
+    /// runtime.enter();` and then [`Tokio::current`].
     ///
     /// # Errors
     ///
-    /// When `workers` is 0, or the system refuses what it needs.
+    /// Returns an error if `workers` is 0, or if the system refuses what the runtime needs.
     pub fn multi_thread(workers: usize) -> io::Result<Self> {
         if workers == 0 {
             return Err(super::no_threads("a tokio runtime"));

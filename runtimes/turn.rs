@@ -1,5 +1,5 @@
-//! Which threads run tasks of an executor that cannot be asked: those on which one of its tasks has its
-//! turn.
+//! Finds out whether a thread runs a task of an executor that cannot be asked. The tasks of such an
+//! executor note it on their thread while they are polled.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -12,11 +12,11 @@ use crate::contain::Contained;
 use crate::runtime::RunError;
 
 thread_local! {
-    /// Whose task has its turn on this thread.
+    /// The executor whose task is being polled on this thread.
     static TURN: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// A task that notes on its thread, while it is polled, whose it is.
+/// A task that notes its executor on the thread while it is polled.
 pub(super) struct Turn {
     of: &'static str,
     future: Contained,
@@ -33,14 +33,14 @@ impl Future for Turn {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let before = TURN.replace(Some(self.of));
-        // It never panics.
+        // `Contained` never panics, so the value is always set back.
         let poll = Pin::new(&mut self.future).poll(cx);
         TURN.set(before);
         poll
     }
 }
 
-/// Fails on a thread that runs a task of `executor`, and that would block what it waits for.
+/// Returns an error on a thread that runs a task of `executor`. It would block what it waits for.
 pub(super) fn may_block(executor: &str) -> Result<(), RunError> {
     if TURN.get() != Some(executor) {
         return Ok(());

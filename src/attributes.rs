@@ -1,8 +1,9 @@
-//! The attributes, which are made in a crate of their own and documented here, where their examples run.
+//! The attributes. They are made in a crate of their own, and documented here, where their examples
+//! run.
 
 /// Runs an `async fn main` on a runtime.
 ///
-/// The runtime is named; there is no default, as foster prefers none:
+/// The attribute names the runtime. There is no default, because foster prefers none.
 ///
 /// | attribute | feature | `main` runs by | threads |
 /// |---|---|---|---|
@@ -26,7 +27,7 @@
 /// # #[cfg(not(feature = "tokio"))] fn main() {}
 /// ```
 ///
-/// That is short for
+/// This is short for
 ///
 /// ```
 /// # #[cfg(feature = "tokio")]
@@ -40,13 +41,13 @@
 /// # #[cfg(not(feature = "tokio"))] fn main() {}
 /// ```
 ///
-/// which is also what to write where something else is wanted: another flavour, a [grace](crate::Handle::with_grace) for
-/// what was adopted, a runtime of your own. Under the attribute of a runtime, such as `#[tokio::main]`, the program enters
-/// foster by [`Handle::enter`](crate::Handle::enter).
+/// Write that instead if you want another kind of the runtime, a [grace](crate::Handle::with_grace)
+/// for adopted futures, or a runtime of your own. Under the attribute of a runtime, such as
+/// `#[tokio::main]`, the program enters foster by [`Handle::enter`](crate::Handle::enter).
 ///
 /// # Panics
 ///
-/// As [`Handle::run`](crate::Handle::run) does, and when the system refuses the threads.
+/// Panics if the system refuses the threads, and where [`Handle::run`](crate::Handle::run) panics.
 ///
 /// [`Tokio::multi_thread`]: crate::runtimes
 /// [`Smol::global`]: crate::runtimes
@@ -54,7 +55,7 @@
 /// [`Basic::thread_pool`]: crate::runtimes
 pub use foster_macros::main;
 
-/// Makes one test for each runtime of an `async fn`.
+/// Makes one test for each runtime from an `async fn`.
 ///
 /// ```
 /// use foster::{scope, yield_now};
@@ -66,8 +67,9 @@ pub use foster_macros::main;
 /// }
 /// ```
 ///
-/// These are `a_child_outlives_its_spawner::tokio`, `::smol` and so on, in a module of that name, for every runtime whose
-/// feature of foster is on. So `cargo test smol` runs what there is for smol, and `cargo test a_child` this test everywhere.
+/// The tests are `a_child_outlives_its_spawner::tokio`, `::smol` and so on, in a module of that
+/// name. There is one for every runtime whose feature of foster is on. So `cargo test smol` runs
+/// all tests on smol, and `cargo test a_child` runs this test everywhere.
 ///
 /// | runtime | feature | is |
 /// |---|---|---|
@@ -79,12 +81,13 @@ pub use foster_macros::main;
 /// | `sim` | `testing`, which this attribute needs | the [simulation](crate::runtimes::Sim), in virtual time, once for each seed |
 /// | `none` | | no runtime: an executor that only parks its thread. Only where it is listed |
 ///
-/// The features that count are those that foster is built with, so put them into `[dev-dependencies]`:
-/// `foster = { version = "0.1", features = ["testing", "tokio", "smol"] }`. For a runtime whose feature is off there is no
-/// test; a test for such runtimes alone is an error.
+/// The features that count are those that foster is built with, so put them into
+/// `[dev-dependencies]`: `foster = { version = "0.1", features = ["testing", "tokio", "smol"] }`.
+/// There is no test for a runtime whose feature is off. It is an error if that leaves no test at
+/// all.
 ///
-/// It is used by its path: where `use foster::*` brings it in under its bare name, `#[test]` can no longer be told from the
-/// standard one, and the compiler says so.
+/// Use the attribute by its path. Where `use foster::*` imports its bare name, `#[test]` can no
+/// longer be told from the standard attribute, and the compiler says so.
 ///
 /// # Arguments
 ///
@@ -98,20 +101,22 @@ pub use foster_macros::main;
 /// }
 /// ```
 ///
-/// - `runtimes(..)`: for these alone. All but `none`, if not given.
-/// - `seeds = 200`: how many schedules `sim` [explores](crate::testing::explore), from seed 0 on. 20, if not given. A failure
-///   tells its seed and its steps, `FOSTER_SEED=17` in the environment runs that seed alone, and what a run leaves behind
-///   is a failure, too.
-/// - `timeout = "5s"`: how long one test may take, all its seeds together: `ms`, `s` or `m`. `"30s"`, if not given.
+/// - `runtimes(..)`: the runtimes to test on. The default is all but `none`.
+/// - `seeds = 200`: how many schedules `sim` [explores](crate::testing::explore), from seed 0 on.
+///   The default is 20. A failure reports its seed and its steps, and `FOSTER_SEED=17` in the
+///   environment runs that seed alone. A run that leaves something behind fails, too.
+/// - `timeout = "5s"`: how long one test may take, with all its seeds, in `ms`, `s` or `m`. The
+///   default is `"30s"`.
 ///
-/// The timeout is by the wall clock, on a thread of its own: neither virtual time nor a loop without an `await` keeps it
-/// from coming. A test that hangs fails, and shows who waits in which scope. It cannot be stopped, though: its thread goes
-/// on until the test program ends.
+/// The timeout is by the wall clock, on a thread of its own. Neither virtual time nor a loop
+/// without an `await` can hold it up. A test that hangs fails, and shows who waits in which scope.
+/// It cannot be stopped, however, and its thread goes on until the test program ends.
 ///
 /// # The function
 ///
-/// It takes no arguments, and returns `()` or a `Result<(), E>` with `E: Debug`; an `Err` fails the test. Its future need
-/// not be `Send`. `#[should_panic]` and `#[ignore]` go to each of the tests, all other attributes stay with the function.
-/// A test that should panic and hangs fails, too.
+/// It takes no arguments, and returns `()` or a `Result<(), E>` with `E: Debug`. An `Err` fails the
+/// test. Its future need not be `Send`. `#[should_panic]` and `#[ignore]` go to each of the tests,
+/// and all other attributes stay with the function. A test with `#[should_panic]` that hangs fails,
+/// too.
 #[cfg(feature = "testing")]
 pub use foster_macros::test;

@@ -1,26 +1,27 @@
-//! What stands in the parentheses of an attribute: `runtimes(tokio, sim), seeds = 200`.
+//! Reads what stands in the parentheses of an attribute: `runtimes(tokio, sim), seeds = 200`.
 
 use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
 use crate::error::{Error, Result};
 
-/// One argument, and what was said about it.
+/// An argument of an attribute, and its value.
 pub(crate) struct Argument {
     pub(crate) name: Ident,
     pub(crate) value: Value,
 }
 
+/// The value of an argument.
 pub(crate) enum Value {
-    /// `tokio`
+    /// No value, as in `tokio`.
     None,
-    /// `runtimes(..)`
+    /// A list, as in `runtimes(..)`.
     List(Group),
-    /// `seeds = ..`
+    /// The tokens after `=`, as in `seeds = ..`.
     Equals(Vec<TokenTree>),
 }
 
 impl Argument {
-    /// The arguments, each name at most once.
+    /// Reads all arguments. Each name may stand once.
     pub(crate) fn parse_all(tokens: TokenStream) -> Result<Vec<Argument>> {
         let mut arguments: Vec<Argument> = Vec::new();
         for tokens in split(tokens) {
@@ -48,7 +49,7 @@ impl Argument {
         Ok(Argument { name: name.clone(), value })
     }
 
-    /// A list of names, none of them twice: `(tokio, sim)`.
+    /// Returns the value as a list of different names: `(tokio, sim)`.
     pub(crate) fn names(&self) -> Result<Vec<Ident>> {
         let Value::List(list) = &self.value else {
             return Err(self.expected("a list in parentheses"));
@@ -66,12 +67,12 @@ impl Argument {
         Ok(names)
     }
 
-    /// A whole number above zero.
+    /// Returns the value as a whole number above 0.
     pub(crate) fn count(&self) -> Result<u64> {
         self.literal(count, "a whole number above 0")
     }
 
-    /// A string.
+    /// Returns the value as a string.
     pub(crate) fn string(&self) -> Result<String> {
         self.literal(string, "a string")
     }
@@ -87,7 +88,7 @@ impl Argument {
         .ok_or_else(|| self.expected(what))
     }
 
-    /// A complaint about the value, or about the name where there is no value.
+    /// Returns an error about the value, or about the name if there is no value.
     pub(crate) fn expected(&self, what: &str) -> Error {
         let message = format!("`{}` expects {what}", self.name);
         match &self.value {
@@ -98,12 +99,12 @@ impl Argument {
     }
 }
 
-/// The tokens between the commas.
+/// Returns the tokens between the commas.
 fn split(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
     let mut parts: Vec<_> = tokens.split(is_comma).map(<[_]>::to_vec).collect();
-    // After a trailing comma, or where there is nothing at all.
+    // The last part is empty after a trailing comma, and where there are no tokens.
     if parts.last().is_some_and(Vec::is_empty) {
         parts.pop();
     }
@@ -115,7 +116,7 @@ fn count(literal: &str) -> Option<u64> {
     digits.parse().ok().filter(|&count| count > 0)
 }
 
-/// Without escapes: no value of ours needs any.
+/// Returns the content of a string literal without escapes. No argument needs any.
 fn string(literal: &str) -> Option<String> {
     let content = literal.strip_prefix('"')?.strip_suffix('"')?;
     (!content.contains('\\')).then(|| content.to_string())

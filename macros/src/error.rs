@@ -1,4 +1,4 @@
-//! Complaints about some of the user's tokens.
+//! Errors about some of the user's tokens.
 
 use proc_macro::{Literal, Span, TokenStream, TokenTree};
 
@@ -6,7 +6,7 @@ use crate::template::fill;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// What is wrong, and from which token to which.
+/// What is wrong, and where: from the first token to the last one.
 pub(crate) struct Error {
     message: String,
     first: Span,
@@ -14,18 +14,20 @@ pub(crate) struct Error {
 }
 
 impl Error {
+    /// Creates an error about one place.
     pub(crate) fn at(span: Span, message: impl Into<String>) -> Self {
         Error { message: message.into(), first: span, last: span }
     }
 
-    /// About all of `tokens`, or about `place` where there are none.
+    /// Creates an error about all of `tokens`, or about `place` if there are none.
     pub(crate) fn about(tokens: &[TokenTree], place: Span, message: impl Into<String>) -> Self {
         let first = tokens.first().map_or(place, TokenTree::span);
         let last = tokens.last().map_or(place, TokenTree::span);
         Error { message: message.into(), first, last }
     }
 
-    /// A `compile_error!` that the compiler reports at those tokens: it looks at the first and the last one.
+    /// Returns a `compile_error!` that the compiler reports at the tokens. The compiler looks at
+    /// the first and the last token of the macro call, so these get the two spans.
     pub(crate) fn into_tokens(self) -> TokenStream {
         let message = TokenTree::from(Literal::string(&self.message)).into();
         let path = fill("::core::compile_error!", self.first, &[]);
@@ -33,7 +35,7 @@ impl Error {
     }
 }
 
-/// `a, b and c`
+/// Returns the names as a list for a sentence: `a`, `b` and `c`.
 pub(crate) fn enumerated(names: &[&str]) -> String {
     match names {
         [] => String::new(),

@@ -1,10 +1,10 @@
-//! The `async fn` below an attribute.
+//! Reads the `async fn` below an attribute.
 
 use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
 use crate::error::{Error, Result};
 
-/// An `async fn` without arguments, in pieces that keep their spans.
+/// An `async fn` without arguments, in parts that keep their spans.
 pub(crate) struct Function {
     attributes: Vec<Attribute>,
     pub(crate) visibility: TokenStream,
@@ -14,7 +14,7 @@ pub(crate) struct Function {
     pub(crate) body: TokenStream,
 }
 
-/// `#[name ..]`
+/// One attribute of the function: `#[name ..]`.
 struct Attribute {
     name: String,
     tokens: TokenStream,
@@ -37,19 +37,20 @@ impl Function {
         TokenTree::from(self.name.clone()).into()
     }
 
-    /// The attributes whose name is `wanted`.
+    /// Returns the attributes whose name is `wanted`.
     pub(crate) fn attributes(&self, wanted: impl Fn(&str) -> bool) -> TokenStream {
         let attributes = self.attributes.iter().filter(|attribute| wanted(&attribute.name));
         attributes.flat_map(|attribute| attribute.tokens.clone()).collect()
     }
 
-    /// The place of the output's type, or of the name where there is none.
+    /// Returns the span of the output's type, or that of the name if there is no output.
     pub(crate) fn output_span(&self) -> Span {
         let output = self.output.clone().into_iter().nth("->".len());
         output.map_or(self.name.span(), |output| output.span())
     }
 }
 
+/// Reads the parts of a function, one after the other.
 struct Reader<'a> {
     attribute: &'a str,
     tokens: Vec<TokenTree>,
@@ -81,7 +82,7 @@ impl Reader<'_> {
 
     fn visibility(&mut self) -> TokenStream {
         let count = match self.rest() {
-            // What a `$vis` of a macro by example stands for.
+            // A visibility that a macro by example passes as `$vis`.
             [TokenTree::Group(group), ..] if group.delimiter() == Delimiter::None => 1,
             [TokenTree::Ident(word), TokenTree::Group(within), ..]
                 if is(word, "pub") && within.delimiter() == Delimiter::Parenthesis =>
@@ -94,7 +95,7 @@ impl Reader<'_> {
         self.take(count).iter().cloned().collect()
     }
 
-    /// `async fn`
+    /// Reads `async fn`.
     fn qualifiers(&mut self) -> Result<()> {
         let attribute = self.attribute;
         match self.rest() {
@@ -119,7 +120,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `()`
+    /// Reads `()`.
     fn no_arguments(&mut self, name: &Ident) -> Result<()> {
         let attribute = self.attribute;
         match self.rest() {
@@ -130,9 +131,10 @@ impl Reader<'_> {
                     return Ok(());
                 }
                 let method = list.iter().any(|token| matches!(token, TokenTree::Ident(word) if is(word, "self")));
-                let problem = match method {
-                    true => format!("`#[{attribute}]` goes on a free function, not on a method"),
-                    false => format!("`{name}` can have no arguments: below `#[{attribute}]` nobody passes any"),
+                let problem = if method {
+                    format!("`#[{attribute}]` goes on a free function, not on a method")
+                } else {
+                    format!("`{name}` can have no arguments: below `#[{attribute}]` nobody passes any")
                 };
                 Err(Error::about(&list, name.span(), problem))
             }
@@ -145,7 +147,7 @@ impl Reader<'_> {
         }
     }
 
-    /// All that stands before the parentheses.
+    /// Returns everything before the parentheses.
     fn generics(&self) -> &[TokenTree] {
         let parentheses =
             |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis);
@@ -162,7 +164,7 @@ impl Reader<'_> {
     }
 }
 
-/// Braces, or what a `$body:block` of a macro by example stands for.
+/// Returns whether `group` is a block: braces, or a `$body:block` of a macro by example.
 fn is_block(group: &Group) -> bool {
     match group.delimiter() {
         Delimiter::Brace => true,

@@ -3,11 +3,11 @@
 //! | file | job |
 //! |---|---|
 //! | `arguments.rs` | reads what stands in the parentheses of an attribute |
-//! | `function.rs` | reads the `async fn` below it, and says what it must not be |
-//! | `settings.rs` | what the arguments of a test mean |
-//! | `test.rs`, `program.rs` | what each attribute makes of its function |
-//! | `template.rs` | code with holes |
-//! | `error.rs` | a complaint about some of the user's tokens |
+//! | `function.rs` | reads the `async fn` below it, and rejects what cannot be one |
+//! | `settings.rs` | reads what the arguments of a test mean |
+//! | `test.rs`, `program.rs` | make the code of each attribute |
+//! | `template.rs` | fills code with holes |
+//! | `error.rs` | reports errors about the user's tokens |
 
 use proc_macro::TokenStream;
 
@@ -19,7 +19,7 @@ mod settings;
 mod template;
 mod test;
 
-/// Makes one test for each runtime of an `async fn`. See `foster::test`.
+/// Makes one test for each runtime from an `async fn`. See `foster::test`.
 #[proc_macro_attribute]
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     test::expand(arguments, item).unwrap_or_else(error::Error::into_tokens)

@@ -1,4 +1,4 @@
-//! `#[foster::main]`
+//! Expands `#[foster::main]`.
 
 use proc_macro::{Ident, Literal, Span, TokenStream, TokenTree};
 
@@ -9,9 +9,10 @@ use crate::template::fill;
 
 const RUNTIMES: [&str; 4] = ["tokio", "smol", "async_std", "basic"];
 
-/// Where the number of threads is not given.
+/// How many threads there are if the attribute does not say so.
 const EVERY_CORE: &str = "::std::thread::available_parallelism().map_or(1, ::std::num::NonZero::get)";
 
+/// Makes a `main` that runs the `async fn main` on a runtime.
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let runtime = runtime(&Argument::parse_all(arguments)?)?;
     let function = Function::parse("foster::main", item)?;
@@ -23,7 +24,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         ("body", function.body.clone()),
         ("runtime", runtime),
     ];
-    // An inner function rather than an `async` block, whose output could not be told.
+    // This is an inner function and not an `async` block, because a block cannot name its output
+    // type.
     let template = "
         $attributes $visibility fn $name() $output {
             async fn $name() $output $body
@@ -32,7 +34,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     Ok(fill(template, function.name.span(), &holes))
 }
 
-/// The expression for the runtime, at the place of its name: there the compiler says so if the feature is off.
+/// Returns the expression for the runtime, with the span of its name. So the compiler points there
+/// if the feature is off.
 fn runtime(arguments: &[Argument]) -> Result<TokenStream> {
     let Some((runtime, others)) = arguments.split_first() else {
         let message = format!("on which runtime? There are {}", runtimes());
@@ -61,7 +64,7 @@ fn runtimes() -> String {
     enumerated(&RUNTIMES)
 }
 
-/// `threads = 4`
+/// Returns the number of threads, from `threads = 4`.
 fn threads(runtime: &Ident, arguments: &[Argument]) -> Result<TokenStream> {
     let mut threads = fill(EVERY_CORE, runtime.span(), &[]);
     for argument in arguments {

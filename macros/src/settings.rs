@@ -1,19 +1,19 @@
-//! The arguments of `#[foster::test]`.
+//! Reads the arguments of `#[foster::test]`.
 
 use proc_macro::{Span, TokenStream};
 
 use crate::arguments::Argument;
 use crate::error::{Error, Result, enumerated};
 
-/// All runtimes, and that there is none. A feature of foster stands behind each but the last two.
+/// All runtimes, and none. Each but the last two has a feature of foster.
 const RUNTIMES: [&str; 7] = ["tokio", "tokio_multi", "smol", "async_std", "basic", SIM, NONE];
 pub(crate) const SIM: &str = "sim";
 pub(crate) const NONE: &str = "none";
 
-/// On what a test runs, and for how long.
+/// The runtimes of a test, and how long it may take.
 pub(crate) struct Settings {
     pub(crate) runtimes: Vec<String>,
-    /// Where they are listed, or the attribute.
+    /// The place of the list of runtimes, or that of the attribute.
     pub(crate) place: Span,
     pub(crate) seeds: u64,
     pub(crate) milliseconds: u64,
@@ -21,7 +21,8 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn parse(arguments: TokenStream) -> Result<Settings> {
-        // Without a runtime only on demand: what is true everywhere need not be true there.
+        // `none` is only tested on demand, because what holds on every runtime may not hold without
+        // one.
         let runtimes = RUNTIMES.iter().filter(|&&name| name != NONE).map(|name| name.to_string()).collect();
         let mut settings = Settings { runtimes, place: Span::call_site(), seeds: 20, milliseconds: 30_000 };
         let arguments = Argument::parse_all(arguments)?;
@@ -41,7 +42,7 @@ impl Settings {
         self.runtimes.iter().any(|name| name == SIM)
     }
 
-    /// Whether it runs on something that no feature switches off.
+    /// Returns whether the test runs on something that no feature switches off.
     pub(crate) fn always_runs(&self) -> bool {
         self.has_sim() || self.runtimes.iter().any(|name| name == NONE)
     }
@@ -83,7 +84,7 @@ fn runtimes(argument: &Argument) -> Result<Vec<String>> {
     names.iter().map(known).collect()
 }
 
-/// `5s`, `500ms`, `2m`
+/// Reads a time such as `5s`, `500ms` or `2m`.
 fn milliseconds(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let unit: u64 = match unit {

@@ -2,9 +2,11 @@
 
 use proc_macro::{Group, Span, TokenStream, TokenTree};
 
-/// The code of `template`, with each `$name` replaced by the tokens of that name in `holes`.
+/// Returns the code of `template`, with each `$name` replaced by the tokens of that name in
+/// `holes`.
 ///
-/// Those keep their spans; all others get `span` for their place, and see the names that the attribute's user sees.
+/// Those tokens keep their spans. All others get the place of `span`, and see the names that the
+/// user of the attribute sees.
 pub(crate) fn fill(template: &str, span: Span, holes: &[(&str, TokenStream)]) -> TokenStream {
     let template: TokenStream = template.parse().expect("a template is valid code");
     replace(template, Span::call_site().located_at(span), holes)

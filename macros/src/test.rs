@@ -1,4 +1,4 @@
-//! `#[foster::test]`
+//! Expands `#[foster::test]`.
 
 use proc_macro::{Span, TokenStream, TokenTree};
 
@@ -7,8 +7,10 @@ use crate::function::Function;
 use crate::settings::{NONE, SIM, Settings};
 use crate::template::fill;
 
-/// The function stays where it is, so that its body sees what it saw before. The tests stand in a module of its name, which
-/// the name of a function does not clash with, and call it from there.
+/// Makes a module of tests, one for each runtime.
+///
+/// The function stays where it is, so that its body sees what it saw before. The tests stand in a
+/// module of its name, and call it from there. The names of modules and functions do not clash.
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let settings = Settings::parse(arguments)?;
     let function = Function::parse("foster::test", item)?;
@@ -23,7 +25,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         ("tests", settings.runtimes.iter().flat_map(test).collect()),
         ("unless_none", unless_none(&settings)),
     ];
-    // If the function's name is odd, that is for its own attributes to allow.
+    // If the function has an odd name, its own attributes have to allow that.
     let template = "
         #[cfg(test)]
         $attributes $visibility async fn $name() $output $body
@@ -36,11 +38,12 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     Ok(fill(template, function.name.span(), &holes))
 }
 
-/// Those that go to the tests; all others stay with the function.
+/// Returns whether an attribute goes to the tests. All others stay with the function.
 fn is_for_tests(attribute: &str) -> bool {
     attribute == "should_panic" || attribute == "ignore"
 }
 
+/// Returns whether the test should panic, which only a test without an output can say.
 fn should_panic(function: &Function) -> Result<bool> {
     let attribute: Vec<TokenTree> = function.attributes(|name| name == "should_panic").into_iter().collect();
     if attribute.is_empty() || function.output.is_empty() {
@@ -49,7 +52,7 @@ fn should_panic(function: &Function) -> Result<bool> {
     Err(Error::about(&attribute, Span::call_site(), "a test that `#[should_panic]` must return `()`"))
 }
 
-/// `#[test] fn tokio() { .. }`
+/// Makes one test: `#[test] fn tokio() { .. }`.
 fn test(runtime: &str, should_panic: bool, settings: &Settings, function: &Function) -> TokenStream {
     let Settings { seeds, milliseconds, .. } = settings;
     let run = match runtime {
@@ -66,15 +69,17 @@ fn test(runtime: &str, should_panic: bool, settings: &Settings, function: &Funct
     );
     let holes = [
         ("attributes", function.attributes(is_for_tests)),
-        // At the place of the output: there the compiler complains if that is none for a test.
+        // This has the span of the output, because the compiler reports there if it does not suit a
+        // test.
         ("run", fill(&run, function.output_span(), &[("name", function.name())])),
     ];
     fill(&template, function.name.span(), &holes)
 }
 
-/// `then` if foster has the runtime, or `otherwise`.
+/// Returns `then` if foster has the runtime, and `otherwise` if not.
 ///
-/// That is foster's own to know: its macros `__if_..` take both, and stand for one.
+/// Only foster itself knows its features. Its macros `__if_..` take both, and expand to one of
+/// them.
 fn gate(runtime: &str, then: TokenStream, otherwise: TokenStream) -> TokenStream {
     if runtime == SIM || runtime == NONE {
         return then;
@@ -84,7 +89,7 @@ fn gate(runtime: &str, then: TokenStream, otherwise: TokenStream) -> TokenStream
     fill(&template, Span::call_site(), &[("then", then), ("otherwise", otherwise)])
 }
 
-/// An error where foster has none of the runtimes, else nothing.
+/// Returns an error for the case that foster has none of the runtimes.
 fn unless_none(settings: &Settings) -> TokenStream {
     if settings.always_runs() {
         return TokenStream::new();

@@ -1,4 +1,4 @@
-//! What a simulation can make go wrong.
+//! The faults that a simulation can inject.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::schedule::Random;
 use super::trace::Label;
 
-/// What shall go wrong in a simulation, though a runtime may do all of it: a test that passes under faults does not rely
-/// on luck.
+/// Says what goes wrong in a simulation.
 ///
-/// Each has a chance, from 0 (never) to 1 (always), which the seed decides; [`plan`](Faults::plan) says exactly when.
-/// Scopes keep their contract under every one of them: a child that the runtime refuses or throws away ends as
-/// cancelled, with [`Reason::Shutdown`](crate::Reason).
+/// A real runtime may do all of it, so a test that passes under faults does not rely on luck. Each
+/// fault has a chance from 0 (never) to 1 (always), and the seed decides when it happens.
+/// [`plan`](Faults::plan) says exactly when. Scopes keep their contract under every fault: a child
+/// that the runtime refuses or throws away is cancelled by [`Reason::Shutdown`](crate::Reason).
 ///
 /// ```
 /// use foster::runtimes::sim::{Faults, Sim};
@@ -38,93 +38,110 @@ pub struct Faults {
 
 type Plan = dyn Fn(&Moment<'_>) -> Option<Fault> + Send + Sync;
 
-/// Something that goes wrong, by [`Faults::plan`].
+/// A fault that [`Faults::plan`] asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// A spawn, or a blocking job, is refused.
+    /// Refuses a task or a blocking job that is spawned.
     Refuse,
-    /// A task is thrown away: when it is spawned, or instead of its next poll.
+    /// Throws a task away, when it is spawned or instead of its next poll.
     Drop,
-    /// A timer fires later.
+    /// Makes a timer fire later by this much.
     Delay(Duration),
-    /// A task is polled once more than it was woken.
+    /// Polls a task once more than it was woken.
     Wake,
-    /// A blocking job waits until nothing else is ready.
+    /// Makes a blocking job wait until nothing else is ready.
     Late,
 }
 
-/// Where something could go wrong.
+/// A point at which something can go wrong. Each variant lists the faults that fit it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Moment<'a> {
-    /// A task is spawned: [`Fault::Refuse`], [`Fault::Drop`].
+    /// A task is spawned: [`Fault::Refuse`] or [`Fault::Drop`].
     Spawn {
-        /// Its name.
+        /// The name of the task.
         task: &'a str,
     },
-    /// A blocking job is spawned: [`Fault::Refuse`], [`Fault::Drop`], [`Fault::Late`].
+    /// A blocking job is spawned: [`Fault::Refuse`], [`Fault::Drop`] or [`Fault::Late`].
     Job {
-        /// Its name.
+        /// The name of the job.
         task: &'a str,
     },
-    /// A task is about to be polled: [`Fault::Drop`], and [`Fault::Wake`], which wakes it once more.
+    /// A task is about to be polled: [`Fault::Drop`] or [`Fault::Wake`], which wakes it once more.
     Poll {
-        /// Its name.
+        /// The name of the task.
         task: &'a str,
-        /// The steps of all tasks so far.
+        /// How many steps all tasks together have taken so far.
         step: u64,
     },
     /// A timer is made: [`Fault::Delay`].
     Timer {
-        /// How many there were before.
+        /// The number of the timer, counted from 1.
         number: u64,
     },
 }
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// Returns faults of which none happens.
     pub fn none() -> Self {
         Faults::default()
     }
 
-    /// The chance of a spawn to be refused.
+    /// Sets the chance that a spawn is refused.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `chance` is not between 0 and 1.
     pub fn refuse_spawns(mut self, chance: f64) -> Self {
         self.refuse_spawns = checked(chance);
         self
     }
 
-    /// The chance of a task to be thrown away, at each of its polls.
+    /// Sets the chance that a task is thrown away, at each of its polls.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `chance` is not between 0 and 1.
     pub fn drop_tasks(mut self, chance: f64) -> Self {
         self.drop_tasks = checked(chance);
         self
     }
 
-    /// How much later than it should a timer fires at most.
+    /// Makes timers fire up to `most` too late.
     pub fn delay_timers(mut self, most: Duration) -> Self {
         self.delay_timers = most;
         self
     }
 
-    /// Timers fire at multiples of `grid` alone, so that those that are close fire together, and none too early.
+    /// Makes timers fire only at multiples of `grid`.
+    ///
+    /// Timers that are close together then fire together, and none fires too early.
     pub fn coalesce_timers(mut self, grid: Duration) -> Self {
         self.coalesce_timers = grid;
         self
     }
 
-    /// The chance, at each step, of some task to be polled although nobody woke it.
+    /// Sets the chance, at each step, that some task is polled although nobody woke it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `chance` is not between 0 and 1.
     pub fn spurious_wakes(mut self, chance: f64) -> Self {
         self.spurious_wakes = checked(chance);
         self
     }
 
-    /// Blocking jobs wait until nothing else is ready, and by chance until some timers have fired, too.
+    /// Makes blocking jobs wait until nothing else is ready, and by chance until some timers have
+    /// fired.
     pub fn late_blocking(mut self) -> Self {
         self.late_blocking = true;
         self
     }
 
-    /// Asks `plan` at every [`Moment`], besides the chances. A fault that does not fit the moment does nothing.
+    /// Asks `plan` at every [`Moment`], in addition to the chances.
+    ///
+    /// A fault that does not fit the moment does nothing.
     pub fn plan(mut self, plan: impl Fn(&Moment<'_>) -> Option<Fault> + Send + Sync + 'static) -> Self {
         self.plan = Some(Arc::new(plan));
         self
@@ -141,6 +158,7 @@ impl Faults {
     }
 }
 
+/// Returns `chance`, or panics if it is none.
 #[track_caller]
 fn checked(chance: f64) -> f64 {
     assert!((0.0..=1.0).contains(&chance), "a chance is between 0 and 1, and not {chance}");
@@ -161,7 +179,8 @@ impl fmt::Debug for Faults {
     }
 }
 
-/// Decides what goes wrong. It has dice of its own, so that the schedule is the same with faults and without.
+/// Decides what goes wrong. It has random numbers of its own, so that faults do not change the
+/// schedule.
 #[derive(Debug)]
 pub(super) struct Injector {
     faults: Faults,
@@ -173,12 +192,13 @@ impl Injector {
         Injector { faults, random: Random(!seed) }
     }
 
+    /// Returns true with a probability of `chance`.
     fn chance(&mut self, chance: f64) -> bool {
-        // 53 bits are what a float holds exactly.
+        // A float holds 53 bits exactly.
         chance > 0.0 && ((self.random.next() >> 11) as f64) < chance * (1u64 << 53) as f64
     }
 
-    /// What happens to a task, or a job, that is being spawned.
+    /// Returns what happens to a task or a job that is being spawned.
     pub(super) fn spawn(&mut self, label: &Label) -> Option<Fault> {
         let task = &label.to_string();
         let job = matches!(label, Label::Job(..));
@@ -192,7 +212,7 @@ impl Injector {
         }
     }
 
-    /// What happens to a task that is about to be polled.
+    /// Returns what happens to a task that is about to be polled.
     pub(super) fn poll(&mut self, label: &Label, step: u64) -> Option<Fault> {
         let planned = self.faults.plan.as_ref().and_then(|plan| plan(&Moment::Poll { task: &label.to_string(), step }));
         match planned {
@@ -201,21 +221,22 @@ impl Injector {
         }
     }
 
-    /// Whether to wake somebody.
+    /// Returns whether to wake somebody.
     pub(super) fn wake(&mut self) -> bool {
         self.chance(self.faults.spurious_wakes)
     }
 
-    /// Whether a late job is later still.
+    /// Returns whether a late job waits even longer.
     pub(super) fn later(&mut self) -> bool {
         self.chance(0.5)
     }
 
+    /// Returns a random number below `n`.
     pub(super) fn below(&mut self, n: usize) -> usize {
         self.random.below(n)
     }
 
-    /// When a timer fires that is due at `due`.
+    /// Returns the time at which a timer fires that is due at `due`.
     pub(super) fn due(&mut self, due: Duration, number: u64) -> Duration {
         let mut due = due;
         if let Some(Fault::Delay(by)) = self.faults.planned(&Moment::Timer { number }) {

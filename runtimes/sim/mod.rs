@@ -1,6 +1,7 @@
-//! The simulated runtime, and what can be asked of it.
+//! The simulated runtime: its settings, its faults and its trace.
 //!
-//! [`Sim`] runs a program by a schedule that a seed decides; [`testing::explore`](crate::testing::explore) tries many seeds.
+//! [`Sim`] runs a program by a schedule that a seed decides.
+//! [`testing::explore`](crate::testing::explore) tries many seeds.
 
 mod faults;
 mod report;
@@ -28,34 +29,42 @@ use world::{Limits, World};
 
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
-/// A simulated runtime for tests: one thread, a seeded schedule, virtual time.
+/// Runs a test on one thread, by a seeded schedule and in virtual time.
 ///
-/// Of the tasks that are ready, the seed picks the next to run: the same seed gives the same run on every machine, another
-/// seed another order of events. Nobody waits: when nothing is ready, the clock jumps to the next timer. Timers of the same
-/// instant fire together, in the order in which they were made. While something is ready the clock stands: a task sees
-/// no time pass until it waits for some. For code that wants the instants of two steps to differ, there is
-/// [`step_time`](Builder::step_time). A test says that its own work takes time by [`advance`](Sim::advance).
+/// The seed picks the next task to run among those that are ready, and the order in which the ready
+/// children of one scope on one task are polled. The same seed gives the same run on every machine,
+/// and another seed gives another order of events. The [trace](Sim::trace) shows what was decided.
 ///
-/// Of the children of one scope on one task that are ready, the seed chooses the order in which they are polled. What it
-/// decided is in the [trace](Sim::trace).
+/// # Time
 ///
-/// A blocking job is a task of its own, which the seed picks like any other. It runs on the simulation's thread, so one
-/// that waits for something inside of the simulation waits for good.
+/// When nothing is ready, the clock jumps to the next timer, so nobody waits. Timers of the same
+/// instant fire together, in the order in which they were made.
+///
+/// While something is ready, the clock stands still. A task sees no time pass until it waits for
+/// some. A test says that its own work takes time by [`advance`](Sim::advance). If the instants of
+/// two steps must differ, use [`step_time`](Builder::step_time).
+///
+/// # Blocking jobs
+///
+/// A blocking job is a task of its own, which the seed picks like any other. It runs on the
+/// simulation's thread, so a job that waits for something inside the simulation waits for ever.
 ///
 /// # Deadlocks
 ///
-/// When nothing is ready, no timer is set and the root future is not over, blocking on the simulation gives a
-/// [`RunError`] that names the tasks that are stuck. Other threads may wake tasks, but they are no part of the simulation,
-/// which waits for none of them.
+/// If nothing is ready, no timer is set and the root future has not completed, the run ends with a
+/// [`RunError`] that names the tasks that are stuck. Other threads may wake tasks, but they are not
+/// part of the simulation, which does not wait for them.
 ///
-/// A run that takes a million steps while the clock stands is one that goes on for ever, as a rule: a task that only ever
-/// yields. It ends with a [`RunError`], too, which names the tasks that are busy. [`standstill`](Builder::standstill)
-/// sets another number.
+/// A run that takes a million steps while the clock stands still usually goes on for ever, as a
+/// task does that only yields. It ends with a [`RunError`], too, which names the tasks that are
+/// busy. [`standstill`](Builder::standstill) sets another number.
 ///
 /// # When the runtime ends
 ///
-/// Tasks that outlive the root future stay as they are, for the next one to run with. They are dropped with the last
-/// handle; timers that are still about then never fire.
+/// Tasks that outlive the root future stay, and run with the next one. They are dropped with the
+/// last handle. Timers that still exist then never fire.
+///
+/// # Examples
 ///
 /// ```
 /// use foster::runtimes::Sim;
@@ -76,7 +85,9 @@ pub struct Sim(Handle, Arc<World>);
 stands_for_handle!(Sim);
 
 impl Sim {
-    /// A simulation whose schedule follows from `seed`: any number, each another order of events.
+    /// Creates a simulation whose schedule follows from `seed`.
+    ///
+    /// Every number is a valid seed, and gives another order of events.
     ///
     /// ```
     /// use foster::{runtimes::Sim, scope};
@@ -98,7 +109,7 @@ impl Sim {
         Sim::builder().seed(seed).build()
     }
 
-    /// A simulation to be set up: its schedule, its faults, its limits.
+    /// Returns a builder, which sets the schedule, the faults and the limits.
     pub fn builder() -> Builder {
         let limits = Limits { steps: u64::MAX, standstill: 1_000_000 };
         Builder {
@@ -113,7 +124,7 @@ impl Sim {
 
     /// Returns the simulation that runs the caller.
     ///
-    /// For code deep inside of a test, such as a stub that says how long it would have taken:
+    /// Use it deep inside a test, such as in a stub that says how long it would have taken:
     ///
     /// ```
     /// use foster::runtimes::Sim;
@@ -131,7 +142,8 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// Panics if no simulation runs on this thread; [`try_current`](Sim::try_current) returns `None` there.
+    /// Panics if no simulation runs on this thread. [`try_current`](Sim::try_current) returns
+    /// `None` instead.
     #[track_caller]
     pub fn current() -> Self {
         let Some(sim) = Self::try_current() else {
@@ -140,34 +152,35 @@ impl Sim {
         sim
     }
 
-    /// Returns the simulation that runs the caller; or `None`, as on other runtimes.
+    /// Returns the simulation that runs the caller. Returns `None` on other runtimes.
     pub fn try_current() -> Option<Self> {
         World::current().map(|world| Sim(Handle::new(Adapter(world.clone())), world))
     }
 
-    /// The seed that it was made with.
+    /// Returns the seed of the simulation.
     pub fn seed(&self) -> u64 {
         self.1.seed
     }
 
-    /// How much virtual time has passed since it was made.
+    /// Returns the virtual time that has passed since the simulation was made.
     pub fn elapsed(&self) -> Duration {
         self.1.lock().elapsed
     }
 
-    /// What has run so far.
+    /// Returns a record of what has run so far.
     pub fn trace(&self) -> Trace {
         self.1.lock().trace.clone()
     }
 
-    /// Moves the clock on by `by`. Timers that are due by then fire at once, in their order.
+    /// Moves the clock forward by `by`.
+    ///
+    /// Timers that are due by then fire at once, in their order. Without this, the clock moves only
+    /// when nothing is ready. Use it for time that passes while something is ready, such as that of
+    /// a long computation.
     ///
     /// # Panics
     ///
-    /// When the clock cannot go that far.
-    ///
-    /// Without a call the clock moves by itself, when nothing is ready. This is for time that passes while something is: a
-    /// computation that takes long.
+    /// Panics if the clock cannot go that far.
     ///
     /// ```
     /// use foster::{runtimes::Sim, timeout, yield_now};
@@ -194,13 +207,13 @@ impl Sim {
         }
     }
 
-    /// The tasks that are not over, by name.
+    /// Returns the names of the tasks that have not completed.
     #[cfg(feature = "testing")]
     pub(crate) fn live_tasks(&self) -> Vec<String> {
         self.1.lock().tasks.values().map(|task| task.label.to_string()).collect()
     }
 
-    /// Drops all tasks. Those of foster's hold the simulation as long as they are there.
+    /// Drops all tasks. foster's own tasks keep the simulation alive for as long as they exist.
     #[cfg(feature = "testing")]
     pub(crate) fn clear(&self) {
         self.1.clear();
@@ -220,21 +233,21 @@ impl Sim {
 #[derive(Clone, Debug)]
 pub(crate) struct Ran {
     pub(crate) trace: Trace,
-    /// Those made by tape: which one, among how many.
+    /// The choices that a tape made: which one, among how many.
     pub(crate) choices: Vec<(u32, u32)>,
-    /// How often a task was polled.
+    /// How many times tasks were polled.
     pub(crate) steps: usize,
 }
 
-/// How often nothing has been ready in the simulation that runs on this thread; the next time wakes `waker`. `None` if
-/// there is no simulation.
+/// Returns how often nothing has been ready in the simulation on this thread, and wakes `waker` the
+/// next time that this happens. Returns `None` if there is no simulation.
 #[cfg(feature = "testing")]
 pub(crate) fn settled(waker: &std::task::Waker) -> Option<u64> {
     World::current().map(|world| world.settled(waker))
 }
 
 impl Default for Sim {
-    /// The simulation with seed 0.
+    /// Creates the simulation with seed 0.
     fn default() -> Self {
         Sim::new(0)
     }
@@ -246,7 +259,7 @@ impl fmt::Debug for Sim {
     }
 }
 
-/// Sets up a [`Sim`]; from [`Sim::builder`].
+/// Sets up a [`Sim`]. [`Sim::builder`] makes one.
 ///
 /// ```
 /// use foster::runtimes::Sim;
@@ -266,35 +279,43 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The seed, from which the schedule follows, and what goes wrong. 0 unless said otherwise.
+    /// Sets the seed, which decides the schedule and the faults. The default is 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Schedules by priorities, to find a bug of this depth with a chance that is known.
+    /// Schedules by priorities, to find a bug of this depth with a known probability.
     ///
-    /// This is PCT (Burckhardt, Kothari, Musuvathi and Nagarakatte, ASPLOS 2010). Each task gets a priority at random, and
-    /// of those that are ready the highest runs, on and on; at `depth - 1` steps, chosen at random, whoever is running
-    /// falls below all others. A bug is of depth *d* if *d* points of the program in a certain order bring it about, whatever
-    /// else happens: a missed wake-up is of depth 2 as a rule, a deadlock of two locks too, and few bugs exceed 3. In a program of
-    /// *n* tasks and *k* steps a single run finds a bug of depth *d* with a probability of at least 1 / (*n* · *k*^(*d* − 1)).
-    /// The uniform choice, the default, has no such bound: the chance for one task to be held back over *k* steps falls
+    /// Each task gets a random priority, and the ready task with the highest priority runs. At
+    /// `depth - 1` steps, chosen at random, the running task falls below all others. This is PCT
+    /// (Burckhardt, Kothari, Musuvathi and Nagarakatte, ASPLOS 2010).
+    ///
+    /// The depth of a bug is the number of points of the program whose order brings it about,
+    /// whatever else happens. A missed wake-up usually has depth 2, as a deadlock of two locks has.
+    /// Few bugs exceed 3. In a program of *n* tasks and *k* steps, a single run finds a bug of
+    /// depth *d* with a probability of at least 1 / (*n* · *k*^(*d* − 1)). The default, a uniform
+    /// choice, has no such bound: the chance that one task is held back over *k* steps falls
     /// exponentially with *k*.
     ///
-    /// The bound is for tasks, which parallel children and blocking jobs are. Children on one task are polled in
-    /// rounds, and each round's order is chosen uniformly. A task that runs a thousand steps in a row while others
-    /// are ready falls below them, as it may be waiting for one of them by yielding.
+    /// The bound is for tasks, that is for parallel children and blocking jobs. Children on one
+    /// task are polled in rounds, and the order of each round is chosen uniformly. A task that runs
+    /// a thousand steps in a row while others are ready falls below them, because it may be waiting
+    /// for one of them by yielding.
     ///
     /// # Panics
     ///
-    /// When `depth` is 0.
+    /// Panics if `depth` is 0.
     #[track_caller]
     pub fn priority(self, depth: usize) -> Self {
         self.priority_within(depth, 1_000)
     }
 
-    /// The same for a program of about `length` steps.
+    /// Schedules by [priorities](Builder::priority), in a program of about `length` steps.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `depth` is 0.
     #[track_caller]
     pub fn priority_within(mut self, depth: usize, length: usize) -> Self {
         assert!(depth > 0, "the depth of a bug is at least 1");
@@ -302,10 +323,10 @@ impl Builder {
         self
     }
 
-    /// Makes the choices that `tape` lists, in order, and the first one from there on.
+    /// Makes the choices that `tape` lists, in order, and then always the first one.
     ///
-    /// A choice is made where more than one task, or child of a scope, is ready; the first is the one that has
-    /// been ready longest.
+    /// A choice is made whenever more than one task, or child of a scope, is ready. The first one
+    /// has been ready for the longest time.
     pub fn tape(mut self, tape: impl IntoIterator<Item = u32>) -> Self {
         self.policy = Policy::Tape(tape.into_iter().collect());
         self
@@ -317,14 +338,17 @@ impl Builder {
         self
     }
 
-    /// Makes things go wrong.
+    /// Sets what goes wrong. The default is [`Faults::none`].
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
     }
 
-    /// Has a run fail that leaves something behind: a live task, a child whose scope was forgotten, an adopted future that
-    /// had not ended when the grace was over. Tasks that are ready when the root future is over still run.
+    /// Makes a run fail if it leaves something behind.
+    ///
+    /// That is a live task, a child whose scope was forgotten, or an adopted future that had not
+    /// completed when the grace ended. Tasks that are ready when the root future completes still
+    /// run.
     ///
     /// ```
     /// use foster::runtimes::Sim;
@@ -339,7 +363,7 @@ impl Builder {
         self
     }
 
-    /// Has a run fail after so many steps. Without this, one that does not come to its end goes on for ever.
+    /// Makes a run fail after this many steps. Without a limit, a run may go on for ever.
     ///
     /// ```
     /// use foster::{runtimes::Sim, yield_now};
@@ -353,9 +377,11 @@ impl Builder {
         self
     }
 
-    /// Has a run fail after so many steps during which no time passes: a million unless said otherwise.
+    /// Makes a run fail after this many steps during which no time passes. The default is a
+    /// million.
     ///
-    /// The error names the tasks that are busy. A simulation of more than that many tasks at one instant may need more.
+    /// The error names the tasks that are busy. Raise the limit if a simulation has more tasks than
+    /// that at one instant.
     ///
     /// ```
     /// use foster::{runtimes::Sim, yield_now};
@@ -369,11 +395,12 @@ impl Builder {
         self
     }
 
-    /// Has each step take a little time: at least a nanosecond and at most `most`, by the seed.
+    /// Makes each step take between a nanosecond and `most`, as the seed decides.
     ///
-    /// For code that takes it for granted that time passes while it works, such as a protocol that waits until one instant
-    /// is later than another. The order of the steps is the same as without it, as far as timers leave it to choose.
-    /// [`Duration::ZERO`], the default, has steps take no time at all, so that instants are exact.
+    /// Use it for code that relies on time passing while it works, such as a protocol that waits
+    /// until one instant is later than another. The order of the steps stays the same, as far as
+    /// timers leave a choice. The default is [`Duration::ZERO`]: steps take no time, so that
+    /// instants are exact.
     ///
     /// ```
     /// use foster::{now, runtimes::Sim, yield_now};
@@ -393,7 +420,7 @@ impl Builder {
         self
     }
 
-    /// The simulation.
+    /// Creates the simulation.
     pub fn build(self) -> Sim {
         let schedule = Schedule::new(self.seed, &self.policy);
         let injector = (!self.faults.is_none()).then(|| Injector::new(self.seed, self.faults));
@@ -402,6 +429,7 @@ impl Builder {
     }
 }
 
+/// Makes a [`Runtime`] of a simulation.
 struct Adapter(Arc<World>);
 
 impl Spawn for Adapter {

@@ -1,4 +1,4 @@
-//! Why a run failed, in words.
+//! Reports of why a run failed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::panic::catch;
 use crate::runtime::RunError;
 use crate::tree;
 
-/// Says who is stuck, for which everything is polled once more, in the order of spawning.
+/// Reports who is stuck. Everything is polled once more for that, in the order of spawning.
 pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>>) -> RunError {
     let mut message = format!(
         "deadlock in the simulation with seed {} after {:?}: nothing is ready and no timer is set; stuck are:",
@@ -24,7 +24,8 @@ pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>
     let mut over = false;
     let stuck = tree::draw(|| {
         let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
-        // A poll that nobody asked for may go on, and fail. That there was none before is the failure to report.
+        // A poll that nobody asked for may go on, and may panic. The failure to report is that
+        // there was no wake-up before it.
         over = tree::named("main".to_string(), || catch(poll).unwrap_or(true));
         draw_tasks(world);
     });
@@ -35,6 +36,7 @@ pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>
     RunError::new(message)
 }
 
+/// Polls every task once, and draws what it waits for.
 fn draw_tasks(world: &World) {
     let tasks: Vec<Arc<Task>> = world.lock().tasks.values().cloned().collect();
     for task in tasks {
@@ -42,7 +44,7 @@ fn draw_tasks(world: &World) {
     }
 }
 
-/// Says who keeps the simulation busy, for which those are polled once more.
+/// Reports who keeps the simulation busy. Those tasks are polled once more for that.
 pub(super) fn busy(world: &World, excess: Excess, root: Option<Pin<&mut dyn Future<Output = ()>>>) -> RunError {
     let state = world.lock();
     let (seed, at, limits) = (world.seed, state.elapsed, world.limits);
@@ -82,7 +84,7 @@ pub(super) fn busy(world: &World, excess: Excess, root: Option<Pin<&mut dyn Futu
     RunError::new(message)
 }
 
-/// Fails if the run has left something behind.
+/// Returns an error if the run has left something behind.
 pub(super) fn leaks(world: &World, watching: Watching) -> Result<(), RunError> {
     let mut lines = tree::draw(|| draw_tasks(world));
     let mut living = watching.into_living();
@@ -90,7 +92,7 @@ pub(super) fn leaks(world: &World, watching: Watching) -> Result<(), RunError> {
         living.take_lost().into_iter().map(|name| format!("adopted `{name}`, dropped when the grace was over")),
     );
     if lines.is_empty() {
-        // Those that belong to a live task are no news.
+        // Children that belong to a live task have been listed with it.
         lines.extend(living.children().into_iter().map(|name| format!("`{name}`, whose scope was forgotten")));
     }
     if lines.is_empty() {
@@ -101,6 +103,7 @@ pub(super) fn leaks(world: &World, watching: Watching) -> Result<(), RunError> {
     Err(RunError::new(message))
 }
 
+/// Appends `lines` to `message`, up to a limit.
 fn list(message: &mut String, lines: &[String]) {
     const NAMED: usize = 32;
     for line in lines.iter().take(NAMED) {

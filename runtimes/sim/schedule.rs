@@ -1,8 +1,8 @@
-//! The one place in which a simulation makes up its mind: a choice among `n`.
+//! The choices of a simulation. Each one is a choice among `n`, and all of them are made here.
 
 use std::collections::BTreeMap;
 
-/// splitmix64, by its state.
+/// The random numbers of splitmix64, from its state.
 #[derive(Clone, Debug)]
 pub(super) struct Random(pub(super) u64);
 
@@ -15,8 +15,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`, by the high half of a product, which is even enough for any `n` and the same whatever the size
-    /// of `usize`.
+    /// Returns a number below `n`: the high half of a product. It is even enough for any `n`, and
+    /// does not depend on the size of `usize`.
     pub(super) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
@@ -25,26 +25,28 @@ impl Random {
 /// How a simulation chooses.
 #[derive(Clone, Debug)]
 pub(crate) enum Policy {
-    /// Each with the same chance.
+    /// Every choice has the same chance.
     Uniform,
-    /// Whoever has the highest priority, as far as tasks go; see [`Builder::priority`](super::Builder::priority).
+    /// The task with the highest priority runs; see
+    /// [`Builder::priority`](super::Builder::priority).
     Priority {
-        /// Change points, and one.
+        /// The number of change points, plus one.
         depth: usize,
-        /// The steps among which the change points lie.
+        /// The number of steps among which the change points lie.
         length: usize,
     },
-    /// As written, and then always the first.
+    /// The choices are those of the list, and then always the first one.
     Tape(Vec<u32>),
 }
 
-/// Makes the choices of one simulation. The same answers make the same run.
+/// Makes the choices of one simulation. The same choices make the same run.
 #[derive(Debug)]
 pub(super) struct Schedule {
     random: Random,
     kind: Kind,
 }
 
+/// The state of a [`Policy`].
 #[derive(Debug)]
 enum Kind {
     Uniform,
@@ -63,7 +65,7 @@ impl Schedule {
         Schedule { random, kind }
     }
 
-    /// A number below `n`.
+    /// Returns a number below `n`.
     pub(super) fn choose(&mut self, n: usize) -> usize {
         match &mut self.kind {
             _ if n < 2 => 0,
@@ -72,25 +74,25 @@ impl Schedule {
         }
     }
 
-    /// Takes the next task out of those that are ready; `number` tells them apart.
+    /// Takes the next task out of those that are ready. `number` tells them apart.
     pub(super) fn pick<T>(&mut self, ready: &mut Vec<T>, number: impl Fn(&T) -> u64) -> Option<T> {
         let place = match &mut self.kind {
             _ if ready.is_empty() => return None,
             Kind::Priority(priority) => priority.pick(ready.iter().map(number), &mut self.random),
             _ => self.choose(ready.len()),
         };
-        // Where the first choice is the oldest, nobody starves.
+        // A tape that always chooses the first one takes the oldest, so nobody starves.
         Some(if matches!(self.kind, Kind::Tape(_)) { ready.remove(place) } else { ready.swap_remove(place) })
     }
 
-    /// A task is over.
+    /// Forgets a task that has ended.
     pub(super) fn forget(&mut self, number: u64) {
         if let Kind::Priority(priority) = &mut self.kind {
             priority.of.remove(&number);
         }
     }
 
-    /// Takes the choices that have been made by tape: which one, among how many.
+    /// Takes the choices that a tape has made: which one, among how many.
     #[cfg(feature = "testing")]
     pub(super) fn take_made(&mut self) -> Vec<(u32, u32)> {
         match &mut self.kind {
@@ -100,6 +102,7 @@ impl Schedule {
     }
 }
 
+/// The choices that are given, and those that have been made.
 #[derive(Debug)]
 struct Tape {
     given: Vec<u32>,
@@ -118,19 +121,21 @@ impl Tape {
 /// The scheduler of Burckhardt et al.
 #[derive(Debug)]
 struct Priority {
-    /// By task; the highest runs. Those from before a change point are above all those of change points.
+    /// The priority of each task; the highest one runs. The priorities of tasks that no change
+    /// point has lowered are above all others.
     of: BTreeMap<u64, u64>,
-    /// The steps after which whoever runs is put below all others, the next one last.
+    /// The steps after which the running task falls below all others. The next one comes last.
     changes: Vec<usize>,
     steps: usize,
-    /// What the next task to be put below all others gets.
+    /// One more than the priority of the next task that falls below all others.
     lowest: u64,
-    /// Who ran last, and how often in a row while others were ready.
+    /// The task that ran last, and how many times in a row it ran while others were ready.
     running: (u64, usize),
 }
 
 impl Priority {
-    /// A task that is always ready gives way after so many steps: others may be what it waits for.
+    /// A task that is always ready gives way after this many steps, because others may be what it
+    /// waits for.
     const PATIENCE: usize = 1_000;
 
     fn new(depth: usize, length: usize, random: &mut Random) -> Self {
@@ -139,6 +144,7 @@ impl Priority {
         Priority { of: BTreeMap::new(), changes, steps: 0, lowest: 1 << 32, running: (0, 0) }
     }
 
+    /// Returns the place of the ready task with the highest priority.
     fn pick(&mut self, ready: impl ExactSizeIterator<Item = u64>, random: &mut Random) -> usize {
         let alone = ready.len() == 1;
         let mut best = (0, 0, 0);
@@ -162,6 +168,7 @@ impl Priority {
         place
     }
 
+    /// Puts a task below all others.
     fn demote(&mut self, number: u64) {
         self.running.1 = 0;
         self.lowest -= 1;

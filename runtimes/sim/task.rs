@@ -1,4 +1,5 @@
-//! Tasks and timers: what the outside of a simulation holds of it. Both hold it weakly: only handles keep it.
+//! Tasks and timers: what others hold of a simulation. Both hold it weakly, since only handles keep
+//! it alive.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,19 +12,21 @@ use super::trace::Label;
 use super::world::World;
 use crate::contain::Contained;
 
-/// A task of the simulation, and its own waker.
+/// A task of the simulation, which is its own waker.
 pub(super) struct Task {
     pub(super) label: Label,
     pub(super) number: u64,
     world: Weak<World>,
-    /// `None` while it runs, once it is over, and for the root future, which is not ours to keep.
+    /// `None` while the task runs, once it has ended, and for the root future, which is only
+    /// borrowed.
     future: Mutex<Option<Contained>>,
-    /// Set while it is among the ready ones, and for good once it is over, so that a waker kept too long does nothing.
+    /// True while the task is among the ready ones, and for ever once it has ended. So a waker that
+    /// is kept too long does nothing.
     queued: AtomicBool,
 }
 
 impl Task {
-    /// A task that counts as woken.
+    /// Creates a task that counts as woken.
     pub(super) fn new(label: Label, number: u64, world: &Arc<World>, future: Option<Contained>) -> Arc<Self> {
         let (world, future) = (Arc::downgrade(world), Mutex::new(future));
         Arc::new(Task { label, number, world, future, queued: AtomicBool::new(true) })
@@ -41,16 +44,17 @@ impl Task {
         *self.lock() = Some(future);
     }
 
-    /// It is no longer among the ready ones, and may be woken.
+    /// Notes that the task is no longer among the ready ones, and may be woken again.
     pub(super) fn unqueue(&self) {
         self.queued.store(false, Ordering::Release);
     }
 
-    /// True if it is now on the caller to put it among the ready ones.
+    /// Returns true if the caller must now put the task among the ready ones.
     pub(super) fn queue(&self) -> bool {
         !self.queued.swap(true, Ordering::AcqRel)
     }
 
+    /// Notes that the task has ended. Wake-ups do nothing from now on.
     pub(super) fn retire(&self) {
         self.queued.store(true, Ordering::Release);
     }
@@ -68,7 +72,7 @@ impl Wake for Task {
 /// A timer of the simulation.
 pub(super) struct SimTimer {
     pub(super) world: Weak<World>,
-    /// When it is due, and its number among all timers.
+    /// The time at which it is due, and its number among all timers.
     pub(super) key: (Duration, u64),
 }
 

@@ -1,4 +1,4 @@
-//! What a simulation did, step by step.
+//! The record of what a simulation did, step by step.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use crate::name::Name;
 use crate::tree::Polled;
 
-/// Who runs.
+/// The name of a task in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Label {
     Main,
-    /// A task that is no child of foster's.
+    /// A task that is not a child of a scope.
     Task(u64),
     Child(Name, u64),
     Job(Option<Name>, u64),
@@ -29,21 +29,23 @@ impl fmt::Display for Label {
     }
 }
 
+/// One step of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Run(Label),
-    /// Within the task that ran last.
+    /// A child is polled, within the task that ran last.
     Child(Polled),
-    /// The clock jumped to here.
+    /// The clock jumps to this time.
     Clock(Duration),
-    /// Something was made to go wrong.
+    /// A fault happens.
     Fault(&'static str, Option<Label>),
 }
 
-/// The steps of a simulation: which task ran, which of a scope's children it polled, and when the clock moved.
+/// Records the steps of a simulation.
 ///
-/// Two traces are equal when the runs were, from the first step to the last. Of a long run, the names of the last
-/// steps are kept.
+/// A step is a task that ran, a child of a scope that it polled, a fault, or a move of the clock.
+/// Two traces are equal if the runs were equal, from the first step to the last. The names of the
+/// last 4,096 steps are kept.
 ///
 /// ```
 /// use foster::runtimes::Sim;
@@ -61,18 +63,19 @@ enum Step {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Trace {
-    /// The last of them.
+    /// The last steps.
     steps: VecDeque<Step>,
-    /// How many there were.
+    /// The number of all steps.
     count: u64,
-    /// Of all of them.
+    /// A digest of all steps.
     digest: u64,
 }
 
 impl Trace {
+    /// How many steps are kept.
     const KEPT: usize = 4_096;
 
-    /// How many steps tell who is busy.
+    /// How many steps are looked at to tell who is busy.
     const RECENT: usize = 1_000;
 
     /// How many lines the text of a trace has at most.
@@ -83,12 +86,12 @@ impl Trace {
         Trace { steps: VecDeque::new(), count: 0, digest: 0xcbf2_9ce4_8422_2325 }
     }
 
-    /// How many steps there were.
+    /// Returns how many steps there were.
     pub fn len(&self) -> usize {
         usize::try_from(self.count).unwrap_or(usize::MAX)
     }
 
-    /// Whether nothing has run.
+    /// Returns whether nothing has run.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -119,7 +122,7 @@ impl Trace {
         self.steps.push_back(step);
     }
 
-    /// Who ran in the last steps, how often, and how many steps of tasks these were in all.
+    /// Returns who ran in the last steps, how often, and how many steps of tasks these were.
     pub(super) fn busiest(&self) -> (Vec<(Label, usize)>, usize) {
         let mut busy: Vec<(Label, usize)> = Vec::new();
         let runs = self.steps.iter().filter_map(|step| if let Step::Run(label) = step { Some(label) } else { None });
@@ -134,7 +137,8 @@ impl Trace {
         (busy, count)
     }
 
-    /// A line for each turn of a task, with the children that it polled, and for each move of the clock.
+    /// Returns a line for each turn of a task, with the children that it polled, and for each fault
+    /// and each move of the clock.
     fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for step in &self.steps {
@@ -151,7 +155,7 @@ impl Trace {
     }
 }
 
-/// The last steps, a line each.
+/// Shows the last steps, a line for each.
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.lines();

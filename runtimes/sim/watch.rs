@@ -1,4 +1,4 @@
-//! What a simulation sets up on its thread for as long as it runs.
+//! What a simulation sets up on its thread while it runs.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use crate::context::{self, Watch};
 use crate::set::living::{self, Living};
 use crate::set::shuffle::{Shuffled, shuffled};
 
-/// Has the order of children settled by the simulation, and what is polled noted for it.
+/// Guard that lets the simulation decide the order of children, and record what is polled.
 pub(super) struct Watching {
     _shuffled: Shuffled,
     watch: Watch,
-    /// The list of the run around, and whether this one keeps one of its own.
+    /// The list of live children of the enclosing run, if this run keeps a list of its own.
     around: Option<Option<Living>>,
 }
 
@@ -22,7 +22,7 @@ impl Watching {
         Watching { _shuffled: shuffled(Some(world)), watch, around }
     }
 
-    /// Who is alive still, and who was lost.
+    /// Returns the children that are alive, and those that were lost.
     pub(super) fn into_living(mut self) -> Living {
         self.around.take().and_then(living::replace).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! All that a simulation is, and the loop that runs it.
+//! The state of a simulation, and the loop that runs it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,54 +27,64 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
 }
 
-/// What a simulation is made of.
+/// A simulation. Its handles keep it alive, while its tasks and timers do not.
 pub(super) struct World {
     pub(super) seed: u64,
+    /// The instant at which virtual time begins.
     pub(super) start: Instant,
-    /// Whether a run fails that leaves something behind.
+    /// Whether a run fails if it leaves something behind.
     pub(super) strict: bool,
     pub(super) limits: Limits,
-    /// No code of users runs under its lock but a plan of faults, which has no way to reach it again.
+    /// The only code of users that runs under its lock is a plan of faults, which cannot reach it
+    /// again.
     pub(super) injector: Option<Mutex<Injector>>,
     pub(super) state: Mutex<State>,
 }
 
-/// When a run is taken for one that does not come to its end.
+/// The numbers of steps after which a run fails, because it seems to go on for ever.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How many steps it may take.
+    /// How many steps a run may take.
     pub(super) steps: u64,
-    /// How many of them without time passing.
+    /// How many steps it may take without time passing.
     pub(super) standstill: u64,
 }
 
-/// No code of users runs under its lock: not a poll, nor a wake, nor a drop of what is theirs.
+/// The part of a simulation that changes. No code of users runs under its lock: no poll, no wake,
+/// and no drop of anything that is theirs.
 pub(super) struct State {
     pub(super) schedule: Schedule,
     pub(super) trace: Trace,
+    /// How much virtual time has passed.
     pub(super) elapsed: Duration,
-    /// How many steps there had been when the clock moved last.
+    /// The number of steps when the clock last moved.
     moved_at: u64,
+    /// How long the steps take.
     pace: Pace,
+    /// Whether a thread blocks on the simulation.
     pub(super) running: bool,
-    /// Every task that is not over, by number, and so in the order of their spawning.
+    /// Every task that has not completed, by its number, which is the order in which they were
+    /// spawned.
     pub(super) tasks: BTreeMap<u64, Arc<Task>>,
+    /// How many tasks have been spawned.
     pub(super) spawned: u64,
-    /// The tasks that have been woken and not run since, each once.
+    /// The tasks that have been woken and have not run since, each once.
     pub(super) ready: Vec<Arc<Task>>,
-    /// Jobs that wait until nothing is ready.
+    /// Blocking jobs that wait until nothing is ready.
     late: Vec<Arc<Task>>,
-    /// Those who wait until nothing is ready.
+    /// The wakers of those who wait until nothing is ready.
     settling: Vec<Waker>,
-    /// How often they have been woken.
+    /// How often `settling` has been woken.
     settled: u64,
     /// The task that a fault woke, until another one has run after it.
     spurious: Option<u64>,
-    /// Whether it was the last to run.
+    /// Whether the task in `spurious` was the last to run.
     spurious_ran: bool,
-    /// The timers that someone waits for, by the time they are due and then by the order in which they were made.
+    /// The timers that somebody waits for, by the time at which they are due, and then by their
+    /// number.
     pub(super) timers: BTreeMap<(Duration, u64), Waker>,
     timers_made: u64,
+    /// How many times a task has been picked to run.
     pub(super) steps: u64,
 }
 
@@ -110,7 +120,7 @@ impl World {
         World { seed, start: Instant::now(), strict, limits, injector, state: Mutex::new(state) }
     }
 
-    /// The simulation that runs on this thread.
+    /// Returns the simulation that runs on this thread.
     pub(super) fn current() -> Option<Arc<World>> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -119,11 +129,12 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks whoever makes things go wrong, if somebody does.
+    /// Asks the injector of faults, if there is one.
     fn inject<R>(&self, ask: impl FnOnce(&mut Injector) -> Option<R>) -> Option<R> {
         ask(&mut self.injector.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Spawns a task or a blocking job, unless a fault refuses it or throws it away.
     pub(super) fn spawn(self: &Arc<Self>, job: bool, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         let mut state = self.lock();
         state.spawned += 1;
@@ -150,15 +161,18 @@ impl World {
         Ok(())
     }
 
+    /// Adds a task to those that are ready, or to those that wait until nothing is.
     fn admit(&self, task: Arc<Task>, late: bool) {
         let mut state = self.lock();
         state.tasks.insert(task.number, task.clone());
-        match late {
-            true => state.late.push(task),
-            false => state.ready.push(task),
+        if late {
+            state.late.push(task);
+        } else {
+            state.ready.push(task);
         }
     }
 
+    /// Creates a timer, which a fault may delay.
     pub(super) fn timer(self: &Arc<Self>, at: Instant) -> Timer {
         let due = at.saturating_duration_since(self.start);
         let mut state = self.lock();
@@ -186,7 +200,7 @@ impl World {
         }
     }
 
-    /// How often nothing has been ready; the next time wakes `waker`.
+    /// Returns how often nothing has been ready. The next time wakes `waker`.
     #[cfg(feature = "testing")]
     pub(super) fn settled(&self, waker: &Waker) -> u64 {
         let waker = waker.clone();
@@ -198,12 +212,13 @@ impl World {
         state.settled
     }
 
+    /// Runs the simulation until `root` completes.
     pub(super) fn block_on(self: &Arc<Self>, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
         let run = Run::start(self)?;
         let watching = Watching::start(self.clone(), self.strict);
         self.run_root(&run.main, root)?;
         if self.strict {
-            // What is about to end gets its chance to.
+            // The tasks that are about to end may do so before the leaks are counted.
             while let Some(task) = self.next(Idle::Stop).map_err(|excess| report::busy(self, excess, None))? {
                 self.step(&task);
             }
@@ -212,6 +227,7 @@ impl World {
         Ok(())
     }
 
+    /// Runs tasks until `root` completes, or until the run can or should not go on.
     fn run_root(&self, main: &Arc<Task>, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
         let waker = Waker::from(main.clone());
         loop {
@@ -232,7 +248,8 @@ impl World {
         }
     }
 
-    /// The next task to run, after a jump of the clock if need be. `None`: there will never be one.
+    /// Returns the next task to run, after a jump of the clock if need be. Returns `None` if there
+    /// will never be one.
     fn next(&self, idle: Idle) -> Result<Option<Arc<Task>>, Excess> {
         loop {
             self.wake_somebody();
@@ -259,15 +276,16 @@ impl World {
         }
     }
 
-    /// Nothing is ready. Lets something happen: a late job, or a timer if the clock may go. False if there is neither.
+    /// Lets something happen when nothing is ready: a late job, or a timer if the clock may move.
+    /// Returns false if there is neither.
     fn go_on(&self, idle: Idle) -> bool {
         let mut state = self.lock();
         let timer = state.timers.first_key_value().map(|(&(due, _), _)| due).filter(|_| idle == Idle::Go);
         if !state.late.is_empty() {
             let late = state.late.len();
-            let job = self.inject(|injector| match timer.is_some() && injector.later() {
-                true => None,
-                false => Some(injector.below(late)),
+            let job = self.inject(|injector| {
+                let waits = timer.is_some() && injector.later();
+                (!waits).then(|| injector.below(late))
             });
             if let Some(job) = job {
                 let job = state.late.swap_remove(job);
@@ -309,6 +327,7 @@ impl World {
         self.note_children();
     }
 
+    /// Removes a task that has ended.
     fn retire(&self, task: &Task) {
         task.retire();
         let mut state = self.lock();
@@ -318,15 +337,15 @@ impl World {
         drop(task);
     }
 
-    /// What goes wrong with a task that is about to be polled.
+    /// Returns what goes wrong with a task that is about to be polled.
     fn fate(&self, task: &Task) -> Option<Fault> {
         self.injector.as_ref()?;
         let step = self.lock().steps;
         self.inject(|injector| injector.poll(&task.label, step))
     }
 
-    /// Wakes a task that nobody woke, if that is to go wrong: one at a time, and only while others run, or the clock
-    /// would stand for ever.
+    /// Wakes a task that nobody woke, if a fault says so. One at a time is woken, and only while
+    /// others run. Otherwise the clock would stand still for ever.
     fn wake_somebody(&self) {
         if self.injector.is_none() {
             return;
@@ -349,6 +368,7 @@ impl World {
         }
     }
 
+    /// Adds the children that were polled to the trace.
     fn note_children(&self) {
         tree::take_polled(|polled| {
             let mut state = self.lock();
@@ -357,14 +377,14 @@ impl World {
     }
 }
 
-/// Settles the order of a scope's children.
+/// Decides the order of a scope's children.
 impl Choose for World {
     fn choose(&self, n: usize) -> usize {
         self.lock().schedule.choose(n)
     }
 }
 
-/// Takes the tasks out explicitly, as whoever keeps a waker keeps its task.
+/// Takes the futures out explicitly, because whoever keeps a waker keeps its task.
 impl Drop for World {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -393,7 +413,7 @@ impl State {
         self.set_clock(elapsed)
     }
 
-    /// Lets the time of one step pass. That follows from the seed, and is no line of the trace.
+    /// Lets the time of one step pass. It follows from the seed, so the trace does not record it.
     fn pass_step_time(&mut self) -> Vec<Waker> {
         match self.pace.next() {
             Duration::ZERO => Vec::new(),
@@ -401,6 +421,7 @@ impl State {
         }
     }
 
+    /// Sets the clock without a line in the trace.
     fn set_clock(&mut self, elapsed: Duration) -> Vec<Waker> {
         if self.elapsed != elapsed {
             self.elapsed = elapsed;
@@ -413,7 +434,7 @@ impl State {
         due
     }
 
-    /// Whether there have been too many steps.
+    /// Returns whether there have been too many steps.
     fn excess(&self, limits: Limits) -> Option<Excess> {
         if self.steps - self.moved_at > limits.standstill {
             return Some(Excess::Standstill);
@@ -422,14 +443,15 @@ impl State {
     }
 }
 
-/// Why a run is taken for one that does not come to its end.
+/// The limit that a run has exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Excess {
     Steps,
     Standstill,
 }
 
-/// How long a step takes. It has dice of its own, so that the schedule is the same however long that is.
+/// How long a step takes. It has random numbers of its own, so that the schedule does not depend on
+/// it.
 struct Pace {
     most: Duration,
     random: Random,
@@ -453,7 +475,8 @@ enum Idle {
     Stop,
 }
 
-/// One `block_on`: keeps others out, and leaves no trace of its root future, be that ready, stuck or panicking.
+/// Guard of one `block_on`. It keeps other threads out, and removes what belongs to its root
+/// future, whether that completes, is stuck or panics.
 struct Run<'a> {
     world: &'a World,
     main: Arc<Task>,
@@ -461,6 +484,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// Begins a run. Returns an error if another one is under way.
     fn start(world: &'a Arc<World>) -> Result<Self, RunError> {
         let main = Task::new(Label::Main, 0, world, None);
         let mut state = world.lock();
@@ -478,7 +502,7 @@ impl<'a> Run<'a> {
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         drop(CURRENT.replace(self.before.take()));
-        // Those of a poll that panicked.
+        // The children that were polled before a panic.
         self.world.note_children();
         self.main.retire();
         let mut state = self.world.lock();
