@@ -34,8 +34,8 @@ impl Adapter {
 impl Drop for Adapter {
     fn drop(&mut self) {
         if let Some(runtime) = self.owned.take() {
-            /// `shutdown_background` does not block, so the last handle may be dropped in async
-            /// code.
+            // `shutdown_background` does not block, so the last handle may be dropped in async
+            // code.
             runtime.shutdown_background();
         }
     }

@@ -406,7 +406,7 @@ impl<F: Future> Timeout<F> {
     #[inline(never)]
     fn poll_in(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Result<F::Output, Elapsed>> {
         loop {
-            /// The future goes before the clock: its result wins a tie.
+            // The future goes before the clock: its result wins a tie.
             match self.as_mut().poll_inside(ambient, cx) {
                 Poll::Ready(Some(value)) => {
                     self.limit.end();
