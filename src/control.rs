@@ -50,7 +50,7 @@ const KEPT: usize = 32;
 pub(crate) struct Control {
     /// Calls the scope, or whoever waits for what is left of it.
     pub(crate) bell: Bell,
-    news: Lane<News>,
+    news: Lane<News, 0>,
     /// Made when somebody asks for it.
     token: OnceLock<Token>,
     /// Parallel children that have not ended.
@@ -125,7 +125,7 @@ impl Control {
     }
 
     /// What was sent and not taken in. The bell's poller rouses itself before it calls this.
-    pub(crate) fn news(&self) -> &Lane<News> {
+    pub(crate) fn news(&self) -> &Lane<News, 0> {
         &self.news
     }
 

@@ -8,11 +8,11 @@
 //! wakes nobody: this is what makes spawning from inside a scope cheap. Lanes in which nothing happens cost the poller
 //! a few atomic operations each time it is polled, and no lock.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use futures_util::task::AtomicWaker;
+use crate::set::sync::{AtomicU8, AtomicWaker, Ordering};
 
 /// The poller has seen everything, and is about.
 const AWAKE: u8 = 0;
@@ -78,25 +78,30 @@ impl Bell {
     }
 }
 
-/// Items for one poller. See the [module](self).
-pub(crate) struct Lane<T> {
+/// Items for one poller, with room for the first ones of a round that needs no allocation. See the [module](self).
+pub(crate) struct Lane<T, const FIRST: usize> {
     /// No user code runs under this lock: items are dropped, and the bell is rung, outside it.
-    state: Mutex<State<T>>,
+    state: Mutex<State<T, FIRST>>,
 }
 
-struct State<T> {
-    items: Vec<T>,
+struct State<T, const FIRST: usize> {
+    /// The first items; `taken` of these places are.
+    first: [Option<T>; FIRST],
+    taken: usize,
+    /// The items after them.
+    more: Vec<T>,
     /// How many items have ever been pushed.
     pushed: usize,
     closed: bool,
 }
 
-impl<T> Lane<T> {
+impl<T, const FIRST: usize> Lane<T, FIRST> {
     pub(crate) fn new() -> Self {
-        Lane { state: Mutex::new(State { items: Vec::new(), pushed: 0, closed: false }) }
+        let state = State { first: [const { None }; FIRST], taken: 0, more: Vec::new(), pushed: 0, closed: false };
+        Lane { state: Mutex::new(state) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, State<T, FIRST>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,7 +115,13 @@ impl<T> Lane<T> {
         if state.closed {
             return Err(item);
         }
-        state.items.push(item);
+        if state.taken < FIRST {
+            let place = state.taken;
+            state.first[place] = Some(item);
+            state.taken += 1;
+        } else {
+            state.more.push(item);
+        }
         state.pushed += 1;
         drop(state);
         bell.ring_for_lane();
@@ -123,19 +134,18 @@ impl<T> Lane<T> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
+        let state = self.lock();
+        state.taken == 0 && state.more.is_empty()
     }
 
-    /// Moves all items to the end of `into`. The poller rouses itself before it does this.
-    pub(crate) fn drain(&self, into: &mut Vec<T>) {
-        let mut state = self.lock();
-        match into.is_empty() {
-            true => std::mem::swap(into, &mut state.items),
-            false => into.append(&mut state.items),
-        }
+    /// Takes all items out, in the order in which they came: the first ones, then the rest. The lane goes on with the
+    /// empty vector `spare`. The poller rouses itself before it does this.
+    pub(crate) fn take(&self, spare: Vec<T>) -> ([Option<T>; FIRST], Vec<T>) {
+        debug_assert!(spare.is_empty());
+        self.lock().take(spare)
     }
 
-    /// Orders the caller before the poller's next [`drain`](Self::drain), or after its last one.
+    /// Orders the caller before the poller's next [`take`](Self::take), or after its last one.
     pub(crate) fn synchronize(&self) {
         drop(self.lock());
     }
@@ -148,6 +158,18 @@ impl<T> Lane<T> {
     pub(crate) fn close(&self) -> Vec<T> {
         let mut state = self.lock();
         state.closed = true;
-        std::mem::take(&mut state.items)
+        let (first, more) = state.take(Vec::new());
+        drop(state);
+        if first.iter().all(Option::is_none) {
+            return more;
+        }
+        first.into_iter().flatten().chain(more).collect()
+    }
+}
+
+impl<T, const FIRST: usize> State<T, FIRST> {
+    fn take(&mut self, spare: Vec<T>) -> ([Option<T>; FIRST], Vec<T>) {
+        self.taken = 0;
+        (mem::replace(&mut self.first, [const { None }; FIRST]), mem::replace(&mut self.more, spare))
     }
 }

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::child::Plain;
 use super::kind::{AnyThread, Kind};
 use super::machine::Machine;
-use super::policy::{End, Event, Policy};
+use super::policy::{End, Event, Policy, cancelled};
 use crate::name::Name;
 use crate::token::Cancelled;
 
@@ -273,7 +273,7 @@ impl<F: Future, K: Kind> PollOutcome for ScopeFuture<'_, F, K> {
 
     fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<F::Output, Cancelled>> {
         let this = self.project();
-        this.machine.poll(this.body, cx).map(|end| end.output.ok_or_else(|| Cancelled::new(end.reason, None)))
+        this.machine.poll(this.body, cx).map(|end| end.output.ok_or_else(|| cancelled(end.reason)))
     }
 }
 
@@ -295,7 +295,7 @@ where
             match (first, output) {
                 (Some((_, error)), _) => Ok(Err(error)),
                 (None, Some(output)) => Ok(Ok(output)),
-                (None, None) => Err(Cancelled::new(reason, None)),
+                (None, None) => Err(cancelled(reason)),
             }
         })
     }
@@ -313,7 +313,7 @@ where
         this.machine.poll(this.body, cx).map(|End { output, errors, reason }| match output {
             _ if !errors.is_empty() => Ok(Err(Errors { list: errors })),
             Some(output) => Ok(Ok(output)),
-            None => Err(Cancelled::new(reason, None)),
+            None => Err(cancelled(reason)),
         })
     }
 }

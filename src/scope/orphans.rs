@@ -32,11 +32,7 @@ impl Future for Orphans {
             // Before the look at the count: a ring for its end must not be taken for one that came earlier.
             this.left.bell.rouse();
             let over = this.left.close_parallel();
-            let mut news = Vec::new();
-            match over {
-                true => news = this.left.news().close(),
-                false => this.left.news().drain(&mut news),
-            }
+            let news = if over { this.left.news().close() } else { this.left.news().take(Vec::new()).1 };
             for item in news {
                 forward(item, this.around.as_ref(), &mut this.panics);
             }

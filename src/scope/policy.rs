@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::name::Name;
-use crate::token::Reason;
+use crate::token::{Cancelled, Reason};
 
 /// Something a scope met with that is not part of its result.
 #[derive(Debug)]
@@ -44,5 +44,11 @@ pub(super) struct Policy<E> {
 pub(super) struct End<T, E> {
     pub(super) output: Option<T>,
     pub(super) errors: Vec<(Name, E)>,
-    pub(super) reason: Arc<Reason>,
+    /// Why it was cancelled, if it was.
+    pub(super) reason: Option<Arc<Reason>>,
+}
+
+/// The error of a scope that has no output.
+pub(super) fn cancelled(reason: Option<Arc<Reason>>) -> Cancelled {
+    Cancelled::new(reason.unwrap_or_else(|| Arc::new(Reason::Parent)), None)
 }

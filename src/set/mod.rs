@@ -72,7 +72,7 @@ mod queue;
 mod room;
 #[cfg(feature = "sim")]
 pub(crate) mod shuffle;
-mod sync;
+pub(crate) mod sync;
 mod turn;
 mod waker;
 

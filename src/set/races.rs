@@ -23,6 +23,7 @@ use std::task::Poll;
 
 use super::sync::UnsafeCell;
 
+mod bells;
 mod crews;
 mod links;
 mod nodes;

@@ -1,7 +1,8 @@
-//! The atomics, the cell and the allocator of the engine: std's, or loom's under `--cfg foster_loom`.
+//! The atomics, the cell and the allocator of the engine, and of the bell that calls a scope: std's, or loom's under
+//! `--cfg foster_loom`.
 
 #[cfg(not(foster_loom))]
-pub(super) use {
+pub(crate) use {
     futures_util::task::AtomicWaker,
     real::UnsafeCell,
     std::alloc::{alloc, dealloc},
@@ -9,30 +10,30 @@ pub(super) use {
 };
 
 #[cfg(foster_loom)]
-pub(super) use {
+pub(crate) use {
     loom::alloc::{alloc, dealloc},
     loom::cell::UnsafeCell,
     loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize},
     model::AtomicWaker,
 };
 
-pub(super) use std::sync::atomic::Ordering;
+pub(crate) use std::sync::atomic::Ordering;
 
 /// std's cell, with the accesses of loom's, which are seen to begin and to end.
 #[cfg(not(foster_loom))]
 mod real {
     #[repr(transparent)]
-    pub(in crate::set) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
         #[inline]
-        pub(in crate::set) const fn new(value: T) -> Self {
+        pub(crate) const fn new(value: T) -> Self {
             Self(std::cell::UnsafeCell::new(value))
         }
 
         /// Gives `access` the content, as `UnsafeCell::get` would: it is on the caller that nobody else has it.
         #[inline]
-        pub(in crate::set) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+        pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
             access(self.0.get())
         }
     }
@@ -44,23 +45,23 @@ mod model {
     use loom::sync::Mutex;
     use std::task::Waker;
 
-    pub(in crate::set) struct AtomicWaker(Mutex<Option<Waker>>);
+    pub(crate) struct AtomicWaker(Mutex<Option<Waker>>);
 
     impl AtomicWaker {
-        pub(in crate::set) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             Self(Mutex::new(None))
         }
 
-        pub(in crate::set) fn register(&self, waker: &Waker) {
+        pub(crate) fn register(&self, waker: &Waker) {
             let old = self.0.lock().unwrap().replace(waker.clone());
             drop(old);
         }
 
-        pub(in crate::set) fn take(&self) -> Option<Waker> {
+        pub(crate) fn take(&self) -> Option<Waker> {
             self.0.lock().unwrap().take()
         }
 
-        pub(in crate::set) fn wake(&self) {
+        pub(crate) fn wake(&self) {
             if let Some(waker) = self.take() {
                 waker.wake();
             }

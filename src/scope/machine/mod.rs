@@ -44,7 +44,7 @@ use crate::tree;
 pub(super) struct Core<'env, E, K: Kind> {
     pub(super) control: Arc<Control>,
     /// New children, and finalizers.
-    pub(super) inbox: Lane<ChildRunner<'env, K>>,
+    pub(super) inbox: Lane<ChildRunner<'env, K>, FIRST>,
     errors: OnceLock<Arc<Errors<E>>>,
 }
 
@@ -58,6 +58,9 @@ impl<E, K: Kind> Core<'_, E, K> {
         self.errors.get_or_init(Errors::new)
     }
 }
+
+/// So many children and finalizers need no allocation besides their own until they are taken in.
+const FIRST: usize = 4;
 
 /// How often one poll of a scope looks whether there is more to do.
 const ROUNDS: usize = 3;
@@ -245,10 +248,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let needed = self.finalizing.is_some()
             || !self.finalizers.is_empty()
             || !self.adopted.is_empty()
-            || self.has_failed()
-            || (self.control().parallel() > 0 && !self.handed_on);
+            || (self.control().parallel() > 0 && !self.handed_on)
+            || self.has_failed();
         if !needed {
-            self.hold = None;
+            if self.hold.is_some() {
+                self.hold = None;
+            }
         } else if self.hold.is_none() && ambient.inside.get() {
             self.hold = Some(self.control().token().hold());
         }
@@ -340,13 +345,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     /// Takes in what came from the handles and from further away.
+    #[inline]
     fn take_in(&mut self, ambient: &Ambient) {
-        if !self.handed_on && !self.control().bell.rouse() {
-            return;
+        if self.handed_on || self.control().bell.rouse() {
+            self.empty_lanes(ambient);
         }
-        let mut arrivals = mem::take(&mut self.arrivals);
-        self.core.inbox.drain(&mut arrivals);
-        for runner in arrivals.drain(..) {
+    }
+
+    fn empty_lanes(&mut self, ambient: &Ambient) {
+        let (first, mut arrivals) = self.core.inbox.take(mem::take(&mut self.arrivals));
+        for runner in first.into_iter().flatten().chain(arrivals.drain(..)) {
             #[cfg(feature = "sim")]
             if ambient.watch.get() != Watch::No {
                 runner.watch();
@@ -357,8 +365,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.arrivals = arrivals;
 
         if !self.handed_on {
-            let mut news = mem::take(&mut self.news);
-            self.control().news().drain(&mut news);
+            let spare = mem::take(&mut self.news);
+            let (_, mut news) = self.control().news().take(spare);
             for item in news.drain(..) {
                 self.hear(item, ambient);
             }
@@ -420,6 +428,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
+    #[inline]
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         if !self.adopted.is_empty() {
             ambient.without_deadline(|| self.poll_adopted_inside(ambient, cx));
@@ -551,8 +560,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.phase = Phase::Detached;
             return Poll::Pending;
         }
-        let reason = self.reason.take().unwrap_or_else(|| Arc::new(Reason::Parent));
-        Poll::Ready(End { output: self.output.take(), errors, reason })
+        Poll::Ready(End { output: self.output.take(), errors, reason: self.reason.take() })
     }
 
     /// Offers the errors that the scope will not return to the observer.
