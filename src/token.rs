@@ -1,18 +1,22 @@
-//! Cancellation tokens: a tree of flags with a reason, listeners, and holds.
+//! Tells a tree of regions that it is cancelled: tokens, with a reason, listeners, and holds.
 //!
-//! A token has a *level*, which only rises. `Live`; `Asked`, when somebody would like what listens to end by itself;
-//! `Cancelled`, when the region that owns the token is being wound down; `Overdue`, when the grace of that wind-down is
-//! over. A level reaches the token's whole subtree, and its first cause fixes the reason.
+//! A token has a [`Level`], which only rises, and rises for its whole subtree. The cause of the
+//! first rise fixes the [`Reason`]. A [`Listener`] is woken whenever the level rises.
 //!
-//! A *hold* says that something inside the region needs time to end. A token with holds holds its parent, so that the
-//! number that the owner of any region reads is zero exactly when nothing inside needs time any more.
+//! A [`Hold`] says that something inside the token's region needs time to end. A token with holds
+//! holds its parent. So the owner of any region reads a count of zero exactly when nothing inside
+//! needs time.
+//!
+//! The page [`cancel`](crate::cancel) explains what this is for.
 //!
 //! Invariants:
 //!
-//! - A child's level is never below its parent's: attaching a child raises it.
-//! - `parent`'s holds count this token once if, and only if, this token's `holds` are above zero.
-//! - Under a token's lock those of its ancestors may be taken, upwards, and no others: so what a hold changes above is
-//!   changed in the order in which it is changed below. No waker is cloned, woken or dropped under a lock.
+//! - A child's level is never below its parent's. Attaching a child raises it.
+//! - A parent's `holds` count a child once if the child's `holds` are above zero, and not at all
+//!   otherwise.
+//! - A thread that holds a token's lock may take the locks of its ancestors, upwards, and no other
+//!   lock. So a change of the holds reaches the ancestors in the order in which it was made below.
+//! - No waker is cloned, woken or dropped under a lock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -28,11 +32,13 @@ use slab::Slab;
 use crate::name::Name;
 use crate::panic::wake_all;
 
-/// Why something was cancelled: its first cause, which no later one replaces.
+/// Tells why something was cancelled.
 ///
-/// The counterparts of asyncio's `cancel(msg)` and anyio's `cancel_reason`.
+/// This is the first cause, and no later one replaces it. A `&'static str` or a `String` converts
+/// into [`Requested`](Reason::Requested). The counterpart of asyncio's `cancel(msg)` and of anyio's
+/// `cancel_reason`.
 ///
-/// Texts turn into [`Requested`](Reason::Requested). A new variant may come, so a `match` has an arm for the rest:
+/// Variants may be added, so a `match` needs an arm for the rest:
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -52,17 +58,17 @@ use crate::panic::wake_all;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Somebody asked for it, in these words.
+    /// Code asked for it, and gave this text.
     Requested(Cow<'static, str>),
     /// A deadline passed.
     Deadline,
-    /// The named child failed, and the scope around it ended the others.
+    /// The named child failed, with an error or a panic, and its scope cancelled the others.
     Failed(Name),
-    /// What it belonged to had ended before.
+    /// The scope that it was spawned into had completed before.
     Parent,
-    /// The runtime refused it, threw it away, or ended.
+    /// The runtime refused it, dropped it, or ended.
     Shutdown,
-    /// What owned it was dropped.
+    /// Other code dropped the future of its scope.
     Dropped,
 }
 
@@ -91,11 +97,14 @@ impl From<String> for Reason {
     }
 }
 
-/// The error of something that was cancelled before it had a value.
+/// Reports that something was cancelled before it had a value.
 ///
-/// From [`Task::outcome`](crate::Task::outcome), [`ScopeFuture::outcome`](crate::scope::ScopeFuture::outcome) and
-/// [`Token::run_until_cancelled`]. Its text says who was cancelled, and why. The counterpart of asyncio's `CancelledError`, but
-/// a value: what is cancelled is not told by it, and need not pass it on.
+/// It is the error of [`Task::outcome`](crate::Task::outcome),
+/// [`ScopeFuture::outcome`](crate::scope::ScopeFuture::outcome) and [`Token::run_until_cancelled`].
+/// Its text says what was cancelled, and why.
+///
+/// The counterpart of asyncio's `CancelledError`. Unlike that, it goes to the caller alone: the
+/// cancelled future never sees it, and so cannot swallow it by mistake.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cancelled {
     reason: Arc<Reason>,
@@ -107,12 +116,12 @@ impl Cancelled {
         Cancelled { reason, task }
     }
 
-    /// Why it was cancelled.
+    /// Returns why it was cancelled.
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
 
-    /// The child that was cancelled, where it was one.
+    /// Returns the name of the child that was cancelled, or `None` if it was no child of a scope.
     pub fn task(&self) -> Option<&Name> {
         self.task.as_ref()
     }
@@ -140,13 +149,17 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-/// How far a cancellation has gone. Ordered: a level is only ever raised.
+/// How far a cancellation has gone. The order matters: a level is only ever raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Level {
+    /// Not cancelled.
     Live = 0,
+    /// Code that listens is asked to end by itself. Everything goes on.
     Asked = 1,
+    /// The region is being wound down. Nothing new starts in it.
     Cancelled = 2,
+    /// The grace of the wind-down is over. What still needs time is dropped.
     Overdue = 3,
 }
 
@@ -161,12 +174,22 @@ impl Level {
     }
 }
 
-/// A flag that says "please end", with a reason, for a whole tree of listeners.
+/// Asks code that listens to it to end, and tells the reason.
 ///
-/// Clones are the same token, and equal; a [`child`](Token::child) is cancelled with its parent, and may be cancelled alone. The
-/// counterpart of tokio-util's `CancellationToken`, of Go's `Context`, and of the flag side of a Trio cancel scope.
+/// Cancelling a token drops nothing by itself. Code listens by [`cancelled`](Token::cancelled) or
+/// [`is_cancelled`](Token::is_cancelled), or is ended by it with
+/// [`run_until_cancelled`](Token::run_until_cancelled).
 ///
-/// Cancelling a token asks what *listens* to end by itself; it drops nothing.
+/// Clones are the same token, and compare equal. A [`child`](Token::child) is cancelled with its
+/// parent, and can be cancelled alone.
+///
+/// The counterpart of tokio-util's `CancellationToken`, of Go's `Context`, and of the flag of a
+/// Trio cancel scope.
+///
+/// # Cost
+///
+/// Making a token is one allocation. Cancelling takes time in proportion to the tokens and
+/// listeners below it.
 ///
 /// ```
 /// # use foster::{Token, Reason};
@@ -182,26 +205,27 @@ pub struct Token {
 }
 
 struct Inner {
-    /// A [`Level`]; written under `state`'s lock, read without.
+    /// A [`Level`]. It is written under the lock of `state`, and read without it.
     level: AtomicU8,
     state: Mutex<State>,
 }
 
 struct State {
-    /// There is one if, and only if, the level is above `Live`.
+    /// There is a reason if, and only if, the level is above `Live`.
     reason: Option<Arc<Reason>>,
-    /// Keeps the chain of parents alive; the number is this token's place among its siblings.
+    /// The parent, which this keeps alive, and this token's key in its `children`.
     parent: Option<(Token, usize)>,
     children: Slab<Weak<Inner>>,
-    /// `None` stands for a listener that was woken and has not been polled since.
+    /// The waker of each listener. It is `None` for one that was woken, and has not listened since.
     listeners: Slab<Option<Waker>>,
+    /// The holds on this token, and one for each child that has some.
     holds: isize,
-    /// What did not end within a grace, by name.
+    /// The names of what did not end within the grace.
     overrun: Vec<Name>,
 }
 
 impl Token {
-    /// A token of its own, with no parent.
+    /// Creates a token that has no parent.
     pub fn new() -> Self {
         let state = State {
             reason: None,
@@ -214,7 +238,9 @@ impl Token {
         Token { inner: Arc::new(Inner { level: AtomicU8::new(Level::Live as u8), state: Mutex::new(state) }) }
     }
 
-    /// A token that is cancelled when this one is, with the same reason, and that may be cancelled alone.
+    /// Creates a token that is cancelled when this one is, with the same reason.
+    ///
+    /// Cancelling the child does not cancel this token.
     ///
     /// ```
     /// # use foster::Token;
@@ -234,32 +260,39 @@ impl Token {
         child
     }
 
-    /// Asks everything that listens to this token, or to one below it, to end.
+    /// Asks the code that listens to this token, or to a child of it, to end.
     ///
-    /// From any thread. Calls after the first change nothing: the first reason stays. Who listens is what was given to
-    /// [`run_until_cancelled`](Token::run_until_cancelled) or waits for [`cancelled`](Token::cancelled), and code that looks
-    /// at [`is_cancelled`](Token::is_cancelled).
+    /// This can be called from any thread. It wakes those who wait, and does not wait for them.
+    /// Calls after the first change nothing, and the first reason stays.
+    ///
+    /// On the token of a scope or another region, this asks as [`Scope::stop`](crate::Scope::stop)
+    /// does. To cancel a scope, there is [`Scope::cancel`](crate::Scope::cancel).
     pub fn cancel(&self, reason: impl Into<Reason>) {
         self.raise(Level::Asked, &Arc::new(reason.into()));
     }
 
-    /// Whether it was cancelled. One atomic load.
+    /// Returns whether it was cancelled. The cost is one atomic load.
+    ///
+    /// For the token of a scope or another region, this is true as soon as it is
+    /// [stopped](crate::Scope::stop).
     pub fn is_cancelled(&self) -> bool {
         self.level() > Level::Live
     }
 
-    /// Why it was cancelled; `None` if it was not.
+    /// Returns why it was cancelled, or `None` if it was not.
     pub fn reason(&self) -> Option<Reason> {
         self.shared_reason().map(|reason| Reason::clone(&reason))
     }
 
+    /// Returns the reason without a copy of its text.
     pub(crate) fn shared_reason(&self) -> Option<Arc<Reason>> {
         self.inner.lock().reason.clone()
     }
 
-    /// Waits until the token is cancelled, and says why.
+    /// Waits until the token is cancelled, and returns the reason.
     ///
-    /// To end a future by it, [`run_until_cancelled`](Token::run_until_cancelled) is shorter, and winds down.
+    /// To end a future when that happens, use [`run_until_cancelled`](Token::run_until_cancelled):
+    /// it is shorter, and winds the future down.
     ///
     /// # Cancellation
     ///
@@ -277,25 +310,30 @@ impl Token {
         WaitCancelled { listener: Listener::new(self.clone()) }
     }
 
+    /// Returns how far the cancellation has gone.
     pub(crate) fn level(&self) -> Level {
         Level::of(self.inner.level.load(Ordering::Acquire))
     }
 
-    /// Whether the region of this token is being wound down.
+    /// Returns whether the region of this token is being wound down.
     pub(crate) fn is_tripped(&self) -> bool {
         self.level() >= Level::Cancelled
     }
 
-    /// Whether something inside the region of this token needs time to end.
+    /// Returns whether something inside the region of this token needs time to end.
     pub(crate) fn is_held(&self) -> bool {
         self.inner.lock().holds > 0
     }
 
+    /// Returns whether both are the same token.
     pub(crate) fn is(&self, other: &Token) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Raises this token and all below it to `level`, and wakes their listeners.
+    /// Raises this token and all tokens below it to `level`, and wakes their listeners.
+    ///
+    /// The wakers are called last, when all levels are raised and no lock is held: a waker may run
+    /// code that looks at any of these tokens.
     pub(crate) fn raise(&self, level: Level, reason: &Arc<Reason>) {
         let mut wakers = Vec::new();
         let mut queue = vec![self.clone()];
@@ -314,7 +352,7 @@ impl Token {
         wake_all(wakers);
     }
 
-    /// Puts this token below `parent`, and no longer below another.
+    /// Moves this token below `parent`.
     pub(crate) fn attach(&self, parent: &Token) {
         if self.inner.lock().parent.as_ref().is_some_and(|(current, _)| current.is(parent)) {
             return;
@@ -325,11 +363,12 @@ impl Token {
             let mut state = self.inner.lock();
             state.parent = Some((parent.clone(), key));
             if state.holds > 0 {
-                // It wakes nobody, as only the end of the last hold does.
+                // A hold that begins wakes nobody, so there is nothing to collect.
                 parent.count(1, &mut Vec::new());
             }
         }
-        // After the insertion, so that a parent that is raised meanwhile reaches this token one way or the other.
+        // After the insertion: a parent that is raised before it is seen here, and one that is
+        // raised after it finds this token among its children.
         let level = parent.level();
         if level > Level::Live {
             let reason = parent.shared_reason().unwrap_or_else(|| Arc::new(Reason::Parent));
@@ -354,7 +393,7 @@ impl Token {
         wake_all(wakers);
     }
 
-    /// Says that something inside the region of this token needs time to end, until the guard is dropped.
+    /// Keeps the region of this token from being dropped until the returned guard is.
     pub(crate) fn hold(&self) -> Hold {
         self.add_holds(1);
         Hold { token: self.clone() }
@@ -366,10 +405,11 @@ impl Token {
         wake_all(wakers);
     }
 
-    /// Counts a hold that begins or ends, here and, where that makes a difference, above; collects who waits for the last
-    /// one to end.
+    /// Adds `change` to the holds, and passes it to the parent if this token has gained its first
+    /// hold or lost its last one. Collects the wakers of those who wait for the last hold to end.
     ///
-    /// It goes up by recursion, which is as deep as regions without a hold are nested in one poll, and less.
+    /// The recursion goes up with this token's lock held, so that two changes reach the parent in
+    /// the order in which they were made here. It ends at the first ancestor that has other holds.
     fn count(&self, change: isize, wakers: &mut Vec<Waker>) {
         let mut state = self.inner.lock();
         let before = state.holds > 0;
@@ -383,7 +423,9 @@ impl Token {
         }
     }
 
-    /// Notes what did not end in time with the outermost region whose grace is over.
+    /// Notes the name of what did not end in time, with the outermost token that is overdue.
+    ///
+    /// That token belongs to the timeout whose grace is over, which reports the name.
     pub(crate) fn report_overrun(&self, name: &Name) {
         let mut token = self.clone();
         loop {
@@ -396,6 +438,7 @@ impl Token {
         token.inner.lock().overrun.push(name.clone());
     }
 
+    /// Takes the names that were noted with this token.
     pub(crate) fn take_overrun(&self) -> Vec<Name> {
         std::mem::take(&mut self.inner.lock().overrun)
     }
@@ -407,7 +450,7 @@ impl Default for Token {
     }
 }
 
-/// Two tokens are equal if they are the same token: clones of each other.
+/// Compares by identity: two tokens are equal if one is a clone of the other.
 impl PartialEq for Token {
     fn eq(&self, other: &Token) -> bool {
         self.is(other)
@@ -436,7 +479,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // A loop and not a recursion: a chain of parents may be thousands long.
+        // This is a loop and not a recursion, because a chain of parents may be thousands long.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut next = state.parent.take();
         while let Some((parent, key)) = next.take() {
@@ -448,12 +491,13 @@ impl Drop for Inner {
     }
 }
 
-/// Keeps a region from being dropped while it is wound down.
+/// Keeps a region from being dropped while it is wound down, until this is dropped.
 pub(crate) struct Hold {
     token: Token,
 }
 
 impl Hold {
+    /// Returns whether this is a hold on `token`.
     pub(crate) fn is_on(&self, token: &Token) -> bool {
         self.token.is(token)
     }
@@ -465,9 +509,10 @@ impl Drop for Hold {
     }
 }
 
-/// A place among a token's listeners.
+/// A place among a token's listeners. It is given up when this is dropped.
 pub(crate) struct Listener {
     token: Token,
+    /// There from the first [`listen`](Listener::listen) on.
     key: Option<usize>,
 }
 
@@ -480,9 +525,11 @@ impl Listener {
         &self.token
     }
 
-    /// Has `waker` woken when the token's level rises, or when its last hold goes while it is wound down.
+    /// Wakes `waker` when the token's level rises, or when it loses its last hold while it is wound
+    /// down.
     ///
-    /// To be called before the state is looked at, or else a change in between goes unseen.
+    /// Call this before you look at the level or the holds: a change between the two would be
+    /// missed.
     pub(crate) fn listen(&mut self, waker: &Waker) {
         if let Some(key) = self.key {
             let state = self.token.inner.lock();
@@ -511,7 +558,7 @@ impl Drop for Listener {
     }
 }
 
-/// The future of [`Token::cancelled`].
+/// The future that [`Token::cancelled`] returns.
 #[must_use = "futures do nothing unless polled"]
 pub struct WaitCancelled {
     listener: Listener,

@@ -1,128 +1,316 @@
-//! Cancellation: one protocol for everything that can be cancelled.
+//! Cancels futures, and lets what is inside them finish its cleanup first.
 //!
-//! In Rust a future is cancelled by dropping it, at once and without a word. That is simple and cheap, and has two gaps:
-//! what was running cannot *await* anything on its way out, and what runs elsewhere, on another thread, does not hear of it.
-//! foster closes both for its own cancellations, with borrowed data, on any runtime, in between combinators that know
-//! nothing of it. This page says how, so that you can predict every case.
+//! In Rust a future is cancelled by dropping it. A dropped future cannot await anything on its way
+//! out, and what it runs on other threads does not hear of the drop. foster cancels in two steps
+//! instead. It tells what is inside that it is cancelled, and goes on polling it until everything
+//! that needs time has ended. Only then does it drop the future, and only then does the cancelling
+//! operation return: [`timeout`] its error, [`race`] the winner's value, a failed [`try_scope`] its
+//! `Err`.
+//!
+//! This works with borrowed data, on any runtime, and through combinators that know nothing of
+//! foster. Where nothing inside needs time, the future is dropped at once, as everywhere in Rust.
+//!
+//! This page lets you predict what happens in each case. If you read only one part of it, read the
+//! [table](#predict-each-case).
 //!
 //! # Regions
 //!
-//! Everything that can be cancelled is a *region*: a scope's child, and its body; the inside of a
-//! [`timeout`](crate::timeout); the future given to [`Token::run_until_cancelled`]; each future of a
-//! [`try_gather`](crate::try_gather), of a [`race`](crate::race) and its like, and each arm of a
-//! [`select!`](crate::select). Regions nest as the futures do. A region has a [`Token`], which is made when
-//! something inside asks for it. Two things ask:
+//! A *region* is a part of a program that is cancelled as a whole. Regions nest as the futures do:
 //!
-//! - code that *listens*, because it wants to know: [`Token::current`], [`Scope::token`](crate::Scope::token);
-//! - code that needs *time to end*, which takes a *hold* on the token: a [`shield`] while it runs; a scope as long as it has
-//!   finalizers, parallel children or adopted futures. A region with holds inside counts as a hold on the region around it.
+//! ```text
+//! timeout
+//! └─ what it guards ────────── region
+//!    └─ scope
+//!       ├─ body ───────────── region
+//!       │  └─ join!                           not foster's: makes no region
+//!       │     ├─ race
+//!       │     │  ├─ one future ── region
+//!       │     │  └─ another ───── region
+//!       │     └─ shield ───────── fresh region, needs time
+//!       ├─ child ──────────── region
+//!       │  └─ scope …
+//!       ├─ parallel child ─── region, needs time
+//!       ├─ blocking job ───── no region, needs time
+//!       ├─ adopted future ─── fresh region, needs time
+//!       └─ finalizer ──────── fresh region, needs time
+//! ```
 //!
-//! A region with nothing of this kind inside costs no allocation, no atomic operation, and two pointer-sized moves a poll.
+//! | region | is cancelled when |
+//! |---|---|
+//! | the body of a [`scope`][scope], and each child | the scope fails or is cancelled |
+//! | a child | also by [`Task::cancel`] |
+//! | what a [`timeout`] guards | the deadline passes |
+//! | what [`Token::run_until_cancelled`] runs | the token is cancelled |
+//! | a future of [`race`] or [`race_ok`], an arm of [`select!`] | another one wins |
+//! | an attempt of [`hedge`] | another one has a value |
+//! | a future of [`quorum`] | the outcome is known |
+//! | a future of [`try_gather`], an item of [`try_each_concurrent`] | another one fails |
+//! | any region | an enclosing region is cancelled |
 //!
-//! # Winding down
+//! [`gather`], [`settle`], [`as_completed`] and `join!` cancel nothing. So they make no regions,
+//! and their futures belong to the enclosing one.
 //!
-//! To cancel a region, its owner
+//! Cleanup must work while its surroundings are cancelled. A [`shield`], an [adopted](adopt) future
+//! and a [finalizer] therefore run in a *fresh* region, which no enclosing region cancels, and
+//! under no enclosing deadline. A blocking job, and the destructors of what foster drops, run in no
+//! region. They see the enclosing deadline, runtime and inherited values.
 //!
-//! 1. *trips* the token, with a [`Reason`]: everything that listens, in this region or one inside it, is woken;
-//! 2. keeps polling what is inside for as long as there are holds;
-//! 3. drops it when there are none. If there were none to begin with, that is at once, in the same poll.
+//! A region *needs time* while one of these is inside, at any depth:
 //!
-//! Only then does the cancelling operation return: `timeout` its [`Elapsed`](crate::Elapsed), a failed `try_scope` its error.
-//! It does not matter how many futures of other people's lie between the owner and the hold, as long as they
-//! poll what is woken: `join!`, `FuturesUnordered`, a hand-written state machine.
+//! - a [`shield`] or an [`adopt`] that has begun;
+//! - a scope that has finalizers, parallel children, blocking jobs, or futures that it has adopted.
 //!
-//! A scope that finds itself in a tripped region drops its body and its children, newest first, except those with holds of
-//! their own; waits for these and for its parallel children, which have been told; runs its finalizers, the last one first;
-//! releases its hold; and stays pending until it is dropped. So nested scopes end from the inside out:
+//! Each of them takes a *hold* on its region, and releases it when it has ended. A region without
+//! any allocates nothing.
+//!
+//! # Three levels
+//!
+//! A cancellation has three levels. Each reaches everything inside but fresh regions, and none is
+//! taken back. The first drops nothing.
+//!
+//! | level | comes from | effect |
+//! |---|---|---|
+//! | *asked* | [`Scope::stop`], [`Token::cancel`] | code that listens is woken |
+//! | *cancelled* | the table above; the grace of `stop` is over | the region is wound down |
+//! | *overdue* | the [grace of a timeout] is over | what still runs is dropped, and named |
+//!
+//! Code listens through a [`Token`]: [`Scope::token`] returns that of a scope, and
+//! [`Token::current`] that of the region. [`Token::is_cancelled`] is true from the first level on,
+//! since code that listens does the same at each: it ends soon. The [`Reason`] is that of the first
+//! cause, and no later one replaces it.
+//!
+//! # Step by step
+//!
+//! The timeout of this program expires around a scope, whose body awaits a second scope inside
+//! `join!`:
 //!
 //! ```
 //! # #[cfg(feature = "sim")]
 //! foster::runtimes::Sim::default().run(async {
-//!     use foster::{scope, sleep, timeout};
-//!     use std::{cell::RefCell, time::Duration};
+//!     use foster::{local, now, sleep, timeout};
+//!     use std::{cell::RefCell, future::pending, time::Duration};
 //!
-//!     let second = Duration::from_secs(1);
+//!     let (start, second) = (now(), Duration::from_secs(1));
 //!     let log = RefCell::new(Vec::new());
-//!     let log = &log;
+//!     let cleanup = async |name| {
+//!         sleep(second).await;
+//!         log.borrow_mut().push((name, now() - start));
+//!     };
 //!
-//!     let outcome = timeout(second, foster::local::scope(async |outer| {
-//!         outer.defer(async move { sleep(second).await; log.borrow_mut().push("outer cleaned up") });
+//!     let late = timeout(second, local::scope(async |outer| {
+//!         outer.defer(cleanup("outer"));
 //!         futures::join!(
-//!             foster::local::scope(async |inner| {
-//!                 inner.defer(async move { sleep(second).await; log.borrow_mut().push("inner cleaned up") });
-//!                 std::future::pending::<()>().await
+//!             local::scope(async |inner| {
+//!                 inner.defer(cleanup("inner"));
+//!                 pending::<()>().await
 //!             }),
-//!             std::future::pending::<()>(),
+//!             pending::<()>(),
 //!         )
-//!     }))
-//!     .await;
+//!     }));
 //!
-//!     assert!(outcome.is_err());
-//!     assert_eq!(*log.borrow(), ["inner cleaned up", "outer cleaned up"]);
+//!     assert!(late.await.is_err());
+//!     assert_eq!(now() - start, 3 * second);
+//!     assert_eq!(*log.borrow(), [("inner", 2 * second), ("outer", 3 * second)]);
 //! });
 //! ```
 //!
-//! # What does not start any more
+//! 1. The timer fires. The timeout polls its future once more, since a value wins a tie, and finds
+//!    it pending.
+//! 2. It cancels the region. This wakes the code inside that listens, in both scopes. If there were
+//!    no holds, the timeout would drop the future now, and return in the same poll.
+//! 3. It polls on. The outer scope sees that it is cancelled, and drops its body and its children,
+//!    the newest first, except those that have holds. Here the body has one, that of the inner
+//!    scope, and so is polled on. Parallel children are told to end.
+//! 4. `join!` polls the inner scope, which does the same. Nothing in its body needs time, so the
+//!    body is dropped. Its finalizers run, one after the other, the last one first. Then it
+//!    releases its hold, and stays pending: it will be dropped, and `join!` must not take it for
+//!    completed.
+//! 5. The outer scope sees that its body has no holds left, and drops it, with `join!` and the
+//!    inner scope. It runs its own finalizers, releases its hold, and stays pending.
+//! 6. The timeout sees that there are no holds left, drops the outer scope, and returns
+//!    [`Elapsed`].
 //!
-//! A shield, a scope, a timeout or a sleep of foster's that is *first polled* in a tripped region stays pending. Otherwise
-//! `loop { shield(step()).await }` would never end. What had begun goes on; code in between runs up to its
-//! next suspension. A finalizer, and the inside of a shield, is a *fresh* region: tripped by nothing around it, under no
-//! deadline from around it, so that its own timeouts, shields and scopes work as ever. A blocking job, and a destructor of
-//! what is dropped, runs in no region, with the deadline, the runtime and the inherited values in force.
+//! So scopes end from the inside out. What lies between two of them may be anything that polls what
+//! is woken: `FuturesUnordered`, a tower service, a state machine written by hand.
 //!
-//! A timeout whose deadline passes in a region that was cancelled before says nothing, and is dropped: whoever
-//! cancelled it came first.
+//! # Predict each case
 //!
-//! # Values and errors on the way out
+//! Code that is not foster's (`tokio::select!`, a timeout of a runtime, `JoinHandle::abort`, a
+//! plain `drop`) cannot wait for what it drops. Then only what is `'static` survives. It passes to
+//! the nearest enclosing scope, or to the root, which is [`Handle::run`] or [`Handle::enter`], and
+//! is finished before that completes. Where there is neither, and the drop happens on a thread of
+//! tokio's, a task of tokio finishes it. That needs the feature `tokio`, and helps in the [handlers
+//! of a web framework](crate::guide::web), which are dropped when their client hangs up.
 //!
-//! A value that the inside produces while it is wound down is delivered: a `timeout` whose future becomes ready during the
-//! wind-down returns `Ok` of it. A scope does not produce one then, unless it brought up an *error* or a *panic*, from a
-//! child's last poll or from a finalizer: cleanup that fails is reported, not swallowed, and an error of the cleanup wins over
-//! `Elapsed`.
+//! The first column is for what foster cancels, the others are for what other code drops:
 //!
-//! # How long
+//! | what is inside | foster | in a scope or root | in neither, on tokio | in neither |
+//! |---|---|---|---|---|
+//! | a future that waits | dropped | dropped | dropped | dropped |
+//! | a child that has not begun | dropped | dropped | dropped | dropped |
+//! | a body, or a child on this task | wound down | dropped | dropped | dropped |
+//! | a [parallel child] | told, waited for | told, the scope waits | told, tokio waits | told |
+//! | a [blocking job] that has begun | waited for | the scope waits | tokio waits | runs on |
+//! | a [finalizer] | runs | dropped | dropped | dropped |
+//! | a [`shield`] that has begun | completes | dropped | dropped | dropped |
+//! | an [`adopt`] that has begun | completes | passes to the scope | passes to tokio | dropped |
 //!
-//! As long as the cleanup takes, unless somebody says otherwise. `.grace(d)` on a [scope](crate::scope::ScopeFuture::grace)
-//! bounds each step of its own wind-down: the children's end, and each finalizer. `.grace(d)` on a
-//! [timeout](crate::time::Timeout::grace) bounds the whole: when it is over, shields give up, finalizers that are running are
-//! dropped, those that had no turn are polled once, and [`Elapsed::overrun`](crate::Elapsed::overrun) names what
-//! did not end in time. An inner grace cannot exceed an outer one, since being overdue reaches the whole subtree.
+//! *Wound down* means told, polled while there are holds inside, and then dropped. A parallel child
+//! that is told winds down by itself, on its runtime: so what is inside it finds itself in the
+//! first column always, shields and finalizers included. A child that has not begun is dropped
+//! unpolled, also where it waits in the queue of a runtime or pool. A scope's token is cancelled in
+//! every column. The first column holds as well for the siblings of a child that failed, and for
+//! the losers of a race.
 //!
-//! # Dropped by somebody else
+//! The same work under the first two columns:
 //!
-//! `tokio::select!`, a foreign timeout or a plain `drop` cannot wait. Then children on this task are dropped at once, newest
-//! first, and finalizers with them, unrun, since they may borrow what is about to go. What is `'static` passes to the
-//! nearest scope around, which finishes it before it resolves: the wait for parallel children, which have been told to end, and
-//! futures under [`adopt`]. So does the panic of a child, if the scope was still waiting for others; only where there is no
-//! enclosing scope is it resumed from `drop`. At the root it passes to [`Handle::run`](crate::Handle::run) or
-//! [`enter`](crate::Handle::enter), which wait within their grace. Where there is neither, but the drop happens on a thread of
-//! tokio's, that runtime finishes it in a task of its own, with the feature `tokio`. Elsewhere adopted futures are dropped and
-//! nobody waits.
+//! ```
+//! # #[cfg(feature = "sim")] {
+//! use foster::{adopt, runtimes::Sim, scope, shield, sleep, timeout};
+//! use futures::{channel::mpsc, future::select};
+//! use std::{pin::pin, time::Duration};
 //!
-//! | | cancelled by foster | dropped by others |
-//! |---|---|---|
-//! | a child on this task | dropped at its suspension, or wound down if something in it needs time | dropped |
-//! | a [parallel](crate::Scope::spawn_on) child | told, waited for | told; the scope around waits |
-//! | a blocking job that has begun | waited for | the scope around waits |
-//! | [`defer`](crate::Scope::defer) | runs to its end | dropped unrun |
-//! | [`shield`] | runs to its end | dropped |
-//! | [`adopt`] | runs to its end | the scope around runs it to its end |
+//! const SECOND: Duration = Duration::from_secs(1);
+//! type Log = mpsc::UnboundedSender<&'static str>;
+//!
+//! async fn step(log: Log, name: &'static str) {
+//!     sleep(2 * SECOND).await;
+//!     log.unbounded_send(name).unwrap();
+//! }
+//!
+//! async fn work(log: Log) {
+//!     scope(async |s| {
+//!         let step = |name| step(log.clone(), name);
+//!         s.defer(step("finalizer"));
+//!         s.spawn(step("child"));
+//!         s.spawn(shield(step("shield")));
+//!         s.spawn(adopt(step("adopted")));
+//!         s.spawn_parallel(shield(step("shield in a parallel child")));
+//!     })
+//!     .await
+//! }
+//!
+//! fn completed(mut log: mpsc::UnboundedReceiver<&'static str>) -> Vec<&'static str> {
+//!     let mut names: Vec<_> = std::iter::from_fn(|| log.try_recv().ok()).collect();
+//!     names.sort();
+//!     names
+//! }
+//!
+//! // foster cancels it.
+//! let (log, entries) = mpsc::unbounded();
+//! assert!(Sim::default().run(timeout(SECOND, work(log))).is_err());
+//! let all_but_the_child = ["adopted", "finalizer", "shield", "shield in a parallel child"];
+//! assert_eq!(completed(entries), all_but_the_child);
+//!
+//! // A select that is not foster's drops it, within a scope.
+//! let (log, entries) = mpsc::unbounded();
+//! Sim::default().run(scope(async |_| {
+//!     select(pin!(work(log)), pin!(sleep(SECOND))).await;
+//! }));
+//! assert_eq!(completed(entries), ["adopted", "shield in a parallel child"]);
+//! # }
+//! ```
+//!
+//! # What does not start
+//!
+//! A shield, a scope, a timeout, a race or a sleep of foster's that is *first polled* in a
+//! cancelled region stays pending. Otherwise `loop { shield(step()).await }` would never end. What
+//! has begun and needs time goes on. Code in between runs up to its next suspension.
+//!
+//! A timeout whose deadline passes in a region that was cancelled before reports nothing, and is
+//! dropped: the other cause came first.
+//!
+//! # Values, errors and panics
+//!
+//! A value that the inside produces while it is wound down is delivered: a `timeout` whose future
+//! completes then returns `Ok`. A scope that is wound down from outside produces none, unless an
+//! error or a panic came up, from a child's last poll or from a finalizer. Cleanup that fails is
+//! reported, so this error wins over `Elapsed`:
+//!
+//! ```
+//! # #[cfg(feature = "sim")]
+//! foster::runtimes::Sim::default().run(async {
+//!     use foster::{timeout, try_scope};
+//!     use std::{future::pending, time::Duration};
+//!
+//!     let late = timeout(Duration::from_secs(1), try_scope(async |s| {
+//!         s.defer(async { Err("the disk is full") });
+//!         pending::<Result<(), _>>().await
+//!     }));
+//!     assert_eq!(late.await, Ok(Err("the disk is full")));
+//! });
+//! ```
+//!
+//! A child that panics is dropped at once, with everything in it, as when other code drops it. The
+//! scope then cancels its other children, waits for them, and resumes the panic. If other code
+//! drops the scope while it waits, the panic passes to the enclosing scope, and is resumed from
+//! `drop` where there is none.
+//!
+//! # How long it takes
+//!
+//! A wind-down takes as long as the cleanup does, unless a grace bounds it.
+//!
+//! - The [grace of a scope] bounds each step of that scope's own wind-down: the end of the
+//!   children, then each finalizer.
+//! - The [grace of a timeout] bounds the whole. When it is over, shields and running finalizers are
+//!   dropped, finalizers that had no turn are polled once, and what is `'static` passes to the
+//!   enclosing scope. [`Elapsed::overrun`] names the shields, children and finalizers that were
+//!   dropped.
+//! - The [grace of a handle] bounds how long a root waits, after its future has completed, for what
+//!   it has adopted.
+//!
+//! An inner grace cannot outlast an outer one, because the outer one reaches everything inside.
 //!
 //! # Limits
 //!
-//! - A hold is released by being polled to its end, or dropped. If the code in between keeps a scope or a shield but has
-//!   stopped polling it (a loser that a hand-made `select` loop still stores), the wind-down waits for it, for ever without
-//!   a grace. Drop what you no longer poll.
-//! - A shield that waits for a sibling which is never going to run any more waits for ever, likewise.
-//! - When the *root* future is dropped outside [`Handle::run`](crate::Handle::run), nothing is left to poll any cleanup.
-//! - `mem::forget` of a scope's future leaks its children; it is safe, and they never run again. A scope that has
-//!   finalizers, parallel children or adopted futures keeps its hold then: a timeout around it waits for ever.
+//! - Cleanup that borrows cannot survive a drop by other code: finalizers and shields are dropped.
+//!   Use [`adopt`] where that matters, and cancel through foster wherever you can.
+//! - A blocking job that has begun cannot be interrupted. Have it look at a token now and then.
+//! - Where neither a scope, nor a root, nor tokio encloses the drop, nobody is left to run cleanup.
+//! - `mem::forget` of a scope's future leaks it: its children never run again, nor are they
+//!   dropped. This is safe. If the scope has a hold, it keeps it, and a wind-down of the enclosing
+//!   region never ends.
+//! - Somebody must poll what has a hold. If the code in between stores a scope or a shield, and has
+//!   stopped polling it, the wind-down waits for it for ever. The grace of a scope ends that wait,
+//!   and that of a timeout does not. Drop what you no longer poll.
+//! - A shield that waits for what only a cancelled sibling would have done waits for ever.
+//! - A token that was taken by [`Token::current`] in a `timeout` or a race that other code drops is
+//!   not cancelled by that drop. That of a scope is.
 //!
 //! # Where this comes from
 //!
-//! The shape (scopes that nest, shields, deadlines up to the nearest shield) is Trio's; the reason with its first cause is
-//! asyncio's and anyio's; the token is .NET's, by way of tokio-util. Holds, and winding down by polling on, are what
-//! replaces the exception that those languages throw into a suspended function.
+//! Scopes that nest, shields, and deadlines that reach up to the nearest shield are Trio's. The
+//! reason, with its first cause, is asyncio's and anyio's. The token is .NET's, by way of
+//! tokio-util. Those languages throw an exception into a suspended function; here holds, and
+//! polling on, take its place.
+//!
+//! [scope]: fn@crate::scope
+//! [`shield`]: fn@crate::shield
+//! [`try_scope`]: crate::try_scope
+//! [`Scope::stop`]: crate::Scope::stop
+//! [`Scope::token`]: crate::Scope::token
+//! [`Task::cancel`]: crate::Task::cancel
+//! [parallel child]: crate::Scope::spawn_on
+//! [blocking job]: crate::Scope::spawn_blocking
+//! [finalizer]: crate::Scope::defer
+//! [`timeout`]: crate::timeout
+//! [`Elapsed`]: crate::Elapsed
+//! [`Elapsed::overrun`]: crate::Elapsed::overrun
+//! [grace of a scope]: crate::scope::ScopeFuture::grace
+//! [grace of a timeout]: crate::time::Timeout::grace
+//! [grace of a handle]: crate::Handle::with_grace
+//! [`Handle::run`]: crate::Handle::run
+//! [`Handle::enter`]: crate::Handle::enter
+//! [`race`]: crate::race
+//! [`race_ok`]: crate::race_ok
+//! [`select!`]: crate::select
+//! [`hedge`]: crate::hedge
+//! [`quorum`]: crate::quorum
+//! [`try_gather`]: crate::try_gather
+//! [`try_each_concurrent`]: crate::ConcurrentIterator::try_each_concurrent
+//! [`gather`]: crate::gather
+//! [`settle`]: crate::settle
+//! [`as_completed`]: crate::as_completed
 
 mod region;
 mod regions;

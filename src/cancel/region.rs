@@ -1,4 +1,8 @@
-//! A region: the inside of whatever can be cancelled.
+//! Winds down one future: a region.
+//!
+//! The page [`cancel`](super) explains what regions are. A region has a token only once something
+//! inside asks for one. Whatever needs time to end takes a hold on that token, so a region without
+//! a token has no holds, and can be dropped at any time.
 
 use std::future::Future;
 use std::mem::needs_drop;
@@ -12,13 +16,15 @@ use crate::context::{self, Ambient, Ending, Entered};
 use crate::token::{Level, Listener, Reason, Token};
 
 pin_project! {
-    /// A future that can be wound down: the inside of a timeout, a member of a race.
+    /// A future that can be wound down: what a timeout guards, a member of a race.
     pub struct Region<F> {
+        // `None` once it has completed or was dropped.
         #[pin]
         inside: Option<F>,
-        // Made when something inside asks for it; out in the context while the inside is polled.
+        // Made when something inside asks for it. During a poll of the inside it is in the context.
         token: Option<Token>,
-        // There from the poll on in which the token was made: wakes this region's poller when the token is tripped.
+        // Wakes this region's poller when the token's level rises or its last hold ends. There from
+        // the poll on in which the token was made.
         listener: Option<Listener>,
     }
 }
@@ -28,20 +34,24 @@ impl<F: Future> Region<F> {
         Region { inside: Some(inside), token: None, listener: None }
     }
 
-    /// Polls the inside. `Some` is its value; `None` says that it was cancelled and nothing is left of it.
+    /// Polls the inside. Returns `Some` with its value, or `None` if it was cancelled and has been
+    /// dropped.
     pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         context::with(|ambient| self.poll_in(ambient, cx))
     }
 
-    /// Likewise, for a caller that has the context at hand.
+    /// Does what [`poll`](Region::poll) does, for a caller that has the context at hand.
     #[inline]
     pub(crate) fn poll_in(
         mut self: Pin<&mut Self>,
         ambient: &Ambient,
         cx: &mut Context<'_>,
     ) -> Poll<Option<F::Output>> {
+        // Before the poll, so that what is inside already finds its own token cancelled if the
+        // enclosing region is.
         self.as_mut().settle(ambient, cx);
         if ambient.is_tripped() && !self.is_held() {
+            // The reason, for the tasks of the scopes that are dropped with the inside.
             let _why = ambient.why_tripped().as_ref().map(Ending::new);
             self.as_mut().drop_inside();
         }
@@ -54,7 +64,8 @@ impl<F: Future> Region<F> {
         self.suspend(ambient, cx)
     }
 
-    /// Likewise, for a caller that has entered the region already, as one of several.
+    /// Does what [`poll`](Region::poll) does, for a caller that polls several regions, and has
+    /// entered all of them at once.
     #[inline]
     pub(crate) fn poll_within(
         mut self: Pin<&mut Self>,
@@ -67,7 +78,7 @@ impl<F: Future> Region<F> {
         let mut this = self.as_mut().project();
         let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         if let Poll::Ready(value) = entered.poll(this.token, || inside.poll(cx)) {
-            // Its destructor runs in the surroundings.
+            // Outside of the region, where the destructor finds the caller's surroundings.
             if needs_drop::<F>() {
                 entered.outside(|_| this.inside.set(None));
             }
@@ -79,7 +90,10 @@ impl<F: Future> Region<F> {
         entered.outside(|ambient| self.suspend(ambient, cx))
     }
 
-    /// After a poll of the inside that was pending: drops it if it was cancelled meanwhile and needs no time to end.
+    /// Drops the inside, after a poll that was pending, if it is cancelled and has no holds.
+    ///
+    /// The token may have been made, and its region cancelled, in that very poll. So the token is
+    /// put in its place, and listened to, before it is looked at.
     #[inline]
     fn suspend(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         self.as_mut().settle(ambient, cx);
@@ -91,7 +105,7 @@ impl<F: Future> Region<F> {
         Poll::Pending
     }
 
-    /// Puts the token, if there is one, in its place in the tree, and listens to it.
+    /// Puts the token, if there is one, below that of the enclosing region, and listens to it.
     #[inline]
     fn settle(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) {
         let this = self.project();
@@ -101,9 +115,9 @@ impl<F: Future> Region<F> {
         }
     }
 
-    /// Cancels the inside: what needs no time to end is dropped before this returns.
+    /// Cancels the inside, and drops it now if it has no holds.
     ///
-    /// The rest is gone when [`poll`](Region::poll) says so.
+    /// Otherwise it is gone when [`poll`](Region::poll) is ready.
     pub(crate) fn trip(mut self: Pin<&mut Self>, level: Level, reason: &Arc<Reason>) {
         if !self.raise(level, reason) {
             let _why = Ending::new(reason);
@@ -111,17 +125,20 @@ impl<F: Future> Region<F> {
         }
     }
 
-    /// Cancels the inside before a poll that is to see it: what it would start there does not start.
+    /// Cancels the inside before a poll, which can still produce a value. What the inside would
+    /// start in that poll does not start.
     pub(crate) fn trip_before_poll(self: Pin<&mut Self>, reason: &Arc<Reason>) {
         self.project().token.get_or_insert_with(Token::new).raise(Level::Cancelled, reason);
     }
 
-    /// A destructor in there may use what does not start in a region that is ending.
+    /// Drops the inside in no region, because its destructors may use what does not start in a
+    /// cancelled one.
     fn drop_inside(self: Pin<&mut Self>) {
         context::outside(|| self.project().inside.set(None));
     }
 
-    /// Says to the inside that it is cancelled; returns whether it needs time to end. If not, it is to be dropped.
+    /// Raises the level of the inside, and returns whether it has holds. If it has none, the caller
+    /// must drop it.
     pub(crate) fn raise(&self, level: Level, reason: &Arc<Reason>) -> bool {
         if let Some(token) = &self.token {
             token.raise(level, reason);
@@ -129,6 +146,7 @@ impl<F: Future> Region<F> {
         self.is_held()
     }
 
+    /// Returns the token, if something inside has asked for it.
     pub(crate) fn token(&self) -> Option<&Token> {
         self.token.as_ref()
     }

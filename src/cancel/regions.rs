@@ -1,4 +1,5 @@
-//! Many regions at once: the children of a combinator that cancels the rest when one fails.
+//! Winds down several futures: the members of a combinator that cancels the rest when one of them
+//! is ready or fails.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,11 +16,17 @@ use crate::token::{Level, Reason};
 
 pin_project! {
     /// Futures that are polled together, and wound down together.
+    ///
+    /// Once all are gone, [`poll_next`](Regions::poll_next) returns `None` if they completed or
+    /// were cancelled by [`cancel`](Regions::cancel), and stays pending if the enclosing region was
+    /// cancelled.
     pub(crate) struct Regions<K: Room, F> {
         #[pin]
         store: K::Store<Region<F>>,
+        // Whether `cancel` was called.
         cancelled: bool,
-        // Some were cancelled from outside: whoever did that drops this, and there is no outcome.
+        // Whether a member was dropped because the enclosing region is cancelled. Then there is no
+        // outcome, and whoever cancelled that region drops this.
         doomed: bool,
     }
 }
@@ -38,19 +45,21 @@ impl<F: Future> Regions<Many, F> {
 }
 
 impl<K: Room, F> Regions<K, F> {
-    /// Those of members that are [regions](Region) in a room.
+    /// Makes one of members that are regions already.
     #[inline]
     pub(crate) fn of(store: K::Store<Region<F>>) -> Self {
         Regions { store, cancelled: false, doomed: false }
     }
 
+    /// Returns how many futures have not ended.
     pub(crate) fn len(&self) -> usize {
         self.store.len()
     }
 }
 
 impl<K: Room, F: Future> Regions<K, F> {
-    /// The next value, and whose it is, as [`Store::poll_until`]. What was cancelled is left out.
+    /// Waits for the next value, and returns it with the index of its future. Futures that were
+    /// dropped are left out.
     #[inline]
     pub(crate) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(usize, F::Output)>> {
         let mut this = self.project();
@@ -69,7 +78,7 @@ impl<K: Room, F: Future> Regions<K, F> {
         })
     }
 
-    /// Cancels all: those that need no time to end are dropped, the newest first, before this returns.
+    /// Cancels all futures, and drops those without holds, the newest first, before this returns.
     pub(crate) fn cancel(self: Pin<&mut Self>) {
         static REASON: LazyLock<Arc<Reason>> = LazyLock::new(|| Arc::new(Reason::Failed(Name::from("a sibling"))));
         let this = self.project();

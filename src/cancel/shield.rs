@@ -1,4 +1,5 @@
-//! Futures that no cancellation of ours drops, and futures that no drop ends.
+//! Keeps futures from being dropped: `shield` by foster's cancellations, `adopt` by other code,
+//! too.
 
 use std::fmt;
 use std::future::Future;
@@ -14,20 +15,31 @@ use crate::name::Name;
 use crate::token::{Hold, Level, Listener, Token};
 use crate::tree;
 
-/// Keeps `future` from being dropped by any cancellation of foster's until it completes. It may borrow.
+/// Runs `future` to its end, although the code that awaits it may be cancelled meanwhile. It may
+/// borrow.
 ///
-/// The region around it waits: a timeout that expires meanwhile returns when the shield is over. Inside, the deadlines
-/// and cancellations around do not count, so that cleanup may use timeouts of its own.
+/// Whoever cancels that code waits for the shield: a [`timeout`](crate::timeout) that expires
+/// meanwhile returns when `future` has completed. Use it for a step that must not be cut short,
+/// such as a commit. Inside, the enclosing deadlines and cancellations do not count, so cleanup can
+/// use timeouts and scopes of its own.
 ///
-/// A shield that is *first polled* in a region that is being wound down does not start, and stays pending until it is
-/// dropped: otherwise `loop { shield(..).await }` would never end.
+/// A shield that is *first polled* after the cancellation does not start, and stays pending until
+/// it is dropped. Otherwise `loop { shield(step()).await }` would never end.
 ///
-/// The counterparts of Trio's `CancelScope(shield=True)` and of asyncio's `shield`, which, unlike this one, lets its caller go on.
+/// The counterpart of Trio's `CancelScope(shield=True)`. asyncio's `shield` differs: there the
+/// caller is cancelled at once, and only the inner task goes on.
 ///
 /// # Cancellation
 ///
-/// Dropped by code that is not foster's (`tokio::select!`), the future is dropped with it: [`adopt`] survives that. Past
-/// the grace of the wind-down around it, it is dropped, and reported by its file and line.
+/// A cancellation by foster waits for `future`, within the [grace](crate::time::Timeout::grace) if
+/// there is one. Past that, `future` is dropped, and reported by the file and line of this call. If
+/// other code drops the shield (`tokio::select!`), `future` is dropped at once: [`adopt`] survives
+/// that.
+///
+/// # Cost
+///
+/// No allocation outside a region. Inside one, the region's token is allocated if nobody has asked
+/// for it before, and each poll takes its lock for a moment.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -50,17 +62,30 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield { inside: Some(future), guard: Guard::new() }
 }
 
-/// Runs `future` to its end, whoever drops the wait for it.
+/// Runs `future` to its end, also when other code drops the wait for it.
 ///
-/// Like [`shield`], and it also survives drops by code that is not foster's, and panics: once started, an unfinished
-/// future passes to the enclosing scope, which finishes it before it resolves; without a scope, to
-/// [`Handle::run`](crate::Handle::run) or [`enter`](crate::Handle::enter). That is why it must be `'static + Send`.
+/// It is like [`shield`], and survives more: a drop by code that is not foster's
+/// (`tokio::select!`), and a panic of the code that awaits it. Then the unfinished `future` passes
+/// to the enclosing scope, which finishes it before it completes. Without a scope it passes to
+/// [`Handle::run`](crate::Handle::run) or [`enter`](crate::Handle::enter). That is why it must be
+/// `'static + Send`.
+///
+/// Use it for what must be finished once begun, in code that others may drop: a release, a commit
+/// in the handler of a web framework.
 ///
 /// # Cancellation
 ///
-/// Where nothing encloses it, a task of the tokio runtime on whose thread it is dropped finishes it, with
-/// the feature `tokio`: in the handler of a web framework whose client hung up. Elsewhere it is dropped with
-/// the wait for it.
+/// A cancellation by foster waits for `future`, as for a shield. A `future` that was never polled
+/// is dropped. A drop with no enclosing scope or root, on a thread of tokio's, leaves it to a task
+/// of that runtime, with the feature `tokio`. On other threads `future` is then dropped.
+///
+/// # Panics
+///
+/// If `future` panics after it has passed to a scope, that scope resumes the panic.
+///
+/// # Cost
+///
+/// One allocation, for `future`, and those of [`shield`].
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -74,7 +99,7 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 ///             sleep(Duration::from_secs(1)).await;
 ///             committed.unbounded_send("order 7").unwrap();
 ///         });
-///         // A select that is not foster's, and has lost interest in the commit after the first poll.
+///         // A select that is not foster's, and drops the commit after its first poll.
 ///         futures::future::select(commit, pin!(yield_now())).await;
 ///     }).await;
 ///     assert_eq!(commits.try_recv().unwrap(), "order 7", "the scope has finished it");
@@ -88,13 +113,17 @@ where
     Adopt { inside: Some(Box::pin(future)), guard: Guard::new(), adopter: None }
 }
 
-/// What shields and adopted futures share: a hold on the region around, and a fresh region inside.
+/// What shields and adopted futures share: a hold on the enclosing region, and a fresh region
+/// inside.
 struct Guard {
-    /// The token of the fresh region inside. Nothing ever trips it.
+    /// The token of the fresh region inside. It is never cancelled.
     token: Option<Token>,
-    /// There from the first poll to the last, inside a region.
+    /// The hold on the enclosing region, from the first poll to the last. `None` outside any
+    /// region.
     around: Option<(Hold, Listener)>,
+    /// Whether the future inside has been polled.
     started: bool,
+    /// The file and line of the call that made it.
     name: Name,
 }
 
@@ -104,7 +133,7 @@ impl Guard {
         Guard { token: None, around: None, started: false, name: Name::caller() }
     }
 
-    /// Takes, or keeps, the hold. False if the future must not run here any more.
+    /// Takes, or keeps, the hold. Returns whether the future may be polled.
     fn enter(&mut self, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
         if !self.started && ambient.is_tripped() {
             return false;
@@ -114,9 +143,11 @@ impl Guard {
             self.around = None;
             return true;
         };
+        // The future may have moved to another region since its last poll.
         if !self.around.as_ref().is_some_and(|(hold, _)| hold.is_on(&token)) {
             self.around = Some((token.hold(), Listener::new(token.clone())));
         }
+        // Before the level is looked at, so that no rise of it is missed.
         if let Some((_, listener)) = &mut self.around {
             listener.listen(cx.waker());
         }
@@ -127,6 +158,7 @@ impl Guard {
         true
     }
 
+    /// Polls the future in its fresh region.
     fn poll<F: Future>(&mut self, ambient: &Ambient, inside: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let poll = || ambient.enter_fresh(&mut self.token, || inside.poll(cx));
         match ambient.watch.get() {
@@ -137,9 +169,10 @@ impl Guard {
 }
 
 pin_project! {
-    /// The future of [`shield`].
+    /// The future that [`shield`] returns.
     #[must_use = "futures do nothing unless polled"]
     pub struct Shield<F> {
+        // `None` once it has completed or was dropped.
         #[pin]
         inside: Option<F>,
         guard: Guard,
@@ -157,6 +190,8 @@ impl<F: Future> Future for Shield<F> {
             }
             if !this.guard.enter(ambient, cx) {
                 if this.guard.started {
+                    // The future goes before the hold does, so that whoever waits for the last hold
+                    // finds nothing left inside.
                     context::outside(|| this.inside.set(None));
                     this.guard.around = None;
                 }
@@ -179,19 +214,23 @@ impl<F> fmt::Debug for Shield<F> {
     }
 }
 
-/// The future of [`adopt`].
+/// The future that [`adopt`] returns.
 #[must_use = "futures do nothing unless polled"]
 pub struct Adopt<F>
 where
     F: Future + Send + 'static,
 {
+    /// `None` once it has completed, has passed to the adopter, or is being polled.
     inside: Option<Pin<Box<F>>>,
     guard: Guard,
+    /// The scope that enclosed the first poll, or `None` if none did. The drop may come from
+    /// anywhere.
     adopter: Option<Arc<Control>>,
 }
 
 impl<F: Future + Send + 'static> Adopt<F> {
-    /// Gives the future away, if it was started and is not over.
+    /// Passes the future to the adopter, or to the runtime that is found here, if it has begun and
+    /// has not completed. Otherwise drops it.
     fn hand_over(&mut self) {
         let Some(inside) = self.inside.take() else { return };
         if self.guard.started {
@@ -224,12 +263,14 @@ impl<F: Future + Send + 'static> Future for Adopt<F> {
                 return Poll::Pending;
             }
             this.adopter = this.adopter.take().or_else(|| ambient.scope());
-            // Out of reach of the drop that follows if it panics: then it is over.
+            // Taken out during the poll: if the future panics, it has ended, and the drop that
+            // follows must not pass it on.
             let Some(mut inside) = this.inside.take() else { return Poll::Pending };
             let polled = this.guard.poll(ambient, inside.as_mut(), cx);
-            match polled.is_ready() {
-                true => this.guard.around = None,
-                false => this.inside = Some(inside),
+            if polled.is_ready() {
+                this.guard.around = None;
+            } else {
+                this.inside = Some(inside);
             }
             polled
         })
@@ -242,10 +283,11 @@ impl<F: Future + Send + 'static> Drop for Adopt<F> {
     }
 }
 
-/// An adopted future, once somebody else has to finish it.
+/// An adopted future that has passed to its adopter.
 struct Handed<F> {
     inside: Pin<Box<F>>,
     name: Name,
+    /// Whether it has completed.
     over: bool,
 }
 

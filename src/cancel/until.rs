@@ -1,4 +1,4 @@
-//! A future that a token ends.
+//! Ends a future when a token is cancelled.
 
 use std::fmt;
 use std::future::Future;
@@ -13,18 +13,27 @@ use crate::context;
 use crate::token::{Cancelled, Level, Listener, Reason, Token};
 
 impl Token {
-    /// Runs `future` until it is ready or this token is cancelled, whichever comes first; the value wins a tie.
+    /// Runs `future` until it is ready or this token is cancelled, whichever comes first.
     ///
-    /// What inside needs time to end has ended when this returns, as with [`timeout`](crate::timeout). On a token that is
-    /// cancelled already, `future` is not polled. The counterpart of tokio-util's method of the same name.
+    /// A value wins a tie. If the token is cancelled already, `future` is not polled.
+    ///
+    /// When the token is cancelled, `future` is [wound down](crate::cancel), as by
+    /// [`timeout`](crate::timeout): what inside needs time has ended when this returns. A value
+    /// that `future` still produces then is returned.
+    ///
+    /// The counterpart of tokio-util's method of the same name, which drops `future` at once.
     ///
     /// # Errors
     ///
-    /// [`Cancelled`], with the token's reason.
+    /// Returns [`Cancelled`], with the token's reason, if the token was cancelled first.
     ///
     /// # Cancellation
     ///
     /// Dropping this drops `future`.
+    ///
+    /// # Cost
+    ///
+    /// Each poll takes the token's lock for a moment. There is no allocation.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -43,10 +52,19 @@ impl Token {
         UntilCancelled { region: Region::new(future), listener: Listener::new(self.clone()), phase: Phase::Fresh }
     }
 
-    /// The token of the region in which the caller is being polled: a scope's child, the inside of a timeout.
+    /// Returns the token of the [region](crate::cancel#regions) that the caller is polled in: that
+    /// of a scope's child, or of what a timeout guards.
     ///
-    /// It is cancelled when that region is wound down, or when its scope is [stopped](crate::Scope::stop). `None`
-    /// outside any region. The first caller in a region allocates it.
+    /// It is cancelled when that region is, and also when an enclosing scope is
+    /// [stopped](crate::Scope::stop). Returns `None` outside any region: in a blocking job, in a
+    /// destructor, and where nothing of foster's encloses the caller.
+    ///
+    /// In a shield it is a token of the shield, which nobody cancels. To listen there, take the
+    /// token outside, as below.
+    ///
+    /// # Cost
+    ///
+    /// The first call in a region allocates the token.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -58,7 +76,7 @@ impl Token {
     ///     let mut steps = 0;
     ///     let work = async {
     ///         let token = Token::current().unwrap();
-    ///         // Cleanup that takes many steps learns that it is time to hurry.
+    ///         // The steps of the cleanup go on until the timeout expires.
     ///         shield(async {
     ///             while !token.is_cancelled() {
     ///                 sleep(2 * second).await;
@@ -76,7 +94,7 @@ impl Token {
 }
 
 pin_project! {
-    /// The future of [`Token::run_until_cancelled`].
+    /// The future that [`Token::run_until_cancelled`] returns.
     #[must_use = "futures do nothing unless polled"]
     pub struct UntilCancelled<F> {
         #[pin]
@@ -88,8 +106,11 @@ pin_project! {
 
 #[derive(Debug)]
 enum Phase {
+    /// Not polled yet.
     Fresh,
+    /// Polled, and the token was not cancelled.
     Running,
+    /// The token was cancelled, for this reason, and what is inside is ending.
     WindingDown(Arc<Reason>),
 }
 
@@ -105,8 +126,8 @@ impl<F: Future> Future for UntilCancelled<F> {
             }
             *this.phase = Phase::Running;
         } else if let (Phase::Running, true) = (&*this.phase, this.listener.token().is_cancelled()) {
-            // Cancelled before this poll. So what happens in there during the poll comes second, such as a
-            // timeout that has expired meanwhile. A value still wins.
+            // The token was cancelled before this poll. So whatever else happens in this poll comes
+            // second, such as a timeout inside that expires. Only a value still wins.
             if let Some(reason) = this.listener.token().shared_reason() {
                 this.region.as_mut().trip_before_poll(&reason);
                 *this.phase = Phase::WindingDown(reason);
@@ -123,7 +144,8 @@ impl<F: Future> Future for UntilCancelled<F> {
                     this.region.as_mut().trip(Level::Cancelled, &reason);
                     *this.phase = Phase::WindingDown(reason);
                 }
-                // Still ending; or cancelled from around, and about to be dropped.
+                // It is still ending, or an enclosing region is cancelled, and whoever did that
+                // drops this.
                 (Poll::Pending | Poll::Ready(None), _) => return Poll::Pending,
             }
         }
