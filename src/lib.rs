@@ -96,7 +96,7 @@ pub use cancel::{Cancelled, Reason, Token, adopt, shield};
 pub use future::{FutureExt, as_completed, gather, hedge, quorum, race, race_ok, settle, try_gather};
 pub use name::Name;
 pub use runtime::{Handle, Instant};
-pub use scope::{Scope, Task, TryScope, blocking, local, scope, try_scope};
+pub use scope::{Scope, Task, TaskError, TryScope, blocking, local, scope, try_scope};
 pub use stream::{ConcurrentIterator, ConcurrentStream, StreamExt};
 pub use time::{
     Deadline, Elapsed, Interval, MissedTick, deadline, interval, interval_at, now, remaining, sleep, sleep_until,

@@ -21,6 +21,7 @@
 //! A future that is always ready, or that uses up what the runtime allows for one poll, starves no sibling: each has
 //! its turn in a pass, and passes begin at different ones.
 
+mod catch_panic;
 mod completed;
 mod ext;
 mod gather;
@@ -30,6 +31,7 @@ mod race;
 pub(crate) mod select;
 pub(crate) mod tuples;
 
+pub use catch_panic::{CatchPanic, Panicked, catch_panic};
 pub use completed::{AsCompleted, Wait, as_completed};
 pub use ext::{FutureExt, NamedFuture};
 pub use gather::{Gather, TryGather, gather, settle, try_gather};

@@ -28,7 +28,7 @@ pub use self::kind::{AnyThread, Kind, OneThread};
 pub use self::policy::Event;
 pub use self::root::Enter;
 pub use self::spawner::Spawner;
-pub use self::task::{Outcome, Task};
+pub use self::task::{Outcome, Task, TaskError};
 
 /// Runs `body` and everything that is spawned in it, and resolves to the body's value when all of it has
 /// ended.

@@ -10,8 +10,8 @@ use crate::context;
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::set::Key;
-use crate::set::node::Reader;
-use crate::token::{Cancelled, Reason};
+use crate::set::node::{Failure, Reader};
+use crate::token::Reason;
 use crate::tree;
 
 /// The handle to a child of a scope: a future of its value.
@@ -65,12 +65,14 @@ impl<T> Task<T> {
 
     /// Waits for what becomes of the child, and never panics about it.
     ///
-    /// For children that may be cancelled, and tasks that leave their scope. A panic of the child is the scope's, and shows here as
-    /// a cancellation by [`Failed`](Reason::Failed).
+    /// For children that may be cancelled, and for tasks that leave their scope. The counterpart of
+    /// awaiting tokio's `JoinHandle`, and of asyncio's `Task.exception`.
     ///
     /// # Errors
     ///
-    /// [`Cancelled`], when there is no value: it says which child, and why.
+    /// [`TaskError`], when there is no value: it says which child, whether it was cancelled, failed or
+    /// panicked, and why. The error or the panic itself belongs to the scope. For a child whose task is to
+    /// have it, see [`catch_panic`](crate::future::catch_panic).
     ///
     /// # Cancellation
     ///
@@ -81,8 +83,9 @@ impl<T> Task<T> {
     /// foster::scope(async |s| {
     ///     let task = s.named("tail").spawn(std::future::pending::<()>());
     ///     task.cancel();
-    ///     let cancelled = task.outcome().await.unwrap_err();
-    ///     assert_eq!(cancelled.to_string(), "`tail` was cancelled: requested: its task was cancelled");
+    ///     let error = task.outcome().await.unwrap_err();
+    ///     assert!(error.is_cancelled());
+    ///     assert_eq!(error.to_string(), "`tail` was cancelled: requested: its task was cancelled");
     /// }).await;
     /// # });
     /// ```
@@ -160,7 +163,7 @@ impl<T> Task<T> {
         self.reader.name()
     }
 
-    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Cancelled>> {
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
         assert!(self.stage != Stage::Taken, "task `{}` was polled after it was ready", self.name());
         let Poll::Ready(result) = self.reader.poll(cx) else {
             let own = context::with(|ambient| ambient.child.get() == self.reader.id());
@@ -171,9 +174,13 @@ impl<T> Task<T> {
         self.stage = Stage::Taken;
         Poll::Ready(match result {
             Some(Ok(value)) => Ok(value),
-            Some(Err(reason)) => Err(Cancelled::new(reason, Some(self.name()))),
-            None => Err(Cancelled::new(Arc::new(Reason::Dropped), Some(self.name()))),
+            Some(Err(reason)) => Err(self.error(reason)),
+            None => Err(self.error(Arc::new(Reason::Dropped))),
         })
+    }
+
+    fn error(&self, reason: Arc<Reason>) -> TaskError {
+        TaskError { task: self.name(), failure: self.reader.failure(), reason }
     }
 }
 
@@ -190,7 +197,7 @@ impl<T> Future for Task<T> {
                 self.stage = Stage::Doomed;
                 Poll::Pending
             }
-            Err(cancelled) => panic!("{cancelled}; `outcome()` says so without a panic"),
+            Err(error) => panic!("{error}; `outcome()` says so without a panic"),
         }
     }
 }
@@ -208,7 +215,7 @@ pub struct Outcome<T> {
 }
 
 impl<T> Future for Outcome<T> {
-    type Output = Result<T, Cancelled>;
+    type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.task.poll_outcome(cx)
@@ -220,3 +227,68 @@ impl<T> fmt::Debug for Outcome<T> {
         f.debug_tuple("Outcome").field(&self.task).finish()
     }
 }
+
+/// Why a task has no value; from [`Task::outcome`].
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let errors = foster::try_scope(async |s| {
+///     let fails = s.spawn(async { Err::<(), _>("no disk") });
+///     assert!(fails.outcome().await.unwrap_err().is_failed());
+///     Ok(())
+/// }).keep_going().await;
+/// assert_eq!(errors.unwrap_err().into_vec(), ["no disk"]);
+/// # });
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct TaskError {
+    task: Name,
+    failure: Option<Failure>,
+    reason: Arc<Reason>,
+}
+
+impl TaskError {
+    /// Returns whether the child was cancelled, or its runtime ended it.
+    pub fn is_cancelled(&self) -> bool {
+        self.failure.is_none()
+    }
+
+    /// Returns whether the child yielded an `Err`, which its scope has.
+    pub fn is_failed(&self) -> bool {
+        self.failure == Some(Failure::Failed)
+    }
+
+    /// Returns whether the child panicked. Its scope resumes the panic.
+    pub fn is_panicked(&self) -> bool {
+        self.failure == Some(Failure::Panicked)
+    }
+
+    /// Returns why there is no value: the reason of the cancellation, or [`Reason::Failed`] with the
+    /// child's own name.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// Returns the child's name.
+    pub fn task(&self) -> &Name {
+        &self.task
+    }
+}
+
+impl fmt::Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskError").field("task", &self.task).field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.failure {
+            None => write!(f, "`{}` was cancelled: {}", self.task, self.reason),
+            Some(Failure::Failed) => write!(f, "`{}` failed", self.task),
+            Some(Failure::Panicked) => write!(f, "`{}` panicked", self.task),
+        }
+    }
+}
+
+impl std::error::Error for TaskError {}

@@ -57,6 +57,14 @@ pub(crate) enum Ended {
     Panicked(Payload),
 }
 
+/// How a future ends by itself that has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Failure {
+    Failed = 1,
+    Panicked = 2,
+}
+
 /// What both ends know of a node. Everything but the state is theirs to use.
 pub(crate) struct Header {
     /// Who waits for what becomes of the future.
@@ -64,6 +72,8 @@ pub(crate) struct Header {
     state: AtomicU8,
     /// Set when the reader's side wants the future to end.
     cancelled: AtomicBool,
+    /// How the future ended by itself without a value, as a [`Failure`]; set before the end is handed over.
+    failure: AtomicU8,
     /// Whether somebody keeps a [list](super::living) in which this is.
     #[cfg(feature = "sim")]
     watched: AtomicBool,
@@ -83,12 +93,27 @@ impl Header {
             reader: AtomicWaker::new(),
             state: AtomicU8::new(RUNNING),
             cancelled: AtomicBool::new(false),
+            failure: AtomicU8::new(0),
             #[cfg(feature = "sim")]
             watched: AtomicBool::new(false),
             finalizer,
             place: AtomicU32::new(0),
             age: AtomicU32::new(0),
             at,
+        }
+    }
+
+    /// Relaxed: the reader looks after an acquire load that saw the end handed over.
+    #[cold]
+    fn fail(&self, failure: Failure) {
+        self.failure.store(failure as u8, Ordering::Relaxed);
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        match self.failure.load(Ordering::Relaxed) {
+            1 => Some(Failure::Failed),
+            2 => Some(Failure::Panicked),
+            _ => None,
         }
     }
 
@@ -278,10 +303,17 @@ where
                 self.header.set(DECIDED);
                 Ended::Value
             }
-            (Ok(Err(Failed)), Ok(())) => Ended::Failed,
-            (Err(payload), _) => Ended::Panicked(payload),
+            (Ok(Err(Failed)), Ok(())) => {
+                self.header.fail(Failure::Failed);
+                Ended::Failed
+            }
+            (Err(payload), _) => {
+                self.header.fail(Failure::Panicked);
+                Ended::Panicked(payload)
+            }
             (Ok(value), Err(payload)) => {
                 discard(value);
+                self.header.fail(Failure::Panicked);
                 Ended::Panicked(payload)
             }
         })
@@ -475,6 +507,11 @@ impl<T, C> Reader<T, C> {
     #[inline]
     pub(crate) fn header(&self) -> &Header {
         header(&*self.node)
+    }
+
+    /// How the future ended by itself without a value, once it [has ended](Self::is_ended).
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.header().failure()
     }
 
     pub(crate) fn name(&self) -> Name {

@@ -60,7 +60,7 @@ matrix! {
         .await;
         let cancelled = one.unwrap_err();
         assert!(matches!(cancelled.reason(), Reason::Requested(_)), "{cancelled:?}");
-        assert_eq!(cancelled.task().unwrap(), &"one");
+        assert_eq!(cancelled.task(), &"one");
         assert_eq!(two, 2);
         probe.assert_all_gone();
     }

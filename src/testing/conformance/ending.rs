@@ -12,10 +12,10 @@ use super::End;
 use super::tasks::spawn;
 use super::watchdog::{block_on, park_on, until};
 use crate::runtime::{Blocking, Clock, Handle};
-use crate::scope::scope;
+use crate::scope::{TaskError, scope};
 use crate::testing::{DropGuard, Drops, Gate, poll_once};
 use crate::time::yield_now;
-use crate::token::{Cancelled, Reason};
+use crate::token::Reason;
 
 table! {
     LastHandle leftovers_are_dropped_with_the_last_handle: "S13: what is left over when the runtime ends is dropped",
@@ -71,8 +71,8 @@ fn a_scope_hears_that_the_last_handle_is_gone(handle: Handle) {
     assert_eq!(drops.alive(), 0, "the child's future is there after its scope");
 }
 
-fn assert_shutdown<T>(outcome: Result<T, Cancelled>, what: &str) {
-    let reason = outcome.err().map(|cancelled| cancelled.reason().clone());
+fn assert_shutdown<T>(outcome: Result<T, TaskError>, what: &str) {
+    let reason = outcome.err().map(|error| error.reason().clone());
     assert_eq!(reason, Some(Reason::Shutdown), "{what}");
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use foster::runtimes::{Basic, Sim};
 use foster::scope::Event;
 use foster::{
-    Cancelled, Deadline, Handle, Reason, Scope, Task, Token, adopt, scope, shield, sleep, timeout, try_scope, yield_now,
+    Deadline, Handle, Reason, Scope, Task, Token, adopt, scope, shield, sleep, timeout, try_scope, yield_now,
 };
 use futures::FutureExt;
 use futures::executor::block_on;

@@ -27,7 +27,7 @@ fn a_task_left_by_a_dropped_scope_hears_of_its_childs_panic() {
             rx2.recv().unwrap();
         }
         tx.send(()).unwrap();
-        let out: Result<(), Cancelled> = block_on(task.unwrap().outcome());
+        let out: Result<(), foster::TaskError> = block_on(task.unwrap().outcome());
         assert!(out.is_err());
     });
 }
