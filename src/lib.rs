@@ -93,7 +93,7 @@ pub use attributes::main;
 #[cfg(feature = "testing")]
 pub use attributes::test;
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};
-pub use future::{FutureExt, as_completed, gather, hedge, quorum, race, race_ok, settle, try_gather};
+pub use future::{FutureExt, as_completed, gather, race, race_ok, try_gather};
 pub use name::Name;
 pub use runtime::{Handle, Instant};
 pub use scope::{Scope, Task, TaskError, TryScope, blocking, local, scope, try_scope};

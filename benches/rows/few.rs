@@ -75,7 +75,7 @@ pub(crate) fn rows() -> Vec<Row> {
             vec![
                 repeatedly(Peer, "join!", |i| async move { tokio::join!(Fallible::new(i), Fallible::new(i + 1)) }),
                 repeatedly(Peer, "futures-concurrency", |i| (Fallible::new(i), Fallible::new(i + 1)).join()),
-                repeatedly(Foster, "settle", |i| foster::settle((Fallible::new(i), Fallible::new(i + 1)))),
+                repeatedly(Foster, "settle", |i| foster::gather((Fallible::new(i), Fallible::new(i + 1)))),
             ],
         ),
         row(

@@ -51,10 +51,10 @@ pub trait FutureExt: Future + Sized {
     /// use foster::FutureExt;
     ///
     /// # futures::executor::block_on(async {
-    /// assert!(std::future::pending::<()>().deadline(foster::now()).await.is_err());
+    /// assert!(std::future::pending::<()>().timeout_at(foster::now()).await.is_err());
     /// # });
     /// ```
-    fn deadline(self, at: impl Into<Option<Instant>>) -> Timeout<Self> {
+    fn timeout_at(self, at: impl Into<Option<Instant>>) -> Timeout<Self> {
         timeout_at(at, self)
     }
 
@@ -66,16 +66,16 @@ pub trait FutureExt: Future + Sized {
     /// # futures::executor::block_on(async {
     /// let token = Token::new();
     /// token.cancel("closing time");
-    /// assert!(std::future::pending::<()>().until(&token).await.is_err());
+    /// assert!(std::future::pending::<()>().run_until_cancelled(&token).await.is_err());
     /// # });
     /// ```
-    fn until(self, token: &Token) -> UntilCancelled<Self> {
+    fn run_until_cancelled(self, token: &Token) -> UntilCancelled<Self> {
         token.run_until_cancelled(self)
     }
 
     /// Is not dropped by foster's cancellations: [`shield`](crate::shield).
     ///
-    /// The order matters: `work.shielded().timeout(d)` waits for all of `work`, and `work.timeout(d).shielded()` ends it after `d`.
+    /// The order matters: `work.shield().timeout(d)` waits for all of `work`, and `work.timeout(d).shield()` ends it after `d`.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -84,12 +84,12 @@ pub trait FutureExt: Future + Sized {
     ///     use std::time::Duration;
     ///
     ///     let (start, second) = (now(), Duration::from_secs(1));
-    ///     assert_eq!(sleep(5 * second).shielded().timeout(second).await, Ok(()), "what comes late, comes");
+    ///     assert_eq!(sleep(5 * second).shield().timeout(second).await, Ok(()), "what comes late, comes");
     ///     assert_eq!(now() - start, 5 * second);
     /// });
     /// ```
     #[track_caller]
-    fn shielded(self) -> Shield<Self> {
+    fn shield(self) -> Shield<Self> {
         shield(self)
     }
 

@@ -83,33 +83,8 @@ pub fn try_gather<Shape, G: TryFutures<Shape>>(
     TryGather { regions, values, error: None, over: false, shape: G::values }
 }
 
-/// Waits for all futures, whether they fail or not, and returns all results in the order of the futures.
-///
-/// What [`gather`] does, for futures that may fail, by a name that says so; and where a tuple's or a collection's are
-/// not results it does not compile. The counterpart of `asyncio.gather(return_exceptions=True)` and
-/// `Promise.allSettled`.
-///
-/// # Cancellation
-///
-/// As for [`gather`].
-///
-/// ```
-/// # futures::executor::block_on(async {
-/// let results = foster::settle(["1", "x"].map(async |text| { text.parse::<u32>() })).await;
-/// assert!(results[0].is_ok() && results[1].is_err());
-/// # });
-/// ```
-pub fn settle<Shape, G>(
-    futures: G,
-) -> Gather<<G as Futures<Shape>>::Room, <G as Futures<Shape>>::Member, <G as Futures<Shape>>::Values>
-where
-    G: Futures<Shape> + TryFutures<Shape>,
-{
-    gather(futures)
-}
-
 pin_project! {
-    /// The future of [`gather`] and [`settle`].
+    /// The future of [`gather`].
     #[must_use = "futures do nothing unless polled"]
     pub struct Gather<K: Room, M: Future, V> {
         #[pin]

@@ -4,7 +4,6 @@
 //! |---|---|---|
 //! | [`gather`] | all values, in order | nothing, at once |
 //! | [`try_gather`] | all values, or the first error | nothing, at once |
-//! | [`settle`] | all results, in order | nothing, at once |
 //! | [`race`] | the first value | panics |
 //! | [`select!`](crate::select) | what the arm of the first gives | runs `else` |
 //! | [`race_ok`] | the first success, or all errors | no errors, at once |
@@ -34,7 +33,7 @@ pub(crate) mod tuples;
 pub use catch_panic::{CatchPanic, Panicked, catch_panic};
 pub use completed::{AsCompleted, Wait, as_completed};
 pub use ext::{FutureExt, NamedFuture};
-pub use gather::{Gather, TryGather, gather, settle, try_gather};
+pub use gather::{Gather, TryGather, gather, try_gather};
 pub use hedge::{Hedge, hedge};
 pub use members::{AlikeFutures, Array, Collection, Futures, TryFutures};
 pub use race::{Quorum, QuorumMissed, Race, RaceOk, quorum, race, race_ok};

@@ -197,10 +197,10 @@ impl<K: Room, M, T, E> fmt::Debug for RaceOk<K, M, T, E> {
 /// ```
 /// # futures::executor::block_on(async {
 /// let replicas = ["1", "x", "3"].map(async |text| { text.parse::<u32>() });
-/// assert_eq!(foster::quorum(2, replicas).await, Ok(vec![1, 3]));
+/// assert_eq!(foster::future::quorum(2, replicas).await, Ok(vec![1, 3]));
 ///
 /// let replicas = ["1", "x", "y"].map(async |text| { text.parse::<u32>() });
-/// assert_eq!(foster::quorum(2, replicas).await.unwrap_err().errors().len(), 2);
+/// assert_eq!(foster::future::quorum(2, replicas).await.unwrap_err().errors().len(), 2);
 /// # });
 /// ```
 pub fn quorum<Shape, G, T, E>(k: usize, futures: G) -> Quorum<G::Room, G::Member, T, E>
@@ -292,7 +292,7 @@ impl<K: Room, M, T, E> fmt::Debug for Quorum<K, M, T, E> {
 /// use std::error::Error;
 ///
 /// let replicas = ["1", "x", "y"].map(async |text| { text.parse::<u32>() });
-/// let missed = foster::quorum(2, replicas).await.unwrap_err();
+/// let missed = foster::future::quorum(2, replicas).await.unwrap_err();
 /// assert_eq!((missed.values(), missed.errors().len()), (&[1][..], 2));
 /// assert_eq!(missed.source().unwrap().to_string(), "invalid digit found in string");
 /// # });

@@ -97,8 +97,10 @@ macro_rules! every_scope {
             ///
             /// What needs no time to end is dropped, newest first, when the caller is suspended next; the
             /// scope completes when the rest has ended and the finalizers have run. The body's value is
-            /// returned if it has one by then. Calls after the first change nothing. The counterpart of
-            /// `TaskGroup.cancel()` and of Trio's `nursery.cancel_scope.cancel()`.
+            /// returned if it has one by then. Without one the scope ends quietly where the body's value is
+            /// `()`, and panics where it is another, unless it is asked for its
+            /// [outcome](crate::scope::ScopeFuture::outcome). Calls after the first change nothing. The
+            /// counterpart of `TaskGroup.cancel()` and of Trio's `nursery.cancel_scope.cancel()`.
             ///
             /// ```
             /// # futures::executor::block_on(async {

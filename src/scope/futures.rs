@@ -15,6 +15,7 @@ use super::kind::{AnyThread, Kind};
 use super::machine::Machine;
 use super::policy::{End, Event, Policy, cancelled};
 use crate::name::Name;
+use crate::set::unit::unit;
 use crate::token::Cancelled;
 
 pin_project! {
@@ -23,7 +24,7 @@ pin_project! {
     /// # Panics
     ///
     /// With the panic of the body or of a child, when all others are over. When the scope was
-    /// [cancelled](crate::Scope::cancel) before its body had a value; [`outcome`](ScopeFuture::outcome) tells that
+    /// [cancelled](crate::Scope::cancel) before its body had a value other than `()`; [`outcome`](ScopeFuture::outcome) tells that
     /// instead. When polled after it was ready.
     #[must_use = "a scope runs nothing unless polled"]
     pub struct ScopeFuture<'env, F, K = AnyThread>
@@ -318,13 +319,25 @@ where
     }
 }
 
+/// The value of a scope's body, which may have been cancelled before it had one: quietly, where the value
+/// would have said nothing.
 fn value<T>(outcome: Result<T, Cancelled>) -> T {
     match outcome {
         Ok(value) => value,
-        Err(cancelled) => panic!(
-            "the scope was cancelled before its body had a value ({}); `.outcome()` says so without a panic",
-            cancelled.reason()
-        ),
+        Err(cancelled) => unit().unwrap_or_else(|| {
+            panic!(
+                "the scope was cancelled before its body had a value ({}); `.outcome()` says so without a panic",
+                cancelled.reason()
+            )
+        }),
+    }
+}
+
+/// The same for a body that may fail.
+fn result<T, E>(outcome: Result<Result<T, E>, Cancelled>) -> Result<T, E> {
+    match outcome {
+        Ok(result) => result,
+        Err(cancelled) => Ok(value(Err(cancelled))),
     }
 }
 
@@ -344,7 +357,7 @@ where
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
-        self.poll_outcome(cx).map(value)
+        self.poll_outcome(cx).map(result)
     }
 }
 
@@ -409,7 +422,7 @@ where
     type Output = Result<T, Errors<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_outcome(cx).map(value)
+        self.poll_outcome(cx).map(result)
     }
 }
 

@@ -50,9 +50,12 @@ pub use self::task::{Outcome, Task, TaskError};
 ///
 /// # Panics
 ///
-/// With the first panic of the body or of a child, when all others have ended. When the scope was
-/// [cancelled](Scope::cancel), or [stopped](Scope::stop) and overran, before its body had a value:
-/// [`outcome`](ScopeFuture::outcome) returns an error instead. When polled after it completed.
+/// With the first panic of the body or of a child, when all others have ended. When polled after it
+/// completed.
+///
+/// A scope that was [cancelled](Scope::cancel), or [stopped](Scope::stop) and overran, before its body
+/// had a value ends quietly if that value is `()`. Where it would have been any other there is none to
+/// give, and the scope panics: [`outcome`](ScopeFuture::outcome) returns an error instead.
 ///
 /// # Examples
 ///

@@ -74,6 +74,7 @@ mod room;
 pub(crate) mod shuffle;
 pub(crate) mod sync;
 mod turn;
+pub(crate) mod unit;
 mod waker;
 
 #[cfg(test)]

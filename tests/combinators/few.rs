@@ -8,8 +8,9 @@ use std::pin::{Pin, pin};
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
+use foster::future::quorum;
 use foster::testing::{CountingWaker, Drops, Polls};
-use foster::{FutureExt as _, gather, quorum, race, race_ok, scope, settle, sleep, try_gather, yield_now};
+use foster::{FutureExt as _, gather, race, race_ok, scope, sleep, try_gather, yield_now};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
@@ -73,7 +74,7 @@ fn a_few_need_no_allocation() {
         }),
         allocations(|| gather((once(1), once("two"), ready('3')))),
         allocations(|| gather([1; 12].map(once))),
-        allocations(|| settle((ok(1), ok(2)))),
+        allocations(|| gather((ok(1), ok(2)))),
         allocations(|| try_gather((ok(1), ok(2)))),
         allocations(|| try_gather([ok(1), ok(2)])),
         allocations(|| try_gather((once(Err::<u8, u8>(1)), pending::<Result<u8, u8>>()))),
@@ -100,7 +101,7 @@ fn arrays_gather_into_arrays_whatever_their_length() {
         let thirteen = std::array::from_fn::<_, 13, _>(once);
         assert_eq!(gather(thirteen).await, std::array::from_fn::<_, 13, _>(|i| i));
         let some = [Ok(1), Err("no"), Ok(3)].map(once);
-        assert_eq!(settle(some).await, [Ok(1), Err("no"), Ok(3)]);
+        assert_eq!(gather(some).await, [Ok(1), Err("no"), Ok(3)]);
         assert_eq!(try_gather([Ok::<_, ()>(1), Ok(2)].map(once)).await, Ok([1, 2]));
     }));
 }
@@ -285,7 +286,7 @@ matrix! {
 
     async fn a_shielded_loser_of_a_few_runs_to_its_end() {
         let mut saved = false;
-        let late = async { sleep(std::time::Duration::from_millis(5)).await; saved = true }.shielded();
+        let late = async { sleep(std::time::Duration::from_millis(5)).await; saved = true }.shield();
         race((late, async { yield_now().await })).await;
         assert!(saved);
     }

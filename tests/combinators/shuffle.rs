@@ -6,9 +6,10 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
+use foster::future::quorum;
 use foster::runtimes::Sim;
 use foster::stream::{merge, zip};
-use foster::{ConcurrentIterator, as_completed, gather, quorum, race, race_ok, select, settle, try_gather};
+use foster::{ConcurrentIterator, as_completed, gather, race, race_ok, select, try_gather};
 use futures::stream::{self, StreamExt};
 
 type Member<'a> = Pin<Box<dyn Future<Output = Result<(), ()>> + 'a>>;
@@ -20,7 +21,7 @@ fn combinators() -> Vec<(&'static str, Combine)> {
         ("gather", |all| Box::pin(async { _ = gather(all).await })),
         ("gather of many", |all| Box::pin(async { _ = gather(Vec::from(all)).await })),
         ("try_gather", |all| Box::pin(async { _ = try_gather(all).await })),
-        ("settle", |all| Box::pin(async { _ = settle(all).await })),
+        ("settle", |all| Box::pin(async { _ = gather(all).await })),
         ("race", |all| Box::pin(async { _ = race(all).await })),
         ("race of many", |all| Box::pin(async { _ = race(Vec::from(all)).await })),
         ("race_ok", |all| Box::pin(async { _ = race_ok(all).await })),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foster::future::{AsCompleted, as_completed};
+use foster::future::{hedge, quorum};
 use foster::{
-    ConcurrentIterator as _, FutureExt as _, Token, gather, hedge, quorum, race, race_ok, scope, settle, sleep,
-    timeout, try_gather, yield_now,
+    ConcurrentIterator as _, FutureExt as _, Token, gather, race, race_ok, scope, sleep, timeout, try_gather, yield_now,
 };
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -70,9 +70,9 @@ matrix! {
 
     // C170, C173
     async fn settle_gives_every_result_in_order() {
-        let results = settle([after(2, Ok::<_, &str>(1)), after(1, Err("no")), after(0, Ok(3))]).await;
+        let results = gather([after(2, Ok::<_, &str>(1)), after(1, Err("no")), after(0, Ok(3))]).await;
         assert_eq!(results, [Ok(1), Err("no"), Ok(3)]);
-        assert_eq!(settle((ready(Ok::<u8, ()>(1)), ready(Err::<char, ()>(())))).await, (Ok(1), Err(())));
+        assert_eq!(gather((ready(Ok::<u8, ()>(1)), ready(Err::<char, ()>(())))).await, (Ok(1), Err(())));
     }
 
     async fn a_race_gives_the_first_value_and_drops_each_loser_once() {
@@ -111,7 +111,7 @@ matrix! {
     // S4
     async fn what_still_comes_while_the_rest_is_wound_down_comes_too_late() {
         fn both<V: Send + 'static>(first: V, second: V) -> [BoxFuture<'static, V>; 2] {
-            [boxed(after(1, first)), boxed(after(3, second).shielded())]
+            [boxed(after(1, first)), boxed(after(3, second).shield())]
         }
         assert_eq!(race(both(1, 2)).await, 1);
         assert_eq!(try_gather(both(Err::<u8, _>("first"), Err("second"))).await, Err("first"));
@@ -221,12 +221,12 @@ matrix! {
 
     async fn extension_methods_do_what_they_are_named_for() {
         assert!(pending::<()>().timeout(T).await.is_err());
-        assert!(pending::<()>().deadline(foster::now()).await.is_err());
+        assert!(pending::<()>().timeout_at(foster::now()).await.is_err());
         let token = Token::new();
         token.cancel("enough");
-        assert!(pending::<()>().until(&token).await.is_err());
+        assert!(pending::<()>().run_until_cancelled(&token).await.is_err());
         let mut saved = false;
-        let late = async { sleep(2 * T).await; saved = true }.shielded().timeout(T).await;
+        let late = async { sleep(2 * T).await; saved = true }.shield().timeout(T).await;
         assert!(late.is_ok() && saved, "a value that comes while winding down is delivered");
         assert_eq!(ready(7).named("seven").await, 7);
     }
@@ -243,7 +243,7 @@ sim! {
         let answer = hedge(2 * T, 3, |attempt| {
             made.fetch_add(1, Ordering::SeqCst);
             // The first one is waited for.
-            sleep(if attempt == 0 { 9 * T } else { T }).shielded().map(move |()| attempt)
+            sleep(if attempt == 0 { 9 * T } else { T }).shield().map(move |()| attempt)
         });
         assert_eq!((answer.await, made.load(Ordering::SeqCst)), (1, 2));
     }
@@ -261,7 +261,7 @@ sim! {
         let made = AtomicUsize::new(0);
         let slow = hedge(2 * T, 3, |attempt| {
             made.fetch_add(1, Ordering::SeqCst);
-            sleep(9 * T).shielded().map(move |()| attempt)
+            sleep(9 * T).shield().map(move |()| attempt)
         });
         assert_eq!((slow.timeout(T).await, made.load(Ordering::SeqCst)), (Ok(0), 1));
     }

@@ -4,7 +4,7 @@ use std::future::{pending, ready};
 use std::time::Duration;
 
 use foster::runtimes::Sim;
-use foster::{Reason, Token, as_completed, gather, now, scope, settle, sleep, timeout, try_gather, yield_now};
+use foster::{Reason, Token, as_completed, gather, now, scope, sleep, timeout, try_gather, yield_now};
 use futures::StreamExt as _;
 use futures::future::{Either, join};
 use futures::lock::Mutex;
@@ -42,7 +42,7 @@ matrix! {
         let token = Token::new();
         let cancel = async { yield_now().await; token.cancel("enough") };
         let children = [Either::Left(ready(Err::<(), _>("no"))), Either::Right(pending())];
-        let (end, ()) = join(token.run_until_cancelled(settle(children)), cancel).await;
+        let (end, ()) = join(token.run_until_cancelled(gather(children)), cancel).await;
         assert_eq!(end.unwrap_err().reason(), &Reason::from("enough"));
     }
 

@@ -30,6 +30,7 @@ mod hostile;
 mod intervals;
 mod members;
 mod nurseries;
+mod own_ends;
 mod parallel;
 mod parallel_children;
 mod roots;

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::thread;
 
+use foster::future::{hedge, quorum};
 use foster::stream::{merge, zip};
 use foster::testing::{CountingWaker, DropGuard, Drops, Polls};
 use foster::{
-    ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, as_completed, gather, hedge, quorum, race, race_ok,
-    scope, settle, timeout, try_gather, try_scope, yield_now,
+    ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, as_completed, gather, race, race_ok, scope, timeout,
+    try_gather, try_scope, yield_now,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -36,7 +37,7 @@ fn combinators() -> Vec<(&'static str, Combine)> {
     vec![
         ("gather", |members| gather(members).map(drop).boxed()),
         ("try_gather", |members| try_gather(members).map(drop).boxed()),
-        ("settle", |members| settle(members).map(drop).boxed()),
+        ("settle", |members| gather(members).map(drop).boxed()),
         ("race", |members| race(members).map(drop).boxed()),
         ("race_ok", |members| race_ok(members).map(drop).boxed()),
         ("quorum", |members| quorum(2, members).map(drop).boxed()),

@@ -11,13 +11,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use foster::future::QuorumMissed;
+use foster::future::{hedge, quorum};
 use foster::runtimes::Sim;
 use foster::runtimes::sim::Faults;
 use foster::testing::{DropGuard, Drops};
 use foster::time::Sleep;
 use foster::{
-    FutureExt as _, Token, as_completed, gather, hedge, quorum, race, race_ok, scope, settle, shield, sleep, timeout,
-    try_gather, try_scope,
+    FutureExt as _, Token, as_completed, gather, race, race_ok, scope, shield, sleep, timeout, try_gather, try_scope,
 };
 use futures::future::{BoxFuture, Either, select};
 use futures::{FutureExt as _, StreamExt as _};
@@ -254,7 +254,7 @@ fn program(tree: &Tree, around: &[Drops]) -> BoxFuture<'static, Outcome> {
         }
         Tree::Until(after, tree) => {
             let (token, after) = (Token::new(), ns(*after));
-            let until = inner(tree).until(&token);
+            let until = inner(tree).run_until_cancelled(&token);
             let cancel = async move {
                 sleep(after).await;
                 token.cancel("time is up");
@@ -282,7 +282,7 @@ fn many(kind: Many, all: Vec<BoxFuture<'static, Outcome>>) -> BoxFuture<'static,
     let listed = |values: Vec<Out>| Out::List(values.into_iter().map(Ok).collect());
     match kind {
         Gather => Box::pin(gather(all).map(|values| Ok(Out::List(values)))),
-        Settle => Box::pin(settle(all).map(|values| Ok(Out::List(values)))),
+        Settle => Box::pin(gather(all).map(|values| Ok(Out::List(values)))),
         TryGather => Box::pin(try_gather(all).map(move |values| values.map(listed))),
         Race => Box::pin(race(all)),
         RaceOk => Box::pin(race_ok(all).map(|result| result.map_err(Out::Errors))),

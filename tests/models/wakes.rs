@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use foster::future::quorum;
 use foster::stream::{merge, zip};
 use foster::testing::{CountingWaker, DropGuard, Drops};
-use foster::{ConcurrentIterator, as_completed, gather, quorum, race, race_ok, scope, try_gather};
+use foster::{ConcurrentIterator, as_completed, gather, race, race_ok, scope, try_gather};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use proptest::prelude::*;
