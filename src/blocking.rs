@@ -283,7 +283,8 @@ mod tests {
             let pool = pool(2);
             expect(&submit_waiting(pool, 1), 1);
             rest(pool);
-            // One idle thread, two jobs that wait for each other: the second needs a thread of its own.
+            // There is one idle thread and two jobs that wait for each other. So the second job
+            // needs a thread of its own.
             expect(&submit_waiting(pool, 2), 2);
         }
     }

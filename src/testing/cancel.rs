@@ -1,4 +1,4 @@
-//! Cancelling a future at every point where it can be cancelled.
+//! Cancels a future at every point at which it can be cancelled.
 
 use std::any::Any;
 use std::env;
@@ -16,20 +16,24 @@ use crate::runtimes::Sim;
 use crate::token::Token;
 use crate::tree;
 
-/// Drops the future that `future` makes at every suspension that occurs in it, one run each, and runs `check` after each.
+/// Drops a future at each of its suspensions, one run for each, and runs `check` after every run.
 ///
-/// A future can be cancelled wherever it awaits something that is not ready, and hardly any test ever does that. Here the
-/// first run drops it at its first suspension, the second run at its second, and so on, until a run comes to the
-/// end undisturbed; `check` runs after that one, too, and should panic if something has leaked, or if the state is one
-/// that nobody should see.
+/// A future can be cancelled wherever it awaits something that is not ready, and hardly any test
+/// does that. Here the first run drops the future at its first suspension, the second run at its
+/// second one, and so on, until a run completes undisturbed. `check` runs after that one, too. It
+/// should panic if something has leaked, or if the state is one that nobody should see.
 ///
-/// Every run has a [`Sim`] of its own with seed 0; [`EveryAwait`] takes several seeds. What the dropped future left
-/// to the scope around it (parallel children, adopted futures) has ended when `check` runs. A run whose future hangs, before
-/// or after, fails, as does one that leaves a task behind.
+/// Every run makes a new future by `future`, and has a [`Sim`] of its own with seed 0.
+/// [`EveryAwait`] takes several seeds. What the dropped future left to the enclosing scope, such as
+/// parallel children and adopted futures, has ended when `check` runs. A run fails if its future
+/// hangs, before or after the drop, and if it leaves a task behind.
 ///
 /// # Panics
 ///
-/// When a run fails; the message says at which suspension, by number and by the name of what was being waited for.
+/// Panics if a run fails. The message names the suspension, by its number and by what was being
+/// waited for.
+///
+/// # Examples
 ///
 /// ```
 /// use foster::testing::{Drops, cancel_at_every_await};
@@ -47,7 +51,7 @@ use crate::tree;
 /// assert_eq!(report.suspensions(), ["sleep of 1s", "yield"]);
 /// ```
 ///
-/// A transfer that forgets that it may end between its two halves:
+/// The second example finds a transfer that loses money if it is dropped between its two halves:
 ///
 /// ```
 /// use foster::testing::EveryAwait;
@@ -77,13 +81,13 @@ pub fn cancel_at_every_await<F: Future>(future: impl FnMut() -> F, check: impl F
     }
 }
 
-/// [`cancel_at_every_await`] with other seeds, another kind of cancellation, another limit.
+/// Sets up [`cancel_at_every_await`]: the seeds, the kind of cancellation and the limit.
 ///
 /// ```
 /// use foster::testing::EveryAwait;
 ///
 /// const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
-/// // By foster's own protocol: finalizers and shields run to their end.
+/// // Cancels by foster's own protocol: finalizers and shields run to their end.
 /// let closed = std::cell::Cell::new(0);
 /// let report = EveryAwait::new().seeds(0..10).wind_down().run(
 ///     || async {
@@ -107,18 +111,19 @@ pub struct EveryAwait {
 }
 
 impl EveryAwait {
-    /// With seed 0 alone, and by dropping.
+    /// Creates a test that drops the future, with seed 0 alone.
     ///
-    /// The environment variables `FOSTER_SEED` and `FOSTER_SUSPENSION`, which a failure's message gives, replay one run.
+    /// The environment variables `FOSTER_SEED` and `FOSTER_SUSPENSION` replay one run. The message
+    /// of a failure gives their values.
     pub fn new() -> Self {
         EveryAwait { seeds: 0..1, wind_down: false, limit: 1_000, replay: None }
     }
 
-    /// Every suspension in the schedule of every one of these seeds.
+    /// Tests every suspension in the schedule of each of these seeds.
     ///
     /// # Panics
     ///
-    /// When the range is empty: nothing would be tested.
+    /// Panics if the range is empty, because nothing would be tested.
     #[track_caller]
     pub fn seeds(mut self, seeds: Range<u64>) -> Self {
         assert!(!seeds.is_empty(), "no seeds in {seeds:?}: nothing would be tested");
@@ -126,25 +131,27 @@ impl EveryAwait {
         self
     }
 
-    /// Cancels by foster's own protocol, as a [`timeout`](crate::timeout) does, instead of dropping: what needs time to end
-    /// gets it, and the check runs when it has.
+    /// Cancels by foster's own protocol instead of dropping, as a [`timeout`](crate::timeout) does.
+    ///
+    /// What needs time to end gets it, and the check runs afterwards.
     pub fn wind_down(mut self) -> Self {
         self.wind_down = true;
         self
     }
 
-    /// How many suspensions a run may have; 1,000 unless told otherwise. A future with more of them is a failure.
+    /// Sets how many suspensions a run may have. The default is 1,000, and a future with more
+    /// fails.
     pub fn limit(mut self, suspensions: usize) -> Self {
         self.limit = suspensions;
         self
     }
 
-    /// Runs it all.
+    /// Runs the test.
     ///
     /// # Errors
     ///
-    /// The first run that failed: by a panic of the future, of one of its destructors, or of `check`; by a hang; or by a
-    /// task that was left behind.
+    /// Returns the first run that failed. A run fails if the future, one of its destructors or
+    /// `check` panics, if it hangs, or if it leaves a task behind.
     pub fn run<F: Future>(
         self,
         mut future: impl FnMut() -> F,
@@ -158,6 +165,7 @@ impl EveryAwait {
         Ok(report)
     }
 
+    /// Applies the environment variables that replay one run.
     fn replayed(mut self) -> Self {
         if let Some(seed) = number("FOSTER_SEED") {
             self.seeds = seed..seed.saturating_add(1);
@@ -166,6 +174,7 @@ impl EveryAwait {
         self
     }
 
+    /// Cancels at one suspension after the other, in the schedule of one seed.
     fn run_seed<F: Future>(
         &self,
         seed: u64,
@@ -193,6 +202,7 @@ impl EveryAwait {
         Ok(())
     }
 
+    /// Makes one run, which cancels at `suspension`.
     fn run_once<F: Future>(
         &self,
         seed: u64,
@@ -227,6 +237,7 @@ impl Default for EveryAwait {
     }
 }
 
+/// Reads a number from an environment variable.
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text:?} is no number")))
@@ -235,19 +246,19 @@ fn number(variable: &str) -> Option<u64> {
 /// What is known of one run.
 #[derive(Clone, Debug, Default)]
 struct Run {
-    /// Whether there was such a suspension.
+    /// Whether the run reached its suspension.
     reached: bool,
     waiting_for: String,
 }
 
-/// How to cancel.
+/// How a run cancels the future.
 enum By {
     Drop,
     Token(Token),
 }
 
 pin_project! {
-    /// A future that is cancelled when it has been suspended so many times.
+    /// A future that is cancelled at one of its suspensions.
     struct Cut<'a, F> {
         #[pin]
         future: Option<F>,
@@ -263,7 +274,7 @@ impl<F: Future> Future for Cut<'_, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(mut future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        // The drawing of a deadlock polls once more, and is no suspension.
+        // The drawing of a deadlock polls once more, which is not a suspension.
         if context::with(|ambient| ambient.is_drawing()) {
             return future.poll(cx).map(drop);
         }
@@ -271,7 +282,8 @@ impl<F: Future> Future for Cut<'_, F> {
         if *this.left > 0 || this.run.reached {
             return future.poll(cx).map(drop);
         }
-        // Drawn by the very poll that suspends it. A poll more would be allowed, but might bring it further.
+        // The poll that suspends it also draws it. Another poll would be allowed, but might take
+        // the future further.
         let mut polled = Poll::Pending;
         let lines = tree::draw(|| polled = future.as_mut().poll(cx).map(drop));
         if polled.is_ready() {
@@ -290,6 +302,7 @@ impl<F: Future> Future for Cut<'_, F> {
     }
 }
 
+/// Returns the text of what a future waits for.
 fn named(lines: &[String]) -> String {
     match lines {
         [] => "something that has no name here".into(),
@@ -297,18 +310,18 @@ fn named(lines: &[String]) -> String {
     }
 }
 
-/// Runs `f`; a panic is an error that tells its message.
+/// Runs `f`, and returns the message of its panic as an error.
 fn caught<R>(who: &str, f: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| format!("{who} panicked: {}", message(&*payload)))
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub(super) fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("with a payload that is no text")
 }
 
-/// What [`cancel_at_every_await`] did.
+/// The result of [`cancel_at_every_await`].
 #[derive(Clone, Debug)]
 pub struct Report {
     runs: usize,
@@ -316,15 +329,19 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many runs there were: one for each suspension of each seed, and one undisturbed for each seed.
+    /// Returns how many runs there were: for each seed, one for each suspension and one
+    /// undisturbed.
     pub fn runs(&self) -> usize {
         self.runs
     }
 
-    /// What was being waited for at each suspension, under the first seed, in order.
+    /// Returns what was being waited for at each suspension under the first seed, in order.
     ///
-    /// foster's own futures have names (`"sleep of 1s"`), and children do; others may be [given](crate::testing::waiting_for)
-    /// one. The names of a scope and of its children stand before what they wait for: ``"scope `a` > `b` > yield"``.
+    /// foster's own futures have names (`"sleep of 1s"`), as children have. [`waiting_for`] gives
+    /// names to others. The names of a scope and of its children stand before what they wait for:
+    /// ``"scope `a` > `b` > yield"``.
+    ///
+    /// [`waiting_for`]: crate::testing::waiting_for
     pub fn suspensions(&self) -> &[String] {
         &self.suspensions
     }
@@ -350,22 +367,24 @@ pub struct CancelFailure {
 }
 
 impl CancelFailure {
-    /// The seed of the run.
+    /// Returns the seed of the run.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// At which suspension it was cancelled, counted from 1. `None`: it failed without being cancelled.
+    /// Returns the suspension at which the run was cancelled, counted from 1.
+    ///
+    /// Returns `None` if the run failed without being cancelled.
     pub fn suspension(&self) -> Option<usize> {
         self.suspension
     }
 
-    /// What it was waiting for there; empty if it was not cancelled.
+    /// Returns what the future was waiting for there. It is empty if the run was not cancelled.
     pub fn waiting_for(&self) -> &str {
         &self.run.waiting_for
     }
 
-    /// What went wrong: the message of the panic, or of the deadlock.
+    /// Returns what went wrong: the message of the panic, or of the deadlock.
     pub fn what(&self) -> &str {
         &self.what
     }

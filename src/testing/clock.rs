@@ -1,4 +1,4 @@
-//! Waiting for a simulation to get on.
+//! Waits for a simulation to make progress.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,13 +8,14 @@ use std::time::Duration;
 use crate::runtimes::sim;
 use crate::time::sleep;
 
-/// Waits until nothing else is ready, without moving the clock: everybody else waits for a timer, or for the caller.
+/// Waits until nothing else is ready, without moving the clock.
 ///
-/// For tests under [`Sim`](crate::runtimes::Sim), in place of a sleep that is hoped to be long enough.
+/// Everybody else then waits for a timer, or for the caller. Use it in tests under
+/// [`Sim`](crate::runtimes::Sim), instead of a sleep that may or may not be long enough.
 ///
 /// # Panics
 ///
-/// When it is polled outside of a simulation.
+/// Panics if it is polled outside a simulation.
 ///
 /// ```
 /// use foster::{runtimes::Sim, testing::settle};
@@ -54,22 +55,20 @@ impl Future for Settle {
         let Some(settled) = sim::settled(cx.waker()) else {
             panic!("`settle` was polled outside of a simulation: run the test in `Sim`, or with `explore`");
         };
-        match *self.since.get_or_insert(settled) == settled {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        }
+        if *self.since.get_or_insert(settled) == settled { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
-/// Lets virtual time pass, with everything that is due until then, and [settles](settle).
+/// Lets virtual time pass, runs everything that is due until then, and [settles](settle).
 ///
-/// Time stops at each timer on the way, and what it woke runs: ten ticks of a second take place during ten seconds.
-/// To jump over them, as if this thread had been busy or the machine asleep, use
-/// [`Sim::current`](crate::runtimes::Sim::current)`().`[`advance`](crate::runtimes::Sim::advance)`(by)`.
+/// Time stops at each timer on the way, so ten ticks of a second happen during ten seconds. To jump
+/// over them, as if this thread had been busy or the machine asleep, use
+/// [`Sim::advance`](crate::runtimes::Sim::advance) on
+/// [`Sim::current`](crate::runtimes::Sim::current)`()`.
 ///
 /// # Panics
 ///
-/// When it is polled outside of a simulation.
+/// Panics if it is polled outside a simulation.
 ///
 /// ```
 /// use foster::{interval, runtimes::Sim, testing::advance};

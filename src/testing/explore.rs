@@ -1,4 +1,4 @@
-//! Running a test under many schedules.
+//! Runs a test under many schedules.
 
 use std::env;
 use std::future::Future;
@@ -9,15 +9,17 @@ use super::failure::{Failure, SEED, TAPE, read_tape};
 use crate::panic::{Payload, catch};
 use crate::runtimes::sim::{Faults, Policy, Ran, Sim};
 
-/// Runs `test` once for each of the seeds, in simulations of their own.
+/// Runs `test` once for each seed, each time in a new simulation.
 ///
-/// A test fails by panicking, by a deadlock, by going on for ever, or by leaving something behind: a live task, a child whose
-/// scope was forgotten, an adopted future that did not end within the grace. `FOSTER_SEED=17` in the environment has it
-/// run that seed alone. For faults, priorities or the result as a value, there is [`Explore`].
+/// A test fails if it panics, deadlocks, goes on for ever, or leaves something behind: a live task,
+/// a child whose scope was forgotten, or an adopted future that did not complete within the grace.
+/// `FOSTER_SEED=17` in the environment runs that seed alone. For faults, priorities or the result
+/// as a value, use [`Explore`].
 ///
 /// # Panics
 ///
-/// With the first [`Failure`]: the seed, the steps that were taken, and how to run exactly these again. With an empty range.
+/// Panics with the first [`Failure`], which has the seed, the steps that were taken, and how to run
+/// exactly these again. Panics if the range is empty.
 ///
 /// ```
 /// use foster::testing::explore;
@@ -40,15 +42,16 @@ where
     Explore::new().seeds(seeds).check(test)
 }
 
-/// Runs `test` under every schedule there is, and says how many there were.
+/// Runs `test` under every schedule there is, and returns how many there were.
 ///
-/// For small programs: the number grows exponentially with the points where more than one task, or child of a scope, is
-/// ready. More than 100 000 schedules are an error; [`Explore::all`] takes another limit. `FOSTER_TAPE=0.2.1` in the
-/// environment has it run that schedule alone.
+/// Use it for small programs. The number grows exponentially with the points at which more than one
+/// task, or child of a scope, is ready. More than 100,000 schedules are a failure, and
+/// [`Explore::all`] takes another limit. `FOSTER_TAPE=0.2.1` in the environment runs that schedule
+/// alone.
 ///
 /// # Panics
 ///
-/// With the first [`Failure`], as [`explore`] does; and when the limit is reached.
+/// Panics with the first [`Failure`], as [`explore`] does. Panics if there are too many schedules.
 ///
 /// ```
 /// use foster::testing::explore_all;
@@ -68,7 +71,7 @@ where
     Explore::new().all(100_000).check(test)
 }
 
-/// How to explore the schedules of a test: [`explore`] with a say.
+/// Sets up the exploration of a test: its schedules, its faults and its limits.
 ///
 /// ```
 /// use foster::testing::{Explore, Faults};
@@ -83,12 +86,9 @@ where
 /// let explore = Explore::new().seeds(0..100).faults(Faults::none().spurious_wakes(0.1));
 /// let failure = explore.run(|| async {
 ///     let sum = Rc::new(Cell::new(0));
-///     foster::local::scope(|s| {
-///         let sum = sum.clone();
-///         async move {
-///             s.spawn(add(sum.clone()));
-///             s.spawn(add(sum));
-///         }
+///     foster::local::scope(async |s| {
+///         s.spawn(add(sum.clone()));
+///         s.spawn(add(sum.clone()));
 ///     })
 ///     .await;
 ///     assert_eq!(sum.get(), 2);
@@ -106,6 +106,7 @@ pub struct Explore {
     step_time: Duration,
 }
 
+/// Which schedules to run.
 #[derive(Clone, Debug)]
 enum Schedules {
     Seeds {
@@ -115,11 +116,11 @@ enum Schedules {
     All {
         limit: usize,
     },
-    /// One of them all.
+    /// The schedule of one tape.
     One(Vec<u32>),
 }
 
-/// All schedules that were explored have passed.
+/// The result of an exploration in which every schedule has passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Explored {
     schedules: usize,
@@ -127,12 +128,12 @@ pub struct Explored {
 }
 
 impl Explored {
-    /// How many there were.
+    /// Returns how many schedules there were.
     pub fn schedules(&self) -> usize {
         self.schedules
     }
 
-    /// The steps of the longest: how often a task was polled.
+    /// Returns the number of steps of the longest run, that is of polls of its tasks.
     pub fn longest(&self) -> usize {
         self.longest
     }
@@ -145,7 +146,7 @@ impl Default for Explore {
 }
 
 impl Explore {
-    /// A thousand seeds, each choice with the same chance, nothing going wrong.
+    /// Creates an exploration of a thousand seeds, with uniform choices and without faults.
     pub fn new() -> Self {
         Explore {
             range: Schedules::Seeds { seeds: 0..1_000, depth: None },
@@ -155,11 +156,11 @@ impl Explore {
         }
     }
 
-    /// These seeds.
+    /// Runs these seeds.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// Panics if the range is empty.
     #[track_caller]
     pub fn seeds(mut self, seeds: Range<u64>) -> Self {
         assert!(!seeds.is_empty(), "there is no seed in {seeds:?}, and so nothing to explore");
@@ -168,12 +169,14 @@ impl Explore {
         self
     }
 
-    /// Schedules by priorities, for bugs of this depth; see [`priority`](crate::runtimes::sim::Builder::priority) for
-    /// what that is, and the chance of finding them. How long the program is, is measured in a first run with seed 0.
+    /// Schedules by priorities, for bugs of this depth.
+    ///
+    /// [`priority`](crate::runtimes::sim::Builder::priority) says what the depth is, and how likely
+    /// such a bug is found. A first run with seed 0 measures the length of the program.
     ///
     /// # Panics
     ///
-    /// When `depth` is 0.
+    /// Panics if `depth` is 0.
     #[track_caller]
     pub fn priority(mut self, depth: usize) -> Self {
         assert!(depth > 0, "the depth of a bug is at least 1");
@@ -182,25 +185,27 @@ impl Explore {
         self
     }
 
-    /// Every schedule, up to `limit` of them, instead of seeds.
+    /// Runs every schedule instead of seeds, and fails if there are more than `limit`.
     pub fn all(mut self, limit: usize) -> Self {
         self.range = Schedules::All { limit };
         self
     }
 
-    /// What goes wrong; each seed decides anew.
+    /// Sets the faults. Each seed decides anew when they happen.
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
     }
 
-    /// After how many steps a run counts as endless: a million unless said otherwise.
+    /// Sets after how many steps a run fails as endless. The default is a million.
     pub fn steps(mut self, limit: u64) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Has each step take at most so long, by the seed; see [`step_time`](crate::runtimes::sim::Builder::step_time).
+    /// Makes each step take up to `most`, as the seed decides.
+    ///
+    /// [`Builder::step_time`](crate::runtimes::sim::Builder::step_time) says what that is for.
     pub fn step_time(mut self, most: Duration) -> Self {
         self.step_time = most;
         self
@@ -210,7 +215,7 @@ impl Explore {
     ///
     /// # Errors
     ///
-    /// The first failure.
+    /// Returns the first failure.
     pub fn run<F, Fut>(&self, test: F) -> Result<Explored, Failure>
     where
         F: Fn() -> Fut,
@@ -227,11 +232,11 @@ impl Explore {
         }
     }
 
-    /// Runs `test` under the schedules; or under the one that `FOSTER_SEED` or `FOSTER_TAPE` in the environment names.
+    /// Runs `test` under the schedules, or under the one that `FOSTER_SEED` or `FOSTER_TAPE` names.
     ///
     /// # Panics
     ///
-    /// With the first failure.
+    /// Panics with the first failure, or if the environment variable names no schedule.
     #[track_caller]
     pub fn check<F, Fut>(&self, test: F) -> Explored
     where
@@ -244,6 +249,7 @@ impl Explore {
         }
     }
 
+    /// Applies the environment variables that replay one schedule.
     #[track_caller]
     fn or_as_told(mut self) -> Self {
         let read = |name| env::var(name).ok();
@@ -281,25 +287,28 @@ impl Explore {
         Ok(explored)
     }
 
-    /// About how many steps the program has. The same for each seed, or a seed alone would not be the same run.
+    /// Returns about how many steps the program has. It is measured with the same seed each time.
+    /// Otherwise a seed that is run alone would not give the same run.
     fn measure<F, Fut>(&self, test: &F) -> usize
     where
         F: Fn() -> Fut,
         Fut: Future<Output = ()>,
     {
         let mut measured = Explored::default();
-        // Should this fail, the seeds will tell.
+        // If this fails, the run with that seed fails, too.
         drop(self.attempt(0, Policy::Uniform, test, &mut measured));
         measured.longest
     }
 
+    /// Walks the tree of all choices, depth first.
     fn run_all<F, Fut>(&self, limit: usize, test: &F) -> Result<Explored, Failure>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = ()>,
     {
         let mut explored = Explored::default();
-        // The choices that lead to the part of the tree not seen yet, each with the number of its alternatives.
+        // The choices that lead to the part of the tree that is next, each with the number of its
+        // alternatives.
         let mut path: Vec<(u32, u32)> = Vec::new();
         loop {
             let tape = path.iter().map(|&(choice, _)| choice).collect();
@@ -339,13 +348,13 @@ impl Explore {
     }
 }
 
-/// Whether `made` begins as `path` said.
+/// Returns whether the choices in `made` begin as `path` asked for.
 fn repeats(path: &[(u32, u32)], made: &[(u32, u32)]) -> bool {
     let Some((&(_, last), before)) = path.split_last() else { return true };
     made.starts_with(before) && made.get(before.len()).is_some_and(|&(_, of)| of == last)
 }
 
-/// The next path, depth first: the last choice that has another alternative takes it.
+/// Returns the next path, depth first: the last choice that has another alternative takes it.
 fn next_path(made: &[(u32, u32)]) -> Option<Vec<(u32, u32)>> {
     let last = made.iter().rposition(|&(choice, of)| choice + 1 < of)?;
     let mut path = made[..=last].to_vec();
@@ -353,11 +362,11 @@ fn next_path(made: &[(u32, u32)]) -> Option<Vec<(u32, u32)>> {
     Some(path)
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 fn message(payload: Payload) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    // A payload may panic in its own drop.
+    // The payload may panic when it is dropped.
     drop(catch(|| drop(payload)));
     text.unwrap_or_else(|| "a panic that carries no text".into())
 }

@@ -1,18 +1,18 @@
-//! A schedule under which a test fails.
+//! The failure of a test under one schedule.
 
 use std::fmt;
 use std::thread;
 
 use crate::runtimes::sim::{Ran, Trace};
 
-/// The environment variable that has [`explore`](super::explore) run one seed.
+/// The environment variable that makes [`explore`](super::explore) run one seed.
 pub(super) const SEED: &str = "FOSTER_SEED";
-/// The environment variable that has [`explore_all`](super::explore_all) run one schedule.
+/// The environment variable that makes [`explore_all`](super::explore_all) run one schedule.
 pub(super) const TAPE: &str = "FOSTER_TAPE";
 
-/// A schedule under which a test fails: how it fails, step by step, and how to see it again.
+/// Describes a schedule under which a test fails: how it fails, its steps, and how to run it again.
 ///
-/// Its text has all of that; [`explore`](super::explore) panics with it.
+/// The text of this has all of that. [`explore`](super::explore) panics with it.
 #[derive(Clone, Debug)]
 pub struct Failure {
     message: String,
@@ -21,6 +21,7 @@ pub struct Failure {
     schedules: usize,
 }
 
+/// How to name a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Which {
     Seed(u64),
@@ -28,18 +29,18 @@ enum Which {
 }
 
 impl Failure {
-    /// Without a seed, the choices say which schedule it was.
+    /// Creates a failure. Without a seed, the choices that were made name the schedule.
     pub(super) fn new(message: String, ran: Ran, seed: Option<u64>, schedules: usize) -> Self {
         let tape = || Which::Tape(ran.choices.iter().map(|&(choice, _)| choice).collect());
         Failure { message, schedule: seed.map_or_else(tape, Which::Seed), trace: ran.trace, schedules }
     }
 
-    /// What went wrong: the message of the panic, the tasks of the deadlock, or what was left behind.
+    /// Returns what went wrong: the message of the panic, the stuck tasks, or what was left behind.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The seed of the schedule; 0 if it was found by enumeration.
+    /// Returns the seed of the schedule, or 0 if the schedule was found by enumeration.
     pub fn seed(&self) -> u64 {
         match self.schedule {
             Which::Seed(seed) => seed,
@@ -47,17 +48,18 @@ impl Failure {
         }
     }
 
-    /// How many schedules were run, up to this one.
+    /// Returns how many schedules were run, including this one.
     pub fn schedules(&self) -> usize {
         self.schedules
     }
 
-    /// What ran, step by step.
+    /// Returns the steps that ran.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
 
-    /// What to put into the environment to run exactly this schedule: `FOSTER_SEED=17`.
+    /// Returns the setting of the environment that runs exactly this schedule, such as
+    /// `FOSTER_SEED=17`.
     pub fn replay(&self) -> String {
         match &self.schedule {
             Which::Seed(seed) => format!("{SEED}={seed}"),
@@ -87,13 +89,14 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The choices up to the last that was not the first one.
+/// Returns the text of a tape, up to the last choice that was not the first one.
 fn write_tape(tape: &[u32]) -> String {
     let end = tape.iter().rposition(|&choice| choice != 0).map_or(1, |last| last + 1);
     let choices: Vec<String> = tape.iter().take(end).map(u32::to_string).collect();
     if choices.is_empty() { "0".into() } else { choices.join(".") }
 }
 
+/// Reads the text of a tape.
 pub(super) fn read_tape(text: &str) -> Option<Vec<u32>> {
     text.split('.').map(|choice| choice.trim().parse().ok()).collect()
 }

@@ -1,7 +1,7 @@
 //! What `#[foster::test]` expands to: one test, on one runtime, under a watchdog.
 //!
-//! The test runs on a thread of its own, and the thread that was to run it watches the wall clock. So neither virtual time nor
-//! a loop without an `await` keeps the watchdog from barking.
+//! The test runs on a thread of its own. The thread that was to run it watches the wall clock
+//! instead. So neither virtual time nor a loop without an `await` can hold the watchdog up.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -17,47 +17,47 @@ use super::watch::Watch;
 use crate::runtime::Handle;
 use crate::runtimes::Sim;
 
-/// The stack of the thread that a test runs on: what is deep in a test is not deep by accident.
+/// The stack size of the thread that runs a test. A deep test is deep on purpose.
 const STACK: usize = 64 << 20;
 
-/// A current-thread runtime.
+/// Creates a current-thread runtime of tokio.
 #[cfg(feature = "tokio")]
 pub fn tokio() -> Handle {
     crate::runtimes::Tokio::current_thread().expect("a tokio runtime").into()
 }
 
-/// A runtime of two threads.
+/// Creates a tokio runtime of two threads.
 #[cfg(feature = "tokio")]
 pub fn tokio_multi() -> Handle {
     crate::runtimes::Tokio::multi_thread(2).expect("a tokio runtime").into()
 }
 
-/// smol's global executor.
+/// Returns smol's global executor.
 #[cfg(feature = "smol")]
 pub fn smol() -> Handle {
     crate::runtimes::Smol::global().into()
 }
 
-/// async-std's global executor.
+/// Returns async-std's global executor.
 #[cfg(feature = "async-std")]
 pub fn async_std() -> Handle {
     crate::runtimes::AsyncStd::global().into()
 }
 
-/// A pool of two threads.
+/// Creates a pool of two threads.
 #[cfg(feature = "basic")]
 pub fn basic() -> Handle {
     crate::runtimes::Basic::thread_pool(2).expect("a thread pool").into()
 }
 
-/// A simulation with one schedule.
+/// Creates a simulation with one schedule.
 pub fn sim() -> Handle {
     Sim::default().into()
 }
 
 macro_rules! gate {
     ($dollar:tt $name:ident, $feature:literal) => {
-        /// Stands for its first argument if foster has this runtime, else for the second.
+        /// Expands to its first argument if foster has this runtime, and to the second if not.
         #[cfg(feature = $feature)]
         #[doc(hidden)]
         #[macro_export]
@@ -65,7 +65,7 @@ macro_rules! gate {
             ({ $dollar($dollar then:tt)* } { $dollar($dollar otherwise:tt)* }) => { $dollar($dollar then)* };
         }
 
-        /// Stands for its first argument if foster has this runtime, else for the second.
+        /// Expands to its first argument if foster has this runtime, and to the second if not.
         #[cfg(not(feature = $feature))]
         #[doc(hidden)]
         #[macro_export]
@@ -86,7 +86,7 @@ gate!($ __if_basic, "basic");
     label = "not what a test returns"
 )]
 pub trait Verdict {
-    /// Panics if it is an error.
+    /// Panics if the value is an error.
     fn give(self);
 }
 
@@ -95,7 +95,7 @@ impl Verdict for () {
 }
 
 impl<E: Debug> Verdict for Result<(), E> {
-    /// As the standard harness does: without the place of a panic, which would be in here.
+    /// Fails as the standard harness does. There is no panic here whose place would be reported.
     fn give(self) {
         if let Err(error) = self {
             eprintln!("Error: {error:?}");
@@ -104,7 +104,8 @@ impl<E: Debug> Verdict for Result<(), E> {
     }
 }
 
-/// A test that panics where it fails. Boxed, so that what runs tests is compiled once, and not for each of them.
+/// A test that panics if it fails. It is boxed, so that the code that runs tests is compiled once,
+/// and not once for each test.
 type Judged = Pin<Box<dyn Future<Output = ()>>>;
 
 fn judged(test: impl Future<Output: Verdict> + 'static) -> Judged {
@@ -119,16 +120,16 @@ pub struct Test {
 }
 
 impl Test {
-    /// A test that may take so many milliseconds by the wall clock.
+    /// Creates a test that may take this many milliseconds by the wall clock.
     pub const fn new(milliseconds: u64, should_panic: bool) -> Self {
         Test { timeout: Duration::from_millis(milliseconds), should_panic }
     }
 
-    /// Runs it on the runtime that `runtime` makes.
+    /// Runs `test` on the runtime that `runtime` makes.
     ///
     /// # Panics
     ///
-    /// With the test's panic, or its error, or when it hangs.
+    /// Panics with the test's panic or its error, or if it hangs.
     #[track_caller]
     pub fn run<F>(self, runtime: impl FnOnce() -> Handle + Send + 'static, test: impl FnOnce() -> F + Send + 'static)
     where
@@ -137,11 +138,11 @@ impl Test {
         self.run_judged(Box::new(runtime), Box::new(|| judged(test())));
     }
 
-    /// Runs it without a runtime, on an executor that knows no more than how to park its thread.
+    /// Runs `test` without a runtime, on an executor that only parks its thread.
     ///
     /// # Panics
     ///
-    /// With the test's panic, or its error, or when it hangs.
+    /// Panics with the test's panic or its error, or if it hangs.
     #[track_caller]
     pub fn run_without_runtime<F>(self, test: impl FnOnce() -> F + Send + 'static)
     where
@@ -151,11 +152,11 @@ impl Test {
         self.watch(move |watch| park_on(watch.over(test())));
     }
 
-    /// [Explores](Explore) it with the seeds below `seeds`. Its time is that of all of them together.
+    /// [Explores](Explore) `test` with the seeds below `seeds`, which share the time of the test.
     ///
     /// # Panics
     ///
-    /// With the first failure, whose text has that of the test's panic or its error; or when it hangs.
+    /// Panics with the first failure, whose text has the test's panic or its error, or if it hangs.
     #[track_caller]
     pub fn explore<F>(self, seeds: u64, test: impl Fn() -> F + Send + 'static)
     where
@@ -176,21 +177,21 @@ impl Test {
         });
     }
 
-    /// Runs what starts its runtimes itself.
+    /// Runs a test that starts its runtimes itself.
     ///
     /// # Panics
     ///
-    /// With the test's panic, or when it hangs.
+    /// Panics with the test's panic, or if it hangs.
     #[track_caller]
     pub fn call(self, test: impl FnOnce() + Send + 'static) {
         self.watch(|_| test());
     }
 
-    /// Runs what starts its runtimes itself, so many times. A failure says in which round it was.
+    /// Runs a test that starts its runtimes itself this many times. A failure reports its round.
     ///
     /// # Panics
     ///
-    /// With the first panic of a round, or when the rounds together hang.
+    /// Panics with the first panic of a round, or if the rounds together hang.
     #[track_caller]
     pub fn rounds(self, rounds: u32, mut test: impl FnMut(u32) + Send + 'static) {
         self.watch(move |watch| {
@@ -204,9 +205,11 @@ impl Test {
         });
     }
 
-    /// Runs `test` on a thread of its own, which has the name of this one and with it that of the test.
+    /// Runs `test` on a thread of its own, which has the name of this thread and so that of the
+    /// test.
     ///
-    /// One that hangs is left behind. If it should panic, that is told by returning: a panic of ours would do for it.
+    /// A test that hangs is left behind. If it should panic, that is reported by returning, because
+    /// a panic here would count as the one that is expected.
     #[track_caller]
     fn watch(self, test: impl FnOnce(&Arc<Watch>) + Send + 'static) {
         let watch = Arc::<Watch>::default();

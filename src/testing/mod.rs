@@ -1,12 +1,12 @@
-//! Testing concurrent code: every schedule, every cancellation, every runtime.
+//! Tests concurrent code: every schedule, every cancellation, every runtime.
 //!
-//! This page goes from a flaky test to a race that is found, mended, and shown to be gone. It needs the feature `testing`,
-//! in `[dev-dependencies]`.
+//! This page takes a flaky test, finds the race in it, mends the race, and shows that it is gone.
+//! It needs the feature `testing`, in `[dev-dependencies]`.
 //!
 //! # A test that passes almost always
 //!
-//! A hall has one seat left, and sells it to two customers. [`#[foster::test]`](macro@crate::test) makes a test for each
-//! runtime whose feature is on:
+//! A hall has one seat left, and sells it to two customers. [`#[foster::test]`](macro@crate::test)
+//! makes a test for each runtime whose feature is on:
 //!
 //! ```
 //! use foster::{local, sleep};
@@ -45,14 +45,15 @@
 //! }
 //! ```
 //!
-//! The late customer asks at the moment when the early one has paid: on most days just after, and then the test passes.
+//! The late customer asks at the moment at which the early one has paid. Usually that is just
+//! after, and then the test passes.
 //!
-//! # Found
+//! # Finding the race
 //!
-//! `a_seat_is_sold_once::sim` runs in a [simulation](crate::runtimes::Sim): in virtual time, which jumps to the next timer
-//! when nothing is ready, and in an order that a seed decides. There are 20 seeds, or as many as are asked for:
-//! `#[foster::test(runtimes(sim), seeds = 200)]`. Outside of the attribute there is [`explore`], and [`Explore`] where the
-//! result is wanted as a value, as here:
+//! `a_seat_is_sold_once::sim` runs in a [simulation](crate::runtimes::Sim). Its time is virtual and
+//! jumps to the next timer when nothing is ready, and a seed decides the order of events. There are
+//! 20 seeds, or as many as `#[foster::test(runtimes(sim), seeds = 200)]` asks for. Outside the
+//! attribute, use [`explore`], or [`Explore`] if you want the result as a value, as here:
 //!
 //! ```
 //! use foster::testing::Explore;
@@ -81,7 +82,8 @@
 //! #     assert_eq!(hall.sold.get(), 1);
 //! # }
 //!
-//! let failure = Explore::new().seeds(0..200).run(evening).unwrap_err(); // the body of the test above
+//! // `evening` has the body of the test above.
+//! let failure = Explore::new().seeds(0..200).run(evening).unwrap_err();
 //! assert!(failure.message().contains("left: 2"));
 //! assert_eq!(failure.replay(), "FOSTER_SEED=1");
 //! // The same run again, and nothing but this run.
@@ -104,17 +106,21 @@
 //! to run exactly this one: FOSTER_SEED=1 cargo test a_seat_is_sold_once::sim
 //! ```
 //!
-//! The steps are those of tasks and, in a scope, of its children: here `late` has asked before `early` went on. Tasks
-//! have the name that [`named`](crate::Scope::named) gave them, or the line that spawned them. The last line
-//! runs this schedule alone, say under a debugger, on any machine. A run also fails that cannot go on, naming who waits for what,
-//! and one that leaves a task or a child behind.
+//! The steps are those of tasks and, in a scope, of its children. Here `late` asked before `early`
+//! went on. A task has the name that [`named`](crate::Scope::named) gave it, or else the line that
+//! spawned it. The last line of the failure runs this schedule alone, on any machine, for example
+//! under a debugger.
 //!
-//! A bug that needs several rare orders at once may want [`Explore::priority`]: its chance of being found is known.
+//! A run also fails if it cannot go on, and then names who waits for what. It fails, too, if it
+//! leaves a task or a child behind.
 //!
-//! # Mended
+//! For a bug that needs several rare orders at once, use [`Explore::priority`]. Its chance of
+//! finding the bug is known.
 //!
-//! The seat must be taken before the `await`, not after. For so small a program [`explore_all`] then shows more than that no
-//! seed fails: it runs *all* schedules.
+//! # Mending it
+//!
+//! The seat must be taken before the `await`, and not after it. For a program as small as this,
+//! [`explore_all`] shows more than that no seed fails, because it runs *all* schedules.
 //!
 //! ```
 //! use foster::testing::explore_all;
@@ -150,10 +156,11 @@
 //! assert_eq!(explored.schedules(), 4);
 //! ```
 //!
-//! # Cancelled
+//! # Cancelling everywhere
 //!
-//! A customer may go away, as every future may be dropped where it awaits. [`cancel_at_every_await`] does that, at one
-//! suspension after the other, and looks what is left. Here the seat is: taken, and not sold.
+//! A customer may go away, since every future may be dropped where it awaits.
+//! [`cancel_at_every_await`] drops a future at one suspension after the other, and checks what is
+//! left. Here a seat is left that is taken but not sold.
 //!
 //! ```
 //! use foster::testing::EveryAwait;
@@ -180,7 +187,7 @@
 //! assert_eq!((failure.suspension(), failure.waiting_for()), (Some(1), "sleep of 5ms"));
 //! ```
 //!
-//! So a guard gives it back:
+//! So a guard gives the seat back:
 //!
 //! ```
 //! use foster::testing::cancel_at_every_await;
@@ -214,15 +221,17 @@
 //! }
 //!
 //! let hall = Hall::new(9);
-//! cancel_at_every_await(|| book(&hall), || assert_eq!(hall.free.get() + hall.sold.get(), 9, "a seat is lost"));
+//! let check = || assert_eq!(hall.free.get() + hall.sold.get(), 9, "a seat is lost");
+//! cancel_at_every_await(|| book(&hall), check);
 //! ```
 //!
-//! [`EveryAwait`] takes several seeds, and cancels by foster's own protocol if wanted.
+//! [`EveryAwait`] takes several seeds, and can cancel as foster does instead of dropping.
 //!
-//! # When things go wrong
+//! # Injecting faults
 //!
-//! Virtual time is exact: had the late customer come after 6 ms instead of 5, no seed would have found the race. A machine is
-//! not, and [`Faults`] make the simulation as bad: timers are late, tasks refused or thrown away, wake-ups spurious.
+//! Virtual time is exact. If the late customer came after 6 ms instead of 5, no seed would find the
+//! race. A real machine is not exact, and [`Faults`] make the simulation like it: timers are late,
+//! tasks are refused or thrown away, and wake-ups are spurious.
 //!
 //! ```
 //! use foster::testing::{Explore, Faults};
@@ -260,11 +269,15 @@
 //! });
 //! ```
 //!
-//! # Steering by hand
+//! # Controlling the order by hand
 //!
-//! For a test of one certain order there are probes. A [`Gate`] lets others wait until the test opens it, [`settle`] waits until
-//! nothing else is ready, [`advance`] moves the clock. [`Drops`] and [`Polls`] count, [`poll_once`] and [`CountingWaker`] drive
-//! a future without a runtime, [`waiting_for`] gives what is awaited a name in the reports.
+//! For a test of one certain order there are probes:
+//!
+//! - A [`Gate`] makes others wait until the test opens it.
+//! - [`settle`] waits until nothing else is ready, and [`advance`] moves the clock.
+//! - [`Drops`] and [`Polls`] count.
+//! - [`poll_once`] and [`CountingWaker`] drive a future without a runtime.
+//! - [`waiting_for`] gives an awaited future a name in the reports.
 //!
 //! ```
 //! use foster::testing::{Drops, Gate, settle};
@@ -284,9 +297,9 @@
 //! }));
 //! ```
 //!
-//! # An adapter of your own
+//! # Testing an adapter
 //!
-//! Whoever [brings a runtime along](crate::runtime) tests it with one line; see [`conformance`].
+//! If you [implement a runtime](crate::runtime), [`conformance`] tests it in one line.
 //!
 //! ```
 //! # #[cfg(feature = "basic")]

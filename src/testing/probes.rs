@@ -1,4 +1,4 @@
-//! Probes: small things that a test puts into the code under test, and reads afterwards.
+//! Probes: small values that a test puts into the code under test, and reads afterwards.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use pin_project_lite::pin_project;
 use crate::name::Name;
 use crate::tree;
 
-/// Counts drops: what was handed out, and what of it is gone.
+/// Counts guards, and how many of them have been dropped.
 ///
-/// Clones count together. Put a [`guard`](Drops::guard) into a future, a message or a connection, and see afterwards that
-/// nothing of them is left.
+/// Put a [`guard`](Drops::guard) into a future, a message or a connection, and check afterwards
+/// that none is left. Clones count together.
 ///
 /// ```
 /// use foster::testing::Drops;
@@ -41,31 +41,31 @@ struct Counts {
 }
 
 impl Drops {
-    /// A counter at zero.
+    /// Creates a counter at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Something whose drop is counted.
+    /// Returns a value whose drop is counted.
     pub fn guard(&self) -> DropGuard {
         self.counts.made.fetch_add(1, Ordering::SeqCst);
         DropGuard { counts: self.counts.clone() }
     }
 
-    /// How many guards have been dropped.
+    /// Returns how many guards have been dropped.
     pub fn count(&self) -> usize {
         self.counts.dropped.load(Ordering::SeqCst)
     }
 
-    /// How many guards have not been dropped.
+    /// Returns how many guards have not been dropped.
     pub fn alive(&self) -> usize {
-        // In this order, as a guard may be made and dropped in between.
+        // The drops are read first, because a guard may be made and dropped in between.
         let dropped = self.count();
         self.counts.made.load(Ordering::SeqCst) - dropped
     }
 }
 
-/// A guard of [`Drops`]: counted when it is dropped.
+/// A guard of [`Drops`], which is counted when it is dropped.
 #[derive(Debug)]
 #[must_use = "it is dropped, and counted, at once"]
 pub struct DropGuard {
@@ -78,9 +78,7 @@ impl Drop for DropGuard {
     }
 }
 
-/// Counts how often futures are polled.
-///
-/// Clones count together.
+/// Counts how often futures are polled. Clones count together.
 ///
 /// ```
 /// use foster::testing::Polls;
@@ -97,17 +95,17 @@ pub struct Polls {
 }
 
 impl Polls {
-    /// A counter at zero.
+    /// Creates a counter at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same future, each of whose polls is counted.
+    /// Wraps `future`, and counts each of its polls.
     pub fn of<F: Future>(&self, future: F) -> Polled<F> {
         Polled { future, polls: self.clone() }
     }
 
-    /// How many polls there have been.
+    /// Returns how many polls there have been.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
@@ -134,26 +132,24 @@ impl<F: Future> Future for Polled<F> {
     }
 }
 
-/// A gate that is opened by hand: until then, whoever [waits](Gate::wait) at it is pending.
+/// Holds back whoever [waits](Gate::wait) at it, until the test opens it.
 ///
-/// Clones are the same gate. It may be opened from any thread. Reports of the test kit call it by its name.
+/// Clones are the same gate. It may be opened from any thread. The reports of the test kit show its
+/// name.
 ///
 /// ```
 /// use foster::testing::Gate;
 ///
 /// # futures::executor::block_on(async {
 /// let gate = Gate::named("the reply");
-/// let reply = foster::scope(|s| {
-///     let gate = &gate;
-///     async move {
-///         let reply = s.spawn(async { gate.wait().await; "hello" });
-///         while gate.waiting() == 0 {
-///             foster::yield_now().await;
-///         }
-///         assert!(!reply.is_finished());
-///         gate.open();
-///         reply.await
+/// let reply = foster::scope(async |s| {
+///     let reply = s.spawn(async { gate.wait().await; "hello" });
+///     while gate.waiting() == 0 {
+///         foster::yield_now().await;
 ///     }
+///     assert!(!reply.is_finished());
+///     gate.open();
+///     reply.await
 /// });
 /// assert_eq!(reply.await, "hello");
 /// # });
@@ -172,19 +168,20 @@ struct GateInner {
 #[derive(Default)]
 struct GateState {
     open: bool,
-    /// By ticket, and so in the order of their coming.
+    /// The wakers by ticket, which is the order in which they came.
     waiting: BTreeMap<u64, Waker>,
+    /// How many tickets there have been.
     tickets: u64,
 }
 
 impl Gate {
-    /// A closed gate, named after the file and line of this call.
+    /// Creates a closed gate, named after the file and line of this call.
     #[track_caller]
     pub fn new() -> Self {
         Self::of(Name::caller())
     }
 
-    /// A closed gate with a name.
+    /// Creates a closed gate with a name.
     pub fn named(name: impl Into<Name>) -> Self {
         Self::of(name.into())
     }
@@ -197,7 +194,8 @@ impl Gate {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets everyone pass who waits, and whoever comes until the gate is [closed](Gate::close).
+    /// Lets everyone pass who waits, and everyone who comes until the gate is
+    /// [closed](Gate::close).
     pub fn open(&self) {
         let mut state = self.lock();
         state.open = true;
@@ -206,17 +204,17 @@ impl Gate {
         waiting.into_values().for_each(Waker::wake);
     }
 
-    /// Makes those who come from now on wait, and those who were let pass and have not run since.
+    /// Makes everyone wait from now on, and those who were let pass and have not been polled since.
     pub fn close(&self) {
         self.lock().open = false;
     }
 
-    /// Whether it is open.
+    /// Returns whether the gate is open.
     pub fn is_open(&self) -> bool {
         self.lock().open
     }
 
-    /// How many are waiting: those that have been polled, and neither let pass nor dropped since.
+    /// Returns how many wait: those that have been polled, and neither let pass nor dropped since.
     pub fn waiting(&self) -> usize {
         self.lock().waiting.len()
     }
@@ -225,7 +223,7 @@ impl Gate {
     ///
     /// # Cancellation
     ///
-    /// Dropping it loses nothing.
+    /// Dropping the future loses nothing.
     pub fn wait(&self) -> GateWait {
         GateWait { gate: self.clone(), ticket: None }
     }
@@ -254,7 +252,7 @@ pub struct GateWait {
 }
 
 impl GateWait {
-    /// Takes the waker out again, if it is still there.
+    /// Removes the waker, if it is still there.
     fn leave(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let waker = self.gate.lock().waiting.remove(&ticket);
@@ -293,9 +291,10 @@ impl Drop for GateWait {
     }
 }
 
-/// Polls `future` once, and says what came of it.
+/// Polls `future` once, and returns the result of that poll.
 ///
-/// The future itself is given, or a pinned `&mut` to one that is to be polled again. Its waker is that of whoever awaits this.
+/// Pass the future itself, or a pinned `&mut` to one that you poll again. Its waker is that of the
+/// task that awaits this.
 ///
 /// ```
 /// use foster::testing::{Gate, poll_once};
@@ -331,9 +330,10 @@ impl<F: Future> Future for PollOnce<F> {
     }
 }
 
-/// The same future, with a name that reports of the test kit call it by while it is pending.
+/// Gives `future` a name, which the reports of the test kit show while it is pending.
 ///
-/// foster's own futures and a scope's children have names already; this is for what comes from elsewhere.
+/// foster's own futures and the children of scopes have names already. This is for futures that
+/// come from elsewhere.
 ///
 /// ```
 /// use foster::testing::{cancel_at_every_await, waiting_for};
@@ -395,7 +395,8 @@ impl<F: Future> Future for WaitingFor<F> {
 #[derive(Clone, Debug, Default)]
 pub struct CountingWaker {
     wakes: Arc<Wakes>,
-    // `wakes` is shared by the clones of this as well as by the wakers; only they share this.
+    // `wakes` is shared by the wakers and by the clones of this. `clones` is shared by the clones
+    // alone, so that the difference is the number of wakers.
     clones: Arc<()>,
 }
 
@@ -411,27 +412,29 @@ impl Wake for Wakes {
 }
 
 impl CountingWaker {
-    /// A counter at zero.
+    /// Creates a counter at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A waker that is counted here.
+    /// Returns a waker that is counted here.
     pub fn waker(&self) -> Waker {
         self.wakes.clone().into()
     }
 
-    /// Polls `future` with such a waker.
+    /// Polls `future` with a counted waker.
     pub fn poll<F: Future + ?Sized>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(&self.waker()))
     }
 
-    /// How often one of the wakers was woken.
+    /// Returns how often the wakers were woken, all together.
     pub fn count(&self) -> usize {
         self.wakes.count.load(Ordering::SeqCst)
     }
 
-    /// How many of the wakers have not been dropped: one that is kept after its future is gone is a leak.
+    /// Returns how many of the wakers have not been dropped.
+    ///
+    /// A waker that is kept after its future is gone is a leak.
     pub fn held(&self) -> usize {
         Arc::strong_count(&self.wakes) - Arc::strong_count(&self.clones)
     }

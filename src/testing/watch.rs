@@ -1,7 +1,8 @@
 //! Watches a test by the wall clock, and has it drawn when it hangs.
 //!
-//! To draw the tree is to poll it, which the thread that runs it must do. So the watcher wakes the test's root future and
-//! waits for the drawing that its next poll makes. If none comes, the thread is stuck in something that does not await.
+//! Drawing a tree means polling it, and only the thread that runs the test can do that. So the
+//! watcher wakes the test's root future, and waits for the drawing that its next poll makes. If
+//! none comes, the thread is stuck in something that does not await.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -17,25 +18,31 @@ use crate::tree;
 /// How long to wait for a drawing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the thread that runs a test and the one that watches it share.
+/// What the thread that runs a test shares with the thread that watches it.
 #[derive(Default)]
 pub(super) struct Watch {
     state: Mutex<State>,
     changed: Condvar,
 }
 
+/// The state of a [`Watch`], under its lock.
 #[derive(Default)]
 struct State {
+    /// Whether the test has ended.
     over: bool,
+    /// Whether the watcher has reported the test, whose next poll then ends it.
     given_up: bool,
-    /// Which round it is in, of a test that starts its runtimes itself.
+    /// The present round of a test that starts its runtimes itself.
     round: Option<u32>,
-    /// How many root futures there were, one after another.
+    /// How many root futures there have been, one after the other.
     runs: u64,
-    /// Of the root future, once that has been polled.
+    /// The waker of the root future, once it has been polled.
     waker: Option<Waker>,
+    /// How many polls of the present root future have begun.
     polls: u64,
+    /// Whether a poll is under way.
     polling: bool,
+    /// Whether the watcher has asked for a drawing.
     asked: bool,
     drawing: Option<Vec<String>>,
 }
@@ -45,28 +52,28 @@ impl Watch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells that the test is over.
+    /// Notes that the test has ended.
     pub(super) fn finish(&self) {
         self.lock().over = true;
         self.changed.notify_all();
     }
 
-    /// Tells which round of the test begins.
+    /// Notes that a round of the test begins.
     pub(super) fn begin_round(&self, round: u32) {
         self.lock().round = Some(round);
     }
 
-    /// Waits until the test is over, or what is true then.
+    /// Waits until the test has ended, or until `enough` is true.
     fn wait(&self, timeout: Duration, enough: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let waited = self.changed.wait_timeout_while(self.lock(), timeout, |state| !state.over && !enough(state));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Waits until the test is over.
+    /// Waits until the test has ended.
     ///
     /// # Errors
     ///
-    /// When it is not over in time: what it is doing. It is then ended by its next poll, should there be one.
+    /// Returns what the test is doing if it has not ended in time. Its next poll then ends it.
     pub(super) fn wait_until_over(&self, timeout: Duration) -> Result<(), String> {
         let mut state = self.wait(timeout, |_| false);
         if state.over {
@@ -81,6 +88,7 @@ impl Watch {
         Err(hangs)
     }
 
+    /// Wakes the root future, after the lock has been released.
     fn wake(&self, state: MutexGuard<'_, State>) {
         let waker = state.waker.clone();
         drop(state);
@@ -89,7 +97,7 @@ impl Watch {
         }
     }
 
-    /// The root future of the test, or of one run of it.
+    /// Wraps the root future of the test, or of one run of it.
     pub(super) fn over<F: Future>(self: &Arc<Self>, test: F) -> Watched<F> {
         let mut state = self.lock();
         state.runs += 1;
@@ -98,7 +106,7 @@ impl Watch {
         Watched { test, watch: Arc::clone(self) }
     }
 
-    /// Notes that a poll begins; returns whether a drawing is asked for.
+    /// Notes that a poll begins. Returns whether a drawing is asked for.
     fn begin(&self, waker: &Waker) -> bool {
         let mut state = self.lock();
         state.polls += 1;
@@ -118,6 +126,7 @@ impl Watch {
         asked
     }
 
+    /// Notes that a poll has ended.
     fn end(&self, drawing: Option<Vec<String>>) {
         let mut state = self.lock();
         state.polling = false;
@@ -129,7 +138,7 @@ impl Watch {
 }
 
 impl State {
-    /// What a test that hangs is doing, as far as it is known.
+    /// Returns what a test that hangs is doing, as far as that is known.
     fn describe(&self) -> String {
         let place = match self {
             State { runs: 0 | 1, polls, .. } => format!("poll {polls}"),

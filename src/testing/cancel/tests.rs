@@ -17,8 +17,7 @@ fn panic_quietly(text: &'static str) -> ! {
 fn suspensions_are_named_by_who_waits_for_what() {
     let gate = Gate::named("reply");
     let body = || async {
-        let gate = &gate;
-        scope(|s| async move {
+        scope(async |s| {
             let child = s.named("reader").spawn(gate.wait());
             sleep(SECOND).await;
             gate.open();
@@ -61,7 +60,7 @@ fn adopted_futures_and_parallel_children_have_ended_when_the_check_runs() {
     let drops = Drops::new();
     let body = || async {
         let (adopted, parallel) = (drops.guard(), drops.guard());
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn_parallel(async move {
                 let _parallel = parallel;
                 shield(sleep(SECOND)).await;

@@ -10,10 +10,11 @@ use crate::runtime::{Blocking, Handle};
 use crate::testing::Gate;
 
 table! {
-    Handle jobs_run_off_the_callers_stack: "Blocking: a job never runs on the stack of whoever hands it over",
+    Handle jobs_run_off_the_callers_stack: "Blocking: a job never runs on the stack of its caller",
     Handle many_jobs_all_run: "Blocking: every job is run, and may wake tasks",
     Handle a_job_that_panics_takes_none_with_it: "S3: a job that panics takes no other job with it",
-    Open a_job_may_wait_for_a_task: "Blocking: a job may block its thread, and tasks run on meanwhile",
+    Open a_job_may_wait_for_a_task:
+        "Blocking: a job may block its thread, and tasks run on meanwhile",
 }
 
 fn run_job(handle: &Handle, job: impl FnOnce() + Send + 'static) {

@@ -17,11 +17,15 @@ table! {
     Handle the_clock_never_goes_back: "Clock: `now` never goes back, on whatever thread it is read",
     Handle timers_never_fire_early: "S10: a timer never fires before its instant",
     Handle many_timers_all_fire: "S10: every timer fires, in tasks as in the root, and none early",
-    Handle a_timer_of_the_past_fires_at_once: "S10: a timer whose instant has come fires, also if it was never polled before",
-    Handle a_far_timer_neither_fires_nor_panics: "Clock: a timer may lie as far ahead as an `Instant` can",
-    Handle a_timer_counts_from_when_it_was_made: "Clock: a timer counts from when it was made, however late its first poll",
+    Handle a_timer_of_the_past_fires_at_once:
+        "S10: a timer whose instant has come fires, even if it was never polled before",
+    Handle a_far_timer_neither_fires_nor_panics:
+        "Clock: a timer may lie as far ahead as an `Instant` can",
+    Handle a_timer_counts_from_when_it_was_made:
+        "Clock: a timer counts from when it was made, however late its first poll",
     Handle a_timer_wakes_whoever_polled_it_last: "S12: a timer wakes the waker of its latest poll",
-    Handle timers_that_are_dropped_disturb_nobody: "Clock: a timer may be dropped at any time, and others still fire",
+    Handle timers_that_are_dropped_disturb_nobody:
+        "Clock: a timer may be dropped at any time, and others still fire",
 }
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -62,7 +66,7 @@ fn many_timers_all_fire(handle: &Handle) {
     let (gates, early) = ((0..300).map(|_| Gate::new()).collect::<Vec<_>>(), Arc::new(AtomicUsize::new(0)));
     for (i, gate) in gates.iter().cloned().enumerate() {
         let (clock, early) = (handle.clone(), early.clone());
-        // Neither in their order nor in the reverse one.
+        // The timers are made neither in the order in which they fire nor in the reverse one.
         let after = Duration::from_micros(i as u64 * 7919 % 20_000);
         let task = async move {
             let at = clock.now() + after;

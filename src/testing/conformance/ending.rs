@@ -18,14 +18,20 @@ use crate::time::yield_now;
 use crate::token::Reason;
 
 table! {
-    LastHandle leftovers_are_dropped_with_the_last_handle: "S13: what is left over when the runtime ends is dropped",
-    LastHandle a_scope_hears_that_the_last_handle_is_gone: "S13: children hold no runtime, and are cancelled by `Shutdown` when its last handle goes",
-    Ended leftovers_are_dropped_at_the_end: "S13: what is left over when the runtime ends is dropped, though there are handles to it",
-    Ended what_comes_after_the_end_is_dropped_unrun: "S13: a runtime that is gone drops tasks and jobs unrun",
-    Ended a_scope_hears_that_the_runtime_has_ended: "S13: children of a runtime that ends are cancelled by `Shutdown`, and nobody hangs",
+    LastHandle leftovers_are_dropped_with_the_last_handle:
+        "S13: what is left over when the runtime ends is dropped",
+    LastHandle a_scope_hears_that_the_last_handle_is_gone:
+        "S13: children hold no runtime, and are cancelled by `Shutdown` when its last handle goes",
+    Ended leftovers_are_dropped_at_the_end:
+        "S13: what is left over when the runtime ends is dropped, although there are handles to it",
+    Ended what_comes_after_the_end_is_dropped_unrun:
+        "S13: a runtime that has ended drops tasks and jobs unrun",
+    Ended a_scope_hears_that_the_runtime_has_ended:
+        "S13: children of a runtime that ends are cancelled by `Shutdown`, and nobody hangs",
 }
 
-/// Leaves tasks behind in every state: waiting for nothing, for a gate, for a timer, and never polled.
+/// Leaves tasks behind in every state: waiting for nothing, for a gate or for a timer, and never
+/// polled.
 fn leave_over(handle: &Handle, drops: &Drops, gate: &Gate) {
     async fn keep(_guard: DropGuard, wait: impl Future<Output = ()>) {
         wait.await;
@@ -53,7 +59,7 @@ fn leftovers_are_dropped_with_the_last_handle(handle: Handle) {
 fn a_scope_hears_that_the_last_handle_is_gone(handle: Handle) {
     let (drops, begun) = (Drops::new(), Gate::new());
     let (guard, opened, inner) = (drops.guard(), begun.clone(), handle.clone());
-    // The scope is not the runtime's, and keeps no handle to it.
+    // The scope does not belong to the runtime, and keeps no handle to it.
     let mut elsewhere = Box::pin(scope(async |s| {
         let child = async move {
             let _guard = guard;
@@ -97,7 +103,7 @@ fn what_comes_after_the_end_is_dropped_unrun(handle: Handle, end: End) {
         let _guard = in_job;
         job_run.store(true, Ordering::SeqCst);
     };
-    // Whether it says so or not.
+    // This holds whether the runtime reports the refusal or not.
     drop(handle.spawn_obj(Box::new(task).into()));
     drop(handle.spawn_blocking(Box::new(job)));
     until("a task and a job that came too late have been dropped", || drops.alive() == 0);
@@ -108,9 +114,9 @@ fn a_scope_hears_that_the_runtime_has_ended(handle: Handle, end: End) {
     let drops = Drops::new();
     let ready = Gate::new();
     let (guard, opened, inner) = (drops.guard(), ready.clone(), handle.clone());
-    // The scope is not the runtime's: its end is news from elsewhere.
+    // The scope does not belong to the runtime, so it learns of the end from elsewhere.
     let waiting = thread::spawn(move || {
-        park_on(scope(|s| async move {
+        park_on(scope(async |s| {
             let task = s.spawn_on(
                 async move {
                     let _guard = guard;
@@ -133,9 +139,6 @@ fn a_scope_hears_that_the_runtime_has_ended(handle: Handle, end: End) {
         Err(_) => panic!("the scope panicked when its child's runtime ended"),
     }
     assert_eq!(drops.alive(), 0, "the child's future is there after its scope");
-    let late = park_on(scope(|s| {
-        let handle = &handle;
-        async move { s.spawn_on(async {}, handle).outcome().await }
-    }));
+    let late = park_on(scope(async |s| s.spawn_on(async {}, &handle).outcome().await));
     assert_shutdown(late, "a child that came too late");
 }

@@ -1,7 +1,7 @@
-//! Conformance for adapters: whether a runtime that was brought along keeps what foster relies on.
+//! Checks whether an adapter keeps what foster relies on.
 //!
-//! Somebody who [writes an adapter](crate::runtime) runs the whole contract against it with one line, and is told by name
-//! which clause it breaks:
+//! If you [write an adapter](crate::runtime), this runs the whole contract against it in one line,
+//! and names the clauses that it breaks:
 //!
 //! ```
 //! # fn my_runtime() -> foster::Handle { foster::runtimes::Basic::current_thread().into() }
@@ -9,14 +9,14 @@
 //! foster::testing::conformance::run(|| my_runtime());
 //! ```
 //!
-//! Some checks need more than a handle, and are made only when they are asked for: see [`Conformance`]. Each runs on a
-//! thread and a runtime of its own, under a watchdog that goes by the wall clock, so that a runtime which loses a wake-up
-//! fails and does not hang the test. The thread is left to itself then.
+//! Some checks need more than a handle, and run only if you ask for them; see [`Conformance`]. Each
+//! check has a thread and a runtime of its own, and a watchdog that goes by the wall clock. So a
+//! runtime that loses a wake-up fails, and does not hang the test. The thread is then left behind.
 //!
-//! The clauses are cited by the numbers that foster's own documentation uses for them, from `S1` to `S13`, where they
-//! are the ground that a promise to users stands on; the rest is cited by the trait that it belongs to.
+//! The clauses that carry a promise to users have the numbers that foster's own documentation gives
+//! them, from `S1` to `S13`. The others are named by the trait that they belong to.
 
-/// The table of a room's checks: the name of each is that of its function.
+/// The table of a module's checks. The name of each check is that of its function.
 macro_rules! table {
     ($($kind:ident $check:ident: $clause:literal,)*) => {
         pub(super) const CHECKS: &[super::Check] =
@@ -39,11 +39,12 @@ use std::time::Duration;
 pub(super) use self::watchdog::park_on;
 use crate::runtime::Handle;
 
-/// Runs every check that needs nothing but a handle on the runtime that `make` makes, a new one for each.
+/// Runs every check that needs only a handle. `make` makes a new runtime for each.
 ///
 /// # Panics
 ///
-/// When a check fails, with the list of all that failed: the name of each, the clause that is broken, and what was seen.
+/// Panics if a check fails. The message lists all that failed, with their names, the clauses that
+/// are broken, and what was seen.
 ///
 /// ```
 /// # #[cfg(feature = "tokio")]
@@ -54,7 +55,7 @@ pub fn run<H: Into<Handle>>(make: impl Fn() -> H + Send + Sync + 'static) {
     Conformance::of(make).run();
 }
 
-/// All checks, in the order in which they are run.
+/// Returns all checks, in the order in which they are run.
 ///
 /// ```
 /// use foster::runtimes::Sim;
@@ -72,7 +73,7 @@ pub fn checks() -> impl Iterator<Item = &'static Check> {
         .flatten()
 }
 
-/// One check: what it is called, what clause it is about, and how to run it.
+/// A check: its name, the clause that it checks, and how to run it.
 #[derive(Debug)]
 pub struct Check {
     name: &'static str,
@@ -80,16 +81,16 @@ pub struct Check {
     subject: Subject,
 }
 
-/// What a check wants to be given.
+/// What a check is given.
 #[derive(Clone, Copy, Debug)]
 enum Subject {
-    /// A runtime.
+    /// A handle to a runtime.
     Handle(fn(&Handle)),
-    /// One that other threads can wake while somebody blocks on it.
+    /// A handle to a runtime that other threads can wake while somebody blocks on it.
     Open(fn(&Handle)),
-    /// One that ends with its last handle, which this is.
+    /// The last handle to a runtime that ends with it.
     LastHandle(fn(Handle)),
-    /// One that is ended by the function beside it.
+    /// A handle to a runtime, and the function that ends it.
     Ended(fn(Handle, End)),
 }
 
@@ -101,17 +102,17 @@ impl Check {
         Check { name, clause, subject }
     }
 
-    /// Its name: what a good runtime does.
+    /// Returns the name of the check, which says what a good runtime does.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The clause that is broken where this fails.
+    /// Returns the clause that is broken if the check fails.
     pub fn clause(&self) -> &'static str {
         self.clause
     }
 
-    /// Whether it can be run on a runtime that is known as `conformance` says.
+    /// Returns whether the check can run on the runtime that `conformance` describes.
     pub fn applies_to(&self, conformance: &Conformance) -> bool {
         match self.subject {
             Subject::Handle(_) => true,
@@ -121,11 +122,12 @@ impl Check {
         }
     }
 
-    /// Runs it, on a thread of its own. One that does not [apply](Check::applies_to) succeeds unrun.
+    /// Runs the check on a thread of its own. A check that does not [apply](Check::applies_to)
+    /// succeeds.
     ///
     /// # Errors
     ///
-    /// What was seen that should not be, or that the check hangs.
+    /// Returns what was seen that should not be, or that the check hangs.
     pub fn run(&'static self, conformance: &Conformance) -> Result<(), Failure> {
         if !self.applies_to(conformance) {
             return Ok(());
@@ -144,7 +146,7 @@ impl Check {
     }
 }
 
-/// What is known of a runtime, and so which checks apply to it.
+/// Describes a runtime, and so which checks apply to it.
 ///
 /// ```
 /// use foster::testing::conformance::Conformance;
@@ -152,13 +154,14 @@ impl Check {
 /// # #[cfg(feature = "tokio")] {
 /// use foster::runtimes::Tokio;
 ///
-/// // A runtime that is dropped from outside, while handles to it are about.
+/// // A runtime that is dropped from outside, while there are handles to it.
 /// let ended = || {
 ///     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
 ///     let handle = { let _entered = runtime.enter(); Tokio::current() };
 ///     (handle, move || drop(runtime))
 /// };
-/// Conformance::of(|| Tokio::current_thread().unwrap()).ends_with_last_handle().ended_by(ended).run();
+/// let made = Conformance::of(|| Tokio::current_thread().unwrap());
+/// made.ends_with_last_handle().ended_by(ended).run();
 /// # }
 /// ```
 #[derive(Clone)]
@@ -172,7 +175,9 @@ pub struct Conformance {
 }
 
 impl Conformance {
-    /// Of the runtime that `make` makes: a new one for each check, or handles to one that goes on.
+    /// Describes the runtime that `make` makes.
+    ///
+    /// `make` may make a new runtime for each check, or return handles to one that goes on.
     pub fn of<H: Into<Handle>>(make: impl Fn() -> H + Send + Sync + 'static) -> Self {
         Conformance {
             make: Arc::new(move || make().into()),
@@ -183,21 +188,25 @@ impl Conformance {
         }
     }
 
-    /// Leaves out the checks in which other threads wake what waits for them: a simulation knows of no such threads.
+    /// Leaves out the checks in which other threads wake tasks, because a simulation has no such
+    /// threads.
     pub fn isolated(mut self) -> Self {
         self.isolated = true;
         self
     }
 
-    /// Also checks what becomes of tasks when the last handle to the runtime is dropped. `make` must make a new one then.
+    /// Also checks what happens to tasks when the last handle is dropped.
+    ///
+    /// `make` must then make a new runtime each time.
     pub fn ends_with_last_handle(mut self) -> Self {
         self.ends_with_last_handle = true;
         self
     }
 
-    /// Also checks what becomes of tasks, and of scopes elsewhere, when the runtime ends while there are handles to it.
+    /// Also checks what happens to tasks, and to scopes elsewhere, when a runtime ends that has
+    /// handles.
     ///
-    /// `make` makes a new runtime, and what ends it.
+    /// `make` returns a handle to a new runtime, and a function that ends it.
     pub fn ended_by<H, E>(mut self, make: impl Fn() -> (H, E) + Send + Sync + 'static) -> Self
     where
         H: Into<Handle>,
@@ -210,7 +219,7 @@ impl Conformance {
         self
     }
 
-    /// How long a check may take by the wall clock before it counts as one that hangs; 20 seconds unless told otherwise.
+    /// Sets how long a check may take by the wall clock before it fails. The default is 20 seconds.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -225,7 +234,7 @@ impl Conformance {
     ///
     /// # Panics
     ///
-    /// When one fails, with the list of all that failed.
+    /// Panics if a check fails, with the list of all that failed.
     #[track_caller]
     pub fn run(&self) {
         let failures = self.failures();
@@ -256,12 +265,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The check.
+    /// Returns the check.
     pub fn check(&self) -> &'static Check {
         self.check
     }
 
-    /// What was seen.
+    /// Returns what was seen.
     pub fn what(&self) -> &str {
         &self.what
     }

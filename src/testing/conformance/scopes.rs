@@ -16,20 +16,34 @@ use crate::time::{deadline, now, sleep, timeout, yield_now};
 use crate::token::Token;
 
 table! {
-    Handle nested_scopes_join_their_parallel_children: "S1: a scope resolves when every child is over, wherever it ran",
-    Handle the_first_error_ends_parallel_siblings: "S2: the first error ends the siblings, and is the scope's",
-    Handle a_panic_of_a_parallel_child_reaches_the_scope: "S3: a child's panic is resumed in the scope when all else is over",
-    Handle a_cancelled_child_is_told_and_waited_for: "S4: cancelled children get the time that their cleanup takes",
-    Handle what_is_adopted_outlives_a_drop: "S4: adopted futures are finished before `Handle::run` returns",
-    Handle children_of_a_dropped_scope_are_waited_for: "S4: parallel children of a dropped scope pass to the one around",
-    Handle what_is_spawned_too_late_is_dropped_unpolled: "S5: a cancelled scope drops new children unpolled",
-    Handle a_task_cancels_its_child_alone: "S6: `Task::cancel` ends one child, and its siblings run on",
-    Handle a_dropped_task_does_not_stop_its_child: "S6: the scope owns the child, not its task",
-    Handle a_stopped_scope_lets_children_finish: "S8: `stop` asks children first, through their token",
-    Handle a_shielded_child_outlasts_a_cancellation: "S9: a shield is not dropped by a cancellation",
-    Handle deadlines_and_the_clock_reach_parallel_children: "S10: children see the deadline around, on the runtime's clock",
-    Handle blocking_children_are_joined: "S1: a scope waits for its blocking jobs, and resumes their panics",
-    Handle entering_gives_a_task_its_runtime: "Runtime: inside `Handle::enter`, time, parallel children and jobs are the runtime's",
+    Handle nested_scopes_join_their_parallel_children:
+        "S1: a scope resolves once every child has ended, wherever it ran",
+    Handle the_first_error_ends_parallel_siblings:
+        "S2: the first error ends the siblings, and is the error of the scope",
+    Handle a_panic_of_a_parallel_child_reaches_the_scope:
+        "S3: a child's panic is resumed in the scope once everything else has ended",
+    Handle a_cancelled_child_is_told_and_waited_for:
+        "S4: cancelled children get the time that their cleanup takes",
+    Handle what_is_adopted_outlives_a_drop:
+        "S4: adopted futures are finished before `Handle::run` returns",
+    Handle children_of_a_dropped_scope_are_waited_for:
+        "S4: parallel children of a dropped scope are transferred to the enclosing one",
+    Handle what_is_spawned_too_late_is_dropped_unpolled:
+        "S5: a cancelled scope drops new children unpolled",
+    Handle a_task_cancels_its_child_alone:
+        "S6: `Task::cancel` ends one child, and its siblings run on",
+    Handle a_dropped_task_does_not_stop_its_child:
+        "S6: the scope owns a child, and its task does not",
+    Handle a_stopped_scope_lets_children_finish:
+        "S8: `stop` asks children first, through their token",
+    Handle a_shielded_child_outlasts_a_cancellation:
+        "S9: a shield is not dropped by a cancellation",
+    Handle deadlines_and_the_clock_reach_parallel_children:
+        "S10: children see the enclosing deadline, on the runtime's clock",
+    Handle blocking_children_are_joined:
+        "S1: a scope waits for its blocking jobs, and resumes their panics",
+    Handle entering_gives_a_task_its_runtime:
+        "Runtime: inside `Handle::enter`, time, parallel children and jobs are the runtime's",
 }
 
 type Flag = Arc<AtomicBool>;
@@ -42,9 +56,9 @@ fn set(flag: &Flag) {
     flag.store(true, Ordering::SeqCst);
 }
 
-/// The sum of eight numbers, each from a parallel child.
+/// Returns the sum of eight numbers, each of which comes from a parallel child.
 async fn sum_from(first: usize, drops: &Drops) -> usize {
-    scope(|s| async move {
+    scope(async |s| {
         let child = |n| {
             let guard = drops.guard();
             s.spawn_parallel(async move {
@@ -65,18 +79,15 @@ async fn sum_from(first: usize, drops: &Drops) -> usize {
 
 fn nested_scopes_join_their_parallel_children(handle: &Handle) {
     let drops = Drops::new();
-    let sum = handle.run(scope(|s| {
-        let drops = &drops;
-        async move {
-            let (one, other) = (s.spawn(sum_from(0, drops)), s.spawn(sum_from(8, drops)));
-            one.await + other.await
-        }
+    let sum = handle.run(scope(async |s| {
+        let (one, other) = (s.spawn(sum_from(0, &drops)), s.spawn(sum_from(8, &drops)));
+        one.await + other.await
     }));
     assert_eq!(sum, (0..16).sum());
     assert_eq!(drops.alive(), 0, "children that are there after their scope");
 }
 
-/// The future of a child that never ends by itself.
+/// Returns the future of a child that never completes by itself.
 fn endless<T: Send + 'static>(drops: &Drops) -> impl Future<Output = T> + Send + 'static {
     let guard = drops.guard();
     async move {
@@ -89,17 +100,14 @@ fn endless<T: Send + 'static>(drops: &Drops) -> impl Future<Output = T> + Send +
 
 fn the_first_error_ends_parallel_siblings(handle: &Handle) {
     let drops = Drops::new();
-    let result: Result<(), &str> = handle.run(try_scope(|s| {
-        let drops = &drops;
-        async move {
-            s.spawn_parallel(endless::<Result<(), _>>(drops));
-            s.spawn_parallel(endless::<Result<(), _>>(drops));
-            let failing = s.spawn_parallel(async {
-                sleep(TICK).await;
-                Err("failed")
-            });
-            failing.await
-        }
+    let result: Result<(), &str> = handle.run(try_scope(async |s| {
+        s.spawn_parallel(endless::<Result<(), _>>(&drops));
+        s.spawn_parallel(endless::<Result<(), _>>(&drops));
+        let failing = s.spawn_parallel(async {
+            sleep(TICK).await;
+            Err("failed")
+        });
+        failing.await
     }));
     assert_eq!(result, Err("failed"));
     assert_eq!(drops.alive(), 0, "siblings that are there after their scope");
@@ -107,13 +115,10 @@ fn the_first_error_ends_parallel_siblings(handle: &Handle) {
 
 fn a_panic_of_a_parallel_child_reaches_the_scope(handle: &Handle) {
     let drops = Drops::new();
-    let scope = scope(|s| {
-        let drops = &drops;
-        async move {
-            s.spawn_parallel(endless::<()>(drops));
-            drop(s.spawn_parallel(async { panic_quietly("of a child") }));
-            pending::<()>().await;
-        }
+    let scope = scope(async |s| {
+        s.spawn_parallel(endless::<()>(&drops));
+        drop(s.spawn_parallel(async { panic_quietly("of a child") }));
+        pending::<()>().await;
     });
     let payload = catch_unwind(AssertUnwindSafe(|| handle.run(scope)));
     assert_eq!(payload.as_ref().map_err(|payload| message(&**payload)), Err("of a child"));
@@ -121,9 +126,9 @@ fn a_panic_of_a_parallel_child_reaches_the_scope(handle: &Handle) {
     assert_eq!(handle.run(async { 1 }), 1);
 }
 
-/// Runs a scope around `child`, and cancels it once `started` is open.
+/// Runs a scope with `child`, and cancels it once `started` is open.
 fn run_and_cancel(handle: &Handle, started: &Gate, child: impl Future<Output = ()> + Send + 'static) {
-    let body = scope(|s| async move {
+    let body = scope(async |s| {
         drop(s.spawn_parallel(child));
         started.wait().await;
         s.cancel("enough");
@@ -136,7 +141,7 @@ fn run_and_cancel(handle: &Handle, started: &Gate, child: impl Future<Output = (
 fn a_cancelled_child_is_told_and_waited_for(handle: &Handle) {
     let (cleaned, started) = (Flag::default(), Gate::new());
     let (flag, opened) = (cleaned.clone(), started.clone());
-    let child = scope(|s| async move {
+    let child = scope(async move |s| {
         s.defer(async move {
             sleep(4 * TICK).await;
             set(&flag);
@@ -176,10 +181,10 @@ fn what_is_adopted_outlives_a_drop(handle: &Handle) {
 
 fn children_of_a_dropped_scope_are_waited_for(handle: &Handle) {
     let drops = Drops::new();
-    handle.run(scope(|_| async {
+    handle.run(scope(async |_| {
         let started = Gate::new();
         let (guard, opened) = (drops.guard(), started.clone());
-        let mut inner = Box::pin(scope(|s| async move {
+        let mut inner = Box::pin(scope(async |s| {
             drop(s.spawn_parallel(async move {
                 let _guard = guard;
                 opened.open();
@@ -196,34 +201,28 @@ fn children_of_a_dropped_scope_are_waited_for(handle: &Handle) {
 fn what_is_spawned_too_late_is_dropped_unpolled(handle: &Handle) {
     let (drops, polled) = (Drops::new(), Flag::default());
     let (guard, flag) = (drops.guard(), polled.clone());
-    let alive = handle.run(scope(|s| {
-        let drops = &drops;
-        async move {
-            s.cancel("over");
-            let task = s.spawn_parallel(async move {
-                let _guard = guard;
-                set(&flag);
-            });
-            (drops.alive(), task.is_finished())
-        }
+    let alive = handle.run(scope(async |s| {
+        s.cancel("over");
+        let task = s.spawn_parallel(async move {
+            let _guard = guard;
+            set(&flag);
+        });
+        (drops.alive(), task.is_finished())
     }));
     assert_eq!((alive, is_set(&polled)), ((0, true), false));
 }
 
 fn a_task_cancels_its_child_alone(handle: &Handle) {
     let drops = Drops::new();
-    let outcomes = handle.run(scope(|s| {
-        let drops = &drops;
-        async move {
-            let cancelled = s.spawn_parallel(endless::<()>(drops));
-            let sibling = s.spawn_parallel(async {
-                sleep(3 * TICK).await;
-                3
-            });
-            sleep(TICK).await;
-            cancelled.cancel();
-            (cancelled.outcome().await.is_err(), sibling.await)
-        }
+    let outcomes = handle.run(scope(async |s| {
+        let cancelled = s.spawn_parallel(endless::<()>(&drops));
+        let sibling = s.spawn_parallel(async {
+            sleep(3 * TICK).await;
+            3
+        });
+        sleep(TICK).await;
+        cancelled.cancel();
+        (cancelled.outcome().await.is_err(), sibling.await)
     }));
     assert_eq!(outcomes, (true, 3));
     assert_eq!(drops.alive(), 0);
@@ -232,7 +231,7 @@ fn a_task_cancels_its_child_alone(handle: &Handle) {
 fn a_dropped_task_does_not_stop_its_child(handle: &Handle) {
     let done = Flag::default();
     let flag = done.clone();
-    handle.run(scope(|s| async move {
+    handle.run(scope(async |s| {
         drop(s.spawn_parallel(async move {
             sleep(TICK).await;
             set(&flag);
@@ -243,7 +242,7 @@ fn a_dropped_task_does_not_stop_its_child(handle: &Handle) {
 }
 
 fn a_stopped_scope_lets_children_finish(handle: &Handle) {
-    let value = handle.run(scope(|s| async move {
+    let value = handle.run(scope(async |s| {
         let listening = Gate::new();
         let opened = listening.clone();
         let task = s.spawn_parallel(async move {
@@ -262,7 +261,7 @@ fn a_stopped_scope_lets_children_finish(handle: &Handle) {
 
 fn deadlines_and_the_clock_reach_parallel_children(handle: &Handle) {
     let (due, slept) = handle.run(async {
-        let inside = scope(|s| async move {
+        let inside = scope(async |s| {
             let due = s.spawn_parallel(async { deadline() });
             let slept = s.spawn_parallel(async {
                 let start = now();
@@ -281,9 +280,9 @@ fn deadlines_and_the_clock_reach_parallel_children(handle: &Handle) {
 }
 
 fn blocking_children_are_joined(handle: &Handle) {
-    let sum = handle.run(scope(|s| async move { s.spawn_blocking(|| (1..=100).sum::<u32>()).await }));
+    let sum = handle.run(scope(async |s| s.spawn_blocking(|| (1..=100).sum::<u32>()).await));
     assert_eq!(sum, 5050);
-    let failing = scope(|s| async move { s.spawn_blocking(|| panic_quietly("of a job")).await });
+    let failing = scope(async |s| s.spawn_blocking(|| panic_quietly("of a job")).await);
     let payload = catch_unwind(AssertUnwindSafe(|| handle.run(failing)));
     assert_eq!(payload.as_ref().map_err(|payload| message(&**payload)), Err("of a job"));
 }
@@ -295,7 +294,7 @@ fn entering_gives_a_task_its_runtime(handle: &Handle) {
         handle,
         handle.enter(async move {
             let start = now();
-            let sum = scope(|s| async move {
+            let sum = scope(async |s| {
                 let (parallel, job) = (s.spawn_parallel(async { 1 }), s.spawn_blocking(|| 2));
                 parallel.await + job.await
             });

@@ -20,11 +20,11 @@ table! {
     Handle a_root_runs_to_its_end_and_may_borrow:
         "Runtime: `block_on` returns when its root is ready, and not before",
     Handle tasks_run_to_their_end_and_are_dropped:
-        "S1: a spawned future is run to its end, and dropped then, although nobody holds a handle to it",
+        "S1: a spawned future is run to its end and then dropped, although nobody holds a handle to it",
     Handle tasks_spawn_tasks_and_may_end_before_them:
         "S1: a spawned future is run to its end, whoever spawned it",
     Handle tasks_spawned_on_other_threads_run:
-        "Runtime: tasks may be spawned on any thread, also before anybody blocks",
+        "Runtime: tasks may be spawned on any thread, even before anybody blocks",
     Handle a_task_that_is_always_ready_starves_nobody:
         "S11: a task that is always ready starves neither the others nor the root",
     Handle a_waker_kept_too_long_does_nothing:
@@ -60,7 +60,7 @@ fn tasks_run_to_their_end_and_are_dropped(handle: &Handle) {
                 all.open();
             }
         });
-        // The guard goes with the whole future, and not with a block that is over.
+        // The guard is dropped with the whole future, and not with a block that has completed.
         let task = poll_fn(move |cx| {
             let _whole = &guard;
             end.as_mut().poll(cx)
@@ -135,7 +135,7 @@ fn a_waker_kept_too_long_does_nothing(handle: &Handle) {
         opened.open();
         Poll::Ready(())
     });
-    // Not by `spawn`, which would put a future around it that is fused.
+    // `spawn` is not used here, because it would wrap the future in one that is fused.
     assert!(handle.spawn_obj(Box::new(task).into()).is_ok(), "a task was refused while the runtime goes on");
     block_on(handle, async {
         done.wait().await;

@@ -11,14 +11,18 @@ use crate::runtime::Handle;
 use crate::testing::Gate;
 
 table! {
-    Open tasks_may_be_woken_from_any_thread: "S12: a task is polled after every wake-up, from whatever thread and at whatever time it comes",
-    Open roots_may_be_woken_from_any_thread: "S12: a root is polled after every wake-up, from whatever thread it comes",
-    Open tasks_may_be_spawned_while_somebody_blocks: "Runtime: tasks may be spawned on any thread, also while another one blocks",
+    Open tasks_may_be_woken_from_any_thread:
+        "S12: a task is polled after every wake-up, from whatever thread and at whatever time it comes",
+    Open roots_may_be_woken_from_any_thread:
+        "S12: a root is polled after every wake-up, from whatever thread it comes",
+    Open tasks_may_be_spawned_while_somebody_blocks:
+        "Runtime: tasks may be spawned on any thread, even while another one blocks",
 }
 
 const ROUNDS: usize = 300;
 
-/// Goes to another thread and back, so many times: each wake-up is as likely to come during the poll as after it.
+/// Goes to another thread and back many times. Each wake-up is as likely to come during the poll as
+/// after it.
 async fn ping_pong() {
     let (wakers, asked) = mpsc::channel::<(Waker, Gate)>();
     let thread = thread::spawn(move || {

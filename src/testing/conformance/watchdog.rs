@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use crate::runtime::Handle;
 use crate::testing::cancel::message;
 
-/// The unit of time of the checks. They assert order and lower bounds, never that something was fast.
+/// The unit of time of the checks. They check order and lower bounds, and never that something was
+/// fast.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
-/// Runs `check` on a thread of its own, for `patience` at most.
+/// Runs `check` on a thread of its own, for at most `patience`.
 pub(super) fn run(patience: Duration, check: impl FnOnce() + Send + 'static) -> Result<(), String> {
     let (done, result) = mpsc::channel();
     let guarded = move || {
         let result = catch_unwind(AssertUnwindSafe(check)).map_err(|payload| message(&*payload).to_string());
-        // Nobody listens any more if this was too slow.
+        // If this was too slow, nobody listens any more.
         drop(done.send(result));
     };
     if let Err(error) = thread::Builder::new().name("foster-conformance".into()).spawn(guarded) {
@@ -44,7 +45,7 @@ pub(super) fn block_on<T>(handle: &Handle, future: impl Future<Output = T>) -> T
     }
 }
 
-/// Runs `future` on this thread, without any runtime.
+/// Runs `future` on this thread, without a runtime.
 pub(in crate::testing) fn park_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -62,7 +63,7 @@ pub(in crate::testing) fn park_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits for what happens on another thread.
+/// Waits for something that happens on another thread.
 pub(super) fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(5);
     while !happened() {
@@ -71,7 +72,7 @@ pub(super) fn until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-/// Ends whatever runs it by a panic of which no hook hears.
+/// Panics without calling the panic hook.
 pub(super) fn panic_quietly(text: &'static str) {
     std::panic::resume_unwind(Box::new(text));
 }
