@@ -107,6 +107,21 @@ fn a_task_that_is_left_behind_is_an_error() {
 }
 
 #[test]
+fn a_child_that_is_dropped_before_its_first_poll_is_not_left_behind() {
+    // Its task is empty then, and still waits for its turn: that was reported as a task left behind.
+    let body = || {
+        scope(async |s| {
+            drop(s.spawn_parallel(pending::<()>()));
+            yield_now().await;
+            s.cancel("enough");
+        })
+        .outcome()
+    };
+    let report = EveryAwait::new().seeds(0..20).run(body, || ()).unwrap();
+    assert!(report.runs() >= 40, "{report}");
+}
+
+#[test]
 fn panics_of_the_future_and_of_its_destructors_are_told_apart_by_their_suspension() {
     let early = || async { panic_quietly("early") };
     let failure = EveryAwait::new().run(early, || ()).unwrap_err();
