@@ -22,7 +22,7 @@ use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, T
 /// Runs on the executors of the `futures` crate, which are small and have no I/O of their own.
 ///
 /// Timers are those of `futures-timer`, and blocking jobs run on foster's [shared
-/// pool](crate::blocking).
+/// pool](mod@crate::blocking).
 ///
 /// # When the runtime ends
 ///

@@ -41,7 +41,7 @@
 //! | cancel | [`Scope::cancel`], [`Task::cancel`] | `Task.cancel` | `abort` |
 //! | not be cancelled | [`shield`], [`adopt`] | `shield` | – |
 //! | wait for several futures | [`gather`], [`try_gather`] | `gather` | `join!` |
-//! | take the first of several | [`race`], [`select!`], [`race_ok`], [`quorum`], [`hedge`] | `wait` | `select!` |
+//! | take the first of several | [`race`], [`select!`], [`race_ok`], [`quorum`](future::quorum), [`hedge`](future::hedge) | `wait` | `select!` |
 //! | write a stream as code | [`stream::generator`] | `async def` with `yield` | – |
 //! | drive a stream beside its consumer | [`StreamExt::in_scope`] | `Queue` | `mpsc` |
 //! | work off many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |

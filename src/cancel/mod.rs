@@ -47,7 +47,7 @@
 //! | a future of [`try_gather`], an item of [`try_each_concurrent`] | another one fails |
 //! | any region | an enclosing region is cancelled |
 //!
-//! [`gather`], [`settle`], [`as_completed`] and `join!` cancel nothing. So they make no regions,
+//! [`gather`], [`as_completed`] and `join!` cancel nothing. So they make no regions,
 //! and their futures belong to the enclosing one.
 //!
 //! Cleanup must work while its surroundings are cancelled. A [`shield`], an [adopted](adopt) future
@@ -304,12 +304,11 @@
 //! [`race`]: crate::race
 //! [`race_ok`]: crate::race_ok
 //! [`select!`]: crate::select
-//! [`hedge`]: crate::hedge
-//! [`quorum`]: crate::quorum
+//! [`hedge`]: crate::future::hedge
+//! [`quorum`]: crate::future::quorum
 //! [`try_gather`]: crate::try_gather
 //! [`try_each_concurrent`]: crate::ConcurrentIterator::try_each_concurrent
 //! [`gather`]: crate::gather
-//! [`settle`]: crate::settle
 //! [`as_completed`]: crate::as_completed
 
 mod region;
