@@ -21,8 +21,8 @@ use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, T
 
 /// Runs on the executors of the `futures` crate, which are small and have no I/O of their own.
 ///
-/// Timers are those of `futures-timer`, and blocking jobs run on foster's [shared
-/// pool](mod@crate::blocking).
+/// Timers are those of `futures-timer`, and blocking jobs run on foster's
+/// [shared pool](mod@crate::blocking).
 ///
 /// # When the runtime ends
 ///

@@ -5,7 +5,7 @@
 //! | [`Tokio`] | `tokio` | `current`, `current_thread`, `multi_thread` | on tokio | tokio's, pausable | tokio's pool |
 //! | [`Smol`] | `smol` | `global`, `executor` | on smol's threads, or an executor of yours | `async-io` | smol's pool |
 //! | [`AsyncStd`] | `async-std` | `global` | on async-std's threads | `async-io`, boxed | async-std's pool |
-//! | [`Basic`] | `basic` | `thread_pool`, `current_thread` | on the `futures` executors | `futures-timer` | foster's shared pool |
+//! | [`Basic`] | `basic` | `thread_pool`, `current_thread` | on `futures` executors | `futures-timer` | foster's pool |
 //! | [`Sim`] | `sim` | `new(seed)` | on the thread that runs the simulation | virtual | as tasks of the simulation |
 //!
 //! # Which one to use

@@ -119,8 +119,8 @@ impl Tokio {
 
     /// Creates a runtime with `workers` threads of its own. A thread that blocks on it only waits.
     ///
-    /// I/O and time are enabled. If you build a `runtime` with other settings, call `let _entered =
-    /// runtime.enter();` and then [`Tokio::current`].
+    /// I/O and time are enabled. If you build a `runtime` with other settings, call
+    /// `let _entered = runtime.enter();` and then [`Tokio::current`].
     ///
     /// # Errors
     ///

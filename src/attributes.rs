@@ -9,7 +9,7 @@
 /// |---|---|---|---|
 /// | `#[foster::main(tokio)]` | `tokio` | [`Tokio::multi_thread`] | `threads = 4`, or one for each core |
 /// | `#[foster::main(smol)]` | `smol` | [`Smol::global`] | from `SMOL_THREADS`, or one |
-/// | `#[foster::main(async_std)]` | `async-std` | [`AsyncStd::global`] | from `ASYNC_STD_THREAD_COUNT`, or one for each core |
+/// | `#[foster::main(async_std)]` | `async-std` | [`AsyncStd::global`] | from `ASYNC_STD_THREAD_COUNT`, or one a core |
 /// | `#[foster::main(basic)]` | `basic` | [`Basic::thread_pool`] | `threads = 4`, or one for each core |
 ///
 /// ```
@@ -55,7 +55,7 @@
 /// [`Basic::thread_pool`]: crate::runtimes
 pub use foster_macros::main;
 
-/// Makes one test for each runtime from an `async fn`.
+/// Makes one test for each runtime from an `async fn`. The attribute needs the feature `testing`.
 ///
 /// ```
 /// use foster::{scope, yield_now};
@@ -78,7 +78,7 @@ pub use foster_macros::main;
 /// | `smol` | `smol` | smol's global executor |
 /// | `async_std` | `async-std` | async-std's global executor |
 /// | `basic` | `basic` | a thread pool of two threads |
-/// | `sim` | `testing`, which this attribute needs | the [simulation](crate::runtimes::Sim), in virtual time, once for each seed |
+/// | `sim` | `testing` | the [simulation](crate::runtimes::Sim), in virtual time, once for each seed |
 /// | `none` | | no runtime: an executor that only parks its thread. Only where it is listed |
 ///
 /// The features that count are those that foster is built with, so put them into

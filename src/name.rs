@@ -27,7 +27,7 @@ enum Kind {
 const _: () = assert!(size_of::<Name>() == 2 * size_of::<usize>());
 
 impl Name {
-    /// The caller's file and line.
+    /// Returns the caller's file and line.
     #[track_caller]
     pub(crate) fn caller() -> Self {
         Name(Kind::At(Location::caller()))

@@ -10,7 +10,7 @@ use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The order in which ten tasks of three steps each run.
+/// Returns the order in which ten tasks of three steps each run.
 fn run(seed: u64) -> Vec<usize> {
     let sim = Sim::new(seed);
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -32,7 +32,7 @@ fn run(seed: u64) -> Vec<usize> {
 fn the_seed_is_the_schedule() {
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
-    // On this machine as on every other.
+    // The order is the same on every machine.
     assert_eq!(run(0)[..10], [9, 4, 0, 0, 1, 3, 0, 8, 2, 2]);
     assert_eq!(Random(0).next(), 0xe220_a839_7b1d_cdaf);
     assert_eq!((Sim::default().seed(), Sim::new(3).seed()), (0, 3));

@@ -64,8 +64,8 @@ pub trait Clock {
 
     /// Moves `timer` to `at`. The caller polls the timer again afterwards.
     ///
-    /// A runtime with this clock made the timer, or another clock did. The default replaces it by a
-    /// new one. A clock whose timers can be moved does that instead and saves an allocation, as the
+    /// The timer may come from this clock or from another one. The default replaces it by a new
+    /// one. A clock whose timers can be moved does that instead and saves an allocation, as the
     /// adapters for tokio and smol do.
     fn reset(&self, mut timer: Pin<&mut Timer>, at: Instant) {
         timer.set(self.timer(at));

@@ -92,7 +92,8 @@ pub enum MissedTick {
     Burst,
     /// Delivers the next tick a whole period after the late one. All later instants shift.
     Delay,
-    /// Leaves the missed ticks out. The next one is due at the next multiple of the period.
+    /// Leaves the missed ticks out. The next one is due at the next multiple of the
+    /// period from the start.
     Skip,
 }
 

@@ -18,9 +18,10 @@ use crate::tree;
 /// call instead. Only the first poll knows which clock applies, because a sleep may be made outside
 /// the runtime that runs it. To count from the call, write `sleep_until(now() + duration)`.
 ///
-/// [`Duration::MAX`] waits for ever, and zero yields once. The timer is that of the [runtime in
-/// force](crate::Handle::try_current), or of the thread of `futures-timer` where there is none. The
-/// counterpart of `asyncio.sleep`, `trio.sleep` and `tokio::time::sleep`.
+/// [`Duration::MAX`] waits for ever, and zero yields once. The timer is that of the
+/// [runtime in force](crate::Handle::try_current). Where there is none, the thread of
+/// `futures-timer` fires it. The counterpart of `asyncio.sleep`, `trio.sleep` and
+/// `tokio::time::sleep`.
 ///
 /// # Cancellation
 ///

@@ -532,7 +532,7 @@ impl Elapsed {
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the time was over before the work was")?;
+        f.write_str("the deadline passed before the work was done")?;
         for (i, name) in self.overrun().iter().enumerate() {
             write!(f, "{} `{name}`", if i == 0 { "; cleanup that overran its grace:" } else { "," })?;
         }
