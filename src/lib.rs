@@ -1,8 +1,9 @@
 //! Structured concurrency for every Rust runtime: no task is orphaned.
 //!
-//! foster gives `async` code scopes that own their tasks, deadlines, cancellation with a reason, cleanup that really runs,
-//! and concurrency with a limit. It is written against the `futures` traits alone: a library that uses it does not choose a
-//! runtime, and the application that uses the library does not notice.
+//! foster gives async code scopes that own their tasks, deadlines, cancellation with a reason,
+//! cleanup that awaits, and concurrency with a limit. It is written against the `futures` traits
+//! alone. A library that uses it does not choose a runtime, and works under each that the
+//! application chooses.
 //!
 //! ```
 //! use foster::{sleep, timeout, try_scope};
@@ -16,13 +17,10 @@
 //!
 //! # futures::executor::block_on(async {
 //! let path = String::from("/orders");
-//! let both = timeout(Duration::from_secs(2), try_scope(|s| {
-//!     let path = &path;
-//!     async move {
-//!         let user = s.spawn(fetch("/user"));      // children run concurrently
-//!         let orders = s.spawn(fetch(path));       // and may borrow
-//!         Ok((user.await, orders.await))               // an `Err` in either ends both, and is the scope's
-//!     }
+//! let both = timeout(Duration::from_secs(2), try_scope(async |s| {
+//!     let user = s.spawn(fetch("/user")); // children run concurrently,
+//!     let orders = s.spawn(fetch(&path)); // and can borrow
+//!     Ok((user.await, orders.await)) // an `Err` of one child cancels the rest, and is returned
 //! }));
 //! assert_eq!(both.await, Ok(Ok((5, 7))));
 //! # });
@@ -30,38 +28,48 @@
 //!
 //! # Where to begin
 //!
+//! Read [`scope`](fn@scope) first, then [`cancel`](mod@cancel), which explains what happens when
+//! something is cancelled. The [`guide`] has pages for readers who come from
+//! [asyncio](guide::asyncio), [tokio](guide::tokio) or [Trio](guide::trio), for [authors of
+//! libraries](guide::library), [recipes](guide::recipes), and [what the compiler's messages
+//! mean](guide::errors).
+//!
 //! | to do | use | asyncio | tokio |
 //! |---|---|---|---|
-//! | run children and wait for all | [`scope`](fn@scope), [`try_scope`] | `TaskGroup` | `JoinSet` |
-//! | run some of them on threads | [`Scope::spawn_parallel`], [`Scope::spawn_on`] | – | `spawn` |
-//! | call what blocks | [`blocking()`], [`Scope::spawn_blocking`] | `to_thread` | `spawn_blocking` |
-//! | clean up at the end, awaiting | [`Scope::defer`] | `AsyncExitStack` | – |
-//! | end what takes too long | [`timeout`] | `timeout`, `wait_for` | `timeout` |
+//! | run children, wait for all | [`scope`](fn@scope), [`try_scope`] | `TaskGroup` | `JoinSet` |
+//! | run children on other threads | [`Scope::spawn_parallel`] | – | `spawn` |
+//! | block | [`blocking()`], [`Scope::spawn_blocking`] | `to_thread` | `spawn_blocking` |
+//! | clean up at the end, with `.await` | [`Scope::defer`] | `AsyncExitStack` | – |
+//! | limit the time | [`timeout`] | `timeout`, `wait_for` | `timeout` |
 //! | ask for the end | [`Scope::stop`], [`Token`] | `Event` | `CancellationToken` |
 //! | cancel | [`Scope::cancel`], [`Task::cancel`] | `Task.cancel` | `abort` |
-//! | not be cancelled | [`shield`], [`adopt`] | `shield` | – |
+//! | finish what was begun | [`shield`], [`adopt`] | `shield` | – |
 //! | wait for several futures | [`gather`], [`try_gather`] | `gather` | `join!` |
-//! | take the first of several | [`race`], [`select!`], [`race_ok`], [`quorum`](future::quorum), [`hedge`](future::hedge) | `wait` | `select!` |
-//! | write a stream as code | [`stream::generator`] | `async def` with `yield` | – |
-//! | drive a stream beside its consumer | [`StreamExt::in_scope`] | `Queue` | `mpsc` |
-//! | work off many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
-//! | pass on a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
+//! | take the first of several | [`race`], [`race_ok`], [`select!`] | `wait` | `select!` |
+//! | take the first few, or hedge | [`future::quorum`], [`future::hedge`] | – | – |
+//! | write a stream as code | [`stream::generator`] | `async def`, `yield` | – |
+//! | run a stream beside its consumer | [`StreamExt::in_scope`] | `Queue` | `mpsc` |
+//! | do many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
+//! | give a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |
-//! | test with virtual time | [`runtimes::Sim`](runtimes) | – | `pause` |
-//!
-//! [`cancel`] explains what happens when something is cancelled; it is the page to read. The [`guide`] has pages for those
-//! who come from asyncio, tokio or Trio, for authors of libraries, recipes, and what the compiler's messages mean.
+//! | test in virtual time | [`runtimes::Sim`](runtimes) | – | `pause` |
 //!
 //! # Runtimes
 //!
-//! By default there is none, and no thread until a timer or a blocking job needs one: scopes run their children on the task that polls them, under any
-//! executor. What needs a runtime takes it from the context, which [`Handle::run`] and [`Handle::enter`] set; where nobody
-//! set one, code that tokio runs finds tokio, with the feature of that name. Without any, [`sleep`] uses `futures-timer`,
-//! blocking jobs a pool that starts with the first of them, and `spawn_parallel` this
-//! task. The adapters in [`runtimes`] are features (`tokio`, `smol`, `async-std`, `basic`, `sim`): features add, they never
-//! choose, and all of them work side by side. Others are [brought along](runtime).
+//! Scopes need no runtime. They run their children on the task that polls them, under any executor.
+//! What needs a runtime are timers, parallel children and blocking jobs. They use the one in force:
 //!
-//! Two more features: `macros`, for `#[foster::main]`, and `testing`, for `foster::testing` and `#[foster::test]`.
+//! 1. that of the nearest [`Handle::run`], [`Handle::enter`] or parallel child;
+//! 2. otherwise tokio, with the feature `tokio`, on a thread of tokio's;
+//! 3. otherwise none. Then timers are those of `futures-timer`, blocking jobs run in [foster's own
+//!    pool](mod@blocking), and [`Scope::spawn_parallel`] runs its child on the current task.
+//!
+//! Each adapter in [`runtimes`] has a feature of its name: `tokio`, `smol`, `async-std`, `basic`
+//! and `sim`. Features only add, and all adapters work side by side. To support another runtime,
+//! implement [`Runtime`](runtime::Runtime).
+//!
+//! Two more features are `macros`, for `#[foster::main]`, and `testing`, for `foster::testing` and
+//! `#[foster::test]`. By default no feature is on.
 
 #[cfg(feature = "macros")]
 mod attributes;
@@ -104,14 +112,14 @@ pub use time::{
 };
 pub use values::{Inherited, Provide};
 
-/// What [`select!`] expands to.
+/// Holds what [`select!`] expands to.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::future::select::{member, select};
     pub use crate::future::tuples::{Any1, Any2, Any3, Any4, Any5, Any6, Any7, Any8, Any9, Any10, Any11, Any12};
 }
 
-/// The README's programs are tests, too.
+/// Runs the programs of the README as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -99,51 +99,36 @@ impl From<String> for Reason {
 
 /// Reports that something was cancelled before it had a value.
 ///
-/// It is the error of [`Task::outcome`](crate::Task::outcome),
-/// [`ScopeFuture::outcome`](crate::scope::ScopeFuture::outcome) and [`Token::run_until_cancelled`].
-/// Its text says what was cancelled, and why.
+/// It is the error of [`ScopeFuture::outcome`](crate::scope::ScopeFuture::outcome) and
+/// [`Token::run_until_cancelled`]. That of a task is [`TaskError`](crate::TaskError).
 ///
 /// The counterpart of asyncio's `CancelledError`. Unlike that, it goes to the caller alone: the
 /// cancelled future never sees it, and so cannot swallow it by mistake.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cancelled {
     reason: Arc<Reason>,
-    task: Option<Name>,
 }
 
 impl Cancelled {
-    pub(crate) fn new(reason: Arc<Reason>, task: Option<Name>) -> Self {
-        Cancelled { reason, task }
+    pub(crate) fn new(reason: Arc<Reason>) -> Self {
+        Cancelled { reason }
     }
 
     /// Returns why it was cancelled.
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
-
-    /// Returns the name of the child that was cancelled, or `None` if it was no child of a scope.
-    pub fn task(&self) -> Option<&Name> {
-        self.task.as_ref()
-    }
 }
 
 impl fmt::Debug for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("Cancelled");
-        out.field("reason", &self.reason);
-        if let Some(task) = &self.task {
-            out.field("task", task);
-        }
-        out.finish()
+        f.debug_struct("Cancelled").field("reason", &self.reason).finish()
     }
 }
 
 impl fmt::Display for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.task {
-            Some(task) => write!(f, "`{task}` was cancelled: {}", self.reason),
-            None => write!(f, "cancelled: {}", self.reason),
-        }
+        write!(f, "cancelled: {}", self.reason)
     }
 }
 

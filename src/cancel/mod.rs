@@ -47,8 +47,8 @@
 //! | a future of [`try_gather`], an item of [`try_each_concurrent`] | another one fails |
 //! | any region | an enclosing region is cancelled |
 //!
-//! [`gather`], [`as_completed`] and `join!` cancel nothing. So they make no regions,
-//! and their futures belong to the enclosing one.
+//! [`gather`], [`as_completed`] and `join!` cancel nothing. So they make no regions, and their
+//! futures belong to the enclosing one.
 //!
 //! Cleanup must work while its surroundings are cancelled. A [`shield`], an [adopted](adopt) future
 //! and a [finalizer] therefore run in a *fresh* region, which no enclosing region cancels, and

@@ -122,7 +122,7 @@ impl<F: Future> Future for UntilCancelled<F> {
         this.listener.listen(cx.waker());
         if let Phase::Fresh = this.phase {
             if let Some(reason) = this.listener.token().shared_reason() {
-                return Poll::Ready(Err(Cancelled::new(reason, None)));
+                return Poll::Ready(Err(Cancelled::new(reason)));
             }
             *this.phase = Phase::Running;
         } else if let (Phase::Running, true) = (&*this.phase, this.listener.token().is_cancelled()) {
@@ -137,7 +137,7 @@ impl<F: Future> Future for UntilCancelled<F> {
             match (this.region.as_mut().poll(cx), &*this.phase) {
                 (Poll::Ready(Some(value)), _) => return Poll::Ready(Ok(value)),
                 (Poll::Ready(None), Phase::WindingDown(reason)) => {
-                    return Poll::Ready(Err(Cancelled::new(reason.clone(), None)));
+                    return Poll::Ready(Err(Cancelled::new(reason.clone())));
                 }
                 (Poll::Pending, Phase::Running) => {
                     let Some(reason) = this.listener.token().shared_reason() else { return Poll::Pending };

@@ -50,5 +50,5 @@ pub(super) struct End<T, E> {
 
 /// The error of a scope that has no output.
 pub(super) fn cancelled(reason: Option<Arc<Reason>>) -> Cancelled {
-    Cancelled::new(reason.unwrap_or_else(|| Arc::new(Reason::Parent)), None)
+    Cancelled::new(reason.unwrap_or_else(|| Arc::new(Reason::Parent)))
 }
