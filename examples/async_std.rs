@@ -1,4 +1,6 @@
-//! On async-std, which is discontinued: `cargo run --example async_std --features macros,async-std`
+//! Runs the library in `shared` on async-std, which is discontinued upstream.
+//!
+//! `cargo run --example async_std --features macros,async-std`
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +28,8 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// async-std's sockets; a program that leaves it for smol has little more to change than their path.
+/// Fetches a page by a socket of async-std. To move to smol, change little more than the paths of
+/// the imports.
 async fn fetch(server: SocketAddr, path: String) -> io::Result<String> {
     let mut stream = TcpStream::connect(server).await?;
     stream.write_all(format!("{path}\n").as_bytes()).await?;

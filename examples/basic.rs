@@ -1,10 +1,12 @@
-//! On the executors of the `futures` crate, which have no I/O: `cargo run --example basic --features macros,basic`
+//! Runs the library in `shared` on the executors of the `futures` crate, which have no I/O.
+//!
+//! `cargo run --example basic --features macros,basic`
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use foster::scope;
+use foster::blocking;
 
 #[path = "shared/server.rs"]
 mod server;
@@ -25,11 +27,11 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// The standard library's sockets, on a thread that may block.
+/// Fetches a page by a socket of the standard library, on a thread that may block.
 ///
-/// Such a thread cannot be interrupted, only waited for; so it gets a timeout of its own.
+/// A blocking job cannot be interrupted, only waited for. So its socket has a timeout of its own.
 async fn fetch(server: SocketAddr, path: String) -> io::Result<String> {
-    scope(|s| async move { s.spawn_blocking(move || fetch_blocking(server, &path)).await }).await
+    blocking(move || fetch_blocking(server, &path)).await
 }
 
 fn fetch_blocking(server: SocketAddr, path: &str) -> io::Result<String> {

@@ -1,4 +1,6 @@
-//! On no runtime at all, with any executor: `cargo run --example neutral`
+//! Runs the library in `shared` without a runtime, under an executor that has no timers.
+//!
+//! `cargo run --example neutral`
 
 use std::io;
 use std::time::Duration;
@@ -20,7 +22,8 @@ fn main() -> io::Result<()> {
     })
 }
 
-/// Pages that are made up here. There is no runtime whose timers could be used, so foster brings its own.
+/// Makes up a page. There is no runtime whose timers could be used, so `sleep` uses those of
+/// `futures-timer`.
 async fn fetch(path: String) -> io::Result<String> {
     println!("fetching {path}");
     sleep(if path == "/slow" { Duration::from_secs(10) } else { Duration::from_millis(20) }).await;

@@ -1,4 +1,6 @@
-//! On smol: `cargo run --example smol --features macros,smol`
+//! Runs the library in `shared` on smol.
+//!
+//! `cargo run --example smol --features macros,smol`
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +28,7 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// smol's sockets, which implement the traits of `futures`.
+/// Fetches a page by a socket of smol, which implements the traits of `futures`.
 async fn fetch(server: SocketAddr, path: String) -> io::Result<String> {
     let mut stream = TcpStream::connect(server).await?;
     stream.write_all(format!("{path}\n").as_bytes()).await?;

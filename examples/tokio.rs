@@ -1,7 +1,9 @@
-//! On tokio: `cargo run --example tokio --features macros,tokio`
+//! Runs the library in `shared` on tokio.
 //!
-//! In a program that is tokio's already, below `#[tokio::main]`, the same is
-//! `Tokio::current().enter(fetch_many(..)).await`.
+//! `cargo run --example tokio --features macros,tokio`
+//!
+//! In a program that runs on tokio already, under `#[tokio::main]`, call `fetch_many(..).await` as
+//! it is.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +31,7 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// tokio's sockets: to await them, nothing of them needs to be known to the library.
+/// Fetches a page by a socket of tokio. The library awaits this future, and knows nothing of tokio.
 async fn fetch(server: SocketAddr, path: String) -> io::Result<String> {
     let mut stream = TcpStream::connect(server).await?;
     stream.write_all(format!("{path}\n").as_bytes()).await?;

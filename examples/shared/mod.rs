@@ -1,6 +1,7 @@
-//! A library that chooses no runtime.
+//! Shows a library that chooses no runtime.
 //!
-//! [`fetch_many`] knows foster and the standard library. How a page is fetched is its caller's to say, who knows the runtime.
+//! [`fetch_many`] uses foster and the standard library. Its caller knows the runtime, and passes a
+//! function that fetches a page.
 
 use std::future::Future;
 use std::io;
@@ -9,23 +10,28 @@ use std::time::Duration;
 
 use foster::{ConcurrentIterator, timeout, try_scope};
 
-/// What [`fetch_many`] has got.
+/// The pages that [`fetch_many`] returns.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Pages {
-    /// In the order in which they came.
+    /// The pages, in the order in which they were fetched.
     pub(crate) pages: Vec<String>,
-    /// Whether the deadline came before the last of them.
+    /// Whether the deadline passed before the last page was fetched.
     pub(crate) late: bool,
 }
 
-/// Logs in, fetches the pages at `paths`, at most `limit` at a time and for no longer than `within`, and logs out.
+/// Logs in, fetches the pages at `paths`, and logs out.
 ///
-/// It logs out whatever happens: after the last page, after an error, after the deadline, and when its own caller
-/// cancels it. What was fetched by the deadline is returned.
+/// It fetches at most `limit` pages at a time. When `within` has passed, it returns what it has.
+/// Once logged in, it logs out in every case: after the last page, an error, or the deadline.
 ///
 /// # Errors
 ///
-/// With the first error of `fetch`. The other fetches are dropped then.
+/// Returns the first error of `fetch`, when the other fetches have been dropped.
+///
+/// # Cancellation
+///
+/// A cancellation by foster waits until it has logged out. If other code drops the future, it does
+/// not log out.
 pub(crate) async fn fetch_many<Fetch>(
     paths: &[&str],
     limit: usize,
@@ -36,18 +42,15 @@ where
     Fetch: Future<Output = io::Result<String>> + Send,
 {
     let pages = Mutex::new(Vec::new());
-    let session = try_scope(|s| {
-        let (fetch, pages) = (&fetch, &pages);
-        async move {
-            fetch("/login".to_string()).await?;
-            s.defer(async move { fetch("/logout".to_string()).await.map(drop) });
-            let fetches = paths.iter().try_each_concurrent(limit, |path| async move {
-                let page = fetch(path.to_string()).await?;
-                pages.lock().unwrap_or_else(PoisonError::into_inner).push(page);
-                Ok(())
-            });
-            fetches.await
-        }
+    let session = try_scope(async |s| {
+        fetch("/login".to_string()).await?;
+        s.defer(async { fetch("/logout".to_string()).await.map(drop) });
+        let fetches = paths.iter().try_each_concurrent(limit, async |path| {
+            let page = fetch(path.to_string()).await?;
+            pages.lock().unwrap_or_else(PoisonError::into_inner).push(page);
+            Ok(())
+        });
+        fetches.await
     });
     let late = match timeout(within, session).await {
         Ok(ended) => ended.map(|()| false)?,

@@ -1,7 +1,7 @@
-//! How to bring a runtime of one's own to foster: an executor with one thread, and the adapter for it.
+//! Brings a custom runtime to foster: an executor with one thread, and the adapter for it.
 //!
-//! `main` uses it, and ends with the line that every adapter should have among its tests: the conformance, which
-//! names what foster relies on and the adapter does not keep.
+//! `main` runs a scope on it. Then it runs the conformance suite, which every adapter should have
+//! among its tests: it names each rule that foster relies on and the adapter breaks.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,14 +18,17 @@ use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
 use foster::testing::conformance::Conformance;
 use futures::task::{FutureObj, Spawn, SpawnError};
 
-/// What the executor's thread is told.
+/// A message to the thread of the executor.
 enum Event {
+    /// Run this future as a new task.
     Spawn(FutureObj<'static, ()>),
+    /// Poll the task with this number.
     Wake(u64),
+    /// Drop all tasks, and end.
     End,
 }
 
-/// Wakes a task by its number. It does not hold the task: one that is over, or dropped at the end, stays so.
+/// Wakes a task by its number. It does not keep the task alive, so a waker may outlive its task.
 struct Alarm(u64, Sender<Event>);
 
 impl Wake for Alarm {
@@ -34,7 +37,8 @@ impl Wake for Alarm {
     }
 }
 
-/// Polls a task after each event, in their order, so that none starves another. The tasks are dropped when this returns.
+/// Polls one task for each event, in the order of the events, so that no task starves another. All
+/// tasks are dropped when this returns.
 fn execute(events: Receiver<Event>, wake: &Sender<Event>) {
     let mut tasks = HashMap::new();
     for (new, event) in (0..).zip(events) {
@@ -46,7 +50,7 @@ fn execute(events: Receiver<Event>, wake: &Sender<Event>) {
             },
             Event::End => return,
         };
-        // A task that panics is over, and takes no other with it.
+        // A task that panics ends. The others go on.
         let poll = || Pin::new(&mut task.0).poll(&mut Context::from_waker(&task.1));
         match catch_unwind(AssertUnwindSafe(poll)) {
             Ok(Poll::Pending) => drop(tasks.insert(number, task)),
@@ -55,7 +59,7 @@ fn execute(events: Receiver<Event>, wake: &Sender<Event>) {
     }
 }
 
-/// The adapter. With the last handle to it the executor ends.
+/// The adapter. It is dropped with the last handle to it, and then the executor ends.
 struct OneThread(Sender<Event>);
 
 impl OneThread {
@@ -75,7 +79,7 @@ impl Drop for OneThread {
 
 impl Spawn for OneThread {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        // What the thread no longer takes is dropped here, and foster hears of it by that.
+        // If the thread has ended, the future is dropped here. foster learns of it by that drop.
         self.0.send(Event::Spawn(future)).map_err(|_| SpawnError::shutdown())
     }
 }
@@ -86,7 +90,7 @@ impl Clock for OneThread {
     }
 
     fn timer(&self, at: Instant) -> Timer {
-        // An executor with timers of its own puts them into a `Timer::boxed`.
+        // An executor with its own timers passes them to `Timer::boxed`.
         Timer::thread(at.saturating_duration_since(Instant::now()))
     }
 }
@@ -109,7 +113,7 @@ impl Runtime for OneThread {
 }
 
 fn main() {
-    let sum = OneThread::start().run(foster::scope(|s| async move {
+    let sum = OneThread::start().run(foster::scope(async |s| {
         let (one, other) = (s.spawn_parallel(async { 1 }), s.spawn_blocking(|| 2));
         one.await + other.await
     }));
