@@ -30,9 +30,9 @@
 //!
 //! Read [`scope`](fn@scope) first, then [`cancel`](mod@cancel), which explains what happens when
 //! something is cancelled. The [`guide`] has pages for readers who come from
-//! [asyncio](guide::asyncio), [tokio](guide::tokio) or [Trio](guide::trio), for [authors of
-//! libraries](guide::library), [recipes](guide::recipes), and [what the compiler's messages
-//! mean](guide::errors).
+//! [asyncio](guide::asyncio), [tokio](guide::tokio) or [Trio](guide::trio), for
+//! [authors of libraries](guide::library), [recipes](guide::recipes), and
+//! [what the compiler's messages mean](guide::errors).
 //!
 //! | to do | use | asyncio | tokio |
 //! |---|---|---|---|
@@ -61,8 +61,9 @@
 //!
 //! 1. that of the nearest [`Handle::run`], [`Handle::enter`] or parallel child;
 //! 2. otherwise tokio, with the feature `tokio`, on a thread of tokio's;
-//! 3. otherwise none. Then timers are those of `futures-timer`, blocking jobs run in [foster's own
-//!    pool](mod@blocking), and [`Scope::spawn_parallel`] runs its child on the current task.
+//! 3. otherwise none. Then timers are those of `futures-timer`, blocking jobs run in
+//!    [foster's own pool](mod@blocking), and [`Scope::spawn_parallel`] runs its child on the
+//!    current task.
 //!
 //! Each adapter in [`runtimes`] has a feature of its name: `tokio`, `smol`, `async-std`, `basic`
 //! and `sim`. Features only add, and all adapters work side by side. To support another runtime,

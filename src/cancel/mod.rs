@@ -139,8 +139,8 @@
 //! plain `drop`) cannot wait for what it drops. Then only what is `'static` survives. It passes to
 //! the nearest enclosing scope, or to the root, which is [`Handle::run`] or [`Handle::enter`], and
 //! is finished before that completes. Where there is neither, and the drop happens on a thread of
-//! tokio's, a task of tokio finishes it. That needs the feature `tokio`, and helps in the [handlers
-//! of a web framework](crate::guide::web), which are dropped when their client hangs up.
+//! tokio's, a task of tokio finishes it. That needs the feature `tokio`, and helps in the
+//! [handlers of a web framework](crate::guide::web), which are dropped when their client hangs up.
 //!
 //! The first column is for what foster cancels, the others are for what other code drops:
 //!
