@@ -18,12 +18,12 @@
 //! A *region* is a part of a program that is cancelled as a whole. Regions nest as the futures do:
 //!
 //! ```text
-//! timeout
+//! timeout, or run_until_cancelled
 //! └─ what it guards ────────── region
 //!    └─ scope
 //!       ├─ body ───────────── region
-//!       │  └─ join!                           not foster's: makes no region
-//!       │     ├─ race
+//!       │  └─ join!                        makes no region
+//!       │     ├─ race                      or select!, hedge, quorum, try_gather
 //!       │     │  ├─ one future ── region
 //!       │     │  └─ another ───── region
 //!       │     └─ shield ───────── fresh region, needs time
@@ -57,11 +57,11 @@
 //!
 //! A region *needs time* while one of these is inside, at any depth:
 //!
-//! - a [`shield`] or an [`adopt`] that has begun;
+//! - a [`shield`] or an [`adopt`] that has begun,
 //! - a scope that has finalizers, parallel children, blocking jobs, or futures that it has adopted.
 //!
 //! Each of them takes a *hold* on its region, and releases it when it has ended. A region without
-//! any allocates nothing.
+//! holds and without listeners allocates nothing.
 //!
 //! # Three levels
 //!
