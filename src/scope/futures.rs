@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::child::Plain;
 use super::kind::{AnyThread, Kind};
 use super::machine::Machine;
-use super::policy::{End, Event, Policy, cancelled};
+use super::policy::{End, Notice, Policy, cancelled};
 use crate::name::Name;
 use crate::set::unit::unit;
 use crate::token::Cancelled;
@@ -131,8 +131,8 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
 
     /// Is told of children and finalizers that were dropped because they overran the [grace](ScopeFuture::grace).
     ///
-    /// See [`Event`]; there are no errors here. The observer is called while the scope is polled, so it must not block.
-    pub fn observe(mut self, observer: impl FnMut(Event<Infallible>) + Send + 'static) -> Self {
+    /// See [`Notice`]; there are no errors here. The observer is called while the scope is polled, so it must not block.
+    pub fn observe(mut self, observer: impl FnMut(Notice<Infallible>) + Send + 'static) -> Self {
         self.machine.policy.observer = Some(Box::new(observer));
         self
     }
@@ -176,7 +176,7 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
         self
     }
 
-    /// Is told what is not part of the result: errors after the first, and overruns. See [`Event`].
+    /// Is told what is not part of the result: errors after the first, and overruns. See [`Notice`].
     ///
     /// The observer is called while the scope is polled, so it must not block. It is the place to log what is not returned.
     ///
@@ -188,10 +188,10 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
     ///     Err::<(), _>("could not write")
     /// }).observe(move |event| tell.send(event).unwrap());
     /// assert_eq!(result.await, Err("could not write"));
-    /// assert!(matches!(told.recv(), Ok(foster::scope::Event::LateError { error: "could not close", .. })));
+    /// assert!(matches!(told.recv(), Ok(foster::scope::Notice::LateError { error: "could not close", .. })));
     /// # });
     /// ```
-    pub fn observe(mut self, observer: impl FnMut(Event<E>) + Send + 'static) -> Self {
+    pub fn observe(mut self, observer: impl FnMut(Notice<E>) + Send + 'static) -> Self {
         self.machine.policy.observer = Some(Box::new(observer));
         self
     }
@@ -291,7 +291,7 @@ where
             let mut errors = errors.into_iter();
             let first = errors.next();
             if let Some(observer) = &mut this.machine.policy.observer {
-                errors.for_each(|(task, error)| observer(Event::LateError { task, error }));
+                errors.for_each(|(task, error)| observer(Notice::LateError { task, error }));
             }
             match (first, output) {
                 (Some((_, error)), _) => Ok(Err(error)),
@@ -392,7 +392,7 @@ impl<F, T, E, K: Kind> KeepGoing<'_, F, T, E, K> {
 
     /// Registers a callback for what is not part of the result: here overruns, and errors beside a
     /// panic. See [`TryScopeFuture::observe`].
-    pub fn observe(mut self, observer: impl FnMut(Event<E>) + Send + 'static) -> Self {
+    pub fn observe(mut self, observer: impl FnMut(Notice<E>) + Send + 'static) -> Self {
         self.policy().observer = Some(Box::new(observer));
         self
     }
@@ -454,7 +454,7 @@ impl<S: Options> ScopeOutcome<S> {
     }
 
     /// Registers a callback for what is not part of the result. See [`TryScopeFuture::observe`].
-    pub fn observe(mut self, observer: impl FnMut(Event<S::Error>) + Send + 'static) -> Self {
+    pub fn observe(mut self, observer: impl FnMut(Notice<S::Error>) + Send + 'static) -> Self {
         self.scope.policy().observer = Some(Box::new(observer));
         self
     }

@@ -25,7 +25,7 @@ pub use self::handle::{Scope, TryScope};
 use self::inner::Inner;
 pub use self::job::blocking;
 pub use self::kind::{AnyThread, Kind, OneThread};
-pub use self::policy::Event;
+pub use self::policy::Notice;
 pub use self::root::Enter;
 pub use self::spawner::Spawner;
 pub use self::task::{Outcome, Task, TaskError};

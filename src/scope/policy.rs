@@ -1,4 +1,4 @@
-//! How a scope is set up, and what it tells.
+//! Defines a scope's options, and what a scope reports and ends with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,49 +6,54 @@ use std::time::Duration;
 use crate::name::Name;
 use crate::token::{Cancelled, Reason};
 
-/// Something a scope met with that is not part of its result.
+/// A report of something that is not part of a scope's result.
+///
+/// [`ScopeFuture::observe`](super::ScopeFuture::observe) and
+/// [`TryScopeFuture::observe`](super::TryScopeFuture::observe) register a callback for notices.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event<E> {
-    /// A child failed, and the scope does not return its error: there was an earlier one, or a panic, or the scope was
-    /// dropped.
+pub enum Notice<E> {
+    /// A child or a finalizer failed, and the scope does not return its error, because there was an
+    /// earlier error or a panic, or because the scope's future was dropped.
     LateError {
-        /// The child.
+        /// The name of the child or the finalizer, or of the scope if its body failed.
         task: Name,
-        /// Its error.
+        /// The error.
         error: E,
     },
     /// A child or a finalizer did not end within the grace, and was dropped.
     Overrun {
-        /// Its name: a finalizer's is the file and line of its `defer`.
+        /// The name of the child. A finalizer without a name has the file and line of its `defer`.
         task: Name,
     },
 }
 
-/// Is told of [`Event`]s.
-pub(super) type Observer<E> = Box<dyn FnMut(Event<E>) + Send>;
+/// A callback for [`Notice`]s.
+pub(super) type Observer<E> = Box<dyn FnMut(Notice<E>) + Send>;
 
-/// How a scope was set up.
+/// The options of a scope, which its future's builder methods set.
 pub(super) struct Policy<E> {
     pub(super) name: Name,
-    /// Bounds each step of a wind-down.
+    /// Bounds each step of a wind-down. `None` waits for as long as it takes.
     pub(super) grace: Option<Duration>,
-    /// Bounds the wait for what is left when the body of a root is over.
+    /// Bounds the wait of a root for what is left when its body has completed. Scopes have `None`.
     pub(super) linger: Option<Duration>,
-    /// Whether an error leaves the other children running.
+    /// Whether the other children run on when one of them fails.
     pub(super) keep_going: bool,
     pub(super) observer: Option<Observer<E>>,
 }
 
-/// How a scope ended.
+/// What a scope ended with. Its future makes its output of this.
 pub(super) struct End<T, E> {
+    /// The body's value, or `None` if the body failed, or was cancelled before it had a value.
     pub(super) output: Option<T>,
+    /// All errors, in the order in which they happened.
     pub(super) errors: Vec<(Name, E)>,
-    /// Why it was cancelled, if it was.
+    /// Why the scope was cancelled, if it was.
     pub(super) reason: Option<Arc<Reason>>,
 }
 
-/// The error of a scope that has no output.
+/// Makes the error of a scope that has no output.
 pub(super) fn cancelled(reason: Option<Arc<Reason>>) -> Cancelled {
     Cancelled::new(reason.unwrap_or_else(|| Arc::new(Reason::Parent)))
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use foster::scope::Event;
+use foster::scope::Notice;
 use foster::stream::generator;
 use foster::{StreamExt as _, gather, scope, sleep, try_scope, yield_now};
 use futures::stream::{self, StreamExt};
@@ -136,7 +136,7 @@ matrix! {
 
         let late = Arc::new(Mutex::new(Vec::new()));
         let observed = Arc::clone(&late);
-        let program = program().observe(move |event| if let Event::LateError { error, .. } = event {
+        let program = program().observe(move |event| if let Notice::LateError { error, .. } = event {
             observed.lock().unwrap().push(error);
         });
         assert_eq!(program.await, Err("the consumer"));

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use foster::scope::Event;
+use foster::scope::Notice;
 use foster::{Reason, adopt, now, scope, shield, sleep, timeout, yield_now};
 use futures::FutureExt;
 use futures::channel::oneshot;
@@ -64,7 +64,7 @@ sim! {
             s.cancel("enough");
             pending::<()>().await
         }).grace(secs(3)).observe(move |event| {
-            if let Event::Overrun { task } = event {
+            if let Notice::Overrun { task } = event {
                 reported.note(task.to_string());
             }
         }).outcome().await;
@@ -92,7 +92,7 @@ sim! {
             s.cancel("enough");
             pending::<()>().await
         }).grace(secs(3)).observe(move |event| {
-            if let Event::Overrun { task } = event {
+            if let Notice::Overrun { task } = event {
                 reported.note(task.to_string());
             }
         }).outcome().await;

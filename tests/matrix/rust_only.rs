@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use foster::scope::Event;
+use foster::scope::Notice;
 use foster::{
     ConcurrentIterator, Reason, Token, adopt, gather, local, now, scope, shield, sleep, timeout, try_gather, try_scope,
     yield_now,
@@ -210,8 +210,8 @@ matrix! {
                 });
                 Err::<(), _>("body")
             })
-            .observe(move |event: Event<&'static str>| {
-                if let Event::LateError { error, .. } = event {
+            .observe(move |event: Notice<&'static str>| {
+                if let Notice::LateError { error, .. } = event {
                     noting.push(error);
                 }
             }),
@@ -594,7 +594,7 @@ sim! {
         })
         .grace(5 * T)
         .observe(move |event| {
-            if let Event::Overrun { task } = event {
+            if let Notice::Overrun { task } = event {
                 noting.lock().unwrap().push(task.to_string());
             }
         })

@@ -368,7 +368,7 @@ matrix! {
         }
         let first = try_scope(errors()).outcome().named("first").observe(observer).await;
         assert_eq!(first.unwrap(), Err("left"));
-        drop(told.try_iter().collect::<Vec<foster::scope::Event<_>>>());
+        drop(told.try_iter().collect::<Vec<foster::scope::Notice<_>>>());
         assert_eq!(scope(async |_| 7).outcome().named("plain").grace(T).observe(|_| ()).await.unwrap(), 7);
         let going = try_scope(async |s: TryScope<'_, ()>| {
             s.cancel("enough");

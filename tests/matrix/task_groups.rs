@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use crate::harness::ok;
-use foster::scope::Event;
+use foster::scope::Notice;
 use foster::{Inherited, Reason, Token, scope, shield, try_scope, yield_now};
 
 use crate::probes::{Gate, Log, Probe, boom, caught, turns};
@@ -14,10 +14,10 @@ use crate::probes::{Gate, Log, Probe, boom, caught, turns};
 struct Late(Arc<Mutex<Vec<&'static str>>>);
 
 impl Late {
-    fn observer(&self) -> impl FnMut(Event<&'static str>) + Send + 'static {
+    fn observer(&self) -> impl FnMut(Notice<&'static str>) + Send + 'static {
         let late = self.clone();
         move |event| {
-            if let Event::LateError { error, .. } = event {
+            if let Notice::LateError { error, .. } = event {
                 late.0.lock().unwrap().push(error);
             }
         }

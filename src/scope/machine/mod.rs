@@ -27,7 +27,7 @@ use self::member::{Exit, poll_member, suspended};
 use super::child::Errors;
 use super::kind::{ChildRunner, Kind, Member};
 use super::parallel::by_task;
-use super::policy::{End, Event, Policy};
+use super::policy::{End, Notice, Policy};
 #[cfg(feature = "sim")]
 use crate::context::Watch;
 use crate::context::{self, Ambient, Swap};
@@ -567,7 +567,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn report_errors(&mut self) {
         let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
         for (task, error) in errors.take() {
-            self.panics.run(|| observer(Event::LateError { task, error }));
+            self.panics.run(|| observer(Notice::LateError { task, error }));
         }
     }
 }

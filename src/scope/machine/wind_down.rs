@@ -16,7 +16,7 @@ use crate::name::Name;
 use crate::scope::kind::{Kind, Member};
 use crate::scope::orphans::{self, Orphans};
 use crate::scope::parallel::by_task;
-use crate::scope::policy::Event;
+use crate::scope::policy::Notice;
 use crate::set::{Key, Set};
 use crate::token::{Level, Reason, Token};
 
@@ -145,7 +145,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             token.report_overrun(&task);
         }
         if let Some(observer) = &mut self.policy.observer {
-            self.panics.run(|| observer(Event::Overrun { task }));
+            self.panics.run(|| observer(Notice::Overrun { task }));
         }
     }
 

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use foster::runtimes::{Basic, Sim};
-use foster::scope::Event;
+use foster::scope::Notice;
 use foster::{
     Deadline, Handle, Reason, Scope, Task, Token, adopt, scope, shield, sleep, timeout, try_scope, yield_now,
 };

@@ -97,7 +97,7 @@ fn a_late_error_beside_a_panic_is_told_to_the_observer() {
             Err::<(), _>(1)
         })
         .observe(move |event| {
-            if let Event::LateError { error: 1, .. } = event {
+            if let Notice::LateError { error: 1, .. } = event {
                 seen2.store(true, Ordering::SeqCst)
             }
         });
