@@ -1,4 +1,92 @@
-//! Scopes: what owns tasks.
+//! Owns tasks: a scope ends when everything that was spawned in it has ended.
+//!
+//! The functions [`scope`](fn@crate::scope) and [`try_scope`](crate::try_scope), and what a first
+//! program needs with them, are at the root of the crate. This module has the types that they
+//! return and report with. Scopes for futures that are not `Send` are in [`local`].
+
+// # The walk of a child
+//
+// Four types make a scope:
+//
+// - `Machine` (machine/) is the scope's state and its one poll loop. It lies in the scope's future,
+//   beside the body.
+// - `Core` (machine/mod.rs) is what the handles share with the machine: the inbox for new children
+//   and the errors. It may borrow what the children may.
+// - `Control` (../control.rs) is what may outlive the scope, and so borrows nothing: the token, the
+//   bell that wakes the scope, the lane for news from elsewhere, the counts. Tasks, spawners and
+//   parallel children have it.
+// - `Node` (../set/node.rs) is one child: first its future, then its value, in one allocation. Its
+//   two owners are the `Runner`, which the scope polls, and the `Reader`, which is in the `Task`.
+//
+// ## It is spawned
+//
+// 1. `Scope::spawn` (handle.rs) wraps the future as a `Plain` (child.rs). `TryScope::spawn` wraps
+//    it as a `Fallible`, which puts an error into the core. Both call `Inner::launch` (inner.rs),
+//    the one body of the verb for all four handles.
+// 2. `launch` makes the node. The runner forgets the future's type there, so that all children of a
+//    scope have one type.
+// 3. `Inner::add` pushes the runner into the inbox, a `Lane` (../lane.rs), and rings the `Bell`. A
+//    scope that is being polled is awake, so the ring wakes nobody. In a scope that is cancelled or
+//    has completed the runner is refused: the future is dropped, and the task has the reason.
+//
+// ## It is polled
+//
+// 4. `ScopeFuture::poll` (futures.rs) calls `Machine::poll`, which puts the scope into the context
+//    (../context.rs) and calls `turn`.
+// 5. `turn` empties the lanes first (`take_in`). `arrive` gives the child its age, and puts it into
+//    the `Set` (../set/mod.rs) as a `Member` (kind.rs). The body is a member, too.
+// 6. `poll_members` has the set poll the members that were woken. The waker of each is its slot in
+//    the set. `poll_member` (machine/member.rs) puts the member's token into the context and polls
+//    the runner, which polls the future in its node.
+// 7. A member that is pending is `suspended`. If something in it has made its token, that is put
+//    below the scope's token, before anything else can look at it.
+//
+// ## It completes
+//
+// 8. The node drops the future and keeps the value. `poll_member` drops the runner, which hands the
+//    value over to the reader and wakes whoever awaits the task. `Task::poll` (task.rs) takes it.
+// 9. An `Err` and a panic leave no value. `poll_member` returns them as `Exit::Failed`, and `fail`
+//    notes the panic (the error is in the core already) and cancels the scope.
+// 10. When no member, no adopted future and no parallel child is left, `next` runs the finalizers,
+//     one after the other. After the last one `finish` closes the lanes, so that later children are
+//     refused, and resumes a panic or returns the `End`. Of that the scope's future makes its
+//     output.
+//
+// ## A timeout cancels the scope
+//
+// What needs time to end takes a hold on the token of its region: a shield, and a scope that has
+// finalizers, parallel children, adopted futures or a failure to return (`update_hold`). A hold
+// counts for all enclosing regions. `Timeout::expire` (../time/timeout.rs) calls `Region::trip`
+// (../cancel/region.rs), and whether there are holds decides what happens.
+//
+// - Without a hold the region drops the scope's future at once. `abandon` drops the children,
+//   newest first, then the body. Their tasks have the timeout's reason, which is in the context
+//   (`Ending`).
+// - With a hold the region raises its token, and with it the scope's, which is below it. The
+//   timeout polls the scope again. `check` sees the token and calls `wind_down`
+//   (machine/wind_down.rs): it sets the alarm for the grace, drops the members without holds,
+//   newest first, and tells the parallel children to end. The others are polled until they are
+//   suspended without a hold. Then the finalizers have their turn. The scope lets go of its
+//   hold, and `finish` leaves it pending, in the phase `Detached`, because the timeout has the
+//   result. The region finds no hold left, and drops the future. `abandon` finds nothing to do.
+//
+// `Scope::cancel`, and `Scope::stop` after its grace, raise the scope's own token and ring the
+// bell. From there on it is the same `wind_down`, but `finish` returns the `End`.
+//
+// ## Other code drops the scope
+//
+// `tokio::select!` knows nothing of holds. The drop of the future calls `abandon`. New children are
+// refused from here on, because a destructor may spawn some. The members are dropped, newest first,
+// and the finalizers after them, unpolled. Then `hand_on` tells the parallel children to end. It
+// transfers adopted futures, and the wait for parallel children (`Orphans`, orphans.rs), to the
+// enclosing scope, which can run them because they are `'static`. They arrive there as news. The
+// enclosing scope is the one in which this one was last polled.
+//
+// ## Children that run in parallel
+//
+// `spawn_parallel` enters at `parallel::spawn` (parallel.rs). The runtime polls such a child, and
+// the set never has it. It is counted in the control as long as it runs, so that `next` waits for
+// it. Its end rings the bell, and its failure comes as news.
 
 mod any;
 mod child;
@@ -30,36 +118,39 @@ pub use self::root::Enter;
 pub use self::spawner::Spawner;
 pub use self::task::{Outcome, Task, TaskError};
 
-/// Runs `body` and everything that is spawned in it, and resolves to the body's value when all of it has
-/// ended.
+/// Runs `body` and the children that are spawned in it, and waits until all of them have ended.
 ///
-/// The closure gets the [`Scope`], through which it spawns children. They run concurrently, on this task
-/// unless they are sent to a runtime, and may borrow what outlives the scope. None of them outlives it,
-/// also when a child panics, when the scope is cancelled, or when its future is dropped.
+/// Returns the body's value. The closure gets the [`Scope`], which spawns children. They run
+/// concurrently, and may borrow what outlives the scope. They share this task, unless they are sent
+/// to a runtime. No child outlives the scope, also when a child panics, when the scope is
+/// cancelled, or when its future is dropped.
 ///
-/// The counterpart of asyncio's `TaskGroup`, Trio's nursery and Kotlin's `coroutineScope`. For children
-/// that fail, see [`try_scope`]; for futures that are not `Send`, [`local`].
+/// For children that may fail, use [`try_scope`]. For futures that are not `Send`, use
+/// [`local::scope`]. The counterpart of asyncio's `TaskGroup`, Trio's nursery, Kotlin's
+/// `coroutineScope` and tokio's `JoinSet`.
 ///
 /// # Cancellation
 ///
-/// Within a [`timeout`](crate::timeout) or another region that is cancelled, the body and the children
-/// are dropped, newest first. Those that need time to end, parallel children and
-/// [finalizers](Scope::defer) are waited for. If the future is dropped by code that is not foster's, the
-/// body and the children are dropped at once; parallel children and adopted futures pass to the
-/// enclosing scope. See [`cancel`](crate::cancel).
+/// When a [`timeout`](crate::timeout) or another region cancels the scope, the body and the
+/// children are dropped, newest first. The scope waits for those that need time to end, such as
+/// parallel children, and for its [finalizers](Scope::defer).
+///
+/// When code other than foster's drops the scope's future, the body and the children are dropped at
+/// once. Parallel children and adopted futures are transferred to the enclosing scope. See
+/// [`cancel`](crate::cancel).
 ///
 /// # Panics
 ///
-/// With the first panic of the body or of a child, when all others have ended. When polled after it
-/// completed.
+/// If the body or a child panics, the others are cancelled, and the scope resumes the first panic
+/// when all of them have ended.
 ///
-/// A scope that was [cancelled](Scope::cancel), or [stopped](Scope::stop) and overran, before its body
-/// had a value ends quietly if that value is `()`. Where it would have been any other there is none to
-/// give, and the scope panics: [`outcome`](ScopeFuture::outcome) returns an error instead.
+/// Panics if the scope was [cancelled](Scope::cancel) before its body had a value, unless that
+/// value is `()`. [`outcome`](ScopeFuture::outcome) returns an error instead. Panics if it is
+/// polled after it completed.
 ///
 /// # Examples
 ///
-/// The form to write is `async |s| { … }`: it borrows what is around it, and so may its children.
+/// Write the body as `async |s| { … }`. It borrows what is around it, and so may its children.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -99,21 +190,24 @@ where
     ScopeFuture::new(body(Scope { inner }), machine)
 }
 
-/// Runs `body` and everything that is spawned in it like [`scope`], where they may fail: the first error
-/// cancels the rest, and is the scope's.
+/// Runs `body` and its children as [`scope`] does, and cancels the rest when one of them fails.
 ///
-/// The closure gets a [`TryScope`], whose children yield `Result<T, E>`, and whose tasks resolve to the
-/// `T`. Errors after the first go to the [observer](TryScopeFuture::observe), if there is one. With
-/// [`keep_going`](TryScopeFuture::keep_going) an error cancels nothing, and the scope resolves to all of
-/// them.
+/// Returns the body's `Result`, or the first error. The closure gets a [`TryScope`], whose children
+/// yield `Result<T, E>`. Their tasks resolve to the `T`.
+///
+/// Errors after the first go to the [observer](TryScopeFuture::observe), if there is one. With
+/// [`keep_going`](TryScopeFuture::keep_going) an error cancels nothing, and the scope returns all
+/// errors. The counterpart of Python's `TaskGroup`, but with one error instead of an
+/// `ExceptionGroup`.
 ///
 /// # Errors
 ///
-/// The first error of the body or of a child, when everything else has ended.
+/// Returns the first error of the body or of a child, when everything else has ended.
 ///
 /// # Cancellation
 ///
-/// As for [`scope`]. An error of the cleanup is returned even then.
+/// As for [`scope`]. An error, for instance that of a finalizer, is returned even when an enclosing
+/// region cancels the scope.
 ///
 /// # Panics
 ///
@@ -142,9 +236,9 @@ where
 /// # });
 /// ```
 ///
-/// Where neither a child nor the caller says how the scope may fail, the compiler asks for type
-/// annotations (E0282, E0283). Then name the error: `async |s: TryScope<'_, MyError>| { … }`, or end the
-/// body with `Ok::<_, MyError>(value)`.
+/// The compiler asks for type annotations (E0282, E0283) if neither a child nor the caller says
+/// what the error is. Then name it: write `async |s: TryScope<'_, MyError>| { … }`, or end the body
+/// with `Ok::<_, MyError>(value)`.
 #[track_caller]
 pub fn try_scope<'env, F, Fut, T, E>(body: F) -> TryScopeFuture<'env, Fut, T, E>
 where
