@@ -1,6 +1,6 @@
-//! What a scope shares with what it has sent away: parallel children, adopted futures, handles to its tasks.
+//! Holds what a scope shares with parallel children, adopted futures, tasks and spawners.
 //!
-//! It borrows nothing, so it may outlive the scope; it is also what the context carries as "the nearest scope".
+//! It borrows nothing, so it may outlive the scope. The context carries it as the nearest scope.
 
 use std::future::Future;
 use std::mem;
@@ -21,10 +21,10 @@ use crate::set::link::Remote;
 use crate::set::node::{Runner, Shared};
 use crate::token::{Level, Reason, Token};
 
-/// A future that whoever adopts it must finish.
+/// A future that the scope which adopts it must finish.
 pub(crate) type Adopted = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
-/// The runner's end of a child that another task runs.
+/// The runner of a parallel child, whose own type is forgotten.
 pub(crate) type ParallelRunner = Runner<Shared<'static, Arc<Reason>>>;
 
 /// What reaches a scope from outside its own poll.
@@ -33,49 +33,52 @@ pub(crate) enum News {
     Adopt(Adopted),
     /// A child for the scope's own task, from a [`Spawner`](crate::scope::Spawner).
     Spawn(FutureObj<'static, ()>, &'static Location<'static>),
-    /// The child in this slot may have been cancelled by its task: the mark is in its header.
+    /// The child in this slot may have been cancelled by its task. The mark is in its header.
     CancelChild(Key),
-    /// Cancel what is left when this time is over.
+    /// The scope was stopped. It cancels what is left after this time.
     Stop(Arc<Reason>, Duration),
-    /// A parallel child failed; its future is gone, and its task has not heard yet.
+    /// A parallel child failed. Its future has been dropped, and its task does not know yet.
     Failed(ParallelRunner, Option<Payload>),
-    /// What a parallel child left behind panicked when it was dropped.
+    /// A value or a token of a parallel child panicked when it was dropped.
     Panicked(Payload),
 }
 
-/// How many parallel children that have ended may be left on the roster, beside half as many as have not.
+/// How many remotes of ended children the roster keeps, beside half as many as there are members.
 const KEPT: usize = 32;
 
 /// See the [module](self).
 pub(crate) struct Control {
-    /// Calls the scope, or whoever waits for what is left of it.
+    /// Wakes the scope, or the `Orphans` that wait for what is left of it.
     pub(crate) bell: Bell,
     news: Lane<News, 0>,
-    /// Made when somebody asks for it.
+    /// Made when it is first asked for.
     token: OnceLock<Token>,
     /// Parallel children that have not ended.
     members: Members,
-    /// Parallel children that have ended as far as their tasks tell. Counted before a task can tell, so that whoever has
-    /// read a value finds the child counted.
+    /// How many parallel children have ended, as far as their tasks tell. It is raised before a
+    /// task can tell, so that whoever has a child's value finds the child counted.
     finished: AtomicUsize,
-    /// Parallel children that were ever started. Written under the roster's lock.
+    /// How many parallel children were ever started. It is written under the roster's lock.
     started: AtomicUsize,
     roster: Mutex<Roster>,
-    /// In-task children that have ended. Written by the scope's poll alone.
+    /// How many in-task children have ended. Only the scope's poll writes it.
     pub(crate) ended: AtomicUsize,
-    /// In-task children, beyond those that went through the scope's inbox; and, below zero, what did that is no child.
+    /// Corrects the inbox's count of pushes to that of children. A finalizer subtracts one. A child
+    /// that a `Spawner` sends as news adds one.
     pub(crate) uncounted: AtomicIsize,
-    /// The enclosing scope, or root: where what outlives this scope goes. Set by the polls.
+    /// The enclosing scope or root, to which what outlives this scope is transferred. Each poll of
+    /// the scope sets it.
     around: Mutex<Option<Arc<Control>>>,
 }
 
-/// What parallel children need of their scope, and the scope of them.
+/// What the scope needs of its parallel children, and they of it.
 #[derive(Default)]
 struct Roster {
-    /// Those that have not been told to end. Some of them may be over: what is left of those is the memory of their
-    /// nodes.
+    /// The children that have not been told to end. Some may have ended. Of those only the memory
+    /// of their nodes is left.
     remotes: Vec<Remote>,
-    /// The runtimes that they run on. One that is here stays as long as there are members.
+    /// The runtimes that they run on. They stay here as long as the scope has members, which borrow
+    /// them.
     runtimes: Vec<Arc<WeakHandle>>,
 }
 
@@ -95,7 +98,7 @@ impl Control {
         })
     }
 
-    /// The scope's token, made now if nobody asked for it before.
+    /// Returns the scope's token, and makes it if nobody has asked for it before.
     pub(crate) fn token(&self) -> &Token {
         self.token.get_or_init(Token::new)
     }
@@ -104,7 +107,7 @@ impl Control {
         self.token.get()
     }
 
-    /// Whether the scope is being wound down.
+    /// Returns whether the scope is cancelled, and so is being wound down.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.token.get().is_some_and(Token::is_tripped)
@@ -115,21 +118,21 @@ impl Control {
         self.bell.ring();
     }
 
-    /// Tells the scope, or whoever waits for what is left of it.
+    /// Sends news to the scope, or to those that wait for what is left of it.
     ///
     /// # Errors
     ///
-    /// Gives `news` back when nobody listens any more.
+    /// Returns `news` if nobody listens any more.
     pub(crate) fn send(&self, news: News) -> Result<(), News> {
         self.news.push(news, &self.bell)
     }
 
-    /// What was sent and not taken in. The bell's poller rouses itself before it calls this.
+    /// Returns the lane of the news. The bell's poller rouses itself before it takes from it.
     pub(crate) fn news(&self) -> &Lane<News, 0> {
         &self.news
     }
 
-    /// Why the scope takes no more children.
+    /// Returns the reason for which the scope refuses children.
     pub(crate) fn refusal(&self) -> Arc<Reason> {
         self.token.get().and_then(Token::shared_reason).unwrap_or_else(|| Arc::new(Reason::Parent))
     }
@@ -147,11 +150,11 @@ impl Control {
         drop(before);
     }
 
-    /// Gives `news` to this scope, or to the nearest enclosing one that has not completed.
+    /// Sends `news` to this scope, or to the nearest enclosing one that has not completed.
     ///
     /// # Errors
     ///
-    /// Gives it back where none is left.
+    /// Returns `news` if none is left.
     pub(crate) fn pass_up(self: &Arc<Self>, news: News) -> Result<(), News> {
         let mut news = news;
         let mut next = Some(Arc::clone(self));
@@ -165,11 +168,11 @@ impl Control {
         Err(news)
     }
 
-    /// Takes `future` over, or gives it to the nearest enclosing scope that has not completed.
+    /// Makes this scope finish `future`, or the nearest enclosing one that has not completed.
     ///
     /// # Errors
     ///
-    /// Gives it back where none is left.
+    /// Returns the future if none is left.
     pub(crate) fn adopt(self: &Arc<Self>, future: Adopted) -> Result<(), Adopted> {
         match self.pass_up(News::Adopt(future)) {
             Err(News::Adopt(refused)) => Err(refused),
@@ -177,21 +180,24 @@ impl Control {
         }
     }
 
-    /// Counts one in-task child that has ended. For the scope's poll alone, so load and store need not be one operation.
+    /// Counts one in-task child that has ended.
+    ///
+    /// Only the scope's poll calls this, so the load and the store need not be one operation.
     #[inline]
     pub(crate) fn ended_one(&self) {
         self.ended.store(self.ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// Parallel children that have not ended. Who sees zero sees all that they did.
+    /// Returns how many parallel children have not ended. A caller that sees zero sees all that
+    /// they did.
     #[inline]
     pub(crate) fn parallel(&self) -> usize {
         self.members.count()
     }
 
-    /// Parallel children that have not ended, as far as their tasks tell.
+    /// Returns how many parallel children have not ended, as far as their tasks tell.
     pub(crate) fn parallel_unfinished(&self) -> usize {
-        // In this order: no child has finished that has not started.
+        // `finished` is loaded first: a child that has finished is counted as started by then.
         let finished = self.finished.load(Ordering::Acquire);
         self.started.load(Ordering::Relaxed).wrapping_sub(finished)
     }
@@ -201,23 +207,27 @@ impl Control {
         self.finished.fetch_add(1, Ordering::Release);
     }
 
-    /// Takes no more parallel children. Those that there are go on.
+    /// Refuses parallel children from here on. Those that are there go on.
     pub(crate) fn refuse_parallel(&self) {
         self.members.close();
     }
 
-    /// Whether it takes no more parallel children, since the scope is over or is being dropped.
+    /// Returns whether the scope refuses parallel children, because it has completed or is being
+    /// dropped.
     pub(crate) fn refuses_parallel(&self) -> bool {
         self.members.is_closed()
     }
 
-    /// Takes no more parallel children, unless there are some. Returns whether there are none, and will be none.
+    /// Refuses parallel children from here on if there are none. Returns whether there are none,
+    /// and will be none.
     pub(crate) fn close_parallel(&self) -> bool {
         self.members.close_if_empty()
     }
 
-    /// Puts a new parallel child, which is counted, on the roster. Before it can be found there, `start` is given the
-    /// runtime that it is for: what the roster keeps as long as there are parallel children.
+    /// Puts a new parallel child, which is counted as a member, on the roster.
+    ///
+    /// Calls `start` before the child can be found there. `start` gets the runtime of the child,
+    /// which the roster keeps as long as the scope has members.
     pub(crate) fn enroll(
         &self,
         remote: Remote,
@@ -236,8 +246,10 @@ impl Control {
         self.started.store(started.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Tells all parallel children to end. The scope has been cancelled before this. One that is put on the roster
-    /// later finds the scope cancelled.
+    /// Tells all parallel children to end.
+    ///
+    /// The scope is cancelled before this. So a child that is put on the roster later finds it
+    /// cancelled, and ends, too.
     pub(crate) fn tell_parallel(&self, panics: &mut FirstPanic) {
         let remotes = mem::take(&mut self.roster().remotes);
         for remote in remotes.iter().rev() {
@@ -258,7 +270,8 @@ impl Crew for Control {
     fn left(&self) {
         let mut roster = self.roster();
         let mut over = Vec::new();
-        // Whoever has come since is counted before it is put on the roster.
+        // A child that comes now is counted as a member first, and put on the roster after that. So
+        // no such child is lost here.
         if self.parallel() == 0 {
             roster.runtimes.truncate(1);
             over = mem::take(&mut roster.remotes);
@@ -270,7 +283,7 @@ impl Crew for Control {
 }
 
 impl Roster {
-    /// The runtime as it is on the roster. A scope has few of them.
+    /// Returns the roster's handle to `runtime`. A scope has few runtimes, so it looks at each.
     fn known(&mut self, runtime: &Handle) -> &Arc<WeakHandle> {
         let known = self.runtimes.iter().position(|known| known.is(runtime));
         let place = known.unwrap_or_else(|| {
@@ -283,7 +296,7 @@ impl Roster {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        // A loop and not a recursion: scopes may be nested by the hundred thousand.
+        // This is a loop and not a recursion, because scopes may be nested by the hundred thousand.
         let mut next = self.take_around();
         while let Some(around) = next {
             next = Arc::into_inner(around).and_then(|mut control| control.take_around());

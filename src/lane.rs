@@ -1,12 +1,12 @@
-//! A lane: where others put what a poller has to take in, and the bell that calls the poller to it.
+//! Passes items to a poller (`Lane`), and wakes the poller for them (`Bell`).
 //!
-//! A scope has two lanes. Into one go the children and finalizers that its handles spawn; into the other, which borrows
-//! nothing, what comes from further away: futures to adopt, children to cancel, news of parallel children. One bell
-//! serves both.
+//! A scope has two lanes. Its handles put children and finalizers into the inbox. The other lane
+//! borrows nothing, and has what comes from further away: futures to adopt, children to cancel,
+//! news of parallel children. One bell serves both lanes.
 //!
-//! The poller is awake from the moment it rouses itself until it goes to sleep on the bell, and a ring while it is awake
-//! wakes nobody: this is what makes spawning from inside a scope cheap. Lanes in which nothing happens cost the poller
-//! a few atomic operations each time it is polled, and no lock.
+//! The poller is awake from the moment it rouses itself until it goes to sleep on the bell. A ring
+//! while it is awake wakes nobody, so spawning from inside a scope is cheap. A poll for which no
+//! bell was rung costs a few atomic operations, and takes no lock.
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,14 +14,14 @@ use std::task::Waker;
 
 use crate::set::sync::{AtomicU8, AtomicWaker, Ordering};
 
-/// The poller has seen everything, and is about.
+/// The poller has seen everything, and is awake.
 const AWAKE: u8 = 0;
-/// The poller has seen everything, and is to be woken.
+/// The poller has seen everything, and sleeps. A ring wakes it.
 const ASLEEP: u8 = 1;
-/// There is something to see, which the poller will look for, or has been woken for.
+/// There is something to see. The poller is awake and will look, or has been woken.
 const RUNG: u8 = 2;
 
-/// Calls one poller. See the [module](self).
+/// Wakes one poller. See the [module](self).
 pub(crate) struct Bell {
     status: AtomicU8,
     waker: AtomicWaker,
@@ -32,63 +32,69 @@ impl Bell {
         Bell { status: AtomicU8::new(AWAKE), waker: AtomicWaker::new() }
     }
 
-    /// Makes the poller look, and wakes it if it sleeps. Whatever there is to see is to be there by now.
+    /// Makes the poller look into its lanes, and wakes it if it sleeps.
+    ///
+    /// The caller puts in what there is to see before it rings.
     pub(crate) fn ring(&self) {
-        // Release shows the poller what there is to see, when it rouses itself. Acquire pairs with `sleep`, so that either
-        // this finds the waker or the poller finds the ring.
+        // Release shows the poller what there is to see when it rouses itself. Acquire pairs with
+        // `sleep`: either this finds the waker, or the poller finds the ring.
         if self.status.swap(RUNG, Ordering::AcqRel) == ASLEEP {
             self.waker.wake();
         }
     }
 
-    /// The same for what was put into a lane, under the lane's lock.
+    /// Rings for an item that was put into a lane, under the lane's lock.
     fn ring_for_lane(&self) {
-        // Rung before, and the poller will rouse itself, then look: had it done that already, the lane's lock, which it
-        // took to look, would show it roused here.
+        // If the bell is rung already, the poller has yet to rouse itself, and looks after that.
+        // Had it looked before this push, the lane's lock, which it took for that, would show it
+        // roused here.
         if self.status.load(Ordering::Relaxed) != RUNG {
             self.ring();
         }
     }
 
-    /// Whether it has been rung since the poller last roused itself.
+    /// Returns whether the bell was rung since the poller last roused itself.
     pub(crate) fn is_rung(&self) -> bool {
         self.status.load(Ordering::Acquire) == RUNG
     }
 
-    /// The poller is awake from here on. True if it has been rung, and the poller is to look into its lanes.
+    /// Marks the poller as awake. Returns true if the bell was rung: then the poller looks into its
+    /// lanes.
     pub(crate) fn rouse(&self) -> bool {
         let status = self.status.load(Ordering::Relaxed);
         status != AWAKE && self.status.swap(AWAKE, Ordering::AcqRel) == RUNG
     }
 
-    /// Lets the poller sleep until the next ring. False, and it stays awake, if there has been one since it last roused
-    /// itself.
+    /// Lets the poller sleep until the next ring.
+    ///
+    /// Returns false if there was one since the poller last roused itself. Then it stays awake.
     pub(crate) fn sleep(&self, waker: &Waker) -> bool {
         if self.is_rung() {
             return false;
         }
         self.waker.register(waker);
-        // Already asleep is as good.
+        // A poller that is asleep already stays so. The waker is registered before the status
+        // changes, so that whoever sees it asleep finds the waker.
         self.status.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire) != Err(RUNG)
     }
 
-    /// There is no poller any more.
+    /// Forgets the waker of a poller that is gone.
     pub(crate) fn unhang(&self) {
         drop(self.waker.take());
     }
 }
 
-/// Items for one poller, with room for the first ones of a round that needs no allocation. See the [module](self).
+/// Holds items for one poller. Its first `FIRST` places need no allocation. See the [module](self).
 pub(crate) struct Lane<T, const FIRST: usize> {
     /// No user code runs under this lock: items are dropped, and the bell is rung, outside it.
     state: Mutex<State<T, FIRST>>,
 }
 
 struct State<T, const FIRST: usize> {
-    /// The first items; `taken` of these places are.
+    /// The first items. `taken` of these places are in use.
     first: [Option<T>; FIRST],
     taken: usize,
-    /// The items after them.
+    /// The items that came after them.
     more: Vec<T>,
     /// How many items have ever been pushed.
     pushed: usize,
@@ -109,7 +115,7 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
     ///
     /// # Errors
     ///
-    /// Gives the item back once the lane is closed.
+    /// Returns the item if the lane is closed.
     pub(crate) fn push(&self, item: T, bell: &Bell) -> Result<(), T> {
         let mut state = self.lock();
         if state.closed {
@@ -128,7 +134,7 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
         Ok(())
     }
 
-    /// How many items have ever been pushed.
+    /// Returns how many items have ever been pushed.
     pub(crate) fn pushed(&self) -> usize {
         self.lock().pushed
     }
@@ -138,8 +144,10 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
         state.taken == 0 && state.more.is_empty()
     }
 
-    /// Takes all items out, in the order in which they came: the first ones, then the rest. The lane goes on with the
-    /// empty vector `spare`. The poller rouses itself before it does this.
+    /// Takes all items out, in the order in which they came: the first ones, then the rest.
+    ///
+    /// The empty vector `spare` takes the place of the rest. The poller rouses itself before it
+    /// calls this, so that it misses no ring for what comes later.
     pub(crate) fn take(&self, spare: Vec<T>) -> ([Option<T>; FIRST], Vec<T>) {
         debug_assert!(spare.is_empty());
         self.lock().take(spare)

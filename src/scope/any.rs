@@ -1,4 +1,4 @@
-//! What the four handles have in common.
+//! Defines what the four handles have in common.
 
 use std::future::Future;
 
@@ -6,7 +6,9 @@ use super::task::Task;
 use crate::name::Name;
 use crate::set::node::Extra;
 
-/// A scope of any kind, for functions that are generic over scopes.
+/// Lets a function be generic over scopes.
+///
+/// All four handles implement it. A function that takes only one of them names that type instead.
 ///
 /// ```
 /// use foster::scope::AnyScope;
@@ -26,7 +28,10 @@ use crate::set::node::Extra;
 /// ```
 #[allow(private_bounds)]
 pub trait AnyScope<'env>: Sealed + Clone {
-    /// Starts a child on the scope's own task that cannot fail, also in a scope whose other children can.
+    /// Starts a child on the scope's task. The child cannot fail, also where other children of the
+    /// scope can.
+    ///
+    /// Otherwise as [`Scope::spawn`](crate::Scope::spawn).
     #[track_caller]
     fn start<F>(&self, future: F) -> Task<F::Output>
     where
@@ -34,24 +39,24 @@ pub trait AnyScope<'env>: Sealed + Clone {
         F::Output: Send + 'env;
 }
 
-/// Only the scopes of this crate are scopes.
+/// Keeps other crates from implementing [`AnyScope`].
 pub(super) trait Sealed {}
 
-/// What the children of a handle are called by: `()`, their file and line, or a [`Name`].
+/// Names the children that a handle spawns: `()` by their file and line, or a [`Name`].
 #[allow(private_bounds)]
 pub trait Label: Extra + Clone + Send + Sync + 'static {}
 
 impl Label for () {}
 impl Label for Name {}
 
-/// What every handle can do, whatever its children are.
+/// Implements what every handle can do, whatever its children are.
 macro_rules! every_scope {
     ($Scope:ident<'env $(, $E:ident)?>) => {
         impl<'env $(, $E)?, N: Label> $Scope<'env $(, $E)?, N> {
-            /// Returns the same scope with a name for the children that are spawned by it, which reports of
-            /// failures, overruns and deadlocks call them by.
+            /// Returns a handle to the same scope that names the children it spawns.
             ///
-            /// The counterpart of `create_task(.., name=..)` and of `tokio::task::Builder`.
+            /// Reports of failures, overruns and deadlocks use the name. The counterpart of
+            /// `create_task(.., name=..)` and of `tokio::task::Builder`.
             ///
             /// ```
             /// # futures::executor::block_on(async {
@@ -66,8 +71,10 @@ macro_rules! every_scope {
                 $Scope { inner: self.inner.named(name.into()) }
             }
 
-            /// Returns the same scope with a runtime for what is sent elsewhere by it: `spawn_parallel` and
-            /// `spawn_blocking` use `runtime`, not the one of the context.
+            /// Returns a handle to the same scope that sends children to `runtime`.
+            ///
+            /// Its `spawn_parallel` and `spawn_blocking` use `runtime` instead of the one of the
+            /// context.
             ///
             /// ```
             /// # #[cfg(feature = "basic")]
@@ -83,24 +90,26 @@ macro_rules! every_scope {
                 $Scope { inner: self.inner.on(runtime) }
             }
 
-            /// Returns something that implements `futures::task::Spawn` and borrows nothing, for code that
-            /// wants to spawn.
+            /// Returns a `futures::task::Spawn` that borrows nothing, for libraries that want to
+            /// spawn.
             ///
-            /// What it spawns are children of this scope, on the runtime of the context, or on this task
-            /// where there is none. They have the file and line of this call for a name.
+            /// What it spawns are children of this scope. They run on the runtime of the context,
+            /// or on this task if there is none. Their name is the file and line of this call.
             #[track_caller]
             pub fn spawner(&self) -> Spawner {
                 self.inner.spawner(Location::caller())
             }
 
-            /// Cancels the scope: everything in it, the body included, is wound down.
+            /// Cancels the scope: winds down everything in it, the body included.
             ///
-            /// What needs no time to end is dropped, newest first, when the caller is suspended next; the
-            /// scope completes when the rest has ended and the finalizers have run. The body's value is
-            /// returned if it has one by then. Without one the scope ends quietly where the body's value is
-            /// `()`, and panics where it is another, unless it is asked for its
-            /// [outcome](crate::scope::ScopeFuture::outcome). Calls after the first change nothing. The
-            /// counterpart of `TaskGroup.cancel()` and of Trio's `nursery.cancel_scope.cancel()`.
+            /// What needs no time to end is dropped, newest first, when the caller is next
+            /// suspended. The scope completes when the rest has ended and the finalizers have run.
+            /// Calls after the first change nothing. The counterpart of `TaskGroup.cancel()` and of
+            /// Trio's `nursery.cancel_scope.cancel()`.
+            ///
+            /// If the body has a value by then, the scope returns it. If it has none, the scope
+            /// ends quietly where the body returns `()`, and panics where it returns anything else.
+            /// [`outcome`](crate::scope::ScopeFuture::outcome) returns an error instead.
             ///
             /// ```
             /// # futures::executor::block_on(async {
@@ -116,12 +125,14 @@ macro_rules! every_scope {
                 self.inner.cancel(reason.into());
             }
 
-            /// Asks everything in the scope to end by itself, and cancels what has not within `grace`.
+            /// Asks everything in the scope to end by itself, and cancels the scope after `grace`.
             ///
-            /// First the scope's [`token`](Self::token) is cancelled, which whoever listens can heed; after
-            /// `grace` the rest is [cancelled](Self::cancel). [`Duration::MAX`] waits for as long as it
-            /// takes, zero cancels at once. A second call replaces the grace, and not the reason. Where
-            /// everything ends in time, the scope ends as if it had not been stopped.
+            /// First the scope's [`token`](Self::token) is cancelled, which code that listens to it
+            /// can heed. After `grace` the rest is [cancelled](Self::cancel). If everything ends in
+            /// time, the scope ends as if it had not been stopped.
+            ///
+            /// [`Duration::MAX`] waits for as long as it takes, and zero cancels at once. A second
+            /// call replaces the grace, but not the reason.
             ///
             /// ```
             /// # #[cfg(feature = "sim")]
@@ -151,12 +162,13 @@ macro_rules! every_scope {
                 self.inner.stop(reason.into(), grace);
             }
 
-            /// Returns the scope's token, which is cancelled when the scope is stopped or cancelled, by
-            /// itself or by what encloses it.
+            /// Returns the scope's token, which is cancelled when the scope is stopped or
+            /// cancelled.
             ///
-            /// It is for what is to end by itself, or is no child of the scope: a thread, a callback, a
-            /// service. Cancelling it asks for the end, as [`stop`](Self::stop) does, and cancels nothing
-            /// by itself.
+            /// That happens also when an enclosing region is cancelled. The token is for code that
+            /// should end by itself, and for code that is no child of the scope: a thread, a
+            /// callback, a service. Cancelling the token asks the scope to end, as
+            /// [`stop`](Self::stop) does, and cancels nothing by itself.
             ///
             /// ```
             /// # futures::executor::block_on(async {
@@ -173,8 +185,9 @@ macro_rules! every_scope {
                 self.inner.token()
             }
 
-            /// Returns how many children have not ended, on this task and elsewhere. The body and
-            /// finalizers are not counted.
+            /// Returns how many children have not ended, on this task and elsewhere.
+            ///
+            /// The body and the finalizers are not counted.
             ///
             /// ```
             /// # futures::executor::block_on(async {

@@ -1,4 +1,4 @@
-//! The futures that stand between a child's own future and its node.
+//! Adapts the futures of children to what their nodes hold.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -13,7 +13,7 @@ use crate::name::Name;
 use crate::set::node::Failed;
 
 pin_project! {
-    /// A future that cannot fail, as one that could, by `E`.
+    /// Adapts an infallible future to one that yields `Result<T, E>`.
     pub(crate) struct Plain<F, E> {
         #[pin]
         future: F,
@@ -35,7 +35,8 @@ impl<F: Future, E> Future for Plain<F, E> {
     }
 }
 
-/// The errors of a scope's children, in the order in which they happened.
+/// Collects the errors of a scope, each with the name of what failed, in the order in which they
+/// happen.
 #[derive(Debug)]
 pub(crate) struct Errors<E> {
     list: Mutex<Vec<(Name, E)>>,
@@ -60,7 +61,8 @@ impl<E> Errors<E> {
 }
 
 pin_project! {
-    /// A future whose error goes to the scope.
+    /// Adapts a future that may fail: its error goes to the scope's [`Errors`], and the node has
+    /// [`Failed`].
     pub(crate) struct Fallible<F, E> {
         #[pin]
         future: F,
@@ -92,8 +94,10 @@ where
     }
 }
 
-/// A job that may block its thread, as a future that is ready at its first poll. It runs in no region of
-/// what is ending.
+/// Runs a blocking job as a future that is ready at its first poll.
+///
+/// The job runs in no region, so that what it waits for works although its scope is being
+/// cancelled.
 pub(crate) struct Job<J> {
     job: Option<J>,
 }

@@ -1,4 +1,4 @@
-//! The futures that scopes are, and what they resolve to.
+//! Defines the futures of scopes, their options, and what they resolve to.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,13 +19,16 @@ use crate::set::unit::unit;
 use crate::token::Cancelled;
 
 pin_project! {
-    /// The future of [`scope`](crate::scope): everything in it is over when it resolves.
+    /// Runs a scope. [`scope`](fn@crate::scope) returns this future.
+    ///
+    /// It resolves when everything in the scope has ended. The methods set options.
     ///
     /// # Panics
     ///
-    /// With the panic of the body or of a child, when all others are over. When the scope was
-    /// [cancelled](crate::Scope::cancel) before its body had a value other than `()`; [`outcome`](ScopeFuture::outcome) tells that
-    /// instead. When polled after it was ready.
+    /// Resumes the panic of the body or of a child, when all others have ended. Panics if the scope
+    /// was [cancelled](crate::Scope::cancel) before its body had a value, unless that is `()`.
+    /// [`outcome`](ScopeFuture::outcome) returns an error instead. Panics if it is polled after it
+    /// completed.
     #[must_use = "a scope runs nothing unless polled"]
     pub struct ScopeFuture<'env, F, K = AnyThread>
     where
@@ -50,11 +53,13 @@ pin_project! {
 }
 
 pin_project! {
-    /// The future of [`try_scope`](crate::try_scope): everything in it is over when it resolves.
+    /// Runs a scope that may fail. [`try_scope`](crate::try_scope) returns this future.
+    ///
+    /// It resolves when everything in the scope has ended. The methods set options.
     ///
     /// # Errors
     ///
-    /// The first error, of the body or of a child.
+    /// Returns the first error of the body, of a child or of a finalizer.
     ///
     /// # Panics
     ///
@@ -85,9 +90,9 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
         ScopeFuture { body: Some(Plain::new(body)), machine }
     }
 
-    /// Names the scope, for reports: of failures, of overruns, of deadlocks under [`Sim`](crate::runtimes).
+    /// Names the scope in reports of failures, overruns and deadlocks.
     ///
-    /// Otherwise it is called by its file and line.
+    /// Its name is its file and line otherwise.
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -101,14 +106,15 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
         self
     }
 
-    /// Bounds each step of a wind-down: the children's end, then each finalizer. Without it, they take as long as they take.
+    /// Bounds each step of a wind-down: first the children's end, then each finalizer.
     ///
-    /// What has not ended by then is dropped, and reported by name; parallel children and adopted futures pass to the
-    /// scope around. The finalizers that remain still get their turn, of the same length. [`Duration::MAX`] is no bound. A scope
-    /// that ends by itself is not bounded.
+    /// What has not ended by then is dropped, and reported by name. Parallel children and adopted
+    /// futures are transferred to the enclosing scope. The finalizers that remain still have their
+    /// turn, each with a grace of the same length. [`Duration::MAX`] is no bound, and is the
+    /// default. A scope that ends by itself is not bounded.
     ///
-    /// With [`Duration::ZERO`] the scope waits for nothing: a finalizer has one poll. A blocking job that is running cannot be
-    /// interrupted, so it passes to the enclosing scope as parallel children do, and that scope waits for it.
+    /// [`Duration::ZERO`] waits for nothing, and polls each finalizer once. A blocking job that is
+    /// running cannot be interrupted. It is transferred to the enclosing scope, which waits for it.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -129,15 +135,18 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
         self
     }
 
-    /// Is told of children and finalizers that were dropped because they overran the [grace](ScopeFuture::grace).
+    /// Registers a callback for children and finalizers that overran the
+    /// [grace](ScopeFuture::grace) and were dropped.
     ///
-    /// See [`Notice`]; there are no errors here. The observer is called while the scope is polled, so it must not block.
+    /// See [`Notice`]. A scope that cannot fail reports no errors. The callback runs while the
+    /// scope is polled, so it must not block.
     pub fn observe(mut self, observer: impl FnMut(Notice<Infallible>) + Send + 'static) -> Self {
         self.machine.policy.observer = Some(Box::new(observer));
         self
     }
 
-    /// Resolves to an error where the scope was cancelled before its body had a value, instead of panicking.
+    /// Returns `Err(Cancelled)` instead of panicking if the scope is cancelled before its body has
+    /// a value.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -152,7 +161,7 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
         ScopeOutcome { scope: self }
     }
 
-    /// Bounds the wait for adopted futures when the body is over.
+    /// Bounds the wait for what is left when the body has completed. Roots use this.
     pub(super) fn linger(mut self, linger: Duration) -> Self {
         self.machine.policy.linger = Some(linger);
         self
@@ -164,21 +173,24 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
         TryScopeFuture { body: Some(body), machine }
     }
 
-    /// Names the scope, for reports. An error of the body bears this name, too; see [`ScopeFuture::named`].
+    /// Names the scope in reports. An error of the body has this name, too. See
+    /// [`ScopeFuture::named`].
     pub fn named(mut self, name: impl Into<Name>) -> Self {
         self.machine.policy.name = name.into();
         self
     }
 
-    /// Bounds each step of a wind-down; see [`ScopeFuture::grace`].
+    /// Bounds each step of a wind-down. See [`ScopeFuture::grace`].
     pub fn grace(mut self, grace: Duration) -> Self {
         self.machine.policy.grace = Some(grace);
         self
     }
 
-    /// Is told what is not part of the result: errors after the first, and overruns. See [`Notice`].
+    /// Registers a callback for what is not part of the result: errors after the first, and
+    /// overruns.
     ///
-    /// The observer is called while the scope is polled, so it must not block. It is the place to log what is not returned.
+    /// This is the place to log what the scope does not return. The callback runs while the scope
+    /// is polled, so it must not block. See [`Notice`].
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -196,11 +208,13 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
         self
     }
 
-    /// Lets the other children run on when one fails, and resolves to all errors.
+    /// Lets the other children run on when one fails, and returns all errors.
     ///
-    /// The body runs on, too; its value is lost if there was an error. Awaiting the task of a child that failed panics then, as
-    /// there is no value: [`Task::outcome`](crate::Task::outcome) says so instead. A panic cancels as ever. The counterpart of
-    /// Kotlin's `supervisorScope`.
+    /// The body runs on, too. Its value is lost if there was an error. A panic cancels the scope
+    /// all the same. The counterpart of Kotlin's `supervisorScope`.
+    ///
+    /// A child that failed has no value, so awaiting its task panics.
+    /// [`Task::outcome`](crate::Task::outcome) returns an error instead.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -219,17 +233,19 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
         KeepGoing { scope: self }
     }
 
-    /// Resolves to an error where the scope was cancelled before its body had a value, instead of panicking.
+    /// Returns `Err(Cancelled)` instead of panicking if the scope is cancelled before its body has
+    /// a value.
     ///
-    /// As [`ScopeFuture::outcome`], around the scope's own `Result`: an `Err` of a child is `Ok(Err(_))`.
+    /// As [`ScopeFuture::outcome`]. The scope's own `Result` is inside: the `Err` of a child is
+    /// `Ok(Err(_))`.
     pub fn outcome(self) -> ScopeOutcome<Self> {
         ScopeOutcome { scope: self }
     }
 }
 
-/// A scope's future whose options can still be set.
+/// Gives access to the options of a scope's future, for [`ScopeOutcome`].
 pub(super) trait Options {
-    /// How the scope's children may fail.
+    /// The error of the scope's children.
     type Error;
 
     fn policy(&mut self) -> &mut Policy<Self::Error>;
@@ -259,7 +275,8 @@ impl<F, T, E, K: Kind> Options for KeepGoing<'_, F, T, E, K> {
     }
 }
 
-/// A scope's future that can say that it was cancelled. Not to be named from outside.
+/// Polls a scope's future without a panic when it was cancelled. It is not for use outside the
+/// crate.
 #[allow(unreachable_pub)]
 pub trait PollOutcome {
     /// What the scope resolves to.
@@ -319,8 +336,10 @@ where
     }
 }
 
-/// The value of a scope's body, which may have been cancelled before it had one: quietly, where the value
-/// would have said nothing.
+/// Makes a scope's output of its outcome.
+///
+/// A scope that was cancelled before its body had a value ends quietly if that value would have
+/// been `()`. Otherwise there is none to return, so this panics.
 fn value<T>(outcome: Result<T, Cancelled>) -> T {
     match outcome {
         Ok(value) => value,
@@ -333,7 +352,7 @@ fn value<T>(outcome: Result<T, Cancelled>) -> T {
     }
 }
 
-/// The same for a body that may fail.
+/// Does what [`value`] does, for a body that may fail.
 fn result<T, E>(outcome: Result<Result<T, E>, Cancelled>) -> Result<T, E> {
     match outcome {
         Ok(result) => result,
@@ -362,11 +381,12 @@ where
 }
 
 pin_project! {
-    /// The future of [`TryScopeFuture::keep_going`].
+    /// Runs a scope that keeps going. [`TryScopeFuture::keep_going`] returns this future.
     ///
     /// # Errors
     ///
-    /// All errors, of the body and of the children, in the order in which they happened.
+    /// Returns all errors of the body, the children and the finalizers, in the order in which they
+    /// happened.
     #[must_use = "a scope runs nothing unless polled"]
     pub struct KeepGoing<'env, F, T, E, K = AnyThread>
     where
@@ -378,7 +398,7 @@ pin_project! {
 }
 
 impl<F, T, E, K: Kind> KeepGoing<'_, F, T, E, K> {
-    /// Names the scope, for reports. See [`TryScopeFuture::named`].
+    /// Names the scope in reports. See [`TryScopeFuture::named`].
     pub fn named(mut self, name: impl Into<Name>) -> Self {
         self.policy().name = name.into();
         self
@@ -390,15 +410,18 @@ impl<F, T, E, K: Kind> KeepGoing<'_, F, T, E, K> {
         self
     }
 
-    /// Registers a callback for what is not part of the result: here overruns, and errors beside a
-    /// panic. See [`TryScopeFuture::observe`].
+    /// Registers a callback for what is not part of the result.
+    ///
+    /// These are overruns, and the errors if the scope panics. See [`TryScopeFuture::observe`].
     pub fn observe(mut self, observer: impl FnMut(Notice<E>) + Send + 'static) -> Self {
         self.policy().observer = Some(Box::new(observer));
         self
     }
 
-    /// Resolves to an error where the scope was cancelled before its body had a value, instead of
-    /// panicking.
+    /// Returns `Err(Cancelled)` instead of panicking if the scope is cancelled before its body has
+    /// a value.
+    ///
+    /// The scope's own `Result` is inside, as with [`TryScopeFuture::outcome`].
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -427,11 +450,14 @@ where
 }
 
 pin_project! {
-    /// The future of [`ScopeFuture::outcome`], [`TryScopeFuture::outcome`] and [`KeepGoing::outcome`].
+    /// Runs a scope, and returns an error if it was cancelled.
+    ///
+    /// [`ScopeFuture::outcome`], [`TryScopeFuture::outcome`] and [`KeepGoing::outcome`] return this
+    /// future.
     ///
     /// # Errors
     ///
-    /// [`Cancelled`], where the scope was cancelled before its body had a value.
+    /// Returns [`Cancelled`] if the scope was cancelled before its body had a value.
     #[must_use = "a scope runs nothing unless polled"]
     pub struct ScopeOutcome<S> {
         #[pin]
@@ -441,7 +467,7 @@ pin_project! {
 
 #[allow(private_bounds)]
 impl<S: Options> ScopeOutcome<S> {
-    /// Names the scope, for reports. See [`ScopeFuture::named`].
+    /// Names the scope in reports. See [`ScopeFuture::named`].
     pub fn named(mut self, name: impl Into<Name>) -> Self {
         self.scope.policy().name = name.into();
         self
@@ -461,7 +487,7 @@ impl<S: Options> ScopeOutcome<S> {
 }
 
 impl<'env, F, T, E, K: Kind> ScopeOutcome<TryScopeFuture<'env, F, T, E, K>> {
-    /// Lets the other children run on when one fails, and resolves to all errors. See
+    /// Lets the other children run on when one fails, and returns all errors. See
     /// [`TryScopeFuture::keep_going`].
     pub fn keep_going(self) -> ScopeOutcome<KeepGoing<'env, F, T, E, K>> {
         ScopeOutcome { scope: self.scope.keep_going() }
@@ -476,9 +502,11 @@ impl<S: PollOutcome> Future for ScopeOutcome<S> {
     }
 }
 
-/// All errors of a scope that kept going: at least one.
+/// Holds all errors of a scope that [kept going](TryScopeFuture::keep_going). There is at least
+/// one.
 ///
-/// As an error, its [source](std::error::Error::source) is the first of them, and its text names them all:
+/// As an error, its [source](std::error::Error::source) is the first of them, and its text names
+/// them all:
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -497,27 +525,27 @@ pub struct Errors<E> {
 }
 
 impl<E> Errors<E> {
-    /// The errors, each with the name of what failed, in the order in which they happened.
+    /// Returns the errors, each with the name of what failed, in the order in which they happened.
     ///
-    /// `for (name, error) in &errors` does the same, and `for (name, error) in errors` gives the
-    /// errors away.
+    /// `for (name, error) in &errors` does the same. `for (name, error) in errors` takes the errors
+    /// by value.
     pub fn iter(&self) -> ErrorsIter<'_, E> {
         ErrorsIter { list: self.list.iter() }
     }
 
-    /// The errors alone.
+    /// Returns the errors without the names, in the same order.
     pub fn into_vec(self) -> Vec<E> {
         self.list.into_iter().map(|(_, error)| error).collect()
     }
 
-    /// How many there are: never zero.
+    /// Returns how many errors there are. It is never zero.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 }
 
-/// The iterator of [`Errors::iter`].
+/// Iterates over the errors of a scope. [`Errors::iter`] returns it.
 #[derive(Debug)]
 pub struct ErrorsIter<'a, E> {
     list: slice::Iter<'a, (Name, E)>,

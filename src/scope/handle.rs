@@ -1,8 +1,9 @@
-//! The handles to scopes whose children may move between threads.
+//! Defines the handles to scopes whose children are `Send`.
 //!
-//! There are four handles, so that each verb stands once on each of them, with the bounds that it has
-//! there: [`Scope`] and [`TryScope`] here, and their twins in [`local`](super::local). What they have in
-//! common is in [`any`](super::any); each verb has its one body in [`inner`](super::inner).
+//! There are four handles, so that each verb stands once on each of them, with the bounds that it
+//! has there. [`Scope`] and [`TryScope`] are here, and their twins in [`local`](super::local). What
+//! all four have in common is in [`any`](super::any). Each verb has its one body in
+//! [`inner`](super::inner).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,12 +21,13 @@ use crate::name::Name;
 use crate::runtime::Handle;
 use crate::token::{Reason, Token};
 
-/// The handle to a scope: spawns children into it, and cancels it.
+/// Spawns children into a scope, and cancels it.
 ///
-/// Clones are the same scope. They may be sent anywhere, also into children, and may outlive the
-/// scope: whatever is spawned then is refused. `'env` is what children may borrow.
+/// The body of [`scope`](fn@crate::scope) gets this handle. Clones are handles to the same scope.
+/// They may be sent anywhere, also into children, and may outlive the scope. A scope that has
+/// completed refuses what is spawned. `'env` is the lifetime of what children may borrow.
 ///
-/// A helper function takes it by reference:
+/// A helper function takes the handle by reference:
 ///
 /// ```
 /// use foster::{Scope, Task};
@@ -61,17 +63,22 @@ pub struct Scope<'env, N = ()> {
 impl<'env, N: Label> Scope<'env, N> {
     /// Starts a child on this task.
     ///
-    /// The child is polled when the scope is, whether or not its [`Task`] is awaited. Its name is the
-    /// file and line of this call; [`named`](Scope::named) gives another. In a scope that is cancelled
-    /// or completed, `future` is dropped unpolled, and the task says why.
+    /// The scope polls the child whether or not its [`Task`] is awaited. The child's name is the
+    /// file and line of this call, unless [`named`](Scope::named) gives another. If the scope is
+    /// cancelled or completed, `future` is dropped unpolled, and the task has the reason.
     ///
-    /// The counterpart of asyncio's `TaskGroup.create_task` and of Trio's `nursery.start_soon`. Unlike
-    /// tokio's `spawn`, it keeps the child on this thread: to use others, there is
+    /// The counterpart of asyncio's `TaskGroup.create_task` and of Trio's `nursery.start_soon`.
+    /// Unlike tokio's `spawn`, it keeps the child on this task. To use other threads, there is
     /// [`spawn_parallel`](Scope::spawn_parallel).
     ///
-    /// With `async |s|` the body borrows what is around it. A channel's sender that a child only
-    /// borrows therefore lives as long as the borrowed variable, and keeps the channel open: give the
-    /// sender to the child, with `async move`, and the channel closes when the child ends.
+    /// A child borrows what it uses, unless it is an `async move` block. A channel's sender that is
+    /// only borrowed lives as long as the variable does, and keeps the channel open. Give the
+    /// sender to the child with `async move`, and the channel closes when the child ends.
+    ///
+    /// # Cancellation
+    ///
+    /// When the scope is cancelled, the child is dropped where it is suspended, unless something in
+    /// it needs time to end. See [`cancel`](crate::cancel).
     ///
     /// # Cost
     ///
@@ -95,13 +102,16 @@ impl<'env, N: Label> Scope<'env, N> {
         self.inner.launch(Plain::new(future), Location::caller())
     }
 
-    /// Starts a child on the [runtime in force](Handle::try_current), or on this task where there is none.
+    /// Starts a child on the [runtime in force](Handle::try_current), or on this task if there is
+    /// none.
     ///
-    /// The runtime is that of the enclosing [`Handle::run`] or [`Handle::enter`], or the one that runs
-    /// the calling code as a child. Without them, with the feature `tokio`, it is the tokio runtime
-    /// whose thread calls this. Under another executor that foster was not told of there is none: then
-    /// children take turns on this task, and one that computes for long delays the others. Otherwise
-    /// as [`spawn_on`](Scope::spawn_on).
+    /// The runtime is the one of the enclosing [`Handle::run`] or [`Handle::enter`], or the one
+    /// that runs the calling code as a child. Without them, with the feature `tokio`, it is the
+    /// tokio runtime whose thread calls this.
+    ///
+    /// Under another executor, which foster was not told of, there is none. Then children take
+    /// turns on this task, and one that computes for long delays the others. Otherwise as
+    /// [`spawn_on`](Scope::spawn_on).
     ///
     /// ```
     /// # #[cfg(feature = "basic")]
@@ -125,20 +135,21 @@ impl<'env, N: Label> Scope<'env, N> {
 
     /// Starts a child on `runtime`, in parallel.
     ///
-    /// It runs on that runtime's threads, with its clock and timers, and belongs to this scope all the
-    /// same: the scope waits for it, cancels it, and resumes its panic. If the runtime refuses it,
-    /// throws it away or ends, it is [`Cancelled`](crate::Cancelled) by [`Shutdown`](Reason::Shutdown).
-    /// The deadline and the [inherited values](crate::Inherited) in force here hold in it, too.
-    /// The counterpart of `tokio::task::JoinSet::spawn_on`.
+    /// The child runs on that runtime's threads, with its clock and timers. It still belongs to
+    /// this scope, which waits for it, cancels it, and resumes its panic. The deadline and the
+    /// [inherited values](crate::Inherited) in force here hold in it, too. The counterpart of
+    /// `tokio::task::JoinSet::spawn_on`.
     ///
-    /// The child does not keep the runtime: one of foster's own ends with its last handle, and the child
-    /// with it.
+    /// The child does not keep the runtime alive. A runtime made by foster ends with its last
+    /// handle, and ends the child. If the runtime refuses the child or ends first, the child is
+    /// cancelled, with the reason [`Shutdown`](Reason::Shutdown).
     ///
     /// # Cancellation
     ///
-    /// The child is told, dropped at its next suspension, and waited for. One that never awaits cannot
-    /// be stopped, and one that the runtime has not begun to poll is dropped at once. Where the scope's
-    /// future is dropped by code that is not foster's, the enclosing scope waits for it instead.
+    /// When the scope is cancelled, the child is dropped at its next suspension, and the scope
+    /// waits for that. A child that the runtime has not begun to poll is dropped at once. A child
+    /// that never awaits cannot be stopped. When other code drops the scope's future, the enclosing
+    /// scope waits for the child instead.
     ///
     /// # Cost
     ///
@@ -164,17 +175,18 @@ impl<'env, N: Label> Scope<'env, N> {
         self.inner.launch_on(Plain::new(future), runtime, Location::caller())
     }
 
-    /// Runs `job`, which may block its thread, as a child: in the pool of the
-    /// [runtime in force](Handle::try_current), or in a pool of foster's where there is none.
+    /// Runs `job`, which may block its thread, as a child.
     ///
-    /// The counterpart of `asyncio.to_thread` and `tokio::task::spawn_blocking`.
+    /// The job runs in the blocking pool of the [runtime in force](Handle::try_current), or in a
+    /// pool of foster's if there is none. The counterpart of `asyncio.to_thread` and
+    /// `tokio::task::spawn_blocking`.
     ///
     /// # Cancellation
     ///
-    /// A job that has begun cannot be interrupted: the scope waits for it. One that has not begun is
-    /// dropped at once, also where it waits for a thread of a busy pool. The job runs in no region, so
-    /// what it blocks on works although its scope is being cancelled. To end sooner it looks at a
-    /// [`token`](Scope::token) that it captures.
+    /// A job that has not begun is dropped at once, also where it waits for a thread of a busy
+    /// pool. A job that has begun cannot be interrupted, and the scope waits for it. To end sooner,
+    /// it can look at a [`token`](Scope::token) that it captures. What the job itself waits for
+    /// works although its scope is being cancelled.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -193,17 +205,17 @@ impl<'env, N: Label> Scope<'env, N> {
 
     /// Runs `finalizer` at the end of the scope, however it ends.
     ///
-    /// Finalizers run one after the other, the last one first, when the body and all children have
-    /// completed or been dropped, also after a failure or a cancellation. Each runs in a region of its
-    /// own, so that its timeouts and shields work, and may borrow what the children may. The
-    /// counterpart of asyncio's `AsyncExitStack`, and of async destructors.
+    /// Finalizers run when the body and all children have completed or been dropped, also after a
+    /// failure or a cancellation. They run one after the other, the newest first, and may borrow
+    /// what the children may. Each runs in a region of its own, so that its timeouts and shields
+    /// work. The counterpart of asyncio's `AsyncExitStack`, and of async destructors.
     ///
     /// # Cancellation
     ///
-    /// A cancellation of foster's waits for it, within the
-    /// [grace](crate::scope::ScopeFuture::grace). When the scope's future is dropped by other code
-    /// (`tokio::select!`), it is dropped unpolled: [`adopt`](crate::adopt) survives that, and borrows
-    /// nothing.
+    /// When foster cancels the scope, it waits for the finalizer, within the
+    /// [grace](crate::scope::ScopeFuture::grace). When other code (`tokio::select!`) drops the
+    /// scope's future, the finalizer is dropped unpolled. A future given to [`adopt`](crate::adopt)
+    /// survives that, but borrows nothing.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -230,12 +242,14 @@ impl<'env, N: Label> Scope<'env, N> {
     }
 }
 
-/// The handle to a scope that may fail: what it spawns resolves to `Result<_, E>`.
+/// Spawns children that may fail into a scope, and cancels it.
 ///
-/// The `Err` of a child fails the scope, and the child's task resolves to the `T` of its `Ok`, so
-/// that there is nothing to unwrap: after an `Err`, whoever waits for the task is cancelled with the
-/// rest. A future that cannot fail ends in `Ok`: `s.spawn(async { Ok(ping().await) })`. Then an error
-/// that the child's task is to deliver, and not the scope, is a value, too.
+/// The body of [`try_scope`](crate::try_scope) gets this handle. Children yield `Result<T, E>`. An
+/// `Err` fails the scope. The child's task resolves to the `T` of an `Ok`, so there is nothing to
+/// unwrap. After an `Err`, whoever waits for the task is cancelled with the rest of the scope.
+///
+/// A future that cannot fail ends in `Ok`, as in `s.spawn(async { Ok(ping().await) })`. So does a
+/// child whose error is for whoever awaits its task: `Ok(result)`.
 ///
 /// Everything else is as with [`Scope`].
 ///
@@ -257,7 +271,7 @@ pub struct TryScope<'env, E, N = ()> {
 }
 
 impl<'env, E, N: Label> TryScope<'env, E, N> {
-    /// Starts a child on this task, whose `Err` fails the scope. Otherwise as [`Scope::spawn`].
+    /// Starts a child on this task. Its `Err` fails the scope. Otherwise as [`Scope::spawn`].
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -280,8 +294,10 @@ impl<'env, E, N: Label> TryScope<'env, E, N> {
         self.inner.launch(self.inner.fallible(future, at), at)
     }
 
-    /// Starts a child on the [runtime in force](Handle::try_current), or on this task where there is none; its `Err` fails
-    /// the scope. Otherwise as [`Scope::spawn_parallel`].
+    /// Starts a child on the [runtime in force](Handle::try_current), or on this task if there is
+    /// none.
+    ///
+    /// Its `Err` fails the scope. Otherwise as [`Scope::spawn_parallel`].
     #[track_caller]
     pub fn spawn_parallel<F, T>(&self, future: F) -> Task<T>
     where
@@ -293,8 +309,9 @@ impl<'env, E, N: Label> TryScope<'env, E, N> {
         self.inner.launch_parallel(self.inner.fallible(future, at), at)
     }
 
-    /// Starts a child on `runtime`, in parallel; its `Err` fails the scope. Otherwise as
-    /// [`Scope::spawn_on`].
+    /// Starts a child on `runtime`, in parallel. Its `Err` fails the scope.
+    ///
+    /// Otherwise as [`Scope::spawn_on`].
     #[track_caller]
     pub fn spawn_on<F, T>(&self, future: F, runtime: &Handle) -> Task<T>
     where
@@ -306,8 +323,9 @@ impl<'env, E, N: Label> TryScope<'env, E, N> {
         self.inner.launch_on(self.inner.fallible(future, at), runtime, at)
     }
 
-    /// Runs `job`, which may block its thread, as a child; its `Err` fails the scope. Otherwise as
-    /// [`Scope::spawn_blocking`].
+    /// Runs `job`, which may block its thread, as a child. Its `Err` fails the scope.
+    ///
+    /// Otherwise as [`Scope::spawn_blocking`].
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -328,8 +346,10 @@ impl<'env, E, N: Label> TryScope<'env, E, N> {
         self.inner.launch_blocking(self.inner.fallible(Job::new(job), at), at)
     }
 
-    /// Runs `finalizer` at the end of the scope, however it ends. Its `Err` fails the scope, or joins the
-    /// errors that the scope has. Otherwise as [`Scope::defer`].
+    /// Runs `finalizer` at the end of the scope, however it ends.
+    ///
+    /// Its `Err` fails the scope, or is added to the errors that the scope has. Otherwise as
+    /// [`Scope::defer`].
     ///
     /// ```
     /// # futures::executor::block_on(async {

@@ -1,4 +1,4 @@
-//! One blocking job, outside a scope.
+//! Runs one blocking job, outside a scope.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -9,23 +9,25 @@ use super::futures::ScopeFuture;
 use super::inner::Inner;
 use super::kind::AnyThread;
 
-/// Runs `job`, which may block its thread, where that does no harm, and waits for its value.
+/// Runs `job`, which may block its thread, where that does no harm, and returns its value.
 ///
-/// The job runs in the pool of the context's runtime, or in [foster's own](mod@crate::blocking) where
-/// there is none. It is submitted at the first poll. For several jobs, or one beside other work, there
-/// is [`Scope::spawn_blocking`](super::Scope::spawn_blocking); this is a scope with that one child. The counterpart of
-/// `asyncio.to_thread`, Trio's `to_thread.run_sync` and `tokio::task::spawn_blocking`.
+/// The job runs in the pool of the context's runtime, or in [foster's own](mod@crate::blocking) if
+/// there is none. It is submitted at the first poll. This is a scope with one child. For several
+/// jobs, or for one beside other work, use [`Scope::spawn_blocking`](super::Scope::spawn_blocking).
+/// The counterpart of `asyncio.to_thread`, Trio's `to_thread.run_sync` and
+/// `tokio::task::spawn_blocking`.
 ///
 /// # Cancellation
 ///
-/// A job that has not begun is dropped unrun. One that has begun cannot be interrupted. A cancellation
-/// of foster's waits for it, as Trio's does; where the future is dropped by other code, the enclosing
-/// scope or root waits for it. Outside any scope and root it runs on by itself, and its value is
-/// dropped.
+/// A job that has not begun is dropped unrun. A job that has begun cannot be interrupted. When
+/// foster cancels the future, it waits for the job, as Trio does. When other code drops the future,
+/// the enclosing scope or root waits for the job. Outside any scope and root the job runs on by
+/// itself, and its value is dropped.
 ///
 /// # Panics
 ///
-/// Panics with the job's panic. Panics also if the runtime refuses the job, or ends before it has begun.
+/// Resumes the job's panic. Panics if the runtime refuses the job, or ends before the job has
+/// begun.
 ///
 /// # Cost
 ///

@@ -1,7 +1,7 @@
-//! Whether a scope's children may move between threads.
+//! Defines the two kinds of scopes, whose children may or may not move between threads.
 //!
-//! One implementation serves both kinds: what differs is the type in which a child's own type is forgotten, and the
-//! compiler derives from it whether the scope is `Send`.
+//! One implementation serves both. They differ in the type that stands for all children, and from
+//! that the compiler derives whether the scope is `Send`.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -12,15 +12,16 @@ use super::child::Plain;
 use crate::set::node::{Local, Run, Runner, Shared};
 use crate::token::{Listener, Reason, Token};
 
-/// The kind of a [`Scope`](crate::Scope): [`AnyThread`] or [`OneThread`].
+/// Tells whether a scope's children are `Send`: [`AnyThread`] or [`OneThread`].
 #[allow(private_bounds)]
 pub trait Kind: Sealed {}
 
-/// Children are `Send`, and so is the scope.
+/// Marks a scope whose children are `Send`, and which is `Send` itself.
 #[derive(Debug, Clone, Copy)]
 pub struct AnyThread;
 
-/// Children need not be `Send`; the scope stays on its thread. See [`local`](crate::local).
+/// Marks a scope whose children need not be `Send`, and which stays on its thread. See
+/// [`local`](crate::local).
 #[derive(Debug, Clone, Copy)]
 pub struct OneThread;
 
@@ -30,7 +31,7 @@ impl Kind for OneThread {}
 pub(crate) trait Sealed: 'static {
     type Node<'env>: ?Sized + Run<Reason = Arc<Reason>> + 'env;
 
-    /// Makes a child that anybody could run one of this kind.
+    /// Makes a child of this kind of a future that a [`Spawner`](super::Spawner) was given.
     fn child<'env>(future: FutureObj<'static, ()>, at: &'static Location<'static>) -> Runner<Self::Node<'env>>;
 }
 
@@ -50,16 +51,18 @@ impl Sealed for OneThread {
     }
 }
 
-/// The end of a child that its scope has.
+/// The runner of a child, whose own type is forgotten.
 pub(crate) type ChildRunner<'env, K> = Runner<<K as Sealed>::Node<'env>>;
 
-/// What a scope's set holds: the body, a child, or the finalizer whose turn it is.
+/// A member of a scope's set: the body, a child, or the finalizer that is running.
 pub(crate) struct Member<'env, K: Kind> {
-    /// `None` stands for the body, which lies in the scope's future.
+    /// `None` for the body, which lies in the scope's future.
     pub(super) runner: Option<ChildRunner<'env, K>>,
-    /// The token of the member's region; out in the context while the member is polled.
+    /// The token of the member's region, once something inside has asked for one. The context holds
+    /// it while the member is polled.
     pub(super) token: Option<Token>,
-    /// There while the member is being wound down and has holds.
+    /// Wakes the scope when the member's last hold ends. Made when the member is wound down and has
+    /// holds.
     pub(super) listener: Option<Box<Listener>>,
 }
 
@@ -76,16 +79,17 @@ impl<'env, K: Kind> Member<'env, K> {
         self.runner.as_ref().is_some_and(|runner| runner.header().finalizer)
     }
 
-    /// Whether its task has cancelled it.
+    /// Returns whether [`Task::cancel`](super::Task::cancel) was called for it.
     pub(super) fn is_cancelled(&self) -> bool {
         self.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled())
     }
 
-    /// Whether it needs time to end.
+    /// Returns whether something in it needs time to end.
     pub(super) fn is_held(&self) -> bool {
         self.token.as_ref().is_some_and(Token::is_held)
     }
 
+    /// Returns the child's number in the order of arrival. The body has 0.
     pub(super) fn age(&self) -> u32 {
         self.runner.as_ref().map_or(0, |runner| runner.header().age())
     }

@@ -1,8 +1,11 @@
-//! Scopes whose children need not be `Send`.
+//! Runs scopes whose children need not be `Send`.
 //!
-//! The same scopes, with the same verbs: `Rc`, thread-bound handles and borrowed `Cell`s may be held
-//! across their `await`s. Their futures stay on the thread that polls them. What is sent elsewhere
-//! (`spawn_parallel`, `spawn_on`, `spawn_blocking`) must be `Send` here, too.
+//! These are the same scopes, with the same verbs. Their children may hold an `Rc`, a borrowed
+//! `Cell` or a handle that is bound to its thread across an `await`. The scope's future stays on
+//! the thread that polls it. The counterpart of tokio's `LocalSet` and `spawn_local`.
+//!
+//! What is sent elsewhere (`spawn_parallel`, `spawn_on`, `spawn_blocking`) must be `Send` here,
+//! too.
 //!
 //! ```
 //! use std::{cell::Cell, rc::Rc};
@@ -40,7 +43,8 @@ use crate::name::Name;
 use crate::runtime::Handle;
 use crate::token::{Reason, Token};
 
-/// Runs `body` and what it spawns like [`scope`](fn@super::scope), for children that need not be `Send`.
+/// Runs `body` and its children as [`scope`](fn@super::scope) does, for children that need not be
+/// `Send`.
 #[track_caller]
 pub fn scope<'env, F, Fut>(body: F) -> ScopeFuture<'env, Fut, OneThread>
 where
@@ -51,12 +55,12 @@ where
     ScopeFuture::new(body(LocalScope { inner }), machine)
 }
 
-/// Runs `body` and what it spawns like [`try_scope`](super::try_scope), for children that need not be
-/// `Send`.
+/// Runs `body` and its children as [`try_scope`](super::try_scope) does, for children that need not
+/// be `Send`.
 ///
 /// # Errors
 ///
-/// The first error of the body or of a child.
+/// Returns the first error of the body or of a child, when everything else has ended.
 #[track_caller]
 pub fn try_scope<'env, F, Fut, T, E>(body: F) -> TryScopeFuture<'env, Fut, T, E, OneThread>
 where
@@ -67,13 +71,15 @@ where
     TryScopeFuture::new(body(LocalTryScope { inner }), machine)
 }
 
-/// The handle to a scope whose children need not be `Send`. Otherwise as [`Scope`](super::Scope).
+/// Spawns children that need not be `Send` into a scope, and cancels it. Otherwise as
+/// [`Scope`](super::Scope).
 pub struct LocalScope<'env, N = ()> {
     pub(super) inner: Inner<'env, Infallible, OneThread, N>,
 }
 
 impl<'env, N: Label> LocalScope<'env, N> {
-    /// Starts a child on this task; it need not be `Send`. Otherwise as [`Scope::spawn`](super::Scope::spawn).
+    /// Starts a child on this task. It need not be `Send`. Otherwise as
+    /// [`Scope::spawn`](super::Scope::spawn).
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Task<F::Output>
     where
@@ -83,8 +89,9 @@ impl<'env, N: Label> LocalScope<'env, N> {
         self.inner.launch(Plain::new(future), Location::caller())
     }
 
-    /// Starts a child on the runtime of the context, or on this task where there is none. It must be
-    /// `Send`. Otherwise as [`Scope::spawn_parallel`](super::Scope::spawn_parallel).
+    /// Starts a child on the runtime in force, or on this task if there is none. It must be `Send`.
+    ///
+    /// Otherwise as [`Scope::spawn_parallel`](super::Scope::spawn_parallel).
     #[track_caller]
     pub fn spawn_parallel<F>(&self, future: F) -> Task<F::Output>
     where
@@ -94,8 +101,9 @@ impl<'env, N: Label> LocalScope<'env, N> {
         self.inner.launch_parallel(Plain::new(future), Location::caller())
     }
 
-    /// Starts a child on `runtime`, in parallel. It must be `Send`. Otherwise as
-    /// [`Scope::spawn_on`](super::Scope::spawn_on).
+    /// Starts a child on `runtime`, in parallel. It must be `Send`.
+    ///
+    /// Otherwise as [`Scope::spawn_on`](super::Scope::spawn_on).
     #[track_caller]
     pub fn spawn_on<F>(&self, future: F, runtime: &Handle) -> Task<F::Output>
     where
@@ -105,8 +113,9 @@ impl<'env, N: Label> LocalScope<'env, N> {
         self.inner.launch_on(Plain::new(future), runtime, Location::caller())
     }
 
-    /// Runs `job`, which may block its thread, as a child. It must be `Send`. Otherwise as
-    /// [`Scope::spawn_blocking`](super::Scope::spawn_blocking).
+    /// Runs `job`, which may block its thread, as a child. It must be `Send`.
+    ///
+    /// Otherwise as [`Scope::spawn_blocking`](super::Scope::spawn_blocking).
     #[track_caller]
     pub fn spawn_blocking<J, T>(&self, job: J) -> Task<T>
     where
@@ -116,8 +125,9 @@ impl<'env, N: Label> LocalScope<'env, N> {
         self.inner.launch_blocking(Plain::new(Job::new(job)), Location::caller())
     }
 
-    /// Runs `finalizer` at the end of the scope, however it ends; it need not be `Send`. Otherwise as
-    /// [`Scope::defer`](super::Scope::defer).
+    /// Runs `finalizer` at the end of the scope, however it ends. It need not be `Send`.
+    ///
+    /// Otherwise as [`Scope::defer`](super::Scope::defer).
     #[track_caller]
     pub fn defer<F>(&self, finalizer: F)
     where
@@ -127,15 +137,16 @@ impl<'env, N: Label> LocalScope<'env, N> {
     }
 }
 
-/// The handle to a scope that may fail, and whose children need not be `Send`. Otherwise as
-/// [`TryScope`](super::TryScope).
+/// Spawns children that may fail, and need not be `Send`, into a scope, and cancels it. Otherwise
+/// as [`TryScope`](super::TryScope).
 pub struct LocalTryScope<'env, E, N = ()> {
     pub(super) inner: Inner<'env, E, OneThread, N>,
 }
 
 impl<'env, E, N: Label> LocalTryScope<'env, E, N> {
-    /// Starts a child on this task, whose `Err` fails the scope; it need not be `Send`. Otherwise as
-    /// [`Scope::spawn`](super::Scope::spawn).
+    /// Starts a child on this task. Its `Err` fails the scope. It need not be `Send`.
+    ///
+    /// Otherwise as [`TryScope::spawn`](super::TryScope::spawn).
     #[track_caller]
     pub fn spawn<F, T>(&self, future: F) -> Task<T>
     where
@@ -147,8 +158,10 @@ impl<'env, E, N: Label> LocalTryScope<'env, E, N> {
         self.inner.launch(self.inner.fallible(future, at), at)
     }
 
-    /// Starts a child on the runtime of the context, or on this task where there is none; its `Err` fails
-    /// the scope. It must be `Send`. Otherwise as [`Scope::spawn_parallel`](super::Scope::spawn_parallel).
+    /// Starts a child on the runtime in force, or on this task if there is none.
+    ///
+    /// Its `Err` fails the scope. It must be `Send`. Otherwise as
+    /// [`TryScope::spawn_parallel`](super::TryScope::spawn_parallel).
     #[track_caller]
     pub fn spawn_parallel<F, T>(&self, future: F) -> Task<T>
     where
@@ -160,8 +173,9 @@ impl<'env, E, N: Label> LocalTryScope<'env, E, N> {
         self.inner.launch_parallel(self.inner.fallible(future, at), at)
     }
 
-    /// Starts a child on `runtime`, in parallel; its `Err` fails the scope. It must be `Send`. Otherwise
-    /// as [`Scope::spawn_on`](super::Scope::spawn_on).
+    /// Starts a child on `runtime`, in parallel. Its `Err` fails the scope. It must be `Send`.
+    ///
+    /// Otherwise as [`TryScope::spawn_on`](super::TryScope::spawn_on).
     #[track_caller]
     pub fn spawn_on<F, T>(&self, future: F, runtime: &Handle) -> Task<T>
     where
@@ -173,8 +187,10 @@ impl<'env, E, N: Label> LocalTryScope<'env, E, N> {
         self.inner.launch_on(self.inner.fallible(future, at), runtime, at)
     }
 
-    /// Runs `job`, which may block its thread, as a child; its `Err` fails the scope. It must be `Send`.
-    /// Otherwise as [`Scope::spawn_blocking`](super::Scope::spawn_blocking).
+    /// Runs `job`, which may block its thread, as a child. Its `Err` fails the scope. It must be
+    /// `Send`.
+    ///
+    /// Otherwise as [`TryScope::spawn_blocking`](super::TryScope::spawn_blocking).
     #[track_caller]
     pub fn spawn_blocking<J, T>(&self, job: J) -> Task<T>
     where
@@ -186,8 +202,10 @@ impl<'env, E, N: Label> LocalTryScope<'env, E, N> {
         self.inner.launch_blocking(self.inner.fallible(Job::new(job), at), at)
     }
 
-    /// Runs `finalizer` at the end of the scope, however it ends; its `Err` fails the scope. It need not be
-    /// `Send`. Otherwise as [`TryScope::defer`](super::TryScope::defer).
+    /// Runs `finalizer` at the end of the scope, however it ends. Its `Err` fails the scope. It
+    /// need not be `Send`.
+    ///
+    /// Otherwise as [`TryScope::defer`](super::TryScope::defer).
     #[track_caller]
     pub fn defer<F>(&self, finalizer: F)
     where

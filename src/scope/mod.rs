@@ -1,8 +1,8 @@
 //! Owns tasks: a scope ends when everything that was spawned in it has ended.
 //!
-//! The functions [`scope`](fn@crate::scope) and [`try_scope`](crate::try_scope), and what a first
-//! program needs with them, are at the root of the crate. This module has the types that they
-//! return and report with. Scopes for futures that are not `Send` are in [`local`].
+//! The functions [`scope`](fn@crate::scope) and [`try_scope`], and what a first program needs with
+//! them, are at the root of the crate. This module has the types that they return and report with.
+//! Scopes for futures that are not `Send` are in [`local`].
 
 // # The walk of a child
 //

@@ -1,4 +1,4 @@
-//! Roots: where a runtime's context begins.
+//! Runs futures as roots, where a runtime's context begins.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,17 +16,20 @@ use crate::name::Name;
 use crate::runtime::{Handle, RunError};
 
 impl Handle {
-    /// Runs `future` to its end on this thread, with this runtime in its context, and blocks until then.
+    /// Runs `future` to its end on this thread, with this runtime in its context, and blocks until
+    /// then.
     ///
-    /// What was adopted meanwhile is waited for, within the handle's [grace](Handle::with_grace), and dropped after that.
-    /// Where this is called while something else is being polled or dropped, the deadlines and cancellations around that
-    /// do not count here. The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`;
-    /// `#[foster::main]` is short for it.
+    /// Then it waits for what was adopted meanwhile, within the handle's
+    /// [grace](Handle::with_grace), and drops what is left. If this is called while another future
+    /// is being polled or dropped, that one's deadlines and cancellations do not reach `future`.
+    /// The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`.
+    /// `#[foster::main]` is a short form of it.
     ///
     /// # Panics
     ///
-    /// With `future`'s panic. Where [`try_run`](Handle::try_run) has an error: under [`Sim`](crate::runtimes) a deadlock; with
-    /// `Tokio` and `Basic` when the thread runs async code of theirs already: there, use [`enter`](Handle::enter).
+    /// Resumes `future`'s panic. Panics where [`try_run`](Handle::try_run) returns an error: with
+    /// [`Sim`](crate::runtimes) on a deadlock, and with `Tokio` and `Basic` if the thread already
+    /// runs async code of theirs. There, use [`enter`](Handle::enter).
     ///
     /// ```
     /// # #[cfg(feature = "basic")] {
@@ -44,15 +47,17 @@ impl Handle {
         }
     }
 
-    /// Like [`run`](Handle::run), with an error where the runtime cannot go on.
+    /// Runs `future` as [`run`](Handle::run) does, and returns an error if the runtime cannot go
+    /// on.
     ///
     /// # Errors
     ///
-    /// When the runtime is gone, must not block this thread, or sees that `future` can never become ready; the message says more.
+    /// Returns an error if the runtime is gone, must not block this thread, or sees that `future`
+    /// can never become ready. Its message says which.
     ///
     /// # Panics
     ///
-    /// With `future`'s panic.
+    /// Resumes `future`'s panic.
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -73,18 +78,20 @@ impl Handle {
 
     /// Runs `future` with this runtime in its context, without blocking.
     ///
-    /// For programs that already run: under `#[tokio::main]`, `smol::block_on`, or in a task of any executor. When
-    /// `future` is ready, what was adopted meanwhile is waited for, within the handle's [grace](Handle::with_grace).
+    /// For programs that already run: under `#[tokio::main]`, in `smol::block_on`, or in a task of
+    /// any executor. When `future` has completed, this waits for what was adopted meanwhile, within
+    /// the handle's [grace](Handle::with_grace).
     ///
-    /// Without it, code that runs on a tokio runtime finds that runtime by itself, if the feature `tokio` is on; see
-    /// [`Handle::try_current`]. Under any other executor timers are those of `futures-timer`'s thread, blocking jobs run in a
-    /// pool of foster's, and parallel children on the task of their scope.
+    /// Code on a tokio runtime finds that runtime without this, if the feature `tokio` is on. See
+    /// [`Handle::try_current`]. Under any other executor that foster was not told of, timers run on
+    /// `futures-timer`'s thread, blocking jobs in a pool of foster's, and parallel children on
+    /// their scope's task.
     ///
     /// # Cancellation
     ///
-    /// Dropping it drops `future`. Where it is dropped on a thread of tokio's, with the feature `tokio`, that runtime finishes
-    /// what is left behind. Elsewhere nobody adopts it: adopted futures are dropped, and parallel children are
-    /// cancelled, but not waited for.
+    /// Dropping the returned future drops `future`. On a thread of tokio's, with the feature
+    /// `tokio`, that runtime finishes what is left. Elsewhere nobody does: adopted futures are
+    /// dropped, and parallel children are cancelled, but not waited for.
     ///
     /// ```
     /// # #[cfg(feature = "smol")]
@@ -101,12 +108,12 @@ impl Handle {
 }
 
 pin_project! {
-    /// The future of [`Handle::enter`].
+    /// Runs a future in a runtime's context. [`Handle::enter`] returns this future.
     #[must_use = "futures do nothing unless polled"]
     pub struct Enter<F: Future> {
         #[pin]
         root: ScopeFuture<'static, F>,
-        // Out in the context during a poll.
+        // The context holds this during a poll.
         place: Place,
     }
 }

@@ -1,4 +1,4 @@
-//! A scope as a `Spawn`.
+//! Lets a scope be used as a `futures::task::Spawn`.
 
 use std::fmt;
 use std::panic::Location;
@@ -15,11 +15,13 @@ use crate::runtime::{Handle, WeakHandle};
 
 /// Spawns children into a scope, through `futures::task::Spawn`.
 ///
-/// [`Scope::spawner`](crate::Scope::spawner) gives one, and [`Spawner::current`] where there is no scope at hand. Clones
-/// are the same. For libraries that spawn background tasks: here a scope owns them.
+/// For libraries that spawn background tasks: the scope owns these tasks.
+/// [`Scope::spawner`](crate::Scope::spawner) returns one, and [`Spawner::current`] where no scope
+/// is at hand. Clones spawn into the same scope.
 ///
-/// The children run in parallel, on the runtime in which the spawner was asked for, or on the scope's own task where
-/// there was none. A spawner keeps neither the scope going nor the runtime: once one of them has ended it refuses.
+/// The children run in parallel, on the runtime that was in force when the spawner was made. If
+/// there was none, they run on the scope's own task. A spawner keeps neither the scope nor the
+/// runtime alive. When one of them has ended, it refuses to spawn.
 ///
 /// ```
 /// use futures::task::SpawnExt;
@@ -35,7 +37,7 @@ use crate::runtime::{Handle, WeakHandle};
 pub struct Spawner {
     control: Arc<Control>,
     runtime: Option<WeakHandle>,
-    /// Where it was asked for: the name of what it spawns.
+    /// Where the spawner was made. The children have this as their name.
     at: &'static Location<'static>,
 }
 
@@ -44,15 +46,17 @@ impl Spawner {
         Spawner { control, runtime: runtime.map(Handle::downgrade), at }
     }
 
-    /// The spawner of the nearest scope: the one whose body, child or finalizer the caller belongs to.
+    /// Returns the spawner of the nearest scope, whose body, child or finalizer makes this call.
     ///
-    /// For code that is called where no scope can be passed, such as an executor that a library names by a type alone.
-    /// In [`Handle::run`](crate::Handle::run) and [`Handle::enter`](crate::Handle::enter) outside of any scope it is the
-    /// root's: what it spawns is waited for at the end, within the handle's [grace](crate::Handle::with_grace).
+    /// For code that no scope is passed to, such as an executor that a library names by a type
+    /// alone. In [`Handle::run`](crate::Handle::run) and [`Handle::enter`](crate::Handle::enter),
+    /// outside of any scope, it is the root's. The root waits for what it spawns, within the
+    /// handle's [grace](crate::Handle::with_grace).
     ///
     /// # Panics
     ///
-    /// Outside of any scope and root; [`try_current`](Spawner::try_current) says so instead.
+    /// Panics outside of any scope and root. [`try_current`](Spawner::try_current) returns `None`
+    /// instead.
     ///
     /// ```
     /// use foster::scope;
@@ -75,7 +79,8 @@ impl Spawner {
         current
     }
 
-    /// The spawner of the nearest scope, as [`current`](Spawner::current); `None` outside of any scope and root.
+    /// Returns the spawner that [`current`](Spawner::current) returns, or `None` outside of any
+    /// scope and root.
     #[track_caller]
     pub fn try_current() -> Option<Self> {
         let at = Location::caller();

@@ -1,4 +1,4 @@
-//! The handle to a child.
+//! Defines the task: the handle to a child.
 
 use std::fmt;
 use std::future::Future;
@@ -14,21 +14,24 @@ use crate::set::node::{Failure, Reader};
 use crate::token::Reason;
 use crate::tree;
 
-/// The handle to a child of a scope: a future of its value.
+/// Waits for the value of a child of a scope, and can cancel the child.
 ///
-/// The scope owns the child. Dropping the task stops nothing and loses nothing but the value; a task may leave its
-/// scope, and then says what became of the child. The counterpart of asyncio's `Task` and tokio's `JoinHandle`.
+/// The scope owns the child. Dropping the task discards the child's value, and the child keeps
+/// running. A task may outlive its scope, and then has the value, or says why there is none. The
+/// counterpart of asyncio's `Task` and tokio's `JoinHandle`.
 ///
 /// # Panics
 ///
-/// Awaiting the task of a child that was cancelled, or that failed in a scope that goes on, panics with the child's name and
-/// the reason; [`outcome`](Task::outcome) tells instead. Where the scope itself is being wound down, whoever waits inside is
-/// about to be dropped, and simply waits on. Polling it after it was ready panics, too, and so does a child that awaits
-/// its own task.
+/// Awaiting the task panics if the child was cancelled, or if it failed in a scope that keeps
+/// going. The message has the child's name and the reason. [`outcome`](Task::outcome) returns an
+/// error instead. In a scope that is itself being cancelled there is no panic: whoever waits for
+/// the task stays pending, and is dropped with the scope.
+///
+/// Panics if it is polled after it completed, and if a child awaits its own task.
 ///
 /// # Cancellation
 ///
-/// Dropping the wait does not stop the child.
+/// Dropping the task does not stop the child.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -44,7 +47,8 @@ use crate::tree;
 /// ```
 pub struct Task<T> {
     reader: Reader<T, Arc<Reason>>,
-    /// Where to say that the child is to end. `None` if another task runs the child: its node says so to that.
+    /// Gets the news that the child is cancelled. `None` for a parallel child, whose node passes it
+    /// on.
     control: Option<Arc<Control>>,
     stage: Stage,
 }
@@ -52,9 +56,9 @@ pub struct Task<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Waiting,
-    /// The outcome has been given out.
+    /// The outcome was returned.
     Taken,
-    /// There is no value, and whoever waits is about to be dropped.
+    /// There is no value, and the waiting code is about to be dropped.
     Doomed,
 }
 
@@ -63,20 +67,20 @@ impl<T> Task<T> {
         Task { reader, control, stage: Stage::Waiting }
     }
 
-    /// Waits for what becomes of the child, and never panics about it.
+    /// Waits for the child's value, and returns an error instead of panicking if there is none.
     ///
-    /// For children that may be cancelled, and for tasks that leave their scope. The counterpart of
-    /// awaiting tokio's `JoinHandle`, and of asyncio's `Task.exception`.
+    /// For children that may be cancelled, and for tasks that outlive their scope. The counterpart
+    /// of awaiting tokio's `JoinHandle`, and of asyncio's `Task.exception`.
     ///
     /// # Errors
     ///
-    /// [`TaskError`], when there is no value: it says which child, whether it was cancelled, failed or
-    /// panicked, and why. The error or the panic itself belongs to the scope. For a child whose task is to
-    /// have it, see [`catch_panic`](crate::future::catch_panic).
+    /// Returns a [`TaskError`] if there is no value. It says which child it was, why there is none,
+    /// and whether the child was cancelled, failed or panicked. The scope has the error or the
+    /// panic itself. To have a panic here instead, use [`catch_panic`](crate::future::catch_panic).
     ///
     /// # Cancellation
     ///
-    /// As for the task: dropping the wait does not stop the child.
+    /// Dropping the future does not stop the child.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -93,13 +97,16 @@ impl<T> Task<T> {
         Outcome { task: self }
     }
 
-    /// Cancels this child alone.
+    /// Cancels this child alone. Its siblings and the scope go on.
     ///
-    /// It is wound down: dropped at its suspension, unless something in it needs time to end, which it is given. A child that
-    /// another task is to run, and that has not begun, is dropped before this returns. A value that it
-    /// produces until then is delivered. On a child that is over it does nothing, and neither does a second call. It does not
-    /// wait; to do so, await the [`outcome`](Task::outcome). The counterpart of `Task.cancel()` and `JoinHandle::abort`; unlike
-    /// asyncio's child, this one cannot refuse.
+    /// The child is dropped where it is suspended. If something in it needs time to end, the scope
+    /// polls the child on until that has ended. A child that has not begun, and is for another task
+    /// to run, is dropped before this returns. A value that the child produces until then is
+    /// delivered.
+    ///
+    /// This does not wait. To wait, await the [`outcome`](Task::outcome). It does nothing on a
+    /// child that has ended, and on a second call. The counterpart of `Task.cancel()` and
+    /// `JoinHandle::abort`. Unlike asyncio's child, this one cannot refuse.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -116,13 +123,14 @@ impl<T> Task<T> {
         }
         let Some(control) = &self.control else { return self.reader.cancel() };
         if control.is_cancelled() {
-            // Every child has been told, and that is the reason why it ends.
+            // All children are being cancelled, and end for that reason.
             return;
         }
         self.reader.cancel();
         let header = self.reader.header();
-        // A child without a place has not been polled, and the scope sees the mark before it polls it; unless it takes
-        // the child in at this moment: then whoever comes second to the lock sees what the other did.
+        // A child without a place has not been polled, and the scope sees the mark before it polls
+        // it. But the scope may be taking the child in right now. The lane's lock orders the two:
+        // whoever takes it second sees what the other did.
         let place = header.place().or_else(|| {
             control.news().synchronize();
             header.place()
@@ -132,7 +140,7 @@ impl<T> Task<T> {
         }
     }
 
-    /// Whether the child is over, and it is known what became of it.
+    /// Returns whether the child has ended, so that the task is ready.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -149,7 +157,8 @@ impl<T> Task<T> {
         self.reader.is_ended()
     }
 
-    /// The child's name: the one it was given, or the file and line of the call that spawned it.
+    /// Returns the child's name: the one that it was given, or the file and line of the call that
+    /// spawned it.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -208,7 +217,7 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-/// The future of [`Task::outcome`].
+/// Waits for a child's value or its [`TaskError`]. [`Task::outcome`] returns this future.
 #[must_use = "futures do nothing unless polled"]
 pub struct Outcome<T> {
     task: Task<T>,
@@ -228,7 +237,7 @@ impl<T> fmt::Debug for Outcome<T> {
     }
 }
 
-/// Why a task has no value; from [`Task::outcome`].
+/// Reports why a child has no value. [`Task::outcome`] returns it.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -253,18 +262,19 @@ impl TaskError {
         self.failure.is_none()
     }
 
-    /// Returns whether the child yielded an `Err`, which its scope has.
+    /// Returns whether the child yielded an `Err`. The scope has that error.
     pub fn is_failed(&self) -> bool {
         self.failure == Some(Failure::Failed)
     }
 
-    /// Returns whether the child panicked. Its scope resumes the panic.
+    /// Returns whether the child panicked. The scope resumes that panic.
     pub fn is_panicked(&self) -> bool {
         self.failure == Some(Failure::Panicked)
     }
 
-    /// Returns why there is no value: the reason of the cancellation, or [`Reason::Failed`] with the
-    /// child's own name.
+    /// Returns why there is no value.
+    ///
+    /// This is the reason of the cancellation, or [`Reason::Failed`] with the child's own name.
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
