@@ -1,4 +1,4 @@
-//! A future whose panic is a value.
+//! Returns the panic of a future as a value.
 
 use std::any::Any;
 use std::fmt;
@@ -14,21 +14,27 @@ use crate::panic::{Payload, catch};
 
 /// Runs `future`, and returns its panic as a value.
 ///
-/// A panic of a child is a failure of its scope. Wrap the child in this where its failure belongs to
-/// whoever reads its task, and the siblings go on: `s.spawn(catch_panic(fetch()))` is what a join handle
-/// gives in other systems. In a scope that may fail, `s.spawn(async { Ok(catch_panic(fetch()).await) })`
-/// keeps the child's error for its task, too.
+/// The panic of a child fails its scope. If it should go to whoever awaits the child's task
+/// instead, while the siblings go on, wrap the child: `s.spawn(catch_panic(fetch()))`. This is what
+/// a join handle gives in other systems. In a scope that may fail, `s.spawn(async {
+/// Ok(catch_panic(fetch()).await) })` does the same for the error of the child.
 ///
-/// It asks for no `UnwindSafe`. What a caught panic leaves behind in shared state is the caller's to
-/// know. The counterpart of tokio's `JoinError::into_panic` and of `futures`' `catch_unwind`.
+/// It does not ask for `UnwindSafe`. It is for the caller to know what a panic leaves behind in
+/// shared state. This is the counterpart of `JoinError::into_panic` in tokio and of `catch_unwind`
+/// in `futures`.
 ///
 /// # Errors
 ///
-/// [`Panicked`], with the payload.
+/// Returns [`Panicked`] with the payload if `future` panics, while it is polled or while it is
+/// dropped after its last poll.
 ///
 /// # Cancellation
 ///
-/// Dropping this drops `future`.
+/// Dropping this drops `future`. A panic of that drop is not caught.
+///
+/// # Cost
+///
+/// No allocation.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -66,7 +72,7 @@ impl<F: Future> Future for CatchPanic<F> {
             Ok(Poll::Ready(value)) => Ok(value),
             Err(payload) => Err(Panicked::new(payload)),
         };
-        // Caught like the poll: a destructor is a part of what the future does.
+        // The destructor is caught like the poll, since it is part of what the future does.
         Poll::Ready(catch(|| future.set(None)).map_err(Panicked::new).and(polled))
     }
 }
@@ -77,9 +83,9 @@ impl<F> fmt::Debug for CatchPanic<F> {
     }
 }
 
-/// A future panicked; from [`catch_panic`].
+/// The error of [`catch_panic`]: the future panicked.
 pub struct Panicked {
-    /// Behind a lock for `Sync`, which errors are; nobody ever waits for it.
+    /// Behind a lock, which makes this `Sync`, as errors should be. Nobody ever waits for it.
     payload: Mutex<Payload>,
 }
 
@@ -88,20 +94,21 @@ impl Panicked {
         Panicked { payload: Mutex::new(payload) }
     }
 
-    /// Returns what the panic carried.
+    /// Returns the payload of the panic.
     pub fn into_payload(self) -> Box<dyn Any + Send + 'static> {
         self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on with the panic.
+    /// Continues the panic.
     ///
     /// # Panics
     ///
-    /// Always.
+    /// Always panics, with the same payload. The panic hook is not called again.
     pub fn resume(self) -> ! {
         resume_unwind(self.into_payload())
     }
 
+    /// Calls `look` with the message, if the payload is a string.
     fn with_message<R>(&self, look: impl FnOnce(Option<&str>) -> R) -> R {
         let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
         look(payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str)))

@@ -1,4 +1,4 @@
-//! Methods for every future.
+//! Adds methods to every future.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -18,7 +18,7 @@ use crate::set::Few;
 use crate::time::{Timeout, timeout, timeout_at};
 use crate::tree;
 
-/// What foster can do with any future, as methods.
+/// Adds foster's functions to every future, as methods.
 ///
 /// Beside the `FutureExt` of another crate, import it as `use foster::FutureExt as _;`.
 ///
@@ -32,7 +32,7 @@ use crate::tree;
 /// # });
 /// ```
 pub trait FutureExt: Future + Sized {
-    /// Runs for `duration` at most: [`timeout`](crate::timeout).
+    /// Runs for `duration` at most. See [`timeout`](crate::timeout).
     ///
     /// ```
     /// use foster::FutureExt;
@@ -45,7 +45,7 @@ pub trait FutureExt: Future + Sized {
         timeout(duration, self)
     }
 
-    /// Runs until `at` at the latest: [`timeout_at`](crate::timeout_at).
+    /// Runs until `at` at the latest. See [`timeout_at`](crate::timeout_at).
     ///
     /// ```
     /// use foster::FutureExt;
@@ -58,7 +58,7 @@ pub trait FutureExt: Future + Sized {
         timeout_at(at, self)
     }
 
-    /// Runs until `token` is cancelled: [`Token::run_until_cancelled`].
+    /// Runs until `token` is cancelled. See [`Token::run_until_cancelled`].
     ///
     /// ```
     /// use foster::{FutureExt, Token};
@@ -73,9 +73,10 @@ pub trait FutureExt: Future + Sized {
         token.run_until_cancelled(self)
     }
 
-    /// Is not dropped by foster's cancellations: [`shield`](crate::shield).
+    /// Protects the future from foster's cancellations. See [`shield`](crate::shield).
     ///
-    /// The order matters: `work.shield().timeout(d)` waits for all of `work`, and `work.timeout(d).shield()` ends it after `d`.
+    /// The order matters. `work.shield().timeout(d)` waits for all of `work`, and
+    /// `work.timeout(d).shield()` cancels it after `d`.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -84,7 +85,7 @@ pub trait FutureExt: Future + Sized {
     ///     use std::time::Duration;
     ///
     ///     let (start, second) = (now(), Duration::from_secs(1));
-    ///     assert_eq!(sleep(5 * second).shield().timeout(second).await, Ok(()), "what comes late, comes");
+    ///     assert_eq!(sleep(5 * second).shield().timeout(second).await, Ok(()));
     ///     assert_eq!(now() - start, 5 * second);
     /// });
     /// ```
@@ -93,7 +94,12 @@ pub trait FutureExt: Future + Sized {
         shield(self)
     }
 
-    /// Bears a name in reports of what is stuck, as [children](crate::Scope::named) and [scopes](crate::scope::ScopeFuture::named) do.
+    /// Gives the future a name for reports of what is stuck, as [children](crate::Scope::named) and
+    /// [scopes](crate::scope::ScopeFuture::named) have one.
+    ///
+    /// # Cost
+    ///
+    /// The name is stored, and read only while such a report is made.
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -108,7 +114,7 @@ pub trait FutureExt: Future + Sized {
         NamedFuture { future: self, name: name.into() }
     }
 
-    /// Races against another future: [`race`](crate::race).
+    /// Races the future against another one. See [`race`](crate::race).
     ///
     /// ```
     /// use foster::FutureExt;
@@ -142,9 +148,10 @@ impl<F: Future> Future for NamedFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        match context::with(|ambient| ambient.is_drawing()) {
-            true => tree::named(tree::quoted("", &*this.name), || this.future.poll(cx)),
-            false => this.future.poll(cx),
+        if context::with(|ambient| ambient.is_drawing()) {
+            tree::named(tree::quoted("", &*this.name), || this.future.poll(cx))
+        } else {
+            this.future.poll(cx)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting for all.
+//! Waits for all of several futures.
 
 use std::fmt;
 use std::future::Future;
@@ -12,25 +12,29 @@ use super::members::{Futures, TryFutures};
 use crate::cancel::{Region, Regions};
 use crate::set::{Room, Slots, Store};
 
-/// Waits for all futures, and returns their values in the order of the futures. Of none, at once.
+/// Waits for all futures, and returns their values in the order of the futures.
 ///
-/// Takes a tuple and returns one, takes an array and returns one, or takes a collection or an iterator and
-/// returns a `Vec`. The counterpart of `asyncio.gather`, `futures::join!`, `join_all` and `Promise.all`.
+/// It takes a tuple and returns a tuple, takes an array and returns an array, or takes a collection
+/// or an iterator and returns a `Vec`. Of no futures, it returns at once. An `Err` is a value like
+/// others and cancels nothing. To stop at the first error, use [`try_gather`]. This is the
+/// counterpart of `asyncio.gather`, `futures::join!`, `join_all` and `Promise.all`.
 ///
 /// # Cancellation
 ///
-/// Dropping it drops the futures, the newest first.
+/// Dropping this drops the futures, the newest first, and the values that there are.
 ///
 /// # Panics
 ///
-/// When polled after it was ready.
+/// Panics if it is polled after it was ready.
 ///
 /// # Cost
 ///
-/// For a tuple, or an array of up to twelve: no allocation. All pending futures are polled when one is woken.
-/// They lie side by side, each in the space of the largest: box one that is much larger than the others.
+/// For a tuple, or an array of up to twelve: no allocation. All pending futures are polled when one
+/// is woken. They lie side by side, each in the space of the largest. So box one that is much
+/// larger than the others.
 ///
-/// For more: one allocation for each 64 futures, and one for the values. Only what is woken is polled.
+/// For more futures: one allocation for each 64 futures, and one for the values. Only futures that
+/// are woken are polled.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -47,23 +51,24 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Room, G::Member
     Gather { store, values, over: false, shape: G::values }
 }
 
-/// Waits for all futures until one fails: the others are then wound down. Of none, at once.
+/// Waits for all futures until one fails, and then winds the others down.
 ///
-/// Takes and returns what [`gather`] does, at its cost. The counterpart of `futures::try_join!`, `try_join_all`
-/// and `Promise.all`, and fail-fast at any size.
+/// It takes and returns what [`gather`] does, at the same cost. Of no futures, it returns at once.
+/// This is the counterpart of `futures::try_join!` and `try_join_all`. The first failure ends it,
+/// whatever the number of futures.
 ///
 /// # Errors
 ///
-/// The first error, when everything else has ended.
+/// Returns the first error, when all other futures have ended.
 ///
 /// # Cancellation
 ///
-/// After an error, futures that need no time to end are dropped, the newest first; the rest is waited for. Dropping it
-/// drops the futures.
+/// After an error, futures that need no time to end are dropped, the newest first, and the rest is
+/// waited for. [`cancel`](crate::cancel) explains this. Dropping it drops the futures.
 ///
 /// # Panics
 ///
-/// When polled after it was ready.
+/// Panics if it is polled after it was ready.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -91,7 +96,7 @@ pin_project! {
         store: K::Store<M>,
         values: K::Slots<M::Output>,
         over: bool,
-        // Makes of the values what the futures were in: a tuple, an array, or a `Vec`.
+        // Makes of the values what the futures were in: a tuple, an array or a `Vec`.
         shape: fn(K::Slots<M::Output>) -> V,
     }
 }

@@ -1,4 +1,4 @@
-//! Another attempt when the first is slow.
+//! Makes another attempt when the first one is slow.
 
 use std::fmt;
 use std::future::Future;
@@ -14,23 +14,33 @@ use crate::context;
 use crate::set::Many;
 use crate::time::{Sleep, sleep};
 
-/// Makes an attempt, another one whenever `delay` passes without a value, `max` in all, and returns the first value.
+/// Makes an attempt, makes another one whenever `delay` passes without a value, and returns the
+/// first value.
 ///
-/// The others are wound down. Against servers of which one in a hundred is slow: set `delay` to the time that nineteen of
-/// twenty need. The idea is from Dean and Barroso, "The Tail at Scale" (2013). `make` is given the number of the attempt,
-/// from 0. An `Err` is a value, too, and ends the rest: this is for what is slow, and not for what fails.
+/// It makes at most `max` attempts. When one has a value, the others are [wound
+/// down](crate::cancel). `make` gets the number of the attempt, from 0. An `Err` is a value, too:
+/// it ends the others, and makes no new attempt. So this is for servers that are slow, not for
+/// servers that fail.
+///
+/// If one request in a hundred is slow, set `delay` to the time in which nineteen of twenty are
+/// answered. The idea is from Dean and Barroso, "The Tail at Scale" (2013).
 ///
 /// # Cancellation
 ///
-/// As for [`race`](crate::race).
+/// Dropping this drops all attempts. After the first value, the others end as the losers of a
+/// [`race`](crate::race) do.
 ///
 /// # Panics
 ///
-/// If `max` is 0: no attempt would ever be made.
+/// Panics if `max` is 0, since no attempt would ever be made.
+///
+/// # Cost
+///
+/// Attempts are not boxed. The first four share one allocation.
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// use foster::{hedge, sleep};
+/// use foster::{future::hedge, sleep};
 /// use std::time::Duration;
 ///
 /// let second = Duration::from_secs(1);
@@ -60,7 +70,7 @@ pin_project! {
         delay: Duration,
         made: usize,
         max: NonZeroUsize,
-        // Until the next attempt.
+        // Until the next attempt. `None` once the last one has been made.
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -77,11 +87,11 @@ where
         let mut this = self.project();
         loop {
             if *this.made > 0 {
-                // Before the clock: a value wins a tie.
+                // First the attempts, then the clock, so that a value wins a tie.
                 if let Poll::Ready(value) = Pin::new(&mut *this.race).poll(cx) {
                     return Poll::Ready(value);
                 }
-                // Nothing new starts in what is being wound down, by the race or from around.
+                // No attempt starts while the race or an enclosing region is being wound down.
                 let winds_down = this.race.has_winner() || context::with(|ambient| ambient.is_tripped());
                 match this.sleep.as_mut().as_pin_mut() {
                     Some(sleep) if !winds_down => ready!(sleep.poll(cx)),

@@ -1,24 +1,32 @@
-//! Waiting for several futures.
+//! Waits for several futures in the current task.
 //!
-//! | operation | resolves to | of none |
+//! | operation | resolves to | of no futures |
 //! |---|---|---|
 //! | [`gather`] | all values, in order | nothing, at once |
 //! | [`try_gather`] | all values, or the first error | nothing, at once |
 //! | [`race`] | the first value | panics |
-//! | [`select!`](crate::select) | what the arm of the first gives | runs `else` |
+//! | [`select!`](crate::select) | the value of the first one's arm | runs `else` |
 //! | [`race_ok`] | the first success, or all errors | no errors, at once |
-//! | [`quorum`] | the first `k` successes, or why there are none | an error, at once; `k` = 0: nothing |
+//! | [`quorum`] | the first `k` successes, or all results | an error, or nothing if `k` is 0 |
 //! | [`as_completed`] | a stream of values as they come | the end |
 //! | [`hedge`] | the first value of several attempts | – |
 //!
-//! The functions take a tuple of up to twelve futures, an array of up to 64, a `Vec`, or an iterator over any number.
-//! Tuples, and arrays of up to twelve, stay inside the combinator: nothing is allocated, and all that are pending are
-//! polled when one is woken. Of more futures only those that were woken are polled, and one costs the same among ten
-//! as among a million. Where futures are cancelled, losers and the siblings of a failure, they are
-//! [wound down](crate::cancel).
+//! The functions take a tuple of up to twelve futures, an array of up to 64, a `Vec`, or an
+//! iterator over any number. Operations that cancel losers, or the siblings of a failure, [wind
+//! them down](crate::cancel): they wait for cleanup before they return.
 //!
-//! A future that is always ready, or that uses up what the runtime allows for one poll, starves no sibling: each has
-//! its turn in a pass, and passes begin at different ones.
+//! [`catch_panic`] returns the panic of one future as a value, and [`FutureExt`] has foster's
+//! functions as methods.
+//!
+//! # Cost
+//!
+//! A tuple or an array of up to twelve stays inside the future that the function returns. Nothing
+//! is allocated, and all pending futures are polled when one is woken. [`as_completed`] and larger
+//! groups allocate. They poll only the futures that are woken, and one poll costs the same among
+//! ten futures as among a million.
+//!
+//! A future that is always ready, or that uses up what the runtime allows for one poll, starves no
+//! other. Each has its turn in a pass, and passes begin at different futures.
 
 mod catch_panic;
 mod completed;

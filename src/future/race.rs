@@ -1,4 +1,4 @@
-//! Waiting for the first, or the first few.
+//! Waits for the first of several futures, or for the first few.
 
 use std::fmt;
 use std::future::Future;
@@ -12,26 +12,29 @@ use super::members::{AlikeFutures, in_order};
 use crate::cancel::{Region, Regions};
 use crate::set::{Many, Room, Slots};
 
-/// Waits for the first future to finish, and winds the others down.
+/// Waits for the first future that completes, returns its value, and winds the others down.
 ///
-/// Where several are ready in one poll, one of them wins, and the others' values are dropped. At the first
-/// poll that is the first of them, so a race in a loop prefers the futures that come first. The
-/// counterpart of Trio's and anyio's cancel-the-losers pattern, `futures::select_all` and `Promise.race`.
+/// If several are ready in one poll, one of them wins, and the values of the others are dropped. In
+/// the first poll it is the first of them, so a race in a loop prefers the futures that come first.
+/// This is the counterpart of Trio's and anyio's pattern of cancelling the losers, of
+/// `futures::select_all` and of `Promise.race`.
 ///
-/// For futures with outputs of different types, and for loops, see [`select!`](crate::select). For futures
-/// that may fail, see [`race_ok`].
+/// For outputs of different types, and in loops, use [`select!`](crate::select). For futures that
+/// may fail, use [`race_ok`].
 ///
 /// # Cancellation
 ///
-/// Losers that need no time to end are dropped, the newest first; the rest is waited for. Dropping it drops the futures.
+/// Losers that need no time to end are dropped, the newest first, and the rest is waited for.
+/// [`cancel`](crate::cancel) explains this. Dropping the race drops the futures.
 ///
 /// # Panics
 ///
-/// If there are no futures, since none could ever be first; and when polled after it was ready.
+/// Panics if there are no futures, since none could ever be first, and if it is polled after it was
+/// ready.
 ///
 /// # Cost
 ///
-/// As for [`gather`](crate::gather).
+/// The same as for [`gather`](crate::gather).
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -59,7 +62,7 @@ pin_project! {
 }
 
 impl<K: Room, M: Future> Race<K, M> {
-    /// `None` if nobody takes part.
+    /// Makes a race of regions. Returns `None` if there are none.
     #[inline]
     pub(super) fn of(regions: Regions<K, M>) -> Option<Self> {
         (regions.len() > 0).then_some(Race { regions, winner: None, over: false })
@@ -67,15 +70,17 @@ impl<K: Room, M: Future> Race<K, M> {
 }
 
 impl<M: Future> Race<Many, M> {
+    /// Makes a race that has no members yet, and stays pending until it has.
     pub(super) fn empty() -> Self {
         Race { regions: Regions::new(), winner: None, over: false }
     }
 
-    /// Another one takes part. No use once there is a winner.
+    /// Adds a member. Once there is a winner, nobody would cancel it.
     pub(super) fn join(&mut self, member: M) {
         self.regions.insert(member);
     }
 
+    /// Returns whether there is a winner. The others may still be ending.
     pub(super) fn has_winner(&self) -> bool {
         self.winner.is_some()
     }
@@ -112,15 +117,24 @@ impl<K: Room, M: Future> fmt::Debug for Race<K, M> {
 
 /// Waits for the first success, and winds the others down.
 ///
-/// The counterpart of `futures::select_ok` and `Promise.any`.
+/// This is the counterpart of `futures::select_ok` and `Promise.any`.
 ///
 /// # Errors
 ///
-/// All errors, in the order of the futures, when every one has failed; of no futures, none.
+/// Returns all errors, in the order of the futures, when all have failed. Of no futures, it returns
+/// an empty `Vec` at once.
 ///
 /// # Cancellation
 ///
-/// As for [`race`].
+/// The same as for [`race`]. A success that comes while the losers are wound down is dropped.
+///
+/// # Panics
+///
+/// Panics if it is polled after it was ready.
+///
+/// # Cost
+///
+/// The same as for [`gather`](crate::gather), and a `Vec` of errors if all fail.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -165,7 +179,7 @@ where
                     *this.winner = Some(value);
                     this.regions.as_mut().cancel();
                 }
-                // What still succeeds while it is wound down comes too late.
+                // Another success that comes while the others are wound down is dropped.
                 Ok(_) => {}
                 Err(error) => this.errors.put(index, error),
             }
@@ -182,17 +196,29 @@ impl<K: Room, M, T, E> fmt::Debug for RaceOk<K, M, T, E> {
     }
 }
 
-/// Waits for the first `k` successes, and winds the others down. Of zero, at once.
+/// Waits for the first `k` successes, returns them in the order in which they came, and winds the
+/// others down.
 ///
-/// Fails as soon as `k` successes are out of reach. For reads and writes that a majority of replicas must confirm.
+/// It fails as soon as `k` successes are out of reach. Use it for reads and writes that a majority
+/// of replicas must confirm. If `k` is 0, it drops the futures unpolled and returns at once.
 ///
 /// # Errors
 ///
-/// [`QuorumMissed`], with the errors and the values that there were; at once if there are fewer than `k` futures.
+/// Returns [`QuorumMissed`], with all errors and successes, if too many futures failed. If there
+/// are fewer than `k` futures, it does so at once.
 ///
 /// # Cancellation
 ///
-/// As for [`race`], once the outcome is known.
+/// Once the outcome is known, the others end as the losers of a [`race`] do. Dropping it drops the
+/// futures.
+///
+/// # Panics
+///
+/// Panics if it is polled after it was ready.
+///
+/// # Cost
+///
+/// The same as for [`gather`](crate::gather), and a `Vec` of values.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -219,11 +245,14 @@ pin_project! {
         #[pin]
         regions: Regions<K, M>,
         k: usize,
+        // How many futures there were.
         n: usize,
         // In the order in which they came.
         values: Vec<T>,
         errors: K::Slots<E>,
+        // How many futures have failed.
         failed: usize,
+        // Whether the outcome is known, and the others are cancelled.
         decided: bool,
         over: bool,
     }
@@ -233,7 +262,7 @@ impl<K: Room, M, T, E> Quorum<K, M, T, E>
 where
     M: Future<Output = Result<T, E>>,
 {
-    /// Cancels the rest as soon as the outcome is known.
+    /// Cancels the others as soon as the outcome is known.
     fn decide(self: Pin<&mut Self>) {
         let this = self.project();
         let reached = this.values.len() >= *this.k;
@@ -258,7 +287,7 @@ where
             let this = self.as_mut().project();
             let Some((index, result)) = ready!(this.regions.poll_next(cx)) else { break };
             match result {
-                // What still succeeds while it is wound down is one too many.
+                // Another success that comes while the others are wound down is dropped.
                 Ok(value) if this.values.len() < *this.k => this.values.push(value),
                 Ok(_) => {}
                 Err(error) => {
@@ -285,7 +314,9 @@ impl<K: Room, M, T, E> fmt::Debug for Quorum<K, M, T, E> {
     }
 }
 
-/// Too many of a [`quorum`]'s futures failed. Its [source](std::error::Error::source) is the first of the errors.
+/// The error of [`quorum`], if too many futures failed.
+///
+/// Its [source](std::error::Error::source) is the first of the errors.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -304,17 +335,18 @@ pub struct QuorumMissed<T, E> {
 }
 
 impl<T, E> QuorumMissed<T, E> {
-    /// The successes that there were, in the order in which they came.
+    /// Returns the successes, in the order in which they came.
     pub fn values(&self) -> &[T] {
         &self.values
     }
 
-    /// The errors, in the order of the futures.
+    /// Returns the errors, in the order of the futures.
     pub fn errors(&self) -> &[E] {
         &self.errors
     }
 
-    /// The successes and the errors, as [`values`](Self::values) and [`errors`](Self::errors) have them.
+    /// Returns the successes and the errors, in the orders of [`values`](Self::values) and
+    /// [`errors`](Self::errors).
     pub fn into_parts(self) -> (Vec<T>, Vec<E>) {
         (self.values, self.errors)
     }
@@ -327,7 +359,7 @@ impl<T, E> fmt::Display for QuorumMissed<T, E> {
 }
 
 impl<T: fmt::Debug, E: std::error::Error + 'static> std::error::Error for QuorumMissed<T, E> {
-    /// The first error, in the order of the futures.
+    /// Returns the first error, in the order of the futures.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.errors.first().map(|error| error as _)
     }

@@ -1,4 +1,4 @@
-//! `select!`: the first of several futures with outputs of different types.
+//! Waits for the first of several futures with outputs of different types: `select!`.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -17,37 +17,40 @@ use crate::set::{Few, Inline};
 /// }
 /// ```
 ///
-/// There are up to twelve arms, separated by commas, which may be left out after a block. The futures may
-/// have outputs of different types; the expressions have one type, that of the whole. Each future is polled
-/// in the current task, and the arms before `=>` may borrow whatever lies around.
+/// There are up to twelve arms, separated by commas. The comma may be left out after a block. The
+/// futures may have outputs of different types. The expressions have one type, which is that of the
+/// whole `select!`. All futures are polled in the current task, and may borrow from the enclosing
+/// function.
 ///
-/// An expression runs when the other futures are gone. So it may use what they borrowed, even mutably, and it
-/// may contain `.await`, `?`, `return`, `break` and `continue`.
+/// An expression runs when the other futures are gone. So it may use what they borrowed, even
+/// mutably, and it may contain `.await`, `?`, `return`, `break` and `continue`.
 ///
-/// An arm whose `if` condition is false takes no part, and its future is not even made. When that goes for
-/// all arms, `else` runs.
+/// An arm whose `if` condition is false takes no part, and its future is not made. If no arm takes
+/// part, `else` runs.
 ///
-/// Where several futures are ready in one poll, one of them wins, and in a loop none of them always does: each
-/// `select!` begins its polls at another arm.
+/// If several futures are ready in one poll, one of them wins. Each `select!` begins its polls at
+/// another arm, so in a loop no arm always wins.
 ///
-/// The counterpart of `tokio::select!`, `futures::select!` and `asyncio.wait(FIRST_COMPLETED)`. The difference
-/// is in the losers: these drop them (asyncio lets them run on), and foster
-/// [winds them down](crate::cancel), so that what they clean up is done when the arm runs. Futures with
-/// outputs of one type and no arms: [`race`](crate::race).
+/// This is the counterpart of `tokio::select!`, `futures::select!` and
+/// `asyncio.wait(FIRST_COMPLETED)`. They differ in the losers. Those macros drop them, and asyncio
+/// lets them run on. foster [winds them down](crate::cancel), so their cleanup is done when the arm
+/// runs. For futures with outputs of one type and no arms, use [`race`](crate::race).
 ///
 /// # Cancellation
 ///
-/// Losers that need no time to end are dropped, the newest first, and the rest is waited for. What a loser
-/// had received and not yet returned is lost with it, as in any race. To keep a future for the next round of a loop, make it
-/// outside, pin it, and give `&mut future`: then only the borrow is dropped.
+/// Losers that need no time to end are dropped, the newest first, and the rest is waited for. What
+/// a loser has received and not returned is lost with it, as in any race. To keep a future for the
+/// next round of a loop, make it outside, pin it, and pass `&mut future`. Then only the borrow is
+/// dropped.
 ///
 /// # Panics
 ///
-/// If no arm takes part and there is no `else`.
+/// Panics if no arm takes part and there is no `else`.
 ///
 /// # Cost
 ///
-/// No allocation.
+/// No allocation. All pending futures are polled when one is woken, as in
+/// [`gather`](crate::gather).
 ///
 /// ```
 /// use foster::{select, sleep};
@@ -66,7 +69,7 @@ use crate::set::{Few, Inline};
 /// # });
 /// ```
 ///
-/// In a loop, with arms that come and go:
+/// Arms may come and go in a loop:
 ///
 /// ```
 /// use foster::select;
@@ -93,7 +96,7 @@ use crate::set::{Few, Inline};
 /// # });
 /// ```
 ///
-/// Two arms cannot both borrow the same thing mutably, since their futures live at the same time:
+/// Two futures cannot borrow the same value mutably, since they live at the same time:
 ///
 /// ```compile_fail,E0499
 /// # futures::executor::block_on(async {
@@ -119,8 +122,10 @@ macro_rules! select {
     };
 }
 
-/// Takes one arm after the other. `[$any]` is the type that is any one of as many as there have been, the next
-/// list the variants and types for those to come, and the last one the arms so far.
+/// Takes one arm after the other.
+///
+/// `[$any]` is the enum for as many arms as there have been. The next list has the variants and
+/// enums for the arms to come. The last list has the arms so far.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
@@ -172,8 +177,10 @@ macro_rules! __select {
             @arm [$next] [$($($more)*)?] [$($arms)* ($arm [$name] [$future] [] [$body])] $($($rest)*)?
         }
     };
-    // The race ends with the `let`, so that the arms may use what its futures borrowed.
-    (@run $any:ident [$(($arm:ident [$name:pat] [$future:expr] [$($condition:expr)?] [$body:expr]))+] $otherwise:expr) => {{
+    // The race is dropped at the end of the `let`, before an arm runs, so that the arm may use what
+    // the futures borrowed.
+    (@run $any:ident
+        [$(($arm:ident [$name:pat] [$future:expr] [$($condition:expr)?] [$body:expr]))+] $otherwise:expr) => {{
         let first = match $crate::__private::select([
             $($crate::__select! {
                 @member [$($condition)?]
@@ -201,28 +208,29 @@ macro_rules! __select {
     };
 }
 
-/// A member of the race.
+/// Makes a member of the race of a `select!`.
 #[inline]
 pub fn member<M: Future>(member: M) -> Region<M> {
     Region::new(member)
 }
 
-/// A race of the members that take part; `None` if none does.
+/// Makes a race of the members that take part. Returns `None` if none does.
 #[inline]
 pub fn select<M: Future, const N: usize>(members: [Option<Region<M>>; N]) -> Option<Race<Few<N>, M>> {
     Race::of(Regions::of(Inline::new(members, begin_below(N))))
 }
 
-/// A number below `n`: where a `select!` begins.
+/// Returns the number, below `n`, of the arm at which a `select!` begins.
 ///
-/// A loop may run several of them in turn, so a mere counter could give each the same number again and again.
+/// A loop may run several of them in turn. So a plain counter could give each of them the same
+/// number again and again.
 fn begin_below(n: usize) -> usize {
     thread_local! {
         static COUNT: Cell<u32> = const { Cell::new(0) };
     }
     let count = COUNT.get().wrapping_add(0x9e37_79b9);
     COUNT.set(count);
-    // The two rounds of a 32-bit mixer (Wellons, "hash-prospector").
+    // Two rounds of a 32-bit mixer (Wellons, "hash-prospector").
     let mut mixed = (count ^ count >> 16).wrapping_mul(0x21f0_aaad);
     mixed = (mixed ^ mixed >> 15).wrapping_mul(0x735a_2d97);
     ((u64::from(mixed) * n as u64) >> 32) as usize

@@ -1,13 +1,15 @@
-//! Tuples of up to twelve: their elements, each of a type of its own, as things of one type.
+//! Makes one type of the elements of a tuple, which are of different types. Tuples have up to
+//! twelve elements.
 
 use pin_project_lite::pin_project;
 
-/// Marks a tuple.
+/// Marks a tuple, as the `Shape` of several futures or streams.
 #[derive(Debug)]
 pub struct Tuple;
 
 pin_project! {
-    /// A member of a tuple whose futures have values alike, or whose streams have items alike.
+    /// Wraps an element of a tuple whose futures have outputs of one type, or whose streams have
+    /// items of one type.
     #[derive(Debug)]
     pub struct Alike<M> {
         #[pin]
@@ -15,8 +17,10 @@ pin_project! {
     }
 }
 
-/// Calls a macro for each length of tuple, with the type that is any one of its elements, that type's
-/// projection, the length, and of each element two names and its index.
+/// Calls a macro once for each length of a tuple.
+///
+/// The macro gets the enum of that length, the enum's projection, the length, and for each element
+/// two type names and its index.
 macro_rules! for_each_tuple {
     ($with:ident) => {
         $with! { Any1 Any1Projection 1: A TA 0 }
@@ -27,10 +31,26 @@ macro_rules! for_each_tuple {
         $with! { Any6 Any6Projection 6: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5 }
         $with! { Any7 Any7Projection 7: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6 }
         $with! { Any8 Any8Projection 8: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7 }
-        $with! { Any9 Any9Projection 9: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8 }
-        $with! { Any10 Any10Projection 10: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9 }
-        $with! { Any11 Any11Projection 11: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10 }
-        $with! { Any12 Any12Projection 12: A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7, I TI 8, J TJ 9, K TK 10, L TL 11 }
+        $with! {
+            Any9 Any9Projection 9:
+            A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7,
+            I TI 8
+        }
+        $with! {
+            Any10 Any10Projection 10:
+            A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7,
+            I TI 8, J TJ 9
+        }
+        $with! {
+            Any11 Any11Projection 11:
+            A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7,
+            I TI 8, J TJ 9, K TK 10
+        }
+        $with! {
+            Any12 Any12Projection 12:
+            A TA 0, B TB 1, C TC 2, D TD 3, E TE 4, F TF 5, G TG 6, H TH 7,
+            I TI 8, J TJ 9, K TK 10, L TL 11
+        }
     };
 }
 
@@ -39,7 +59,7 @@ pub(crate) use for_each_tuple;
 macro_rules! any {
     ($any:ident $projection:ident $n:literal: $($F:ident $T:ident $i:tt),+) => {
         pin_project! {
-            /// Any one of a tuple's.
+            /// Holds one element of a tuple, in the variant of its place.
             #[project = $projection]
             #[allow(missing_docs)]
             #[derive(Debug)]
@@ -49,13 +69,13 @@ macro_rules! any {
         }
 
         impl<$($F),+> $any<$($F),+> {
-            /// The elements one by one, in the tuple's order.
+            /// Returns the elements one by one, in the order of the tuple.
             #[inline]
             pub(crate) fn each(tuple: ($($F,)+)) -> impl Iterator<Item = Self> {
                 [$($any::$F { it: tuple.$i }),+].into_iter()
             }
 
-            /// The tuple of elements that come in its order.
+            /// Returns the tuple whose elements come in its order.
             #[inline]
             pub(crate) fn tuple(elements: impl IntoIterator<Item = Option<Self>>) -> ($($F,)+) {
                 let mut elements = elements.into_iter().flatten();

@@ -1,4 +1,4 @@
-//! Streams that go on while nobody polls them, and streams with several consumers.
+//! Drives streams in children of a scope, for one consumer or for several.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,24 +14,27 @@ use super::feed::BATCH;
 use crate::scope::AnyScope;
 use crate::time::yield_now;
 
-/// Items on their way from a producer to consumers, each of which gets all of them.
+/// Holds items between a producer and its consumers, each of which gets all items.
 struct Buffer<T> {
-    /// No waker is cloned, woken or dropped under this lock, and no item cloned or dropped.
+    /// Under this lock, no waker is cloned, woken or dropped, and no item is cloned or dropped.
     state: Mutex<State<T>>,
+    /// How many items may wait for one consumer.
     capacity: usize,
 }
 
 struct State<T> {
     consumers: Vec<Consumer<T>>,
-    /// The producer, waiting for room, an item, or the last consumer's leave.
+    /// The waker of the producer. It waits for room, for an item of its stream, or for the last
+    /// consumer to leave.
     producer: Option<Waker>,
-    /// Whether it is room that it waits for.
+    /// Whether the producer waits for room. Then, and only then, taking an item wakes it.
     full: bool,
+    /// Whether the producer has ended.
     over: bool,
 }
 
 struct Consumer<T> {
-    /// Empty once it is gone.
+    /// The items that it has not taken. Empty once it is gone.
     items: VecDeque<T>,
     waker: Option<Waker>,
     gone: bool,
@@ -50,8 +53,11 @@ impl<T> Buffer<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until every consumer has room for one more. False if there are no consumers any more, and the waker is
-    /// woken when that comes true.
+    /// Waits until every consumer has room for one more item. Returns false if all consumers are
+    /// gone.
+    ///
+    /// It registers the waker even when there is room. So the producer hears of the last consumer's
+    /// leave while it waits for its stream.
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let waker = cx.waker().clone();
         let mut state = self.lock();
@@ -64,18 +70,16 @@ impl<T> Buffer<T> {
         if full { Poll::Pending } else { Poll::Ready(!deserted) }
     }
 
-    /// The next item of `stream`, once there is room for it. `None` at its end, or if there are no consumers any more.
+    /// Waits for room, and then for the next item of `stream`. Returns `None` at the end of the
+    /// stream, and when all consumers are gone.
     fn poll_item<S>(&self, stream: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<Option<T>>
     where
         S: Stream<Item = T>,
     {
-        match ready!(self.poll_room(cx)) {
-            true => stream.poll_next(cx),
-            false => Poll::Ready(None),
-        }
+        if ready!(self.poll_room(cx)) { stream.poll_next(cx) } else { Poll::Ready(None) }
     }
 
-    /// Gives `item` to a consumer, unless it is gone.
+    /// Gives `item` to a consumer, or drops it if the consumer is gone.
     fn push(&self, consumer: usize, item: T) {
         let mut state = self.lock();
         let consumer = &mut state.consumers[consumer];
@@ -92,6 +96,7 @@ impl<T> Buffer<T> {
         }
     }
 
+    /// Waits for the next item of a consumer. Returns `None` at the end.
     fn poll_next(&self, consumer: usize, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let waker = cx.waker().clone();
         let mut state = self.lock();
@@ -114,6 +119,7 @@ impl<T> Buffer<T> {
         Poll::Ready(Some(item))
     }
 
+    /// Tells the consumers that no more items come.
     fn end(&self) {
         let mut state = self.lock();
         state.over = true;
@@ -122,6 +128,7 @@ impl<T> Buffer<T> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Drops the items of a consumer, and wakes the producer, which no longer waits for it.
     fn leave(&self, consumer: usize) {
         let mut state = self.lock();
         let own = &mut state.consumers[consumer];
@@ -135,13 +142,15 @@ impl<T> Buffer<T> {
         }
     }
 
+    /// Returns whether a consumer has taken its last item.
     fn is_over(&self, consumer: usize) -> bool {
         let state = self.lock();
         state.over && state.consumers[consumer].items.is_empty()
     }
 }
 
-/// Ends the buffer, also when the producer is cancelled or panics.
+/// Ends the buffer when it is dropped, so that consumers also hear of a producer that was cancelled
+/// or panicked.
 struct Producer<T>(Arc<Buffer<T>>);
 
 impl<T> Drop for Producer<T> {
@@ -150,11 +159,12 @@ impl<T> Drop for Producer<T> {
     }
 }
 
-/// A consumer of a stream that a scope's child drives; from [`in_scope`](super::StreamExt::in_scope) and
+/// A consumer of a stream that a child of a scope drives. It comes from
+/// [`in_scope`](super::StreamExt::in_scope) and
 /// [`split_in_scope`](super::StreamExt::split_in_scope).
 ///
-/// Dropping it drops the items that it has not taken, and lets the stream go on without it; when nobody is left, the stream
-/// is dropped.
+/// Dropping it drops the items that it has not taken. The stream goes on for the other consumers,
+/// and is dropped when there are none.
 #[must_use = "streams do nothing unless polled"]
 pub struct Buffered<T> {
     buffer: Arc<Buffer<T>>,
@@ -187,7 +197,10 @@ impl<T> fmt::Debug for Buffered<T> {
     }
 }
 
-/// Passes the items of `stream` on to `give`, and lets others have their turn now and then.
+/// Gives each item of `stream` to `give`.
+///
+/// Every [`BATCH`] items it yields, so that a stream that is always ready does not keep the
+/// consumers from their turns.
 async fn drive<S: Stream>(stream: S, producer: Producer<S::Item>, give: impl Fn(&Buffer<S::Item>, S::Item)) {
     let mut stream = pin!(stream);
     let mut streak = 0;
@@ -201,7 +214,7 @@ async fn drive<S: Stream>(stream: S, producer: Producer<S::Item>, give: impl Fn(
     }
 }
 
-/// Has a child of `scope` drive `stream`, for one consumer.
+/// Starts a child of `scope` that drives `stream` for one consumer.
 #[track_caller]
 pub(super) fn in_scope<'env, S>(stream: S, scope: &impl AnyScope<'env>, capacity: usize) -> Buffered<S::Item>
 where
@@ -214,7 +227,7 @@ where
     Buffered { buffer, consumer: 0 }
 }
 
-/// Has a child of `scope` drive `stream`, for `n` consumers.
+/// Starts a child of `scope` that drives `stream` for `n` consumers.
 #[track_caller]
 pub(super) fn split_in_scope<'env, S>(
     stream: S,
@@ -232,6 +245,7 @@ where
         for consumer in 1..n {
             buffer.push(consumer, item.clone());
         }
+        // Last, since the other consumers get clones of it.
         buffer.push(0, item);
     }));
     (0..n).map(|consumer| Buffered { buffer: Arc::clone(&buffer), consumer }).collect()

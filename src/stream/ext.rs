@@ -1,4 +1,4 @@
-//! Methods for every stream.
+//! Adds methods to every stream.
 
 use std::time::Duration;
 
@@ -10,25 +10,31 @@ use super::timed::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
 use crate::scope::AnyScope;
 use crate::token::Token;
 
-/// What foster can do with any stream, beside what `futures::StreamExt` can.
-///
-/// Each of these is a `Stream` again. They are lazy: a stream makes progress while it is polled, and a consumer that
-/// is busy stalls what the stream has under way, such as the requests of a `map_concurrent`. Where that matters,
-/// [`in_scope`](StreamExt::in_scope) hands the stream to a child of a scope, which goes on meanwhile.
+/// Adds foster's methods to every stream.
 ///
 /// Beside `futures::StreamExt`, import it as `use foster::StreamExt as _;`.
 ///
-/// Time is that of the runtime around; see [`time`](crate::time).
+/// Each method returns a `Stream`, except [`split_in_scope`](StreamExt::split_in_scope), which
+/// returns several. Streams are lazy: they make progress only while they are polled. So a busy
+/// consumer stalls what the stream has under way, such as the requests of a `map_concurrent`. Where
+/// that matters, [`in_scope`](StreamExt::in_scope) gives the stream to a child of a scope, which
+/// goes on meanwhile.
+///
+/// Delays are measured by the clock of the enclosing runtime (see [`time`](crate::time)).
 pub trait StreamExt: Stream + Sized {
-    /// Gathers items into chunks of `size`, or fewer where `within` has passed since a chunk's first item.
+    /// Gathers items into chunks of `size`.
+    ///
+    /// A chunk is shorter if `within` has passed since its first item, or if the stream ends. This
+    /// is the counterpart of `chunks_timeout` in `tokio-stream`.
     ///
     /// # Cancellation
     ///
-    /// A wait for the next chunk loses nothing; dropping the stream loses the chunk under way.
+    /// Dropping a wait for the next chunk loses nothing. Dropping the stream loses the items of the
+    /// unfinished chunk.
     ///
     /// # Panics
     ///
-    /// If `size` is 0.
+    /// Panics if `size` is 0.
     ///
     /// ```
     /// use foster::StreamExt as _;
@@ -45,7 +51,14 @@ pub trait StreamExt: Stream + Sized {
         ChunksTimeout::new(self, size, within)
     }
 
-    /// Lets at least `period` pass from one item to the next. No item is lost: a slow consumer slows the stream down.
+    /// Lets at least `period` pass between two items.
+    ///
+    /// No item is lost. A slow consumer slows the stream down, and `period` counts from when the
+    /// last item was streamed.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping a wait for the next item loses nothing.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -63,13 +76,15 @@ pub trait StreamExt: Stream + Sized {
         Throttle::new(self, period)
     }
 
-    /// Streams an item when there has been no other for `quiet`: the last of each burst, and the last of all.
+    /// Streams an item once no other has come for `quiet`, and the last item when the stream ends.
     ///
-    /// The others are dropped. For what is worth reacting to once it has come to rest: a file that is saved, a word that is typed.
+    /// So it streams the last item of each burst, and drops the others. Use it for what should be
+    /// handled when it has come to rest, such as a file that is saved or a word that is typed.
     ///
     /// # Cancellation
     ///
-    /// A wait for the next item loses nothing; dropping the stream loses the item that has been held back.
+    /// Dropping a wait for the next item loses nothing. Dropping the stream loses the item that is
+    /// held back.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -84,20 +99,28 @@ pub trait StreamExt: Stream + Sized {
     ///             sleep(Duration::from_millis(pause)).await;
     ///         }
     ///     });
-    ///     assert_eq!(typed.debounce(Duration::from_millis(300)).collect::<Vec<_>>().await, ["fos", "foster"]);
+    ///     let words: Vec<_> = typed.debounce(Duration::from_millis(300)).collect().await;
+    ///     assert_eq!(words, ["fos", "foster"]);
     /// });
     /// ```
     fn debounce(self, quiet: Duration) -> Debounce<Self> {
         Debounce::new(self, quiet)
     }
 
-    /// Streams the latest item every `period`, where there has been one; and the last of all.
+    /// Streams the latest item once every `period` if a new one has come, and the last item when
+    /// the stream ends.
     ///
-    /// The others are dropped. For what changes more often than anybody wants to look: a progress bar, a gauge.
+    /// The others are dropped. Use it for what changes more often than anybody looks at it, such as
+    /// a progress bar or a gauge.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping a wait for the next item loses nothing. Dropping the stream loses the item that is
+    /// held back.
     ///
     /// # Panics
     ///
-    /// If `period` is zero.
+    /// Panics if `period` is zero.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -107,7 +130,8 @@ pub trait StreamExt: Stream + Sized {
     ///     use std::time::Duration;
     ///
     ///     let percent = interval(Duration::from_millis(30)).enumerate().map(|(n, _)| n).take(10);
-    ///     assert_eq!(percent.sample(Duration::from_millis(100)).collect::<Vec<_>>().await, [3, 6, 9]);
+    ///     let shown: Vec<_> = percent.sample(Duration::from_millis(100)).collect().await;
+    ///     assert_eq!(shown, [3, 6, 9]);
     /// });
     /// ```
     #[track_caller]
@@ -115,11 +139,18 @@ pub trait StreamExt: Stream + Sized {
         Sample::new(self, period)
     }
 
-    /// Streams an error where an item takes longer than `within`, counted from when it is asked for; and goes on after.
+    /// Streams an error if an item takes longer than `within`, and then goes on waiting for it.
+    ///
+    /// The time counts from when the item is asked for. Each further `within` of waiting streams
+    /// another error. This is the counterpart of `timeout` in `tokio-stream`.
     ///
     /// # Errors
     ///
-    /// [`Elapsed`](crate::Elapsed), as an item.
+    /// Late items are preceded by [`Elapsed`](crate::Elapsed).
+    ///
+    /// # Cancellation
+    ///
+    /// An item that is late is not cancelled, and not lost.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -138,11 +169,11 @@ pub trait StreamExt: Stream + Sized {
         TimeoutEach::new(self, within)
     }
 
-    /// Waits for `permit()` before it asks for an item, or for the end: the place for a rate limit.
+    /// Waits for `permit()` before it asks for each item and for the end. Use it for a rate limit.
     ///
     /// # Cancellation
     ///
-    /// A permit that was waited for is kept for the next item.
+    /// Dropping a wait for the next item keeps the permit, or the wait for it, for the next time.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -153,8 +184,8 @@ pub trait StreamExt: Stream + Sized {
     ///
     ///     let (start, second) = (now(), Duration::from_secs(1));
     ///     let limit = Mutex::new(interval(second));   // to be shared with other streams
-    ///     let paced = stream::iter(0..3).paced_by(|| async { _ = limit.lock().await.tick().await });
-    ///     let seconds = paced.map(|_| (now() - start).as_secs());
+    ///     let permit = async || { _ = limit.lock().await.tick().await };
+    ///     let seconds = stream::iter(0..3).paced_by(permit).map(|_| (now() - start).as_secs());
     ///     assert_eq!(seconds.collect::<Vec<_>>().await, [0, 1, 2]);
     /// });
     /// ```
@@ -166,7 +197,13 @@ pub trait StreamExt: Stream + Sized {
         PacedBy::new(self, permit)
     }
 
-    /// Ends when `token` is cancelled, and drops the stream then, even in the middle of waiting for an item.
+    /// Ends the stream when `token` is cancelled, even while an item is awaited, and drops what is
+    /// left of it.
+    ///
+    /// # Cancellation
+    ///
+    /// Items that the stream holds back are dropped with it. This drop does not wait for cleanup
+    /// inside.
     ///
     /// ```
     /// use foster::{StreamExt as _, Token};
@@ -174,10 +211,10 @@ pub trait StreamExt: Stream + Sized {
     ///
     /// # futures::executor::block_on(async {
     /// let token = Token::new();
-    /// let numbers = stream::iter(1..).until(&token);
-    /// let cancel = async |n| { n };
-    /// let seen: Vec<u32> = numbers.then(cancel).inspect(|&n| if n == 3 { token.cancel("enough") }).collect().await;
-    /// assert_eq!(seen, [1, 2, 3]);
+    /// let numbers = stream::iter(1..)
+    ///     .until(&token)
+    ///     .inspect(|&n| if n == 3 { token.cancel("enough") });
+    /// assert_eq!(numbers.collect::<Vec<u32>>().await, [1, 2, 3]);
     /// # });
     /// ```
     fn until(self, token: &Token) -> Until<Self> {
@@ -186,7 +223,7 @@ pub trait StreamExt: Stream + Sized {
 
     /// Maps items with a state, until `f` returns `None`.
     ///
-    /// What `futures::StreamExt::scan` does, without a future per item.
+    /// This is `futures::StreamExt::scan` without a future per item.
     ///
     /// ```
     /// use foster::StreamExt as _;
@@ -207,19 +244,21 @@ pub trait StreamExt: Stream + Sized {
         MapWith::new(self, state, f)
     }
 
-    /// Has a child of `scope` drive the stream, which goes on while the consumer is busy, up to `buffer` items ahead.
+    /// Has a child of `scope` drive the stream up to `buffer` items ahead of its consumer.
     ///
-    /// The lazy form makes progress only while it is polled: a consumer that awaits something else between two
-    /// items stalls the requests in flight behind it, until their servers give up (futures-rs#2387). This one does not.
+    /// A lazy stream makes progress only while it is polled. If its consumer awaits something else
+    /// between two items, the requests in flight behind it stall until their servers give up
+    /// (futures-rs#2387). This stream goes on while its consumer is busy.
     ///
     /// # Cancellation
     ///
-    /// The child is the scope's: when the scope is cancelled, this stream ends, after what is in the buffer. Dropping this
-    /// ends the child, and drops the stream with it. A wait for the next item loses nothing.
+    /// When the scope is cancelled, the child is cancelled with it. The returned stream then ends,
+    /// after the items that are in the buffer. Dropping the returned stream ends the child, which
+    /// drops the original stream. Dropping a wait for the next item loses nothing.
     ///
     /// # Panics
     ///
-    /// If `buffer` is 0.
+    /// Panics if `buffer` is 0.
     ///
     /// ```
     /// use foster::{StreamExt as _, scope};
@@ -227,7 +266,7 @@ pub trait StreamExt: Stream + Sized {
     ///
     /// # futures::executor::block_on(async {
     /// let sum: u32 = scope(async |s| {
-    ///     stream::iter([1, 2, 3]).in_scope(&s, 2).fold(0, |sum, n| async move { sum + n }).await
+    ///     stream::iter([1, 2, 3]).in_scope(&s, 2).fold(0, async |sum, n| { sum + n }).await
     /// }).await;
     /// assert_eq!(sum, 6);
     /// # });
@@ -241,19 +280,22 @@ pub trait StreamExt: Stream + Sized {
         buffer::in_scope(self, scope, buffer)
     }
 
-    /// Has a child of `scope` drive the stream for `n` consumers, each of which gets every item exactly once.
+    /// Has a child of `scope` drive the stream for `n` consumers, each of which gets every item
+    /// once.
     ///
-    /// The slowest sets the pace, with `buffer` items between it and the fastest: have the consumers run concurrently, as
-    /// children or in a [`gather`](crate::gather). One that is dropped is not waited for. To share the items out among workers,
-    /// one to each, use [`each_concurrent`](crate::ConcurrentStream::each_concurrent).
+    /// The slowest consumer sets the pace. The fastest is at most `buffer` items ahead of it. So
+    /// run the consumers concurrently, as children or in a [`gather`](crate::gather). A consumer
+    /// that is dropped is not waited for. To give each item to one of several workers instead, use
+    /// [`each_concurrent`](crate::ConcurrentStream::each_concurrent).
     ///
     /// # Cancellation
     ///
-    /// As for [`in_scope`](StreamExt::in_scope).
+    /// The same as for [`in_scope`](StreamExt::in_scope). The child ends when all consumers have
+    /// been dropped.
     ///
     /// # Panics
     ///
-    /// If `buffer` is 0.
+    /// Panics if `buffer` is 0.
     ///
     /// ```
     /// use foster::{StreamExt as _, scope};
@@ -263,7 +305,7 @@ pub trait StreamExt: Stream + Sized {
     /// scope(async |s| {
     ///     let mut readers = stream::iter([3, 1, 2]).split_in_scope(&s, 2, 8).into_iter();
     ///     let (log, stats) = (readers.next().unwrap(), readers.next().unwrap());
-    ///     let max = s.spawn(stats.fold(0, |max, n| async move { n.max(max) }));
+    ///     let max = s.spawn(stats.fold(0, async |max, n| { n.max(max) }));
     ///     assert_eq!(log.collect::<Vec<_>>().await, [3, 1, 2]);
     ///     assert_eq!(max.await, 3);
     /// }).await;

@@ -1,4 +1,4 @@
-//! Where the futures come from.
+//! Makes futures of the items of an iterator or a stream, up to a limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-/// An iterator as a stream that is always ready.
+/// A stream of the items of an iterator, which is always ready.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct FromIterator<I> {
@@ -33,16 +33,18 @@ impl<I: Iterator> Stream for FromIterator<I> {
     }
 }
 
-/// How many futures are started before those that run get their turn, or items taken before others get theirs.
+/// How many futures are started, or items taken, before others get their turn.
 pub(super) const BATCH: usize = 64;
 
 pin_project! {
-    /// A source of items, and what makes futures of them.
+    /// A source of items, with the function that makes futures of them.
     pub(super) struct Feed<S, F> {
         #[pin]
         source: S,
         f: F,
+        // The greatest number of futures at a time.
         limit: usize,
+        // Whether the source has ended or was closed. It is not polled again.
         exhausted: bool,
     }
 }
@@ -54,23 +56,27 @@ impl<S: Stream, F> Feed<S, F> {
         Feed { source, f, limit, exhausted: false }
     }
 
+    /// Returns the greatest number of futures at a time.
     pub(super) fn limit(&self) -> usize {
         self.limit
     }
 
+    /// Returns whether no more futures will be started.
     pub(super) fn is_exhausted(&self) -> bool {
         self.exhausted
     }
 
-    /// Takes no more from the source.
+    /// Takes no more items from the source.
     pub(super) fn close(self: Pin<&mut Self>) {
         *self.project().exhausted = true;
     }
 
-    /// Starts futures as long as there are fewer than the limit, `running` to begin with, and gives them to `start`.
+    /// Starts futures and gives them to `start`, until as many as the limit run. `running` of them
+    /// run already.
     ///
-    /// When this returns and neither the limit nor the end is reached, the waker will be woken when it is worth another
-    /// try.
+    /// If this returns before the limit or the end is reached, the waker will be woken when it
+    /// should be called again. After a batch this call wakes it itself, so that the futures that
+    /// were started are polled before more are.
     #[inline]
     pub(super) fn fill<Fut>(self: Pin<&mut Self>, running: usize, cx: &mut Context<'_>, mut start: impl FnMut(Fut))
     where
@@ -93,6 +99,7 @@ impl<S: Stream, F> Feed<S, F> {
         }
     }
 
+    /// Returns how many more items the source has, at least and at most.
     pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
         if self.exhausted { (0, Some(0)) } else { self.source.size_hint() }
     }

@@ -1,4 +1,4 @@
-//! Running a future for each item, and keeping some of the values or none.
+//! Runs a future for each item, and keeps some of the values or none.
 
 use std::fmt;
 use std::future::Future;
@@ -65,11 +65,11 @@ where
         FilterMapConcurrent { map }
     }
 
-    /// Streams the values in the items' order; see [`MapConcurrent::in_order`].
+    /// Streams the values in the order of the items. See [`MapConcurrent::in_order`].
     ///
     /// # Panics
     ///
-    /// If it has been polled.
+    /// Panics if the stream has been polled.
     #[track_caller]
     pub fn in_order(self) -> Self {
         FilterMapConcurrent { map: self.map.in_order() }

@@ -1,4 +1,8 @@
-//! Streams written as `async` blocks.
+//! Makes streams of `async` blocks.
+//!
+//! The body of a generator and the stream share a slot. The body puts a value into it and waits.
+//! The stream takes the value and wakes the body. A value may also come from elsewhere, through a
+//! clone of the emitter, so the slot has a line of those who wait.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,16 +13,22 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::stream::{FusedStream, Stream};
 
-/// A stream of what `body` emits: an async generator, without a macro.
+/// Returns a stream of the values that `body` emits. This is an async generator without a macro.
 ///
-/// The body runs while the stream is polled, and waits in [`emit`](Emitter::emit) until its value has been taken, so a slow
-/// consumer slows it down. When the consumer stops and drops the stream, the body is dropped at its `emit`. It may borrow.
-/// The counterpart of Python's `async def` with `yield`; unlike there, no cleanup that awaits runs then: that is for
-/// [`defer`](crate::Scope::defer) of a scope around the stream.
+/// The body runs while the stream is polled. It waits in [`emit`](Emitter::emit) until its value
+/// has been taken, so a slow consumer slows it down. The body may borrow. This is the counterpart
+/// of Python's `async def` with `yield`.
+///
+/// # Cancellation
+///
+/// When the consumer drops the stream, the body is dropped where it waits. Unlike in Python, no
+/// cleanup that awaits runs then. For that, use [`defer`](crate::Scope::defer) of a scope that
+/// encloses the stream.
 ///
 /// # Cost
 ///
-/// Three allocations, however much is emitted. The body is in one of them, so the stream is `Unpin`.
+/// Three allocations, however many values are emitted. One of them holds the body, so the stream is
+/// `Unpin`.
 ///
 /// ```
 /// use foster::stream::generator;
@@ -44,9 +54,10 @@ where
     Generator { body: Some(body), output: None, outlet: Outlet { slot } }
 }
 
-/// A stream of what `body` emits, as `Ok`, and of the error with which it ends, if it does: the body may use `?`.
+/// Returns a stream of the values that `body` emits, each as `Ok`, and of the error that it
+/// returns. So the body may use `?`.
 ///
-/// Otherwise as [`generator`].
+/// Otherwise it is like [`generator`]. After an error the stream ends.
 ///
 /// ```
 /// use foster::stream::try_generator;
@@ -72,18 +83,21 @@ where
     TryGenerator { generator: Generator { body: Some(body), output: None, outlet: Outlet { slot } } }
 }
 
-/// Where a value passes from the body to the stream.
+/// The place where a value passes from the body to the stream.
 struct Slot<T> {
-    /// No waker is cloned, woken or dropped under this lock, and no value dropped.
+    /// Under this lock, no waker is cloned, woken or dropped, and no value is dropped.
     state: Mutex<State<T>>,
 }
 
 struct State<T> {
+    /// The value to be taken next. It is that of the first in `line`.
     value: Option<T>,
-    /// Whose values have not been taken, in the order of their coming. If there is a value, it is the first one's.
+    /// Those whose values have not been taken, in the order of their first polls. Their tickets
+    /// ascend.
     line: VecDeque<Waiting>,
+    /// The next ticket.
     tickets: u64,
-    /// The stream, while it waits for a value that may come from outside its own poll.
+    /// The waker of the stream, while it waits for a value that may come from outside its own poll.
     stream: Option<Waker>,
     /// Whether the stream takes no more values.
     over: bool,
@@ -95,11 +109,12 @@ struct Waiting {
 }
 
 impl<T> State<T> {
-    /// Where in the line the bearer of a ticket is. `None` once its value has been taken.
+    /// Returns the place of a ticket in the line, or `None` once its value has been taken.
     fn place(&self, ticket: u64) -> Option<usize> {
         self.line.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
     }
 
+    /// Adds a place to the end of the line, and returns its ticket.
     fn join(&mut self) -> u64 {
         let ticket = self.tickets;
         self.tickets += 1;
@@ -107,7 +122,7 @@ impl<T> State<T> {
         ticket
     }
 
-    /// The first in the line, which is to be told.
+    /// Takes the waker of the first in the line, whose turn it is.
     fn next(&mut self) -> Option<Waker> {
         self.line.front_mut().and_then(|first| first.waker.take())
     }
@@ -123,7 +138,7 @@ impl<T> Slot<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the value that there is.
+    /// Takes the value from the slot, and wakes its emitter and the next one.
     fn take(&self) -> Option<T> {
         let mut state = self.lock();
         let stream = state.stream.take();
@@ -139,7 +154,7 @@ impl<T> Slot<T> {
         value
     }
 
-    /// Takes no more values, and lets those who wait have theirs back.
+    /// Takes no more values, and wakes those who wait, who then get their values back.
     fn close(&self) {
         let mut state = self.lock();
         state.over = true;
@@ -150,6 +165,7 @@ impl<T> Slot<T> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Waits for a value, which may come from another thread.
     fn poll_take(&self, cx: &mut Context<'_>) -> Poll<T> {
         loop {
             if let Some(value) = self.take() {
@@ -157,6 +173,7 @@ impl<T> Slot<T> {
             }
             let waker = cx.waker().clone();
             let mut state = self.lock();
+            // Again, now under the lock: a value may have come since, and nobody was woken for it.
             if state.value.is_none() {
                 state.stream = Some(waker);
                 return Poll::Pending;
@@ -165,7 +182,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// The stream's end of a slot, which closes it when the stream is dropped.
+/// The stream's end of a slot. It closes the slot when it is dropped.
 struct Outlet<T> {
     slot: Arc<Slot<T>>,
 }
@@ -176,7 +193,7 @@ impl<T> Drop for Outlet<T> {
     }
 }
 
-/// Through which a generator's body emits. Clones emit into the same stream.
+/// Emits the values of a generator. Clones emit into the same stream.
 ///
 /// ```
 /// use foster::stream::{Emitter, generator};
@@ -199,18 +216,22 @@ pub struct Emitter<T> {
 }
 
 impl<T> Emitter<T> {
-    /// Gives `value` to the stream, and waits until it has been taken. Those who emit at once have their turns in the
-    /// order of their first polls.
+    /// Gives `value` to the stream, and waits until it has been taken.
+    ///
+    /// Values that are emitted at the same time are taken in the order in which their futures were
+    /// first polled.
     ///
     /// # Cancellation
     ///
-    /// Dropped before its turn, it emits nothing.
+    /// If this is dropped before its turn, the value is not emitted. From its turn on, the stream
+    /// may still take the value.
     ///
     /// # Errors
     ///
-    /// [`EmitError`], with the value, when the stream has ended or was dropped. Inside the generator's body that
-    /// never happens, since the body is gone by then: `_ = y.emit(value).await` is fine there. An emitter that was
-    /// passed to somebody else, such as a [parallel child](crate::Scope::spawn_parallel), may outlive the stream.
+    /// Returns [`EmitError`] with the value if the stream has ended or was dropped. This never
+    /// happens inside the body of the generator, which is dropped with the stream. So the body may
+    /// ignore the result, with `_ = y.emit(value).await`. An emitter that was passed elsewhere,
+    /// such as to a [parallel child](crate::Scope::spawn_parallel), may outlive the stream.
     ///
     /// ```
     /// use foster::stream::generator;
@@ -246,9 +267,9 @@ impl<T> fmt::Debug for Emitter<T> {
 #[must_use = "nothing is emitted unless this is awaited"]
 pub struct Emit<'a, T> {
     slot: &'a Slot<T>,
-    /// `None` once it is in the slot.
+    /// The value, until it is in the slot.
     value: Option<T>,
-    /// From the first poll on.
+    /// Its ticket, from the first poll on.
     ticket: Option<u64>,
 }
 
@@ -268,7 +289,7 @@ impl<T> Future for Emit<'_, T> {
         };
         if state.over {
             let own = state.line.remove(place);
-            // If it is not here, it is in the slot, which has the first one's.
+            // If the value is not here, it is in the slot.
             let value = this.value.take().or_else(|| state.value.take());
             drop(state);
             drop(own);
@@ -295,7 +316,7 @@ impl<T> Drop for Emit<'_, T> {
         let mut state = self.slot.lock();
         let Some(place) = state.place(ticket) else { return };
         let own = state.line[place].waker.take();
-        // Whoever's value is in the slot keeps its place until that is taken.
+        // If the value is in the slot, its place stays, as the slot's value is that of the first.
         if self.value.is_some() {
             state.line.remove(place);
         }
@@ -314,13 +335,13 @@ impl<T> fmt::Debug for Emit<'_, T> {
     }
 }
 
-/// The stream has ended or was dropped, and took no more: the error of [`Emitter::emit`].
+/// The error of [`Emitter::emit`], if the stream has ended or was dropped. It holds the value.
 pub struct EmitError<T> {
     value: T,
 }
 
 impl<T> EmitError<T> {
-    /// The value that was not emitted.
+    /// Returns the value that was not emitted.
     pub fn into_inner(self) -> T {
         self.value
     }
@@ -345,16 +366,19 @@ impl<T> std::error::Error for EmitError<T> {}
 pub struct Generator<T, Fut: Future> {
     /// `None` once it has returned.
     body: Option<Pin<Box<Fut>>>,
-    /// What it returned, until that is given out: after a value that it left behind, having dropped its `emit`.
+    /// What the body returned, until the stream gives it out. A value that the body left in the
+    /// slot, by dropping its `emit`, comes first.
     output: Option<Fut::Output>,
-    /// Below the body: first the body is dropped, then the slot is closed.
+    /// After `body`, since fields are dropped in this order: the body must not see that the slot is
+    /// closed.
     outlet: Outlet<T>,
 }
 
 impl<T, Fut: Future> Unpin for Generator<T, Fut> {}
 
 impl<T, Fut: Future> Generator<T, Fut> {
-    /// The next value; or what the body returned, once.
+    /// Waits for the next value, or for what the body returns. Returns `None` once both have been
+    /// given out.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Fut::Output>>> {
         let slot = &self.outlet.slot;
         loop {

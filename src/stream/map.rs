@@ -1,4 +1,4 @@
-//! Mapping with a limited number of futures at a time.
+//! Maps items to values, with a limited number of futures at a time.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,18 +20,19 @@ pin_project! {
         #[pin]
         feed: Feed<S, F>,
         running: Set<Fut>,
-        // `None`: values are streamed as they come.
+        // `None` if values are streamed in the order in which they come.
         order: Option<Order<Fut::Output>>,
     }
 }
 
-/// Values on their way into the items' order.
+/// Holds values back until those of all earlier items have been streamed.
 pub(super) struct Order<T> {
-    /// The item's number of the future in each slot.
+    /// The number of the item whose future is in each slot.
     numbers: Vec<usize>,
     /// The number of the next item to start.
     started: usize,
-    /// Values from the next one to be streamed on; `None` is not there yet.
+    /// The values of the items that have been started and not streamed, the earliest first. `None`
+    /// if a future is pending.
     values: VecDeque<Option<T>>,
 }
 
@@ -40,7 +41,7 @@ impl<T> Order<T> {
         Order { numbers: Vec::new(), started: 0, values: VecDeque::new() }
     }
 
-    /// The future in this slot is that of the next item.
+    /// Notes that the future in this slot is that of the next item.
     pub(super) fn start(&mut self, slot: usize) {
         if self.numbers.len() <= slot {
             self.numbers.resize(slot + 1, 0);
@@ -50,22 +51,23 @@ impl<T> Order<T> {
         self.values.push_back(None);
     }
 
+    /// Puts the value of the future in this slot into its place.
     pub(super) fn finish(&mut self, slot: usize, value: T) {
         let first = self.started - self.values.len();
         self.values[self.numbers[slot] - first] = Some(value);
     }
 
-    /// How many have been started and not streamed.
+    /// Returns how many items have been started and not streamed.
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// The values that wait for their turn, which is not going to come.
+    /// Takes all values, as none of them will be streamed.
     pub(super) fn take(&mut self) -> VecDeque<Option<T>> {
         mem::take(&mut self.values)
     }
 
-    /// The next value in the items' order, if it is there.
+    /// Takes the next value in the order of the items, if it is there.
     pub(super) fn next(&mut self) -> Option<T> {
         let value = self.values.front_mut()?.take()?;
         self.values.pop_front();
@@ -83,20 +85,27 @@ where
         MapConcurrent { feed, running: Set::new(), order: None }
     }
 
-    /// Streams the values in the items' order. A value that waits for its turn counts towards the limit.
+    /// Streams the values in the order of the items.
     ///
-    /// So one slow future holds up at most `limit` values, and no new one starts until it is done. The counterpart of `buffered`.
+    /// A value that waits for its turn counts towards the limit. So one slow future holds up at
+    /// most `limit` values, and no other future starts until it has completed. This is the
+    /// counterpart of `buffered`.
     ///
     /// # Panics
     ///
-    /// If it has been polled.
+    /// Panics if the stream has been polled.
     ///
     /// ```
     /// use foster::{ConcurrentIterator, yield_now};
     /// use futures::StreamExt;
     ///
     /// # futures::executor::block_on(async {
-    /// let slow_first = (0..3).rev().map_concurrent(3, async |n| { for _ in 0..n { yield_now().await } n });
+    /// let slow_first = (0..3).rev().map_concurrent(3, async |n| {
+    ///     for _ in 0..n {
+    ///         yield_now().await;
+    ///     }
+    ///     n
+    /// });
     /// assert_eq!(slow_first.in_order().collect::<Vec<_>>().await, [2, 1, 0]);
     /// # });
     /// ```
@@ -110,12 +119,12 @@ where
         self
     }
 
-    /// The greatest number of futures at a time.
+    /// Returns the greatest number of futures at a time.
     pub fn limit(&self) -> usize {
         self.feed.limit()
     }
 
-    /// How many futures have been started and not streamed.
+    /// Returns how many items have been started and not streamed.
     fn occupied(&self) -> usize {
         self.order.as_ref().map_or(self.running.len(), Order::len)
     }

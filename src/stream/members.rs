@@ -1,4 +1,5 @@
-//! Streams that are consumed together: tuples, and whatever iterates over streams. As `future::members`.
+//! Takes streams that are consumed together: tuples, and whatever iterates over streams. It is
+//! built like `future::members`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,13 +9,14 @@ use futures_core::Stream;
 use crate::future::tuples::*;
 use crate::set::Many;
 
-/// Several streams: a tuple of up to twelve, an array, a `Vec`, or anything else that iterates over streams.
+/// Several streams: a tuple of up to twelve, an array, a `Vec`, or anything else that iterates over
+/// streams.
 ///
-/// `Shape` is [`Many`] or [`Tuple`], and never has to be written.
+/// `Shape` is [`Many`] or [`Tuple`]. It is always inferred.
 pub trait Streams<Shape>: Sized {
-    /// One of them.
+    /// The type of one stream. For a tuple it is an enum of all of them.
     type Member: Stream;
-    /// One item of each: a tuple, or a `Vec`.
+    /// One item of each stream: a tuple or a `Vec`.
     type Items;
 
     #[doc(hidden)]
@@ -24,11 +26,14 @@ pub trait Streams<Shape>: Sized {
     fn items(items: Vec<<Self::Member as Stream>::Item>) -> Self::Items;
 }
 
-/// Several streams with items of one type. As [`Streams`].
+/// Several streams with items of one type: a tuple of up to twelve, an array, a `Vec`, or anything
+/// else that iterates over streams.
+///
+/// `Shape` is inferred, as for [`Streams`].
 pub trait AlikeStreams<Shape>: Sized {
-    /// What each of them streams.
+    /// The type of the items.
     type Item;
-    /// One of them.
+    /// The type of one stream. For a tuple it is an enum of all of them.
     type Member: Stream<Item = Self::Item>;
 
     #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! Several streams as one.
+//! Makes one stream of several.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,13 +10,17 @@ use pin_project_lite::pin_project;
 use super::members::{AlikeStreams, Streams};
 use crate::set::{Answer, Set};
 
-/// Items that are streamed on before the executor gets its turn.
+/// How many items are streamed before the executor gets its turn.
 const STREAK: u32 = 61;
 
-/// How long a set of streams has been giving items.
+/// Counts the items that a set of streams gives in a row.
+///
+/// A set that has ended a pass returns pending. As long as passes give items, another one is begun
+/// at once, up to [`STREAK`] items.
 struct Streak {
-    /// Whether there has been one in this pass, so that another one is worth while.
+    /// Whether this pass has given an item, so that another pass is worth while.
     gave: bool,
+    /// How many items came since the executor had its turn.
     length: u32,
 }
 
@@ -30,7 +34,8 @@ impl Streak {
         self.length += 1;
     }
 
-    /// A pass is over. False if the executor is to have its turn.
+    /// Ends a pass, and returns whether the next one begins at once. Otherwise the executor gets
+    /// its turn.
     fn goes_on(&mut self) -> bool {
         let goes_on = self.gave && self.length < STREAK;
         self.gave = false;
@@ -41,13 +46,19 @@ impl Streak {
     }
 }
 
-/// Streams the items of several streams as they come, fairly: one that is always ready gets one turn among the others'.
+/// Streams the items of several streams in the order in which they come, and ends with the last
+/// stream.
 ///
-/// Of no streams, it ends at once; otherwise with the last of them. The counterpart of `futures::stream::select_all`.
+/// It is fair: a stream that is always ready gets one turn among those of the others. Of no
+/// streams, it ends at once. This is the counterpart of `futures::stream::select_all`.
 ///
 /// # Cancellation
 ///
-/// No item is taken from a stream before it is streamed on, so dropping this loses none.
+/// No item is taken from a stream before it is returned. So dropping this loses no item.
+///
+/// # Cost
+///
+/// One allocation for each 64 streams. Only streams that are woken are polled.
 ///
 /// ```
 /// use foster::stream::merge;
@@ -104,14 +115,20 @@ impl<S> fmt::Debug for Merge<S> {
     }
 }
 
-/// Streams one item of each stream at a time, until one of them ends. Of no streams, it ends at once.
+/// Streams one item of each stream at a time, until one of them ends.
 ///
-/// The streams run concurrently. Takes a tuple, and streams tuples; or anything that iterates over streams, and
-/// streams `Vec`s. The counterpart of `zip`.
+/// It takes a tuple and streams tuples, or takes anything else that iterates over streams and
+/// streams `Vec`s. The streams run concurrently. Of no streams, it ends at once. This is the
+/// counterpart of `futures::StreamExt::zip`.
 ///
 /// # Cancellation
 ///
-/// Dropping this loses the items of an incomplete row.
+/// Dropping this loses the items that wait for the items of the other streams. So does the end of a
+/// stream.
+///
+/// # Cost
+///
+/// The same as for [`merge`], and two allocations for each row.
 ///
 /// ```
 /// use foster::stream::zip;
@@ -133,11 +150,14 @@ pub fn zip<Shape, S: Streams<Shape>>(streams: S) -> Zip<S::Member, S::Items> {
 #[must_use = "streams do nothing unless polled"]
 pub struct Zip<M: Stream, R> {
     set: Set<M>,
+    /// The items that have come for the next row, each in the place of its stream.
     row: Vec<Option<M::Item>>,
+    /// How many streams have not given their item of the row.
     missing: usize,
     streak: Streak,
+    /// Whether one of the streams has ended.
     over: bool,
-    /// Makes of a row what the streams were in: a tuple, or a `Vec`.
+    /// Makes of a row what the streams were in: a tuple or a `Vec`.
     shape: fn(Vec<M::Item>) -> R,
 }
 
@@ -156,7 +176,7 @@ impl<M: Stream, R> Stream for Zip<M, R> {
             let polled = this.set.poll_until(cx, |key, stream, cx| {
                 let place = &mut row[key.index()];
                 if place.is_some() {
-                    // It has its turn again with the next row.
+                    // It has its item. The next row wakes it.
                     return Poll::Pending;
                 }
                 match stream.poll_next(cx) {
@@ -202,7 +222,12 @@ impl<M: Stream, R> fmt::Debug for Zip<M, R> {
     }
 }
 
-/// Streams all items of the first stream, then all of the second, and so on. Of no streams, it ends at once.
+/// Streams all items of the first stream, then all of the second, and so on. Of no streams, it ends
+/// at once.
+///
+/// # Cancellation
+///
+/// No item is taken from a stream before it is returned. So dropping this loses no item.
 ///
 /// ```
 /// use foster::stream::chain;

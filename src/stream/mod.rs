@@ -1,16 +1,28 @@
-//! Doing many things at a time, but not too many.
+//! Runs many things at a time, but not too many, and shapes streams.
 //!
-//! | to do | use | `futures`, tokio |
+//! | to do | use | counterpart |
 //! |---|---|---|
-//! | work off items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `buffer_unordered`, `buffered` |
-//! | one stream of several | [`merge`], [`zip`], [`chain`] | `select_all`, `zip`, `chain` |
+//! | run futures for items | [`ConcurrentIterator`], [`ConcurrentStream`] | `buffer_unordered` |
+//! | make one stream of several | [`merge`], [`zip`], [`chain`] | `select_all`, `zip`, `chain` |
 //! | write a stream as code | [`generator`], [`try_generator`] | `stream::unfold`, `async-stream` |
-//! | drive a stream beside its consumers | [`StreamExt::in_scope`], [`StreamExt::split_in_scope`] | a channel |
-//! | pace it | [`StreamExt::throttle`], [`debounce`](StreamExt::debounce), [`sample`](StreamExt::sample), [`paced_by`](StreamExt::paced_by) | `throttle` |
-//! | bound it in time | [`StreamExt::timeout_each`], [`chunks_timeout`](StreamExt::chunks_timeout) | `timeout`, `chunks_timeout` |
-//! | end it | [`StreamExt::until`] | `take_until` |
+//! | drive it while consumers are busy | [`in_scope`], [`split_in_scope`] | a task and a channel |
+//! | limit its rate | [`throttle`], [`debounce`], [`sample`], [`paced_by`] | `throttle` |
+//! | limit its waits | [`timeout_each`], [`chunks_timeout`] | `timeout`, `chunks_timeout` |
+//! | end it | [`until`] | `take_until` |
 //!
-//! All of them are `Stream`s of the `futures` traits, and combine with `futures::StreamExt`.
+//! The counterparts are those of `futures` and `tokio-stream`. Nearly all of these operations
+//! return a `Stream` of the `futures` traits, which combines with `futures::StreamExt`. Only
+//! `each_concurrent` and `try_each_concurrent` return a future.
+//!
+//! [`in_scope`]: StreamExt::in_scope
+//! [`split_in_scope`]: StreamExt::split_in_scope
+//! [`throttle`]: StreamExt::throttle
+//! [`debounce`]: StreamExt::debounce
+//! [`sample`]: StreamExt::sample
+//! [`paced_by`]: StreamExt::paced_by
+//! [`timeout_each`]: StreamExt::timeout_each
+//! [`chunks_timeout`]: StreamExt::chunks_timeout
+//! [`until`]: StreamExt::until
 
 mod buffer;
 mod ext;
@@ -42,29 +54,34 @@ pub use try_map::{TryEachConcurrent, TryMapConcurrent};
 
 use feed::Feed;
 
-/// Working off an iterator with a limited number of futures at a time.
+/// Runs futures for the items of an iterator, a limited number at a time.
 ///
-/// All of it runs on this task, and only while it is polled; nothing is spawned. A future that is always ready starves
-/// neither the others nor the executor. To use several threads, have each future spawn a
-/// [parallel child](crate::Scope::spawn_parallel), and await it.
+/// All futures run on the current task, and only while the stream or future is polled. Nothing is
+/// spawned. A future that is always ready starves neither the others nor the executor. To use
+/// several threads, have each future spawn a [parallel child](crate::Scope::spawn_parallel) and
+/// await it.
 ///
 /// # Panics
 ///
-/// With a limit of 0, which could never start anything. `usize::MAX` is no limit.
+/// Each method panics if `limit` is 0, since nothing could ever start. `usize::MAX` means no limit.
 pub trait ConcurrentIterator: Iterator + Sized {
-    /// Maps each item to a future, runs at most `limit` of them at a time, and streams their values as they come.
+    /// Maps each item to a future, runs at most `limit` of them at a time, and streams their values
+    /// in the order in which they complete.
     ///
-    /// [`in_order`](MapConcurrent::in_order) streams them in the items' order instead. The counterpart of an asyncio
-    /// semaphore around each of many tasks, and of `buffer_unordered`.
+    /// [`in_order`](MapConcurrent::in_order) streams the values in the order of the items instead.
+    /// This is the counterpart of `buffer_unordered`, and of an asyncio semaphore around each of
+    /// many tasks.
     ///
     /// # Cancellation
     ///
-    /// Dropping the stream drops the futures in it, and the iterator with the items that have not been started; give it
-    /// `iter.by_ref()` to keep them. A wait for the next value loses nothing.
+    /// Dropping the stream drops its futures, and the iterator with the items that have not been
+    /// started. Pass `iter.by_ref()` to keep those items. Dropping a wait for the next value loses
+    /// nothing.
     ///
     /// # Cost
     ///
-    /// No allocation per item: the futures lie inline.
+    /// No allocation per item. The futures lie side by side in blocks of up to 64, whose places are
+    /// used again.
     ///
     /// ```
     /// use foster::ConcurrentIterator;
@@ -89,15 +106,19 @@ pub trait ConcurrentIterator: Iterator + Sized {
         MapConcurrent::new(Feed::new(FromIterator::new(self), f, limit))
     }
 
-    /// Like [`map_concurrent`](Self::map_concurrent), leaving out what maps to `None`.
+    /// Runs a future for each item like [`map_concurrent`](Self::map_concurrent), and leaves out
+    /// the values that are `None`.
     ///
     /// ```
     /// use foster::ConcurrentIterator;
     /// use futures::StreamExt;
     ///
     /// # futures::executor::block_on(async {
-    /// let ports = ["80", "http", "443"].into_iter().filter_map_concurrent(2, async |word| { word.parse::<u16>().ok() });
-    /// assert_eq!(ports.in_order().collect::<Vec<_>>().await, [80, 443]);
+    /// let ports = ["80", "http", "443"]
+    ///     .into_iter()
+    ///     .filter_map_concurrent(2, async |word| { word.parse::<u16>().ok() })
+    ///     .in_order();
+    /// assert_eq!(ports.collect::<Vec<_>>().await, [80, 443]);
     /// # });
     /// ```
     #[track_caller]
@@ -109,27 +130,32 @@ pub trait ConcurrentIterator: Iterator + Sized {
         FilterMapConcurrent::new(self.map_concurrent(limit, f))
     }
 
-    /// Maps each item to a future that may fail, runs at most `limit` of them at a time, and streams their values until one
-    /// fails.
+    /// Maps each item to a future that may fail, runs at most `limit` of them at a time, and
+    /// streams their values until one fails.
     ///
-    /// The others are then wound down, and the stream ends with the error. [`in_order`](TryMapConcurrent::in_order)
-    /// streams the values in the items' order instead.
+    /// Then the others are [wound down](crate::cancel), and the stream ends with the error.
+    /// [`in_order`](TryMapConcurrent::in_order) streams the values in the order of the items
+    /// instead. This is the counterpart of `try_buffer_unordered`.
     ///
     /// # Errors
     ///
-    /// The first error, as the last item, when everything else has ended.
+    /// The last item is the first error. It comes when all other futures have ended.
     ///
     /// # Cancellation
     ///
-    /// As for [`map_concurrent`](Self::map_concurrent). After an error, futures that need no time to end are dropped, newest
-    /// first; the rest is waited for, and what it still gives is dropped.
+    /// Dropping the stream drops its futures and the iterator, as for
+    /// [`map_concurrent`](Self::map_concurrent). After an error, futures that need no time to end
+    /// are dropped, the newest first. The stream waits for the rest, and drops the values that they
+    /// still return.
     ///
     /// ```
     /// use foster::ConcurrentIterator;
     /// use futures::TryStreamExt;
     ///
     /// # futures::executor::block_on(async {
-    /// let numbers = ["1", "2", "x"].into_iter().try_map_concurrent(2, async |word| { word.parse::<u32>() });
+    /// let numbers = ["1", "2", "x"]
+    ///     .into_iter()
+    ///     .try_map_concurrent(2, async |word| { word.parse::<u32>() });
     /// assert!(numbers.try_collect::<Vec<_>>().await.is_err());
     /// # });
     /// ```
@@ -142,11 +168,12 @@ pub trait ConcurrentIterator: Iterator + Sized {
         TryMapConcurrent::new(Feed::new(FromIterator::new(self), f, limit))
     }
 
-    /// Runs a future for each item, at most `limit` at a time.
+    /// Runs a future for each item, at most `limit` of them at a time, and waits for all.
     ///
     /// # Cancellation
     ///
-    /// As for [`map_concurrent`](Self::map_concurrent).
+    /// Dropping this drops its futures and the iterator, as for
+    /// [`map_concurrent`](Self::map_concurrent).
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -168,15 +195,17 @@ pub trait ConcurrentIterator: Iterator + Sized {
         EachConcurrent::new(self.map_concurrent(limit, f))
     }
 
-    /// Runs a future for each item, at most `limit` at a time, until one fails: the others are then wound down.
+    /// Runs a future for each item, at most `limit` of them at a time, until one fails.
+    ///
+    /// Then the others are [wound down](crate::cancel).
     ///
     /// # Errors
     ///
-    /// The first error, when everything else has ended.
+    /// Returns the first error when all other futures have ended.
     ///
     /// # Cancellation
     ///
-    /// As for [`try_map_concurrent`](Self::try_map_concurrent).
+    /// The same as for [`try_map_concurrent`](Self::try_map_concurrent).
     ///
     /// ```
     /// use foster::ConcurrentIterator;
@@ -200,30 +229,30 @@ pub trait ConcurrentIterator: Iterator + Sized {
 
 impl<I: Iterator> ConcurrentIterator for I {}
 
-/// Working off a stream with a limited number of futures at a time. As [`ConcurrentIterator`].
+/// Runs futures for the items of a stream, a limited number at a time.
 ///
-/// The names differ from those of `futures::StreamExt` (`for_each_concurrent`, `buffer_unordered`), so that both
-/// traits may be in scope:
+/// The methods are those of [`ConcurrentIterator`], which tells about cancellation and cost. Their
+/// names differ from those of `futures::StreamExt` (`for_each_concurrent`, `buffer_unordered`), so
+/// both traits may be in scope:
 ///
 /// ```
 /// use foster::ConcurrentStream;
 /// use futures::{StreamExt, TryStreamExt, stream};
 ///
 /// # futures::executor::block_on(async {
-/// stream::iter(0..3).each_concurrent(2, |_| async {}).await;
-/// stream::iter(0..3).for_each_concurrent(2, |_| async {}).await;
-/// let numbers = stream::iter(0..3).map_concurrent(2, |n| async move { Ok::<_, ()>(n) });
-/// assert_eq!(numbers.try_fold(0, |sum, n| async move { Ok(sum + n) }).await, Ok(3));
+/// stream::iter(0..3).each_concurrent(2, async |_| {}).await;
+/// stream::iter(0..3).for_each_concurrent(2, async |_| {}).await;
+/// let numbers = stream::iter(0..3).map_concurrent(2, async |n| { Ok::<_, ()>(n) });
+/// assert_eq!(numbers.try_fold(0, async |sum, n| { Ok(sum + n) }).await, Ok(3));
 /// # });
 /// ```
 ///
 /// # Panics
 ///
-/// With a limit of 0, which could never start anything.
+/// Each method panics if `limit` is 0, since nothing could ever start.
 pub trait ConcurrentStream: Stream + Sized {
-    /// Maps each item to a future, runs at most `limit` of them at a time, and streams their values as they come.
-    ///
-    /// As [`ConcurrentIterator::map_concurrent`].
+    /// Maps each item to a future, runs at most `limit` of them at a time, and streams their values
+    /// in the order in which they complete. See [`ConcurrentIterator::map_concurrent`].
     ///
     /// ```
     /// use foster::ConcurrentStream;
@@ -247,7 +276,8 @@ pub trait ConcurrentStream: Stream + Sized {
         MapConcurrent::new(Feed::new(self, f, limit))
     }
 
-    /// Like [`map_concurrent`](Self::map_concurrent), leaving out what maps to `None`.
+    /// Runs a future for each item like [`map_concurrent`](Self::map_concurrent), and leaves out
+    /// the values that are `None`.
     #[track_caller]
     fn filter_map_concurrent<F, Fut, T>(self, limit: usize, f: F) -> FilterMapConcurrent<Self, F, Fut>
     where
@@ -257,12 +287,12 @@ pub trait ConcurrentStream: Stream + Sized {
         FilterMapConcurrent::new(self.map_concurrent(limit, f))
     }
 
-    /// Maps each item to a future that may fail, runs at most `limit` of them at a time, and streams their values until one
-    /// fails. As [`ConcurrentIterator::try_map_concurrent`].
+    /// Maps each item to a future that may fail, runs at most `limit` of them at a time, and
+    /// streams their values until one fails. See [`ConcurrentIterator::try_map_concurrent`].
     ///
     /// # Errors
     ///
-    /// The first error, as the last item, when everything else has ended.
+    /// The last item is the first error. It comes when all other futures have ended.
     #[track_caller]
     fn try_map_concurrent<F, Fut, T, E>(self, limit: usize, f: F) -> TryMapConcurrent<Self, F, Fut, T, E>
     where
@@ -272,7 +302,8 @@ pub trait ConcurrentStream: Stream + Sized {
         TryMapConcurrent::new(Feed::new(self, f, limit))
     }
 
-    /// Runs a future for each item, at most `limit` at a time. As [`ConcurrentIterator::each_concurrent`].
+    /// Runs a future for each item, at most `limit` of them at a time, and waits for all. See
+    /// [`ConcurrentIterator::each_concurrent`].
     ///
     /// ```
     /// use foster::ConcurrentStream;
@@ -296,20 +327,20 @@ pub trait ConcurrentStream: Stream + Sized {
         EachConcurrent::new(self.map_concurrent(limit, f))
     }
 
-    /// Runs a future for each item, at most `limit` at a time, until one fails. As
+    /// Runs a future for each item, at most `limit` of them at a time, until one fails. See
     /// [`ConcurrentIterator::try_each_concurrent`].
     ///
     /// # Errors
     ///
-    /// The first error, when everything else has ended.
+    /// Returns the first error when all other futures have ended.
     ///
     /// ```
     /// use foster::ConcurrentStream;
     /// use futures::stream;
     ///
     /// # futures::executor::block_on(async {
-    /// let served = stream::iter(1..).try_each_concurrent(8, async |n| { if n < 100 { Ok(()) } else { Err("full") } });
-    /// assert_eq!(served.await, Err("full"));
+    /// let serve = async |n| { if n < 100 { Ok(()) } else { Err("full") } };
+    /// assert_eq!(stream::iter(1..).try_each_concurrent(8, serve).await, Err("full"));
     /// # });
     /// ```
     #[track_caller]

@@ -1,4 +1,4 @@
-//! Streams with an end, a state, or a pace of their own.
+//! Gives streams an end, a state or a pace.
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +32,7 @@ impl<S: Stream> Stream for Until<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
+        // First the registration, then the look, so that no cancellation falls between them.
         this.listener.listen(cx.waker());
         if this.listener.token().is_cancelled() {
             this.stream.set(None);
@@ -116,8 +117,10 @@ pin_project! {
         #[pin]
         stream: S,
         permit: F,
+        // The permit that is awaited.
         #[pin]
         waiting: Option<Fut>,
+        // Whether there is a permit for the next item.
         permitted: bool,
     }
 }

@@ -1,4 +1,4 @@
-//! Streams and time.
+//! Delays, gathers or drops items by time.
 
 use std::fmt;
 use std::future::Future;
@@ -12,7 +12,8 @@ use pin_project_lite::pin_project;
 use super::feed::BATCH;
 use crate::time::{Elapsed, Interval, MissedTick, Sleep, interval, sleep};
 
-/// So many items are taken in one poll: then the clock and the executor get their turn.
+/// Limits how many items are taken in one poll. After these, the clock and the executor get their
+/// turn.
 struct Turn {
     left: usize,
 }
@@ -22,6 +23,7 @@ impl Turn {
         Turn { left: BATCH }
     }
 
+    /// Polls `stream`, unless the turn is over. Then it wakes the task for the next one.
     fn poll_next<S: Stream>(&mut self, stream: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         if self.left == 0 {
             cx.waker().wake_by_ref();
@@ -41,7 +43,7 @@ pin_project! {
         size: usize,
         within: Duration,
         chunk: Vec<S::Item>,
-        // From the first item of a chunk on.
+        // Since the first item of the chunk.
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -125,7 +127,8 @@ impl<S: Stream> Stream for Throttle<S> {
         let item = ready!(this.stream.poll_next(cx));
         if item.is_some() {
             let mut next = sleep(*this.period);
-            // Counted from this item, and not from whenever the next one is asked for.
+            // A sleep counts from its first poll, so without this it would count from when the next
+            // item is asked for.
             next.start();
             this.sleep.set(Some(next));
         }
@@ -199,6 +202,7 @@ pin_project! {
         #[pin]
         stream: Option<S>,
         ticks: Interval,
+        // Whether the first tick of `ticks` has been taken.
         started: bool,
         latest: Option<S::Item>,
     }
@@ -219,7 +223,7 @@ impl<S: Stream> Stream for Sample<S> {
         let mut this = self.project();
         let mut turn = Turn::new();
         if !*this.started {
-            // The interval's first tick is the beginning, when there is nothing to sample yet.
+            // The first tick of an interval comes at once, when there is nothing to sample yet.
             *this.started = this.ticks.poll_tick(cx).is_ready();
         }
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {

@@ -1,4 +1,4 @@
-//! Mapping to futures that may fail, with a limited number of them at a time.
+//! Maps items to values that may be errors, with a limited number of futures at a time.
 
 use std::fmt;
 use std::future::Future;
@@ -20,8 +20,9 @@ pin_project! {
         #[pin]
         feed: Feed<S, F>,
         running: Regions<Many, Fut>,
-        // `None`: values are streamed as they come.
+        // `None` if values are streamed in the order in which they come.
         order: Option<Order<T>>,
+        // The first error, until the others have ended.
         error: Option<E>,
     }
 }
@@ -36,21 +37,22 @@ where
         TryMapConcurrent { feed, running: Regions::new(), order: None, error: None }
     }
 
-    /// Streams the values in the items' order. A value that waits for its turn counts towards the limit.
+    /// Streams the values in the order of the items.
     ///
-    /// An error does not wait: when a future fails, the others are wound down, values that wait for their turn are
-    /// dropped, and the stream ends with the error. The counterpart of `try_buffered`.
+    /// A value that waits for its turn counts towards the limit. An error does not wait. When a
+    /// future fails, the others are [wound down](crate::cancel), values that wait for their turn
+    /// are dropped, and the stream ends with the error. This is the counterpart of `try_buffered`.
     ///
     /// # Panics
     ///
-    /// If it has been polled.
+    /// Panics if the stream has been polled.
     ///
     /// ```
     /// use foster::{ConcurrentIterator, yield_now};
     /// use futures::TryStreamExt;
     ///
     /// # futures::executor::block_on(async {
-    /// let slow_first = (0..3).rev().try_map_concurrent(3, |n| async move {
+    /// let slow_first = (0..3).rev().try_map_concurrent(3, async |n| {
     ///     for _ in 0..n {
     ///         yield_now().await;
     ///     }
@@ -69,7 +71,7 @@ where
         self
     }
 
-    /// How many futures have been started and not streamed.
+    /// Returns how many items have been started and not streamed.
     fn occupied(&self) -> usize {
         self.order.as_ref().map_or(self.running.len(), Order::len)
     }
@@ -97,7 +99,7 @@ where
                 return Poll::Ready(Some(Ok(value)));
             }
             match Pin::new(&mut *this.running).poll_next(cx) {
-                // What still comes while the others are wound down comes too late.
+                // Another result that comes while the others are wound down is dropped.
                 Poll::Ready(Some(_)) if this.error.is_some() => {}
                 Poll::Ready(Some((slot, Ok(value)))) => match this.order {
                     Some(order) => order.finish(slot, value),
@@ -106,7 +108,8 @@ where
                 Poll::Ready(Some((_, Err(error)))) => {
                     *this.error = Some(error);
                     this.feed.as_mut().close();
-                    // First the order, so that values and futures go even if one of them panics.
+                    // The values are taken before `cancel` drops futures, and are dropped after it.
+                    // So values and futures are all dropped, even if a destructor panics.
                     let late = this.order.as_mut().map(Order::take);
                     Pin::new(&mut *this.running).cancel();
                     drop(late);
