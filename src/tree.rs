@@ -1,8 +1,8 @@
-//! What is running: a drawing of who is stuck, and in which scope; and for a simulation, who was polled.
+//! Draws the tree of what is running, and notes who was polled, for a simulation.
 //!
-//! Nobody keeps a list of all tasks, since in a running program nobody needs one. To draw the tree, it is polled once more:
-//! while a drawing is made, scopes poll all their members, and whatever has a name notes it on the way. A poll
-//! that nobody asked for is always allowed.
+//! No list of all tasks is kept, because a running program needs none. To draw the tree, it is
+//! polled once more. During that poll scopes poll all their members, and everything that has a name
+//! notes it. This is allowed, because a future may be polled at any time.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -15,13 +15,13 @@ use crate::set::shuffle::shuffled;
 
 thread_local! {
     static DRAWING: RefCell<Option<Drawing>> = const { RefCell::new(None) };
-    /// The in-task children polled since somebody last took them out.
+    /// The in-task children that were polled since `take_polled` was last called.
     static POLLED: RefCell<Vec<Polled>> = const { RefCell::new(Vec::new()) };
-    /// The child that is being handed to a runtime.
+    /// The name of the child that is being spawned on a runtime.
     static SPAWNING: Cell<Option<Name>> = const { Cell::new(None) };
 }
 
-/// A child that was polled: its name, and its number in its scope, as names need not differ.
+/// A child that was polled. It has a number in its scope, because names need not differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Polled {
     pub(crate) name: Name,
@@ -32,14 +32,14 @@ pub(crate) struct Polled {
 struct Drawing {
     depth: usize,
     lines: Vec<Line>,
-    /// Those that are being polled, by an address each: the innermost last.
+    /// The addresses of the futures that are being polled, the innermost last.
     polled: Vec<usize>,
 }
 
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
 struct Line {
     text: String,
-    /// What was being polled when it was noted.
+    /// The futures that were being polled when the line was noted.
     polled: Vec<usize>,
 }
 
@@ -54,11 +54,11 @@ impl Drawing {
     }
 }
 
-/// Draws what `poll` polls: a line for each name, indented.
+/// Draws what `poll` polls: a line for each name, indented by depth.
 #[cfg(feature = "sim")]
 pub(crate) fn draw(poll: impl FnOnce()) -> Vec<String> {
     DRAWING.set(Some(Drawing::default()));
-    // In the order of spawning, whatever order the simulation is in.
+    // The drawing is in the order of spawning, whatever order the simulation uses.
     let _in_order = shuffled(None);
     let mut draw = Watch::Draw;
     context::with(|ambient| {
@@ -68,7 +68,7 @@ pub(crate) fn draw(poll: impl FnOnce()) -> Vec<String> {
     DRAWING.take().unwrap_or_default().lines.into_iter().map(|line| line.text).collect()
 }
 
-/// Notes `name` in the drawing, and whatever `poll` meets with below it.
+/// Notes `name` in the drawing, and what `poll` finds below it.
 pub(crate) fn named<R>(name: String, poll: impl FnOnce() -> R) -> R {
     note(|drawing| {
         drawing.push(&name);
@@ -79,7 +79,10 @@ pub(crate) fn named<R>(name: String, poll: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Polls something that may be polled more than once in one drawing: the last time counts, and what is ready is left out.
+/// Polls a future that may be polled several times in one drawing.
+///
+/// The last poll counts, so the lines of earlier ones are dropped. A future that is ready is left
+/// out.
 pub(crate) fn afresh<R>(address: usize, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
     note(|drawing| {
         drawing.forget(address);
@@ -95,7 +98,7 @@ pub(crate) fn afresh<R>(address: usize, poll: impl FnOnce() -> Poll<R>) -> Poll<
     result
 }
 
-/// Notes what a future that has just been pending waits for, if a drawing is being made.
+/// Notes what a future that has just returned pending waits for, if a drawing is being made.
 pub(crate) fn waiting(what: impl FnOnce() -> String) {
     if cfg!(feature = "sim") && context::with(|ambient| ambient.is_drawing()) {
         let what = what();
@@ -103,7 +106,7 @@ pub(crate) fn waiting(what: impl FnOnce() -> String) {
     }
 }
 
-/// Polls an in-task child for whoever watches.
+/// Polls an in-task child while a drawing is being made, or while a simulation notes who is polled.
 #[cold]
 pub(crate) fn child<R>(watch: Watch, name: Name, number: u32, poll: impl FnOnce() -> R) -> R {
     if watch == Watch::Draw {
@@ -113,7 +116,7 @@ pub(crate) fn child<R>(watch: Watch, name: Name, number: u32, poll: impl FnOnce(
     poll()
 }
 
-/// Takes out who was polled since the last time.
+/// Calls `take` with the children that were polled since the last call, and forgets them.
 #[cfg(feature = "sim")]
 pub(crate) fn take_polled(take: impl FnOnce(&mut Vec<Polled>)) {
     POLLED.with_borrow_mut(|polled| {
@@ -122,7 +125,7 @@ pub(crate) fn take_polled(take: impl FnOnce(&mut Vec<Polled>)) {
     });
 }
 
-/// Lets the runtime that `spawn` hands a child to know its name, if somebody watches.
+/// Calls `spawn`, which spawns a child on a runtime, and lets that runtime know the child's name.
 pub(crate) fn spawning(name: Option<Name>, spawn: impl FnOnce()) {
     if name.is_none() {
         return spawn();
@@ -132,7 +135,7 @@ pub(crate) fn spawning(name: Option<Name>, spawn: impl FnOnce()) {
     SPAWNING.set(None);
 }
 
-/// The name of the child that is being spawned.
+/// Returns the name of the child that is being spawned, once.
 #[cfg(feature = "sim")]
 pub(crate) fn take_spawning() -> Option<Name> {
     SPAWNING.take()
@@ -142,7 +145,7 @@ fn note(change: impl FnOnce(&mut Drawing)) {
     DRAWING.with_borrow_mut(|drawing| drawing.as_mut().map(change));
 }
 
-/// A name in a drawing.
+/// Formats a name for a drawing.
 pub(crate) fn quoted(kind: &str, name: impl fmt::Display) -> String {
     format!("{kind}`{name}`")
 }

@@ -1,4 +1,4 @@
-//! The bodies of the verbs, which all handles share.
+//! Implements the verbs once, for all handles.
 
 use std::future::Future;
 use std::panic::{Location, resume_unwind};
@@ -21,12 +21,12 @@ use crate::set::node::{Failed, Reader, Runner};
 use crate::token::{Level, Reason, Token};
 use crate::values::Provide;
 
-/// The way from a handle to its scope.
+/// What all handles are made of: a reference to the scope's core, and options for what is spawned.
 pub(crate) struct Inner<'env, E, K: Kind, N = ()> {
     pub(super) core: Arc<Core<'env, E, K>>,
-    /// The name of what is spawned by this handle.
+    /// The name of what this handle spawns.
     label: N,
-    /// Where this handle sends what does not run on the scope's task; `None` stands for the context's.
+    /// The runtime for what does not run on the scope's task. `None` stands for the context's.
     runtime: Option<Handle>,
 }
 
@@ -36,8 +36,10 @@ impl<E, K: Kind, N: Clone> Clone for Inner<'_, E, K, N> {
     }
 }
 
-/// Starts children on the scope's own task: one body for both kinds, which differ in the bounds and in
-/// how a child's type is forgotten.
+/// Starts children on the scope's own task.
+///
+/// The body is the same for both kinds. They differ in the bounds, and in how a child's type is
+/// forgotten.
 macro_rules! on_its_task {
     ($Kind:ty, $forget:ident $(, $Send:ident $Sync:ident)?) => {
         impl<'env, E, N: Label> Inner<'env, E, $Kind, N> {
@@ -59,7 +61,8 @@ macro_rules! on_its_task {
                 }
             }
 
-            /// Starts a child on this handle's runtime, or that of the context, or else on this task.
+            /// Starts a child on this handle's runtime, or the context's, or on this task if there
+            /// is none.
             pub(super) fn launch_parallel<F, T>(&self, future: F, at: &'static Location<'static>) -> Task<T>
             where
                 F: Future<Output = Result<T, Failed>> + Send + 'static,
@@ -105,7 +108,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         self.runtime.clone().or_else(|| context::with(|ambient| ambient.runtime()))
     }
 
-    /// A future whose error is the scope's.
+    /// Makes the future's error the scope's.
     pub(super) fn fallible<F>(&self, future: F, at: &'static Location<'static>) -> Fallible<F, E> {
         let name = self.label.name().cloned().unwrap_or_else(|| at.into());
         Fallible::new(future, name, Arc::clone(self.core.errors()))
@@ -141,7 +144,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         let known = self.core.control.known_token().is_some();
         let token = self.core.control.token().clone();
         if !known {
-            // The scope's next poll puts it in its place below the enclosing region's.
+            // The scope's next poll links the new token below that of the enclosing region.
             self.core.control.bell.ring();
         }
         token

@@ -46,7 +46,8 @@
 // 8. The node drops the future and keeps the value. `poll_member` drops the runner, which hands the
 //    value over to the reader and wakes whoever awaits the task. `Task::poll` (task.rs) takes it.
 // 9. An `Err` and a panic leave no value. `poll_member` returns them as `Exit::Failed`, and `fail`
-//    notes the panic (the error is in the core already) and cancels the scope.
+//    notes the panic (the error is in the core already) and cancels the scope. A scope that keeps
+//    going is cancelled by a panic alone.
 // 10. When no member, no adopted future and no parallel child is left, `next` runs the finalizers,
 //     one after the other. After the last one `finish` closes the lanes, so that later children are
 //     refused, and resumes a panic or returns the `End`. Of that the scope's future makes its

@@ -1,4 +1,5 @@
-//! What is left of a scope that was dropped, or whose grace is over: the wait for its parallel children.
+//! Transfers what a scope leaves behind, if it is dropped or its grace is over, to the enclosing
+//! scope.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,11 +10,14 @@ use crate::context;
 use crate::control::{Adopted, Control, News};
 use crate::panic::FirstPanic;
 
-/// Ends when the parallel children of the scope that `left` belonged to have ended. They have been cancelled.
+/// Waits for the parallel children of a scope that is gone. They have been cancelled.
 pub(super) struct Orphans {
+    /// The control of that scope.
     left: Arc<Control>,
-    /// `None` where a runtime polls this that was found where no scope was left.
+    /// The scope that polls this. `None` if no scope was left, and a runtime that was found polls
+    /// it.
     around: Option<Arc<Control>>,
+    /// The panics of the children, which resume when all of them have ended.
     panics: FirstPanic,
 }
 
@@ -29,7 +33,8 @@ impl Future for Orphans {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         loop {
-            // Before the look at the count: a ring for its end must not be taken for one that came earlier.
+            // It rouses itself before it looks at the count, so that a ring for the last end is not
+            // mistaken for an earlier one.
             this.left.bell.rouse();
             let over = this.left.close_parallel();
             let news = if over { this.left.news().close() } else { this.left.news().take(Vec::new()).1 };
@@ -49,7 +54,7 @@ impl Future for Orphans {
 
 impl Drop for Orphans {
     fn drop(&mut self) {
-        // Nobody listens any more: what comes from here on is refused.
+        // Nobody listens any more, so what is sent from here on is refused.
         for item in self.left.news().close() {
             forward(item, self.around.as_ref(), &mut self.panics);
         }
@@ -58,7 +63,7 @@ impl Drop for Orphans {
     }
 }
 
-/// Passes the first panic to the scope `around`, or to one that encloses it; where there is none, goes on with it.
+/// Passes the first panic to the enclosing scope, or resumes it if there is none.
 pub(super) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
     let Some(payload) = panics.into_payload() else { return };
     let refused = match around {
@@ -70,7 +75,7 @@ pub(super) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
     }
 }
 
-/// Deals with news for a scope that is no more.
+/// Deals with news for a scope that is gone.
 pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut FirstPanic) {
     match item {
         News::Adopt(future) => adopt(around, future, panics),
@@ -88,7 +93,8 @@ pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut Fi
     }
 }
 
-/// Gives `future` to `around`, or to the runtime that is found here, or drops it where nobody is left to run it.
+/// Gives `future` to the enclosing scope, or to the runtime that is found here. Drops it if there
+/// is neither.
 pub(super) fn adopt(around: Option<&Arc<Control>>, future: Adopted, panics: &mut FirstPanic) {
     let refused = match around {
         Some(around) => around.adopt(future),

@@ -1,7 +1,7 @@
-//! The nodes whose futures are alive, for a simulation that wants to know at its end which have been forgotten; and the
-//! adopted futures that nobody was left to finish.
+//! Lists the nodes whose futures are alive, and the adopted futures that were dropped unfinished.
 //!
-//! Kept on a simulation's thread alone, and there as long as one runs.
+//! A simulation asks at its end, to report what was forgotten. The list is there only on a
+//! simulation's thread, and only while the simulation runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,28 +9,29 @@ use std::collections::BTreeMap;
 use crate::name::Name;
 
 thread_local! {
-    /// `None` while nobody wants to know.
+    /// `None` while no simulation runs.
     static LIVING: RefCell<Option<Living>> = const { RefCell::new(None) };
-    /// Whether adopted futures are being dropped because nobody is left to finish them.
+    /// Whether adopted futures are being dropped because no scope is left to finish them.
     static LOSING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Who is alive, and who was lost.
+/// The nodes that are alive, and the adopted futures that were lost.
 #[derive(Debug, Default)]
 pub(crate) struct Living {
-    /// By the address of the node.
+    /// The names of the nodes, by address.
     nodes: BTreeMap<usize, Name>,
-    /// Adopted futures that were dropped unfinished.
+    /// The names of the adopted futures that were dropped unfinished.
     lost: Vec<Name>,
 }
 
 impl Living {
-    /// The names of the children that are alive, sorted, since addresses differ from run to run.
+    /// Returns the names of the children that are alive. They are sorted, because addresses differ
+    /// from run to run.
     pub(crate) fn children(self) -> Vec<String> {
         sorted(self.nodes.into_values())
     }
 
-    /// The names of the adopted futures that were lost.
+    /// Takes out the names of the adopted futures that were lost.
     pub(crate) fn take_lost(&mut self) -> Vec<String> {
         sorted(std::mem::take(&mut self.lost).into_iter())
     }
@@ -42,19 +43,19 @@ fn sorted(names: impl Iterator<Item = Name>) -> Vec<String> {
     names
 }
 
-/// Begins or ends a list, and returns the one before.
+/// Begins or ends a list, and returns the previous one.
 pub(crate) fn replace(list: Option<Living>) -> Option<Living> {
     LIVING.try_with(|cell| cell.replace(list)).ok().flatten()
 }
 
-/// Runs `drop`, which drops adopted futures that nobody is left to finish.
+/// Calls `drop`, which drops adopted futures that no scope is left to finish.
 pub(crate) fn losing(drop: impl FnOnce()) {
     LOSING.set(true);
     drop();
     LOSING.set(false);
 }
 
-/// An adopted future is dropped unfinished.
+/// Notes that an adopted future is being dropped unfinished.
 pub(crate) fn adopted_dropped(name: &Name) {
     if LOSING.try_with(Cell::get).unwrap_or(false) {
         LIVING.with_borrow_mut(|living| living.as_mut().map(|living| living.lost.push(name.clone())));

@@ -1,23 +1,29 @@
-//! The engine: the children of one poller, their wakers and their ready bits. It is the only poll loop in the crate.
+//! Polls the members of a set that were woken. This is the engine, and the only poll loop in the
+//! crate.
 //!
 //! # Memory
 //!
-//! Members sit inline, in blocks of up to one word's bits: 64 slots behind one header, in one allocation ([`block`]).
-//! A member never moves until it is dropped in place, and that happens the moment it is done or removed. A block
-//! stays until both the set and the last waker into it have let go. The set lets go of blocks that have become empty when
-//! there have been as many of them as half of its blocks, so that it gives memory back after a rush, and each member
-//! pays for a constant part of that.
+//! Members lie inline in blocks of at most 64 slots, or as many as a word has bits. A block is one
+//! allocation, with one header ([`block`]). A member never moves. It is dropped in place as soon as
+//! it is done or removed.
+//!
+//! A block stays until both the set and the last waker into it have let go. The set counts how
+//! often a block has become empty. When that exceeds half the number of its blocks, it gives the
+//! empty ones back. So it returns memory after a rush, and each member pays for a constant part of
+//! that.
 //!
 //! # A wake-up
 //!
-//! The waker of slot `i` is the address of its block, with `i` put into it: making one allocates nothing and, for the
-//! length of a poll, counts nothing ([`waker`]). To wake is to set bit `i` of the block's `ready` word. Whoever turns
-//! that word from 0 also pushes the block on the stack in the root, the set's first block ([`queue`]); whoever finds
-//! that stack asleep also wakes the parent. That is O(1) whatever the size of the set, and takes no lock.
+//! The waker of slot `i` is the address of its block, with `i` put into it ([`waker`]). Making one
+//! allocates nothing. For the length of a poll it counts nothing, either. A wake-up sets bit `i` of
+//! the block's `ready` word. Whoever turns that word from 0 also pushes the block on the stack in
+//! the root, which is the set's first block ([`queue`]). Whoever finds that stack asleep also wakes
+//! the parent. This is O(1) whatever the size of the set, and takes no lock.
 //!
-//! Two kinds of wake-up need no atomic instruction. A member that wakes itself while it is polled leaves a note to
-//! the set ([`turn`]). And as long as no waker into a block has been cloned, which its reference count tells, the set
-//! has that block for itself when it marks or takes ready bits.
+//! Two kinds of wake-up need no atomic instruction. A member that wakes itself while it is polled
+//! leaves a note to the set ([`turn`]). And the set has a block for itself as long as no waker into
+//! it has been cloned, which the block's reference count tells. Then it marks and takes ready bits
+//! without atomic instructions.
 //!
 //! # A pass
 //!
@@ -37,8 +43,9 @@
 //!
 //! # Foreign code
 //!
-//! Members' polls and drops and the parent's waker may do anything: wake, clone and drop any of these wakers, or
-//! panic. No lock is held around them, and no state of the set is half-way when they are called.
+//! Members' polls and drops, and the parent's waker, may do anything. They may wake, clone and drop
+//! any of these wakers, or panic. So no lock is held while they run, and the set's state is
+//! consistent whenever they are called.
 
 #![allow(unsafe_code)]
 
@@ -648,10 +655,7 @@ impl<F> Drop for Set<F> {
         }
         if let Some(root) = self.root.take() {
             // Wakers that stay behind must not keep the parent, nor wake it. Nobody is there: it goes with the block.
-            let parent = match root.is_sole() {
-                true => None,
-                false => root.stack.forget_parent(),
-            };
+            let parent = if root.is_sole() { None } else { root.stack.forget_parent() };
             // SAFETY: as above.
             unsafe { root.release() };
             drop(parent);

@@ -1,8 +1,11 @@
-//! How a scope ends early: what is dropped, in which order, and what is waited for.
+//! Ends a scope early: what is dropped, in which order, and what is waited for.
 //!
-//! The protocol is explained in [`cancel`](crate::cancel). A scope winds down in steps: what needs no time is dropped,
-//! newest first; what holds is polled on, as long as the grace allows; what is past it is dropped too, and named; and what
-//! is `'static` goes to the scope around when this one cannot wait for it.
+//! The page [`cancel`](crate::cancel) explains the protocol. A scope winds down in steps:
+//!
+//! - What needs no time to end is dropped, newest first.
+//! - What has holds is polled on, for as long as the grace allows.
+//! - What has not ended by then is dropped, too, and reported by name.
+//! - What is `'static`, and this scope cannot wait for, is transferred to the enclosing scope.
 
 use std::mem;
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use crate::set::{Key, Set};
 use crate::token::{Level, Reason, Token};
 
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
-    /// Sees to the token.
+    /// Acts on the level of the scope's token, if it has been raised.
     pub(super) fn check<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         if self.phase == Phase::Running && self.control().is_cancelled() {
             self.wind_down(body, ambient);
@@ -33,7 +36,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Drops what needs no time to end, newest first.
+    /// Begins the wind-down: drops what needs no time to end, newest first.
+    ///
+    /// The reason is noted first, because the tasks of what is dropped have it. Parallel children
+    /// are told to end after the drops.
     pub(super) fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         self.phase = Phase::WindingDown;
         let reason = self.control().refusal();
@@ -41,12 +47,15 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
         self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
         Arc::clone(self.control()).tell_parallel(&mut self.panics);
-        // What is left is polled once more, which has it wait for its last hold.
+        // The members that are left are polled once more, so that they wait for their last hold.
         let keys: Vec<Key> = self.set.keys().collect();
         keys.into_iter().for_each(|key| self.set.wake(key));
     }
 
-    /// Ends one child, if its task said so: at once if it needs no time, or else when it is suspended without a hold.
+    /// Ends one child that its task has cancelled.
+    ///
+    /// A child that needs no time to end is dropped now. Another is dropped when it is suspended
+    /// without a hold.
     pub(super) fn cancel_child(&mut self, key: Key) {
         let Some(member) = self.set.get(key) else { return };
         let member = member.get_mut();
@@ -56,13 +65,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if let Some(token) = &member.token {
             token.raise(Level::Cancelled, &by_task());
         }
-        match member.is_held() {
-            true => self.set.wake(key),
-            false => self.stop(key, &by_task()),
+        if member.is_held() {
+            self.set.wake(key);
+        } else {
+            self.stop(key, &by_task());
         }
     }
 
-    /// Drops a member.
+    /// Drops a member, and leaves `reason` to its task.
     pub(super) fn stop(&mut self, key: Key, reason: &Arc<Reason>) {
         let Some(member) = self.set.get(key) else { return };
         let runner = member.get_mut().runner.take();
@@ -109,15 +119,18 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
+    /// Sets the alarm for `after` from now. `None` clears it.
     pub(super) fn set_alarm(&mut self, alarm: Alarm, after: Option<Duration>, ambient: &Ambient) {
         let at = after.and_then(|after| ambient.now().checked_add(after));
         self.alarm = at.map(|at| (alarm, Box::pin(ambient.timer(at))));
     }
 
+    /// Returns whether the alarm's time has come.
     pub(super) fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
         self.alarm.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready())
     }
 
+    /// Does what the alarm was set for.
     pub(super) fn ring<B>(&mut self, body: &mut Body<'_, B>) {
         match self.alarm.take() {
             Some((Alarm::Stop(reason), _)) => self.control().cancel(&reason),
@@ -126,7 +139,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// The grace is over: what has not ended is dropped or handed on, and named.
+    /// Ends what has overrun the grace: drops or transfers it, and reports its name.
     pub(super) fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
         let reason = self.reason.clone().unwrap_or_else(|| self.control().refusal());
         let keys: Vec<Key> = self.set.keys().collect();
@@ -140,6 +153,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.hand_on(None);
     }
 
+    /// Reports to the token and the observer that `task` has overrun the grace.
     pub(super) fn report_overrun(&mut self, task: Name) {
         if let Some(token) = self.control().known_token() {
             token.report_overrun(&task);
@@ -149,7 +163,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Under an overdue wind-down a finalizer has one poll. False if one was dropped, so that there is more to do.
+    /// Drops the running finalizer, which has had its one poll, in a wind-down whose grace is over.
+    ///
+    /// Returns false if there was one, so that there is more to do.
     pub(super) fn drop_overdue_finalizer(&mut self) -> bool {
         let Some(key) = self.finalizing else { return true };
         if let Some(name) = self.set.get(key).and_then(|member| member.runner.as_ref().map(|runner| runner.name())) {
@@ -160,14 +176,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         false
     }
 
-    /// Gives away what is `'static` and not over: adopted futures, and the wait for parallel children.
+    /// Transfers what is `'static` and has not ended: adopted futures, and the wait for parallel
+    /// children.
     ///
-    /// They go to the scope around, or to the runtime that is found where there is none.
+    /// They go to the enclosing scope, or to the runtime that is found if there is none.
     pub(super) fn hand_on(&mut self, around: Option<Arc<Control>>) {
         let before = mem::replace(&mut self.handed_on, true);
         let control = Arc::clone(self.control());
         if !before && !control.close_parallel() {
-            // They have been told, unless nobody has cancelled the scope, or they have come in this moment.
+            // They have been told already, unless nobody has cancelled the scope, or they were
+            // spawned just now.
             control.cancel(&Arc::new(Reason::Dropped));
             control.tell_parallel(&mut self.panics);
         }
@@ -188,7 +206,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             return;
         }
         if control.close_parallel() {
-            // From here on what comes goes to the scope around at once: finalizers, which still have their turn, may wait for it.
+            // From here on, what is sent goes to the enclosing scope at once. The finalizers, which
+            // still have their turn, may wait for it.
             self.close_news(around.as_ref());
             return;
         }
@@ -197,14 +216,15 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         orphans::adopt(around.as_ref(), wait, &mut self.panics);
     }
 
-    /// Closes both lanes, and deals with what was still in them.
+    /// Closes both lanes, and deals with what is still in them.
     pub(super) fn close(&mut self, around: Option<&Arc<Control>>) {
         for mut runner in self.core.inbox.close().into_iter().rev() {
             let reason = self.control().refusal();
             self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
         }
         if self.orphaned {
-            // Also when the last of them has just ended: it may be about to ring.
+            // The lane and the bell are the `Orphans`' now, even if the last child has just ended:
+            // it may be about to ring.
             return;
         }
         match around {
@@ -214,19 +234,21 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.control().bell.unhang();
     }
 
+    /// Closes the lane of the news, and transfers what is still in it.
     fn close_news(&mut self, around: Option<&Arc<Control>>) {
         for item in self.control().news().close() {
             orphans::forward(item, around, &mut self.panics);
         }
     }
 
-    /// The scope's future is dropped before its end.
+    /// Ends a scope whose future is dropped before it completed.
     pub(in crate::scope) fn abandon<B>(&mut self, body: &mut Body<'_, B>) {
         if matches!(self.phase, Phase::Over | Phase::Detached) {
             return;
         }
         let (around, why) = context::try_with(|ambient| (ambient.scope(), ambient.why_ending())).unwrap_or_default();
-        // Where it was polled last, if that has not completed since; or else where it is dropped.
+        // The enclosing scope is the one in which this one was polled last. If that has completed,
+        // it is the one in which this one is dropped.
         let last = self.control().around();
         let living = last.clone().filter(|last| !last.news().is_closed());
         let around = living.or(around).or(last);
@@ -234,7 +256,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let known = self.control().known_token().and_then(Token::shared_reason);
         let first = self.reason.clone().or(known).or(why);
         let reason = first.unwrap_or_else(|| Arc::new(Reason::Dropped));
-        // Before anything is dropped: a destructor may spawn.
+        // New children are refused before anything is dropped, because a destructor may spawn.
         self.control().refuse_parallel();
         if self.control().parallel() > 0 || self.control().known_token().is_some() {
             self.control().cancel(&reason);
@@ -255,7 +277,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 }
 
-/// Drops adopted futures that nobody is left to finish.
+/// Drops adopted futures that no scope is left to finish.
 fn lose(adopted: &mut Set<AdoptedMember>) {
     #[cfg(feature = "sim")]
     crate::set::living::losing(|| adopted.clear());
