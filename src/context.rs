@@ -9,7 +9,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,12 +40,20 @@ pub(crate) struct Link {
     pub(crate) next: Option<Arc<Link>>,
 }
 
-/// The deadlines in force at one place, for a parallel child that is polled elsewhere.
+/// The deadlines in force at one place.
 #[derive(Default)]
 pub(crate) struct Deadlines {
     /// The earliest of the fixed deadlines.
     at: Option<Instant>,
     movable: Option<Arc<Link>>,
+}
+
+/// The deadlines and values in force at one place, for a parallel child that is polled elsewhere.
+/// Most children inherit none.
+#[derive(Default)]
+pub(crate) struct Inheritance {
+    deadlines: Deadlines,
+    values: Option<Values>,
 }
 
 thread_local! {
@@ -209,6 +217,39 @@ impl<T> Drop for Swap<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.cell.swap(Cell::from_mut(self.value));
+    }
+}
+
+/// Guard that sets the scope, the runtime and the id of a child that another task runs, until it is
+/// dropped. What it is given is not dropped.
+pub(crate) struct Elsewhere<'a> {
+    ambient: &'a Ambient,
+    child: usize,
+    scope: ManuallyDrop<Option<Arc<Control>>>,
+    place: ManuallyDrop<Place>,
+}
+
+impl<'a> Elsewhere<'a> {
+    #[inline]
+    pub(crate) fn new(ambient: &'a Ambient, child: usize, scope: Arc<Control>, place: Place) -> Self {
+        let (scope, place) = (ManuallyDrop::new(Some(scope)), ManuallyDrop::new(place));
+        let mut elsewhere = Elsewhere { ambient, child, scope, place };
+        elsewhere.swap();
+        elsewhere
+    }
+
+    #[inline]
+    fn swap(&mut self) {
+        self.child = self.ambient.child.replace(self.child);
+        self.ambient.scope.swap(Cell::from_mut(&mut *self.scope));
+        mem::swap(&mut *self.ambient.runtime.borrow_mut(), &mut *self.place);
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.swap();
     }
 }
 
@@ -460,9 +501,36 @@ impl Ambient {
         }
     }
 
-    /// Returns the deadlines in force here, for use elsewhere. Moves of them are seen there, too.
-    pub(crate) fn deadlines(&self) -> Deadlines {
-        Deadlines { at: self.fixed_deadline(), movable: Self::peek(&self.movable, |movable| movable.cloned()) }
+    /// Returns the deadlines and the values in force here, for use elsewhere. Moves of the deadlines
+    /// are seen there, too.
+    pub(crate) fn inherited(&self) -> Option<Inheritance> {
+        if self.inherits_nothing() {
+            return None;
+        }
+        let movable = Self::peek(&self.movable, |movable| movable.cloned());
+        Some(Inheritance { deadlines: Deadlines { at: self.fixed_deadline(), movable }, values: self.values() })
+    }
+
+    /// Whether no deadline and no value is in force.
+    #[inline]
+    fn inherits_nothing(&self) -> bool {
+        let undated = self.due.get().is_none() && self.due_after.get().is_none();
+        undated
+            && Self::peek(&self.movable, |movable| movable.is_none())
+            && Self::peek(&self.values, |values| values.is_none())
+    }
+
+    /// Runs `f` with the deadlines and values of `inherited` in force, instead of those that are.
+    #[inline]
+    pub(crate) fn inheriting<R>(&self, inherited: Option<&mut Inheritance>, f: impl FnOnce() -> R) -> R {
+        let mut nothing = Inheritance::default();
+        let inherited = match inherited {
+            Some(inherited) => inherited,
+            None if self.inherits_nothing() => return f(),
+            None => &mut nothing,
+        };
+        let _values = Swap::new(&self.values, &mut inherited.values);
+        self.with_deadlines(&mut inherited.deadlines, f)
     }
 
     /// Lowers the fixed deadline to `at`, until the guard is dropped.

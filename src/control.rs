@@ -17,7 +17,7 @@ use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::{Handle, WeakHandle};
 use crate::set::Key;
 use crate::set::crew::{Crew, Members};
-use crate::set::link::Remote;
+use crate::set::link::{Chain, Remote};
 use crate::set::node::{Runner, Shared};
 use crate::token::{Level, Reason, Token};
 
@@ -76,7 +76,7 @@ pub(crate) struct Control {
 struct Roster {
     /// The children that have not been told to end. Some may have ended. Of those only the memory
     /// of their nodes is left.
-    remotes: Vec<Remote>,
+    remotes: Chain,
     /// The runtimes that they run on. They stay here as long as the scope has members, which borrow
     /// them.
     runtimes: Vec<Arc<WeakHandle>>,
@@ -239,7 +239,7 @@ impl Control {
         let alive = self.parallel();
         if roster.remotes.len() > alive + alive / 2 + KEPT {
             // A third of them are over, so that this costs a constant each.
-            roster.remotes.retain(|remote| !remote.is_over());
+            roster.remotes.tidy();
         }
         roster.remotes.push(remote);
         let started = self.started.load(Ordering::Relaxed);
@@ -251,8 +251,8 @@ impl Control {
     /// The scope is cancelled before this. So a child that is put on the roster later finds it
     /// cancelled, and ends, too.
     pub(crate) fn tell_parallel(&self, panics: &mut FirstPanic) {
-        let remotes = mem::take(&mut self.roster().remotes);
-        for remote in remotes.iter().rev() {
+        let mut remotes = mem::take(&mut self.roster().remotes);
+        while let Some(remote) = remotes.pop() {
             panics.run_result(catch(|| remote.tell()));
         }
     }
@@ -269,7 +269,7 @@ impl Crew for Control {
 
     fn left(&self) {
         let mut roster = self.roster();
-        let mut over = Vec::new();
+        let mut over = Chain::default();
         // A child that comes now is counted as a member first, and put on the roster after that. So
         // no such child is lost here.
         if self.parallel() == 0 {

@@ -126,6 +126,7 @@ pub(crate) fn take_polled(take: impl FnOnce(&mut Vec<Polled>)) {
 }
 
 /// Calls `spawn`, which spawns a child on a runtime, and lets that runtime know the child's name.
+#[inline]
 pub(crate) fn spawning(name: Option<Name>, spawn: impl FnOnce()) {
     if name.is_none() {
         return spawn();

@@ -1,6 +1,7 @@
 //! Children that another task runs.
 //!
-//! A parallel child is one allocation besides the runtime's own: its node. What the runtime polls is a
+//! A parallel child is one allocation besides the runtime's own: its node. (Deadlines and values, which
+//! few children inherit, are another.) What the runtime polls is a
 //! [`Pulse`], which sits in the node too and keeps the node's memory until the runtime drops it. That may
 //! be long after the child has ended. What the pulse has polled, and what the scope may take back before
 //! the runtime has begun with it, is the [`Child`]. The node's [`Link`] says which of the two has it.
@@ -23,13 +24,13 @@ use std::task::{Context, Poll, Waker};
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::context::{self, Ambient, Deadlines, Place, Swap, Values, Watch};
+use crate::context::{self, Ambient, Elsewhere, Inheritance, Place, Swap, Watch};
 use crate::control::{Control, News};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job, WeakHandle};
 use crate::set::crew::{Lent, Member};
-use crate::set::link::{Claim, Lasting, Link, Remote, Turn};
+use crate::set::link::{Claim, Lasting, Link, Next, Remote, Turn};
 use crate::set::node::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::token::{Level, Listener, Reason, Token};
 use crate::tree;
@@ -45,6 +46,8 @@ where
     name: Option<Name>,
     /// Not dropped with the node: the scope and the runtime look here first, also after that.
     link: ManuallyDrop<Link>,
+    /// Likewise: the scope's alone.
+    next: ManuallyDrop<Next>,
     /// Reached by whoever has the child, as the link says. `None` before the start and from the end on.
     child: UnsafeCell<Option<Child<F, T>>>,
     /// Reached through the one [`FutureObj`] alone, which puts the pulse in, polls it, and takes it out.
@@ -62,6 +65,7 @@ where
         Seat {
             name,
             link: ManuallyDrop::new(Link::new()),
+            next: ManuallyDrop::new(Next::new()),
             child: UnsafeCell::new(None),
             pulse: UnsafeCell::new(MaybeUninit::uninit()),
             _pinned: PhantomPinned,
@@ -105,7 +109,7 @@ where
     }
 }
 
-// SAFETY: `tell` and `is_over` look at the link, which no drop touches. Only where that says that the child
+// SAFETY: `next` returns, and `tell` and `is_over` look at, what no drop touches. Only where that says that the child
 // has not begun is there more that they touch, and then the child's runner keeps the node.
 #[allow(unsafe_code)]
 unsafe impl<F, T> Lasting for Seat<F, T>
@@ -115,6 +119,10 @@ where
 {
     fn is_over(&self) -> bool {
         self.link.is_over()
+    }
+
+    fn next(&self) -> &Next {
+        &self.next
     }
 }
 
@@ -127,15 +135,20 @@ where
     runner: Runner<ParallelNode<F, T>>,
     /// The token of the child's region; out in the context while the child is polled.
     token: Option<Token>,
-    /// On the region's token, while the child is being wound down and has holds.
-    last_hold: Option<Box<Listener>>,
     surroundings: Surroundings,
+    /// What few children have.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Default)]
+struct Rest {
+    inherited: Option<Inheritance>,
+    /// On the region's token, while the child is being wound down and has holds.
+    last_hold: Option<Listener>,
 }
 
 /// What is in the context while a child is polled, or dropped.
 struct Surroundings {
-    deadlines: Deadlines,
-    values: Option<Values>,
     /// Lent by the roster of the scope.
     runtime: Option<Lent<WeakHandle>>,
     /// The last to be dropped: the scope may be gone after that.
@@ -143,19 +156,16 @@ struct Surroundings {
 }
 
 impl Surroundings {
-    fn within<R>(&mut self, ambient: &Ambient, child: usize, f: impl FnOnce() -> R) -> R {
-        let mut id = child;
-        let _id = Swap::new(&ambient.child, &mut id);
-        let _values = Swap::new(&ambient.values, &mut self.values);
-        // SAFETY: it comes back from the context, where nothing is dropped, and is not dropped here.
+    #[inline]
+    fn within<R>(&self, ambient: &Ambient, child: usize, rest: Option<&mut Rest>, f: impl FnOnce() -> R) -> R {
+        // SAFETY: it comes back from the context, where nothing is dropped, and is not dropped there.
         #[allow(unsafe_code)]
-        let mut scope = ManuallyDrop::new(Some(unsafe { self.scope.copy() }));
-        let _scope = Swap::new(&ambient.scope, &mut *scope);
+        let scope = unsafe { self.scope.copy() };
         // SAFETY: likewise.
         #[allow(unsafe_code)]
         let runtime = self.runtime.as_ref().map(|runtime| unsafe { runtime.copy() });
-        let mut place = ManuallyDrop::new(runtime.map_or(Place::Nowhere, Place::Child));
-        ambient.at(&mut place, || ambient.with_deadlines(&mut self.deadlines, f))
+        let _elsewhere = Elsewhere::new(ambient, child, scope, runtime.map_or(Place::Nowhere, Place::Child));
+        ambient.inheriting(rest.and_then(|rest| rest.inherited.as_mut()), f)
     }
 }
 
@@ -186,9 +196,9 @@ where
     }
 
     fn poll_inside(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let Child { runner, token, surroundings, .. } = self;
+        let Child { runner, token, surroundings, rest } = self;
         context::with(|ambient| {
-            surroundings.within(ambient, runner.id(), || {
+            surroundings.within(ambient, runner.id(), rest.as_deref_mut(), || {
                 ambient.enter(token, || {
                     let mut yes = true;
                     let _member = Swap::new(&ambient.member, &mut yes);
@@ -211,7 +221,8 @@ where
     /// Whether something inside needs time to end; then the waker is woken when it has ended.
     fn is_held(&mut self, cx: &Context<'_>) -> bool {
         let Some(token) = self.token.as_ref().filter(|token| token.is_held()) else { return false };
-        self.last_hold.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
+        let last_hold = &mut self.rest.get_or_insert_default().last_hold;
+        last_hold.get_or_insert_with(|| Listener::new(token.clone())).listen(cx.waker());
         token.is_held()
     }
 
@@ -228,10 +239,11 @@ where
             None if self.runner.header().is_cancelled() => by_task(),
             None => self.surroundings.scope.refusal(),
         };
-        let Child { runner, surroundings, .. } = self;
-        let id = runner.id();
+        let Child { runner, surroundings, rest, .. } = self;
+        let (id, rest) = (runner.id(), rest.as_deref_mut());
         let mut refuse = || runner.refuse(Some(Arc::clone(&reason)));
-        let known = context::try_with(|ambient| surroundings.within(ambient, id, || context::outside(&mut refuse)));
+        let known =
+            context::try_with(|ambient| surroundings.within(ambient, id, rest, || context::outside(&mut refuse)));
         // A thread that is about to end has no context any more.
         match known.unwrap_or_else(refuse) {
             Ok(()) => Ended::Value,
@@ -241,11 +253,10 @@ where
 
     /// Lets go of the node, then tells the scope.
     fn end(self, ended: Ended) {
-        let Child { runner, token, last_hold, surroundings } = self;
-        let Surroundings { values, scope, .. } = surroundings;
+        let Child { runner, token, surroundings: Surroundings { scope, .. }, rest } = self;
         // Before the task can tell, which is when the runner is dropped.
         scope.finished_one();
-        let rest = (token, last_hold, values);
+        let rest = (token, rest);
         let failure = match ended {
             Ended::Value => None,
             Ended::Failed => Some(None),
@@ -454,16 +465,15 @@ where
         }
         return task;
     };
-    let (deadlines, values, watched) =
-        context::with(|ambient| (ambient.deadlines(), ambient.values(), ambient.watch.get() != Watch::No));
+    let (inherited, watched) = context::with(|ambient| (ambient.inherited(), ambient.watch.get() != Watch::No));
+    let rest = inherited.map(|inherited| Box::new(Rest { inherited: Some(inherited), last_hold: None }));
     let name = watched.then(|| runner.name());
     let pulse = Pulse { memory };
     control.enroll(Remote::new(remote), runtime, |runtime| {
         // SAFETY: the roster keeps it as long as the scope has members, of which the child is one.
         #[allow(unsafe_code)]
         let runtime = runtime.map(|runtime| unsafe { Lent::new(runtime) });
-        let surroundings = Surroundings { deadlines, values, runtime, scope };
-        let child = Child { runner, token: None, last_hold: None, surroundings };
+        let child = Child { runner, token: None, surroundings: Surroundings { runtime, scope }, rest };
         // SAFETY: nobody knows of the child before it is on the roster, or at the runtime.
         #[allow(unsafe_code)]
         unsafe {

@@ -10,7 +10,10 @@
 //! | `BEGUN` | the runtime |
 //! | `SUSPENDED` | the runtime; it has left a waker |
 //! | `OVER` | nobody: it has ended, or whoever took it back is about to end it |
+//!
+//! A scope finds its children by a [`Chain`], which takes no memory but a place in each child's node.
 
+use std::cell::UnsafeCell;
 use std::task::Waker;
 
 use super::node::{Extra, Node};
@@ -106,9 +109,24 @@ impl Link {
 ///
 /// # Safety
 ///
-/// `tell` and `is_over` may be called after a drop of this value, when nothing but its memory is left.
+/// `tell`, `is_over` and `next` may be called after a drop of this value, when nothing but its memory
+/// is left. That drop does not touch what `next` returns.
 pub(crate) unsafe trait Lasting: Extra {
     fn is_over(&self) -> bool;
+
+    fn next(&self) -> &Next;
+}
+
+/// In a child's node: the one behind it in its scope's [`Chain`], which alone reaches it.
+pub(crate) struct Next(UnsafeCell<Option<Remote>>);
+
+// SAFETY: "one chain": whoever has that has this by itself, and what is in here may be on any thread.
+unsafe impl Sync for Next {}
+
+impl Next {
+    pub(crate) fn new() -> Self {
+        Next(UnsafeCell::new(None))
+    }
 }
 
 /// A node, whatever its type, that carries something [`Lasting`].
@@ -119,6 +137,7 @@ pub(crate) unsafe trait Lasting: Extra {
 pub(super) unsafe trait Reach {
     fn tell(&self);
     fn is_over(&self) -> bool;
+    fn next(&self) -> &Next;
 }
 
 /// A child that a runtime has, for its scope. It keeps the memory of the child's node, and nothing in it.
@@ -142,12 +161,71 @@ impl Remote {
         self.reach().tell();
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.reach().is_over()
+    }
+
+    fn next(&self) -> *mut Option<Remote> {
+        self.reach().next().0.get()
     }
 
     fn reach(&self) -> &(dyn Reach + Send + Sync) {
         // SAFETY: `Reach` says that what it does needs the memory alone, which this keeps.
         unsafe { &*self.node.value() }
+    }
+}
+
+/// Children that a runtime has, the latest first. The node of each holds the remote of the next.
+///
+/// The invariant: **one chain** – there is one [`Remote`] for each node. So a node is in one chain at
+/// most, and its `Next` is reached by whoever has that chain, by `&mut` or by value.
+#[derive(Default)]
+pub(crate) struct Chain {
+    first: Option<Remote>,
+    len: usize,
+}
+
+impl Chain {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn push(&mut self, remote: Remote) {
+        // SAFETY: "one chain": the remote came by value, and so is in none.
+        unsafe { *remote.next() = self.first.take() };
+        self.first = Some(remote);
+        self.len += 1;
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Remote> {
+        let first = self.first.take()?;
+        // SAFETY: "one chain": it was in this one.
+        self.first = unsafe { &mut *first.next() }.take();
+        self.len -= 1;
+        Some(first)
+    }
+
+    /// Takes out those that are over.
+    pub(crate) fn tidy(&mut self) {
+        let mut place = &raw mut self.first;
+        // SAFETY: "one chain": the place is in this chain, or in a node that stays in it and so is kept
+        // by its remote. No place in a node that has been taken out is looked at.
+        while let Some(remote) = unsafe { &mut *place } {
+            let next = remote.next();
+            if remote.is_over() {
+                // SAFETY: likewise.
+                unsafe { *place = (*next).take() };
+                self.len -= 1;
+            } else {
+                place = next;
+            }
+        }
+    }
+}
+
+impl Drop for Chain {
+    /// Not left to the remotes: a node's memory does not drop what it holds.
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
     }
 }

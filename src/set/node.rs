@@ -29,7 +29,7 @@ use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll};
 
-use super::link::{Lasting, Reach};
+use super::link::{Lasting, Next, Reach};
 pub(crate) use super::owner::Memory;
 use super::owner::Owner;
 use super::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell};
@@ -183,6 +183,10 @@ unsafe impl<F, T, C, X: Lasting> Reach for Node<F, T, C, X> {
 
     fn is_over(&self) -> bool {
         self.extra.is_over()
+    }
+
+    fn next(&self) -> &Next {
+        self.extra.next()
     }
 }
 

@@ -24,6 +24,7 @@ use std::task::Poll;
 use super::sync::UnsafeCell;
 
 mod bells;
+mod chains;
 mod crews;
 mod links;
 mod nodes;
