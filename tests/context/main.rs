@@ -15,6 +15,7 @@ mod watch;
 mod bare;
 mod deadlines;
 mod hang_up;
+mod inheritance;
 mod predictions;
 mod regions;
 mod spawners;
