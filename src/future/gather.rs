@@ -129,7 +129,7 @@ pin_project! {
         values: K::Slots<T>,
         error: Option<E>,
         over: bool,
-        // As in `Gather`.
+        // Makes of the values what the futures were in: a tuple, an array or a `Vec`.
         shape: fn(K::Slots<T>) -> V,
     }
 }

@@ -1,7 +1,8 @@
-//! What can be waited for together: tuples, arrays, collections and iterators.
+//! Takes futures that are waited for together: tuples, arrays, collections and iterators.
 //!
-//! All of it becomes one kind of thing, a number of members of one type in a [`Room`]. A tuple's members
-//! are of a type that is any one of the tuple's; the values find back into their places at the end.
+//! All of these become a number of members of one type in a [`Room`]. The members of a tuple have
+//! an enum as their type, with a variant for each place. The values go back into their places at
+//! the end.
 
 use std::array;
 use std::collections::VecDeque;
@@ -14,11 +15,11 @@ use pin_project_lite::pin_project;
 use super::tuples::*;
 use crate::set::{Few, Inline, Length, Many, Room, Set};
 
-/// Marks an array.
+/// Marks an array, as the `Shape` of several futures.
 #[derive(Debug)]
 pub struct Array;
 
-/// Marks a `Vec`, and other collections of the standard library.
+/// Marks a `Vec`, a `VecDeque` or a boxed slice, as the `Shape` of several futures.
 #[derive(Debug)]
 pub struct Collection;
 
@@ -43,12 +44,18 @@ pub struct Collection;
     message = "`{Self}` is not several futures",
     note = "give a tuple of up to 12 futures, an array of up to 64, a `Vec`, or an iterator over futures"
 )]
+/// Several futures: a tuple of up to twelve, an array of up to 64, a `Vec`, or an iterator.
+///
+/// `Shape` is [`Tuple`], [`Array`], [`Collection`] or [`Many`]. It is always inferred.
+///
+/// If the futures have several types and their number is not known, box them:
 pub trait Futures<Shape>: Sized {
-    /// One of them.
+    /// The type of one future. For a tuple it is an enum of all of them.
     type Member: Future;
-    /// Where they are while they run: [`Few`] are inside the combinator, [`Many`] are not.
+    /// Where the futures are while they run: [`Few`] inside the combinator, [`Many`] in blocks of
+    /// their own.
     type Room: Room;
-    /// Their values: a tuple, an array, or a `Vec`.
+    /// The values of all futures: a tuple, an array or a `Vec`.
     type Values;
 
     #[doc(hidden)]
@@ -64,16 +71,17 @@ pub trait Futures<Shape>: Sized {
     note = "their outputs must be `Result`s with the same error type: convert errors with `map_err`",
     note = "to wait for futures that cannot fail, use `gather`"
 )]
+/// Several futures that may fail, with errors of one type. Otherwise the same as [`Futures`].
 pub trait TryFutures<Shape>: Sized {
-    /// What one of them has.
+    /// The value of one future. For a tuple it is an enum of all of them.
     type Value;
-    /// How they fail.
+    /// The type of the errors.
     type Error;
-    /// One of them.
+    /// The type of one future. For a tuple it is an enum of all of them.
     type Member: Future<Output = Result<Self::Value, Self::Error>>;
-    /// As [`Futures::Room`].
+    /// Where the futures are while they run, as in [`Futures::Room`].
     type Room: Room;
-    /// Their values: a tuple, an array, or a `Vec`.
+    /// The values of all futures: a tuple, an array or a `Vec`.
     type Values;
 
     #[doc(hidden)]
@@ -89,12 +97,13 @@ pub trait TryFutures<Shape>: Sized {
     note = "to race futures with outputs of different types, use `foster::select!`, which has an arm for each",
     note = "or convert the outputs to one type, such as an enum, with `futures::FutureExt::map`"
 )]
+/// Several futures with outputs of one type. Otherwise the same as [`Futures`].
 pub trait AlikeFutures<Shape>: Sized {
-    /// What each of them has.
+    /// The type of the outputs.
     type Value;
-    /// One of them.
+    /// The type of one future. For a tuple it is an enum of all of them.
     type Member: Future<Output = Self::Value>;
-    /// As [`Futures::Room`].
+    /// Where the futures are while they run, as in [`Futures::Room`].
     type Room: Room;
 
     #[doc(hidden)]
@@ -104,7 +113,7 @@ pub trait AlikeFutures<Shape>: Sized {
     fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Placed<Self::Room, R>;
 }
 
-/// Members in a room.
+/// The members in a room.
 type Placed<K, R> = <K as Room>::Store<R>;
 
 /// The values in a room.
@@ -172,7 +181,8 @@ macro_rules! iterable {
 iterable! { Many: <I: Iterator> I => I::Item }
 iterable! { Collection: <F> Vec<F> => F, <F> VecDeque<F> => F, <F> Box<[F]> => F }
 
-/// The values that have come. Unlike with `flatten`, they stay in the allocation that they are in.
+/// Returns the values that have come. Unlike `flatten`, this keeps them in the allocation that they
+/// are in.
 #[allow(clippy::filter_map_identity)]
 pub(super) fn in_order<T>(values: impl IntoIterator<Item = Option<T>>) -> Vec<T> {
     values.into_iter().filter_map(|value| value).collect()
@@ -235,7 +245,7 @@ where
     }
 }
 
-/// All the values of an array's futures.
+/// Returns the values of all futures of an array.
 #[inline]
 fn array<T, const N: usize>(values: impl IntoIterator<Item = Option<T>>) -> [T; N] {
     let mut values = values.into_iter().flatten();
@@ -243,7 +253,7 @@ fn array<T, const N: usize>(values: impl IntoIterator<Item = Option<T>>) -> [T; 
 }
 
 pin_project! {
-    /// A member of a tuple whose futures fail alike.
+    /// Wraps an element of a tuple whose futures fail with errors of one type.
     #[derive(Debug)]
     pub struct Fallible<M> {
         #[pin]
