@@ -23,6 +23,10 @@ pin_project! {
     ///
     /// It resolves when everything in the scope has ended. The methods set options.
     ///
+    /// # Cancellation
+    ///
+    /// Dropping this future drops the body and the children. See [`scope`](fn@crate::scope).
+    ///
     /// # Panics
     ///
     /// Resumes the panic of the body or of a child, when all others have ended. Panics if the scope
@@ -61,6 +65,10 @@ pin_project! {
     ///
     /// Returns the first error of the body, of a child or of a finalizer.
     ///
+    /// # Cancellation
+    ///
+    /// As for [`ScopeFuture`].
+    ///
     /// # Panics
     ///
     /// As for [`ScopeFuture`].
@@ -92,7 +100,7 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
 
     /// Names the scope in reports of failures, overruns and deadlocks.
     ///
-    /// Its name is its file and line otherwise.
+    /// Without this, its name is the file and line of the call to [`scope`](fn@crate::scope).
     ///
     /// ```
     /// # #[cfg(feature = "sim")] {
@@ -193,14 +201,17 @@ impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
     /// is polled, so it must not block. See [`Notice`].
     ///
     /// ```
+    /// use foster::scope::Notice;
+    ///
     /// # futures::executor::block_on(async {
     /// let (tell, told) = std::sync::mpsc::channel();
     /// let result = foster::try_scope(async |s| {
     ///     s.defer(async { Err("could not close") });
     ///     Err::<(), _>("could not write")
-    /// }).observe(move |event| tell.send(event).unwrap());
+    /// }).observe(move |notice| tell.send(notice).unwrap());
     /// assert_eq!(result.await, Err("could not write"));
-    /// assert!(matches!(told.recv(), Ok(foster::scope::Notice::LateError { error: "could not close", .. })));
+    /// let notice = told.recv().unwrap();
+    /// assert!(matches!(notice, Notice::LateError { error: "could not close", .. }));
     /// # });
     /// ```
     pub fn observe(mut self, observer: impl FnMut(Notice<E>) + Send + 'static) -> Self {
