@@ -153,8 +153,8 @@ impl<'env, N: Label> Scope<'env, N> {
     ///
     /// # Cost
     ///
-    /// One allocation besides those of the runtime, and one more where the child inherits a deadline
-    /// or [values](crate::Inherited).
+    /// One allocation besides those of the runtime, and one more where the child inherits a
+    /// deadline or [values](crate::Inherited).
     ///
     /// ```
     /// # #[cfg(feature = "basic")]

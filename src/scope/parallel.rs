@@ -1,16 +1,16 @@
-//! Children that another task runs.
+//! Runs children on other tasks.
 //!
-//! A parallel child is one allocation besides the runtime's own: its node. (Deadlines and values, which
-//! few children inherit, are another.) What the runtime polls is a
-//! [`Pulse`], which sits in the node too and keeps the node's memory until the runtime drops it. That may
-//! be long after the child has ended. What the pulse has polled, and what the scope may take back before
-//! the runtime has begun with it, is the [`Child`]. The node's [`Link`] says which of the two has it.
+//! A parallel child is one allocation besides the runtime's own: its node. A child that inherits a
+//! deadline or values has another. The runtime polls a [`Pulse`], which lies in the node, too. It
+//! keeps the node's memory until the runtime drops it, which may be long after the child has ended.
+//! The [`Child`] is what the pulse polls, and what the scope may take back before the runtime has
+//! begun with it. The node's [`Link`] says which of the two has it.
 //!
-//! Whatever the runtime does (finishes the child, throws it away, refuses it), the future, and a value
-//! that nobody will read, is gone before the scope hears of it.
+//! The runtime may finish the child, throw it away or refuse it. In each case the future is gone
+//! before the scope hears of it, and so is a value that nobody will read.
 //!
-//! A child keeps its scope by being one of its [members](crate::set::crew), and no runtime: of that it
-//! has a [`WeakHandle`].
+//! A child keeps its scope alive by being one of its [members](crate::set::crew). It does not keep
+//! the runtime alive, of which it has a [`WeakHandle`].
 
 use std::cell::UnsafeCell;
 use std::future::Future;
@@ -44,15 +44,19 @@ where
     T: Send + 'static,
 {
     name: Option<Name>,
-    /// Not dropped with the node: the scope and the runtime look here first, also after that.
+    /// It is not dropped with the node, because the scope and the runtime look here first, also
+    /// after that.
     link: ManuallyDrop<Link>,
-    /// Likewise: the scope's alone.
+    /// It is not dropped with the node, either. Only the scope uses it.
     next: ManuallyDrop<Next>,
-    /// Reached by whoever has the child, as the link says. `None` before the start and from the end on.
+    /// Accessed by whoever has the child, as the link says. `None` before the start and after the
+    /// end.
     child: UnsafeCell<Option<Child<F, T>>>,
-    /// Reached through the one [`FutureObj`] alone, which puts the pulse in, polls it, and takes it out.
+    /// Accessed through the one [`FutureObj`] alone, which puts the pulse in, polls it, and takes
+    /// it out.
     pulse: UnsafeCell<MaybeUninit<Pulse<F, T>>>,
-    /// The node may be dropped, by `&mut`, while its pulse is being polled; no pointer to either is an exclusive one.
+    /// The node may be dropped, by `&mut`, while its pulse is being polled. So no pointer to either
+    /// is an exclusive one.
     _pinned: PhantomPinned,
 }
 
@@ -73,8 +77,8 @@ where
     }
 }
 
-// SAFETY: the child is reached by one thread at a time, as the link says, and the pulse by the owner of the
-// `FutureObj`; both are `Send` where the future and its value are.
+// SAFETY: the child is reached by one thread at a time, as the link says, and the pulse by the
+// owner of the `FutureObj`; both are `Send` where the future and its value are.
 #[allow(unsafe_code)]
 unsafe impl<F, T> Sync for Seat<F, T>
 where
@@ -92,7 +96,7 @@ where
         self.name.as_ref()
     }
 
-    /// Ends the child here and now, if it has not begun, or else wakes it.
+    /// Ends the child at once if it has not begun, and wakes it otherwise.
     fn tell(&self) {
         match self.link.claim() {
             Claim::Claimed => {
@@ -109,8 +113,9 @@ where
     }
 }
 
-// SAFETY: `next` returns, and `tell` and `is_over` look at, what no drop touches. Only where that says that the child
-// has not begun is there more that they touch, and then the child's runner keeps the node.
+// SAFETY: `next` returns, and `tell` and `is_over` look at, what no drop touches. Only where that
+// says that the child has not begun is there more that they touch, and then the child's runner
+// keeps the node.
 #[allow(unsafe_code)]
 unsafe impl<F, T> Lasting for Seat<F, T>
 where
@@ -133,32 +138,33 @@ where
     T: Send + 'static,
 {
     runner: Runner<ParallelNode<F, T>>,
-    /// The token of the child's region; out in the context while the child is polled.
+    /// The token of the child's region. The context holds it while the child is polled.
     token: Option<Token>,
     surroundings: Surroundings,
-    /// What few children have.
     rest: Option<Box<Rest>>,
 }
 
+/// What only few children have.
 #[derive(Default)]
 struct Rest {
     inherited: Option<Inheritance>,
-    /// On the region's token, while the child is being wound down and has holds.
+    /// Listens to the region's token while the child is wound down and has holds.
     last_hold: Option<Listener>,
 }
 
-/// What is in the context while a child is polled, or dropped.
+/// What is put into the context while a child is polled or dropped.
 struct Surroundings {
-    /// Lent by the roster of the scope.
+    /// Borrowed from the roster of the scope.
     runtime: Option<Lent<WeakHandle>>,
-    /// The last to be dropped: the scope may be gone after that.
+    /// It is dropped last, because the scope may be gone after that.
     scope: Member<Control>,
 }
 
 impl Surroundings {
     #[inline]
     fn within<R>(&self, ambient: &Ambient, child: usize, rest: Option<&mut Rest>, f: impl FnOnce() -> R) -> R {
-        // SAFETY: it comes back from the context, where nothing is dropped, and is not dropped there.
+        // SAFETY: it comes back from the context, where nothing is dropped, and is not dropped
+        // there.
         #[allow(unsafe_code)]
         let scope = unsafe { self.scope.copy() };
         // SAFETY: likewise.
@@ -175,8 +181,8 @@ where
     T: Send + 'static,
 {
     fn poll(&mut self, turn: Turn, link: &Link, cx: &mut Context<'_>) -> Poll<Ended> {
-        // As in-task children are, it is dropped without another poll, in which it would not know yet that it
-        // is cancelled.
+        // It is dropped without another poll, as in-task children are. In that poll it would not
+        // know yet that it is cancelled.
         let is_held = turn != Turn::First && self.token.as_ref().is_some_and(Token::is_held);
         if self.is_cancelled() && !is_held {
             return Poll::Ready(self.refuse(None));
@@ -185,9 +191,10 @@ where
         if let Poll::Ready(ended) = self.poll_inside(cx) {
             return Poll::Ready(ended);
         }
-        // Once more, since it may have made the token, or cancelled itself, in this poll.
+        // Once more, because it may have made the token, or cancelled itself, in this poll.
         self.settle();
-        // Before the look whether it is cancelled: whoever cancels says so first, and wakes then.
+        // It stores its waker before it looks whether it is cancelled, because whoever cancels says
+        // so first, and wakes then.
         link.suspend(cx.waker());
         if self.is_cancelled() && !self.is_held(cx) {
             return Poll::Ready(self.refuse(None));
@@ -208,7 +215,7 @@ where
         })
     }
 
-    /// Puts the region's token, if there is one, below the scope's.
+    /// Links the region's token, if there is one, below the scope's.
     fn settle(&self) {
         if let Some(token) = &self.token {
             token.attach(self.surroundings.scope.token());
@@ -218,7 +225,8 @@ where
         }
     }
 
-    /// Whether something inside needs time to end; then the waker is woken when it has ended.
+    /// Returns whether something inside needs time to end. Then the waker is woken when that has
+    /// ended.
     fn is_held(&mut self, cx: &Context<'_>) -> bool {
         let Some(token) = self.token.as_ref().filter(|token| token.is_held()) else { return false };
         let last_hold = &mut self.rest.get_or_insert_default().last_hold;
@@ -230,9 +238,9 @@ where
         self.runner.header().is_cancelled() || self.surroundings.scope.is_cancelled()
     }
 
-    /// Drops the future, and leaves to the task why: `reason`, or that of the cancellation.
+    /// Drops the future, and leaves a reason to its task: `reason`, or that of the cancellation.
     ///
-    /// Destructors find the child's surroundings, but no region: that one is about to end.
+    /// Destructors find the child's surroundings, but no region, because that one is about to end.
     fn refuse(&mut self, reason: Option<Reason>) -> Ended {
         let reason = match reason {
             Some(reason) => Arc::new(reason),
@@ -251,10 +259,10 @@ where
         }
     }
 
-    /// Lets go of the node, then tells the scope.
+    /// Drops the runner, then tells the scope.
     fn end(self, ended: Ended) {
         let Child { runner, token, surroundings: Surroundings { scope, .. }, rest } = self;
-        // Before the task can tell, which is when the runner is dropped.
+        // The child is counted before the runner is dropped, which is when its task can tell.
         scope.finished_one();
         let rest = (token, rest);
         let failure = match ended {
@@ -272,18 +280,18 @@ where
         if let Err(payload) = dropped {
             discard(scope.send(News::Panicked(payload)));
         }
-        // After everything else: the scope that sees none left sees all that they did.
+        // The member is dropped last: a scope that sees none left sees all that they did.
         drop(scope);
     }
 
-    /// Ends a child that is the caller's, and has not begun or is thrown away.
+    /// Ends a child that has not begun or is thrown away. The caller has it, as the link says.
     fn cancel(mut self, reason: Option<Reason>) {
         let ended = self.refuse(reason);
         self.end(ended);
     }
 }
 
-/// The reason of a child that [`Task::cancel`] ended.
+/// Returns the reason of a child that [`Task::cancel`] ended.
 pub(super) fn by_task() -> Arc<Reason> {
     Arc::new(Reason::Requested("its task was cancelled".into()))
 }
@@ -293,7 +301,8 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    // The lane is open as long as somebody waits for the parallel children.
+    // The lane is open as long as the scope, or what is left of it, waits for the parallel
+    // children.
     if let Err(News::Failed(mut runner, payload)) = control.send(News::Failed(runner.shared(), payload)) {
         let name = runner.name();
         discard(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
@@ -301,13 +310,14 @@ where
     }
 }
 
-/// What the runtime polls, and drops when it is done with it.
+/// The future that the runtime polls, and drops when it is done with it.
 struct Pulse<F, T>
 where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    /// Of the node in which this sits, and which may be dropped as soon as the child is over.
+    /// The memory of the node in which this lies. The node may be dropped as soon as the child has
+    /// ended.
     memory: Memory<ParallelNode<F, T>>,
 }
 
@@ -317,19 +327,19 @@ where
     T: Send + 'static,
 {
     fn seat(&self) -> &Seat<F, T> {
-        // SAFETY: the memory is there. What is used of the seat after a drop of the node is the link, which is not
-        // dropped, and the place of the pulse, which is the `FutureObj`'s.
+        // SAFETY: the memory is there. What is used of the seat after a drop of the node is the
+        // link, which is not dropped, and the place of the pulse, which is the `FutureObj`'s.
         #[allow(unsafe_code)]
         unsafe { &*self.memory.value() }.extra()
     }
 
-    /// The child, if the link says that it is the runtime's, and so this pulse's.
+    /// Returns the child, if the link says that it is the runtime's, and so this pulse's.
     fn child(&self) -> Option<(Turn, *mut Option<Child<F, T>>)> {
         let seat = self.seat();
         Some((seat.link.begin()?, seat.child.get()))
     }
 
-    /// Takes the child out, and whoever would wake it.
+    /// Takes the child out, and drops the waker that would wake it.
     fn take(&self, child: &mut Option<Child<F, T>>) -> Option<Child<F, T>> {
         self.seat().link.end();
         child.take()
@@ -378,9 +388,10 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static;
 
-// SAFETY: `into_raw` gives a pointer to a pulse that stays where it is, in the node whose memory the pulse itself keeps;
-// being `MaybeUninit` there, it outlasts a drop of the node. The pointer is used by the `FutureObj` alone, which polls
-// the pulse by `&mut` and at the end gives it to `drop`, once.
+// SAFETY: `into_raw` gives a pointer to a pulse that stays where it is, in the node whose memory
+// the pulse itself keeps; being `MaybeUninit` there, it outlasts a drop of the node. The pointer is
+// used by the `FutureObj` alone, which polls the pulse by `&mut` and at the end gives it to `drop`,
+// once.
 #[allow(unsafe_code)]
 unsafe impl<F, T> UnsafeFutureObj<'static, ()> for Obj<F, T>
 where
@@ -390,15 +401,16 @@ where
     fn into_raw(self) -> *mut (dyn Future<Output = ()> + 'static) {
         let Obj(pulse) = self;
         let place: *mut Pulse<F, T> = pulse.seat().pulse.get().cast();
-        // SAFETY: the place is vacant: a node's pulse is made once, and has not been put there before. The pointer came
-        // out of an `UnsafeCell` in a node, whose memory the pulse holds and so outlives it there.
+        // SAFETY: the place is vacant: a node's pulse is made once, and has not been put there
+        // before. The pointer came out of an `UnsafeCell` in a node, whose memory the pulse holds
+        // and so outlives it there.
         unsafe { place.write(pulse) };
         place
     }
 
     unsafe fn drop(ptr: *mut (dyn Future<Output = ()> + 'static)) {
-        // SAFETY: `ptr` is from `into_raw`, and not used after this. The pulse is moved out of the node's memory before it
-        // is dropped, since that may free it.
+        // SAFETY: `ptr` is from `into_raw`, and not used after this. The pulse is moved out of the
+        // node's memory before it is dropped, since that may free it.
         drop(unsafe { ptr.cast::<Pulse<F, T>>().read() });
     }
 }
@@ -418,7 +430,8 @@ where
     start(control, Some(runtime), name, at, future, |obj| drop(runtime.runtime().spawn_obj(obj)))
 }
 
-/// Runs `job`, which is ready at its first poll, where it may block: in the pool of `runtime`, or in the shared one.
+/// Runs `job`, which is ready at its first poll, in the blocking pool of `runtime`, or in the
+/// shared one.
 pub(super) fn spawn_blocking<F, T>(
     control: &Arc<Control>,
     runtime: Option<Handle>,
@@ -431,7 +444,7 @@ where
     T: Send + 'static,
 {
     start(control, runtime.as_ref(), name, at, job, |obj| {
-        // Ready at its first poll, so nobody needs to be woken.
+        // The job is ready at its first poll, so it needs no waker.
         let mut obj = obj;
         let job: Job = Box::new(move || {
             let polled = Pin::new(&mut obj).poll(&mut Context::from_waker(Waker::noop()));
@@ -481,7 +494,8 @@ where
         }
     });
     if control.is_cancelled() {
-        // Since the look above. Whoever has told the others may not have found this one.
+        // It was cancelled after the first look. Whoever told the other children may not have found
+        // this one.
         pulse.seat().tell();
         return task;
     }
