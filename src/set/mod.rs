@@ -89,16 +89,16 @@ mod races;
 #[cfg(all(test, not(foster_loom)))]
 mod tests;
 
-/// The slots of the first block of a set that was not told its size.
+/// How many slots the first block has in a set that was not told its size.
 const FIRST: usize = 4;
 
-/// In so many blocks, idle ones may stay.
+/// How often blocks may become empty, beyond half their number, before empty ones are given back.
 const FEW: usize = 8;
 
-/// The name of a slot, and of its member as long as there is one.
+/// Names a slot, and its member as long as there is one.
 ///
-/// In a set made `with_capacity(n)` the first `n` inserts, if nothing is removed between, have the keys 0 to `n - 1`
-/// in order. Beyond that keys have gaps.
+/// In a set made by `with_capacity(n)` the first `n` inserts have the keys 0 to `n - 1` in order,
+/// if nothing is removed between them. Beyond that, keys have gaps.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Key(u32);
 
@@ -108,7 +108,7 @@ impl Key {
         Key(slot)
     }
 
-    /// The number of the slot.
+    /// Returns the number of the slot.
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
@@ -122,13 +122,13 @@ impl Key {
     }
 }
 
-/// What a member answered that was not pending.
+/// What a member's poll returned that was not pending.
 pub(crate) enum Answer<B> {
-    /// It is done, and is dropped.
+    /// The member is done, and is dropped.
     Done,
-    /// It is done, and is dropped, with this to return.
+    /// The member is done, and is dropped. The set's poll returns this.
     Last(B),
-    /// It has this to return and stays, ready for the next pass.
+    /// The set's poll returns this. The member stays, ready for the next pass.
     Item(B),
 }
 
@@ -140,16 +140,18 @@ enum Pass {
     /// Nothing has been polled in it yet: one member will be, budget or not.
     Begun,
     UnderWay,
-    /// It has left the set empty. Members that come now are polled in it, also where the last ones were woken meanwhile;
-    /// and they are paid for from the same budget, since whoever fills the set again and again must stop some time.
+    /// The pass has left the set empty. Members that come now are polled in it, also if the last
+    /// ones were woken meanwhile. They use the same budget, because a caller that fills the set
+    /// again and again must stop some time.
     Emptied,
 }
 
-/// Members that are polled when they were woken. See the [module](self).
+/// Polls its members when they were woken. See the [module](self).
 pub struct Set<F> {
     /// The first block, which holds what the blocks share.
     root: Option<Block>,
-    /// The other blocks: `rest[i]` has the keys from `SLOTS * (i + 1)`. `None` where one has been given back.
+    /// The other blocks. `rest[i]` has the keys from `SLOTS * (i + 1)`, or is `None` if that block
+    /// was given back.
     rest: Vec<Option<Block>>,
     /// How many blocks there are.
     blocks: usize,
@@ -157,7 +159,7 @@ pub struct Set<F> {
     gap: usize,
     /// How often a block has become empty since blocks were last given back.
     emptied: usize,
-    /// The size announced: blocks below it are made to measure.
+    /// The size that was announced. Blocks below it are made to measure.
     planned: usize,
     len: usize,
     /// The first of the blocks that have a vacant slot.
@@ -188,12 +190,13 @@ unsafe impl<F: Send> Send for Set<F> {}
 unsafe impl<F: Sync> Sync for Set<F> {}
 
 impl<F> Set<F> {
-    /// An empty set. It allocates with the first insert.
+    /// Makes an empty set, which allocates with the first insert.
     pub(crate) const fn new() -> Self {
         Self::planned(0, Vec::new())
     }
 
-    /// An empty set whose blocks will have `n` slots together. Up to one word's bits, that is a single allocation.
+    /// Makes an empty set whose blocks will have `n` slots together. Up to one word's bits, that is
+    /// a single allocation.
     #[inline]
     pub(crate) fn with_capacity(n: usize) -> Self {
         Self::planned(n, Vec::with_capacity(n.saturating_sub(1) / SLOTS))
@@ -222,8 +225,10 @@ impl<F> Set<F> {
         }
     }
 
-    /// A set of `members`. If they are as many as their size hint says exactly, in the fewest allocations, and with
-    /// keys from 0 in order.
+    /// Makes a set of `members`.
+    ///
+    /// If their size hint is exact, the set has the fewest allocations, and their keys count from
+    /// 0.
     pub(crate) fn collect(members: impl Iterator<Item = F>) -> Self {
         let (least, most) = members.size_hint();
         if most != Some(least) {
@@ -258,7 +263,7 @@ impl<F> Set<F> {
         self.insert_with(|_| member)
     }
 
-    /// The same for a member that is made when its key is known.
+    /// Adds a member that is made when its key is known. Otherwise as [`insert`](Self::insert).
     #[inline]
     pub(crate) fn insert_with(&mut self, member: impl FnOnce(Key) -> F) -> Key {
         let block = match self.free {
@@ -279,7 +284,7 @@ impl<F> Set<F> {
         key
     }
 
-    /// Drops a member in place. False if there is none of that key.
+    /// Drops a member in place. Returns false if there is none of that key.
     pub(crate) fn remove(&mut self, key: Key) -> bool {
         let Some((block, slot)) = self.find(key) else {
             return false;
@@ -297,14 +302,15 @@ impl<F> Set<F> {
         Some(unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) })
     }
 
-    /// Marks a member ready, as if freshly inserted: the parent is not woken. Without a member it does nothing.
+    /// Marks a member ready, as if it were freshly inserted. The parent is not woken. Does nothing
+    /// if there is no such member.
     pub(crate) fn wake(&mut self, key: Key) {
         if let Some((block, slot)) = self.find(key) {
             self.mark(block, slot);
         }
     }
 
-    /// The keys of all members, in slot order.
+    /// Returns the keys of all members, in slot order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         self.blocks().flat_map(|block| {
             let mut left = block.occupied();
@@ -316,7 +322,7 @@ impl<F> Set<F> {
         })
     }
 
-    /// Drops all members, the newest slot first. As [`retain`](Self::retain).
+    /// Drops all members, the newest slot first. Panics as [`retain`](Self::retain) does.
     pub(crate) fn clear(&mut self) {
         self.retain(|_| false);
     }
@@ -460,13 +466,13 @@ impl<F> Set<F> {
         }
     }
 
-    /// Whether this pass is to begin elsewhere than the last one.
+    /// Returns whether this pass begins elsewhere than the last one.
     #[inline]
     fn moves_on(&self) -> bool {
         self.dice >> 30 != 0
     }
 
-    /// Ends a pass whose budget is used up: the next one goes on there.
+    /// Ends a pass whose budget is used up. The next one goes on there.
     #[cold]
     fn break_off<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
         self.pass = Pass::Over;
@@ -551,7 +557,7 @@ impl<F> Set<F> {
         self.link_free();
     }
 
-    /// Declares a slot vacant, and returns where its member, now nobody's, is.
+    /// Declares a slot vacant, and returns a pointer to its member, which the caller drops.
     #[inline]
     fn vacate(&mut self, block: Block, slot: usize) -> *mut F {
         block.vacate(slot);
@@ -620,7 +626,7 @@ impl<F> Set<F> {
         block
     }
 
-    /// Where the member of a key is, if there is one.
+    /// Finds the member of a key, if there is one.
     #[inline]
     fn find(&self, key: Key) -> Option<(Block, usize)> {
         let block = self.chunk(key.chunk())?;
@@ -628,7 +634,7 @@ impl<F> Set<F> {
         (block.occupied() & 1 << slot != 0).then_some((block, slot))
     }
 
-    /// How many blocks there are, gaps included.
+    /// Returns how many blocks there are, with the gaps.
     fn chunks(&self) -> usize {
         usize::from(self.root.is_some()) + self.rest.len()
     }

@@ -1,4 +1,4 @@
-//! One poll of one member.
+//! Polls one member of a scope, once.
 
 use std::future::Future;
 use std::task::{Context, Poll};
@@ -16,11 +16,11 @@ use crate::tree;
 pub(super) enum Exit<'env, K: Kind> {
     Ended,
     Failed(ChildRunner<'env, K>, Option<Payload>),
-    /// It ended, and its value, which nobody waits for, panicked when it was dropped.
+    /// It ended, and its value, which nobody awaits, panicked when it was dropped.
     Panicked(Payload),
-    /// To be dropped: cancelled, and it needs no more time.
+    /// It is to be dropped: it is cancelled, and needs no more time.
     Stopped(ChildRunner<'env, K>),
-    /// The body is over, or to be dropped for that reason.
+    /// The body has completed, or is to be dropped because the scope is cancelled.
     Body,
 }
 
@@ -53,7 +53,8 @@ where
     B: Future<Output = Result<T, E>>,
 {
     if member.is_cancelled() && !member.is_held() {
-        // By its task, before it began: that does not know the place of a child that has not been polled yet.
+        // Its task has cancelled it before it began. The task does not know the slot of a child
+        // that has not been polled, so it could only mark it.
         return Poll::Ready(member.runner.take().map_or(Exit::Ended, Exit::Stopped));
     }
     let _token = Swap::new(&ambient.token, &mut member.token);
@@ -119,7 +120,8 @@ pub(super) fn suspended<'env, K: Kind>(
         return Poll::Pending;
     }
     if token.is_held() {
-        // The last hold may be let go of elsewhere: by a sibling that the future inside has moved to, on another thread.
+        // The last hold may be dropped elsewhere: on another thread, for instance, by a sibling
+        // that the future inside was moved to.
         member.listener.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
         if token.is_held() {
             return Poll::Pending;

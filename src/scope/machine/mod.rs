@@ -59,13 +59,13 @@ impl<E, K: Kind> Core<'_, E, K> {
     }
 }
 
-/// So many children and finalizers need no allocation besides their own until they are taken in.
+/// How many children and finalizers the inbox takes without an allocation.
 const FIRST: usize = 4;
 
-/// How often one poll of a scope looks whether there is more to do.
+/// How many rounds one poll of a scope makes at most.
 const ROUNDS: usize = 3;
 
-/// The room for arrivals that a scope keeps after a rush.
+/// How much room for arrivals a scope keeps after a rush.
 const KEPT: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,48 +74,51 @@ enum Phase {
     Fresh,
     Running,
     WindingDown,
-    /// Everything is over, and whoever cancelled the region around drops this.
+    /// Everything has ended. The enclosing region, which was cancelled, drops the scope's future.
     Detached,
     Over,
 }
 
-/// What to do when the timer fires.
+/// What to do when the alarm's time has come.
 enum Alarm {
     /// Cancel what did not stop by itself.
     Stop(Arc<Reason>),
-    /// The grace, or the linger time, is over.
+    /// End what has overrun the grace, or the linger time.
     Grace,
 }
 
-/// A scope's state, but for its body.
+/// The state of a scope, without the body, which lies beside it in the scope's future.
 pub(super) struct Machine<'env, T, E, K: Kind> {
     pub(super) core: Arc<Core<'env, E, K>>,
-    /// The control once more, for the context, where it is during a poll.
+    /// The control, for the context. The context has it during a poll, and it is kept here between
+    /// polls.
     lent: Option<Arc<Control>>,
     pub(super) policy: Policy<E>,
     phase: Phase,
-    /// The body, the children of this task, and the finalizer whose turn it is.
+    /// The body, the in-task children, and the finalizer that is running.
     set: Set<Member<'env, K>>,
     adopted: Set<AdoptedMember>,
-    /// The last one runs first.
+    /// Those that have not run yet. The last one runs first.
     finalizers: Vec<ChildRunner<'env, K>>,
     finalizing: Option<Key>,
-    /// Emptied whenever the lanes are.
+    /// Room for what is taken out of the lanes. Empty between polls.
     arrivals: Vec<ChildRunner<'env, K>>,
     news: Vec<News>,
-    /// The next child's age; and whether slots are no longer in the order of age.
+    /// The age of the next child: its number in the order of arrival. Slots are no longer in the
+    /// order of age once they were `reordered`.
     births: u32,
     reordered: bool,
-    /// The address of the enclosing scope's control, which `control` keeps; 0 where there is none.
+    /// The address of the enclosing scope's control, which `control` keeps alive. 0 if there is
+    /// none.
     around: usize,
     listener: Option<Listener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
-    /// Whether the grace of the wind-down around is over: finalizers get a single poll.
+    /// Whether the grace of an enclosing wind-down has passed. Then a finalizer is polled once.
     overdue: bool,
-    /// Whether parallel children, and the news of them, are somebody else's.
+    /// Whether the parallel children, and the news of them, were transferred.
     handed_on: bool,
-    /// Whether it is an [`Orphans`](super::orphans::Orphans) that has them, and the bell.
+    /// Whether an [`Orphans`](super::orphans::Orphans) waits for them, and so has the bell.
     orphaned: bool,
     reason: Option<Arc<Reason>>,
     output: Option<T>,
@@ -127,7 +130,7 @@ struct AdoptedMember {
     token: Option<Token>,
 }
 
-/// The body, where the machine may poll it and drop it.
+/// The body, as the machine polls it and drops it.
 pub(super) type Body<'a, B> = Pin<&'a mut Option<B>>;
 
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
@@ -217,7 +220,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.births = 1;
     }
 
-    /// Notes the enclosing scope: another one than before where the future has moved.
+    /// Notes the enclosing scope. It is another one than before if the future was moved there.
     fn follow(&mut self, ambient: &Ambient) {
         let around = ambient.scope_address();
         if around != self.around {
@@ -226,7 +229,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Puts the scope's token, if somebody asked for it, in its place in the tree, and listens to it.
+    /// Links the scope's token, if somebody asked for it, below the enclosing region's, and listens
+    /// to it.
     fn settle(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         if let Some(token) = self.core.control.known_token() {
             ambient.link(token);
@@ -234,8 +238,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Whether the token's level has not been acted on: a token that was made in this poll learns of a cancellation
-    /// around only when it is put in its place, before anybody listens to it.
+    /// Returns whether the token's level was raised and has not been acted on.
+    ///
+    /// A token that was made in this poll learns of an enclosing cancellation only when it is
+    /// linked, and that is before anybody listens to it.
     fn has_news_of_token(&self) -> bool {
         self.core.control.known_token().is_some_and(|token| match token.level() {
             Level::Live | Level::Asked => false,
@@ -259,7 +265,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Whether there is a panic or an error that the scope has yet to return.
+    /// Returns whether there is a panic or an error that the scope has yet to return.
     fn has_failed(&self) -> bool {
         self.panics.is_some() || self.core.errors.get().is_some_and(|errors| !errors.is_empty())
     }
@@ -283,7 +289,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         flow
     }
 
-    /// Goes on until nothing is ready. `Break`: the scope is over.
+    /// Works until nothing is ready, for a few rounds at most. `Break` means that the scope has
+    /// completed.
     fn turn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
     where
         B: Future<Output = Result<T, E>>,
@@ -306,28 +313,30 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.ring(body);
                 continue;
             }
-            // Once handed on, the bell is somebody else's, and no new child is taken.
+            // After `hand_on` the bell belongs to the `Orphans`, and no child is taken in.
             if self.handed_on || self.control().bell.sleep(cx.waker()) {
                 return ControlFlow::Continue(());
             }
         }
-        // Others want a turn, too: a child that spawns whenever it is polled would keep this going for ever. What has come
-        // in the last round may need a hold, so it is taken in before this returns.
+        // Other tasks want a turn: a child that spawns whenever it is polled would keep this going
+        // forever. What came in the last round may need a hold, so it is taken in before this
+        // returns.
         self.take_in(ambient);
         cx.waker().wake_by_ref();
         ControlFlow::Continue(())
     }
 
-    /// Nothing is left in the sets. True if there is more to do now; `Break` if the scope is over.
+    /// Goes on when both sets are empty: waits for the parallel children, then runs the next
+    /// finalizer.
+    ///
+    /// Returns true if there is more to do now, and `Break` if the scope has completed.
     fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
         if self.control().parallel() > 0 && !self.handed_on {
             return ControlFlow::Continue(false);
         }
-        // After the look at the parallel children, so that what the last of them left behind is seen.
-        let arrived = match self.handed_on {
-            true => !self.core.inbox.is_empty(),
-            false => self.control().bell.is_rung(),
-        };
+        // The bell is looked at after the count of parallel children, so that what the last of them
+        // sent is seen.
+        let arrived = if self.handed_on { !self.core.inbox.is_empty() } else { self.control().bell.is_rung() };
         if arrived {
             return ControlFlow::Continue(true);
         }
@@ -344,7 +353,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         ControlFlow::Break(())
     }
 
-    /// Takes in what came from the handles and from further away.
+    /// Takes in what the handles and others have sent.
     #[inline]
     fn take_in(&mut self, ambient: &Ambient) {
         if self.handed_on || self.control().bell.rouse() {
@@ -379,10 +388,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if header.finalizer {
             self.finalizers.push(runner);
         } else if self.control().is_cancelled() || header.is_cancelled() {
-            let reason = match header.is_cancelled() {
-                true => by_task(),
-                false => self.control().refusal(),
-            };
+            let reason = if header.is_cancelled() { by_task() } else { self.control().refusal() };
             self.control().ended_one();
             self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
         } else {
@@ -417,7 +423,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Notes a failure, and cancels the rest unless the scope is to go on.
+    /// Notes a failure, and cancels the rest unless the scope keeps going.
     fn fail(&mut self, name: &Name, payload: Option<Payload>) {
         let panicked = payload.is_some();
         if let Some(payload) = payload {
@@ -545,7 +551,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Everything is over.
+    /// Ends the scope when everything in it has ended.
+    ///
+    /// The lanes are closed first, because what is refused there may still panic.
     fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
         self.close(None);
         self.alarm = None;
@@ -563,7 +571,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         Poll::Ready(End { output: self.output.take(), errors, reason: self.reason.take() })
     }
 
-    /// Offers the errors that the scope will not return to the observer.
+    /// Reports to the observer the errors that the scope will not return.
     fn report_errors(&mut self) {
         let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
         for (task, error) in errors.take() {
@@ -572,7 +580,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 }
 
-/// Who failed where a value that nobody waited for panicked when it was dropped.
+/// Names the failure of a value that nobody awaited, and that panicked when it was dropped.
 fn by_drop() -> Name {
     Name::from("the destructor of a value")
 }
