@@ -56,6 +56,9 @@ pub(crate) struct Inheritance {
     values: Option<Values>,
 }
 
+/// A number of nanoseconds, about 584 years, that counts as no deadline.
+const FAR: u64 = u64::MAX;
+
 thread_local! {
     static AMBIENT: Ambient = const {
         Ambient {
@@ -67,7 +70,7 @@ thread_local! {
             scope: Cell::new(None),
             runtime: RefCell::new(Place::Nowhere),
             due: Cell::new(None),
-            due_after: Cell::new(None),
+            due_after: Cell::new(FAR),
             movable: Cell::new(None),
             values: Cell::new(None),
             ending: Cell::new(None),
@@ -96,16 +99,17 @@ pub(crate) struct Ambient {
     runtime: RefCell<Place>,
     /// The earliest of the enclosing fixed deadlines, up to the nearest shield.
     due: Cell<Option<Instant>>,
-    /// The shortest of the enclosing timeouts that are in their first poll. They have not read the
-    /// clock yet, and never do if the future that they guard is ready at once.
-    due_after: Cell<Option<Duration>>,
+    /// The shortest of the enclosing timeouts that are in their first poll, in nanoseconds. They have
+    /// not read the clock yet, and never do if the future that they guard is ready at once. It is
+    /// one word, which is quick to put there and back, and [`FAR`] if there is none.
+    due_after: Cell<u64>,
     /// The enclosing movable deadlines, up to the nearest shield.
     pub(crate) movable: Cell<Option<Arc<Link>>>,
     /// The inherited values in force.
     pub(crate) values: Cell<Option<Values>>,
     /// The reason of the cancellation that is dropping things now. The tasks of scopes among them
     /// report it.
-    ending: Cell<Option<Arc<Reason>>>,
+    ending: Cell<Option<Why>>,
 }
 
 /// Where a future is polled.
@@ -180,18 +184,46 @@ pub(crate) fn finish(future: Adopted) -> Result<(), Adopted> {
     if is_nowhere() { found::finish(future) } else { Err(future) }
 }
 
+/// Why things are being dropped.
+enum Why {
+    /// A sibling has won or failed. Nothing is counted for this, since it is the end of each race.
+    Sibling,
+    Other(Arc<Reason>),
+}
+
+impl Why {
+    fn reason(&self) -> &Arc<Reason> {
+        match self {
+            Why::Sibling => Reason::of_sibling(),
+            Why::Other(reason) => reason,
+        }
+    }
+}
+
 /// Guard that sets the reason for which things are being dropped, until it is dropped itself.
 pub(crate) struct Ending {
-    before: Option<Arc<Reason>>,
+    before: Option<Why>,
 }
 
 impl Ending {
     pub(crate) fn new(reason: &Arc<Reason>) -> Self {
-        Ending { before: try_with(|ambient| ambient.ending.replace(Some(Arc::clone(reason)))).flatten() }
+        Self::of(Why::Other(Arc::clone(reason)))
+    }
+
+    /// Sets [`Reason::of_sibling`].
+    #[inline]
+    pub(crate) fn of_sibling() -> Self {
+        Self::of(Why::Sibling)
+    }
+
+    #[inline]
+    fn of(why: Why) -> Self {
+        Ending { before: try_with(|ambient| ambient.ending.replace(Some(why))).flatten() }
     }
 }
 
 impl Drop for Ending {
+    #[inline]
     fn drop(&mut self) {
         let before = self.before.take();
         drop(try_with(|ambient| ambient.ending.replace(before)));
@@ -253,22 +285,20 @@ impl Drop for Elsewhere<'_> {
     }
 }
 
-/// Guard that lowers an optional value in a cell of the context until it is dropped.
-pub(crate) struct Earlier<'a, T: Copy> {
-    cell: &'a Cell<Option<T>>,
-    before: Option<T>,
+/// Guard that sets a value in a cell of the context until it is dropped.
+pub(crate) struct Replaced<'a, T: Copy> {
+    cell: &'a Cell<T>,
+    before: T,
 }
 
-impl<'a, T: Copy + Ord> Earlier<'a, T> {
+impl<'a, T: Copy> Replaced<'a, T> {
     #[inline]
-    fn new(cell: &'a Cell<Option<T>>, value: T) -> Self {
-        let before = cell.get();
-        cell.set(earlier(before, Some(value)));
-        Earlier { cell, before }
+    fn new(cell: &'a Cell<T>, value: T) -> Self {
+        Replaced { cell, before: cell.replace(value) }
     }
 }
 
-impl<T: Copy> Drop for Earlier<'_, T> {
+impl<T: Copy> Drop for Replaced<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.cell.set(self.before);
@@ -316,7 +346,9 @@ impl<'a> Entered<'a> {
         impl Drop for Keep<'_> {
             #[inline]
             fn drop(&mut self) {
-                *self.1 = self.0.take();
+                if let Some(made) = self.0.take() {
+                    *self.1 = Some(made);
+                }
             }
         }
         let _keep = Keep(&self.ambient.token, token);
@@ -335,10 +367,10 @@ impl Ambient {
     /// Looks at the value of a cell without cloning it.
     #[inline]
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
-        let value = cell.take();
-        let result = look(value.as_ref());
+        let Some(value) = cell.take() else { return look(None) };
+        let result = look(Some(&value));
         // `look` put nothing there, so the replaced value is `None` and needs no drop.
-        mem::forget(cell.replace(value));
+        mem::forget(cell.replace(Some(value)));
         result
     }
 
@@ -411,7 +443,7 @@ impl Ambient {
 
     /// Returns the reason of the cancellation that is dropping things now, if there is one.
     pub(crate) fn why_ending(&self) -> Option<Arc<Reason>> {
-        Self::peek(&self.ending, |reason| reason.cloned())
+        Self::peek(&self.ending, |why| why.map(|why| Arc::clone(why.reason())))
     }
 
     /// Returns why the innermost region is being wound down, if it is.
@@ -485,7 +517,11 @@ impl Ambient {
 
     /// Returns the earliest of the fixed deadlines.
     fn fixed_deadline(&self) -> Option<Instant> {
-        earlier(self.due.get(), self.due_after.get().and_then(|after| self.now().checked_add(after)))
+        let after = match self.due_after.get() {
+            FAR => None,
+            after => self.now().checked_add(Duration::from_nanos(after)),
+        };
+        earlier(self.due.get(), after)
     }
 
     /// Makes `link` the node of `deadline`, in front of the enclosing movable deadlines. A node
@@ -514,7 +550,7 @@ impl Ambient {
     /// Whether no deadline and no value is in force.
     #[inline]
     fn inherits_nothing(&self) -> bool {
-        let undated = self.due.get().is_none() && self.due_after.get().is_none();
+        let undated = self.due.get().is_none() && self.due_after.get() == FAR;
         undated
             && Self::peek(&self.movable, |movable| movable.is_none())
             && Self::peek(&self.values, |values| values.is_none())
@@ -535,22 +571,22 @@ impl Ambient {
 
     /// Lowers the fixed deadline to `at`, until the guard is dropped.
     #[inline]
-    pub(crate) fn due_at(&self, at: Instant) -> Earlier<'_, Instant> {
-        Earlier::new(&self.due, at)
+    pub(crate) fn due_at(&self, at: Instant) -> Replaced<'_, Option<Instant>> {
+        Replaced::new(&self.due, earlier(self.due.get(), Some(at)))
     }
 
     /// Lowers the deadline to `after` from now without reading the clock, until the guard is
     /// dropped.
     #[inline]
-    pub(crate) fn due_after(&self, after: Duration) -> Earlier<'_, Duration> {
-        Earlier::new(&self.due_after, after)
+    pub(crate) fn due_after(&self, after: Duration) -> Replaced<'_, u64> {
+        let after = u64::try_from(after.as_nanos()).unwrap_or(FAR);
+        Replaced::new(&self.due_after, after.min(self.due_after.get()))
     }
 
     /// Runs `f` with `deadlines` in force, instead of the enclosing ones.
     #[inline]
     pub(crate) fn with_deadlines<R>(&self, deadlines: &mut Deadlines, f: impl FnOnce() -> R) -> R {
-        let mut after = None;
-        let _fixed = (Swap::new(&self.due, &mut deadlines.at), Swap::new(&self.due_after, &mut after));
+        let _fixed = (Swap::new(&self.due, &mut deadlines.at), Replaced::new(&self.due_after, FAR));
         let _movable = Swap::new(&self.movable, &mut deadlines.movable);
         f()
     }

@@ -30,6 +30,34 @@ pub(crate) fn wake_all(wakers: Vec<Waker>) {
     panics.resume();
 }
 
+/// Takes steps until `step` returns false.
+///
+/// A panic in one step does not keep the next from being taken. The first panic goes on once all
+/// are taken. During another panic all are discarded, because two panics at once would abort the
+/// process. As long as nothing panics, this costs nothing beside the steps.
+#[inline]
+pub(crate) fn take_all(step: &mut impl FnMut() -> bool) {
+    /// Takes the steps that are left while a panic unwinds.
+    struct Rest<'a, S: FnMut() -> bool>(&'a mut S);
+    impl<S: FnMut() -> bool> Drop for Rest<'_, S> {
+        #[cold]
+        fn drop(&mut self) {
+            loop {
+                match catch(&mut *self.0) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(payload) => discard(payload),
+                }
+            }
+        }
+    }
+    let rest = Rest(step);
+    if !std::thread::panicking() {
+        while (rest.0)() {}
+        std::mem::forget(rest);
+    }
+}
+
 /// Collects the first panic of several steps that must all be taken.
 ///
 /// A panic in one step does not keep the next from running. `resume` goes on with the first panic

@@ -24,7 +24,7 @@ use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
@@ -70,6 +70,14 @@ pub enum Reason {
     Shutdown,
     /// Other code dropped the future of its scope.
     Dropped,
+}
+
+impl Reason {
+    /// Returns the reason of what a combinator cancels because another one has won or failed.
+    pub(crate) fn of_sibling() -> &'static Arc<Reason> {
+        static REASON: LazyLock<Arc<Reason>> = LazyLock::new(|| Arc::new(Reason::Failed(Name::from("a sibling"))));
+        &REASON
+    }
 }
 
 impl fmt::Display for Reason {
@@ -201,6 +209,8 @@ struct State {
     /// The parent, which this keeps alive, and this token's key in its `children`.
     parent: Option<(Token, usize)>,
     children: Slab<Weak<Inner>>,
+    /// The waker of whoever polls the region of this token. It is woken as a listener is.
+    poller: Option<Waker>,
     /// The waker of each listener. It is `None` for one that was woken, and has not listened since.
     listeners: Slab<Option<Waker>>,
     /// The holds on this token, and one for each child that has some.
@@ -216,6 +226,7 @@ impl Token {
             reason: None,
             parent: None,
             children: Slab::new(),
+            poller: None,
             listeners: Slab::new(),
             holds: 0,
             overrun: Vec::new(),
@@ -331,7 +342,7 @@ impl Token {
                 state.reason = Some(reason.clone());
             }
             token.inner.level.store(level as u8, Ordering::Release);
-            wakers.extend(state.listeners.iter_mut().filter_map(|(_, waker)| waker.take()));
+            state.take_wakers(&mut wakers);
             queue.extend(state.children.iter().filter_map(|(_, child)| Some(Token { inner: child.upgrade()? })));
         }
         wake_all(wakers);
@@ -401,11 +412,27 @@ impl Token {
         state.holds += change;
         let after = state.holds > 0;
         if before && !after && self.is_tripped() {
-            wakers.extend(state.listeners.iter_mut().filter_map(|(_, waker)| waker.take()));
+            state.take_wakers(wakers);
         }
         if let (Some((parent, _)), true) = (&state.parent, before != after) {
             parent.count(change, wakers);
         }
+    }
+
+    /// Wakes `waker`, of the region's poller, as [`Listener::listen`] does.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        if self.inner.lock().poller.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return;
+        }
+        let waker = waker.clone();
+        let before = self.inner.lock().poller.replace(waker);
+        drop(before);
+    }
+
+    /// Forgets the waker that was given to [`listen`](Token::listen).
+    pub(crate) fn forget_poller(&self) {
+        let waker = self.inner.lock().poller.take();
+        drop(waker);
     }
 
     /// Notes the name of what did not end in time, with the outermost token that is overdue.
@@ -453,6 +480,14 @@ impl Hash for Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("reason", &self.reason()).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Takes the wakers of all who listen.
+    fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.poller.take());
+        wakers.extend(self.listeners.iter_mut().filter_map(|(_, waker)| waker.take()));
     }
 }
 

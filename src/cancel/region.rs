@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::context::{self, Ambient, Ending, Entered};
-use crate::token::{Level, Listener, Reason, Token};
+use crate::token::{Level, Reason, Token};
 
 pin_project! {
     /// A future that can be wound down: what a timeout guards, a member of a race.
@@ -22,16 +22,22 @@ pin_project! {
         #[pin]
         inside: Option<F>,
         // Made when something inside asks for it. During a poll of the inside it is in the context.
+        // It wakes this region's poller when its level rises or its last hold ends.
         token: Option<Token>,
-        // Wakes this region's poller when the token's level rises or its last hold ends. There from
-        // the poll on in which the token was made.
-        listener: Option<Listener>,
+    }
+
+    impl<F> PinnedDrop for Region<F> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(token) = this.project().token {
+                token.forget_poller();
+            }
+        }
     }
 }
 
 impl<F: Future> Region<F> {
     pub(crate) fn new(inside: F) -> Self {
-        Region { inside: Some(inside), token: None, listener: None }
+        Region { inside: Some(inside), token: None }
     }
 
     /// Polls the inside. Returns `Some` with its value, or `None` if it was cancelled and has been
@@ -108,10 +114,9 @@ impl<F: Future> Region<F> {
     /// Puts the token, if there is one, below that of the enclosing region, and listens to it.
     #[inline]
     fn settle(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) {
-        let this = self.project();
-        if let Some(token) = this.token {
+        if let Some(token) = self.project().token {
             ambient.link(token);
-            this.listener.get_or_insert_with(|| Listener::new(token.clone())).listen(cx.waker());
+            token.listen(cx.waker());
         }
     }
 

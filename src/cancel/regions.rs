@@ -2,15 +2,14 @@
 //! is ready or fails.
 
 use std::future::Future;
+use std::mem::needs_drop;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use super::region::Region;
 use crate::context::{self, Ending};
-use crate::name::Name;
 use crate::set::{Many, Room, Set, Store};
 use crate::token::{Level, Reason};
 
@@ -79,11 +78,11 @@ impl<K: Room, F: Future> Regions<K, F> {
     }
 
     /// Cancels all futures, and drops those without holds, the newest first, before this returns.
+    #[inline]
     pub(crate) fn cancel(self: Pin<&mut Self>) {
-        static REASON: LazyLock<Arc<Reason>> = LazyLock::new(|| Arc::new(Reason::Failed(Name::from("a sibling"))));
         let this = self.project();
         *this.cancelled = true;
-        let _why = Ending::new(&REASON);
-        this.store.retain(|region| region.raise(Level::Cancelled, &REASON));
+        let _why = needs_drop::<F>().then(Ending::of_sibling);
+        this.store.retain(|region| region.token().is_some() && region.raise(Level::Cancelled, Reason::of_sibling()));
     }
 }

@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 
 use super::Pass;
 use super::room::Store;
-use crate::panic::FirstPanic;
+use crate::panic::take_all;
 
 /// Up to `N` members. See the [module](self).
 #[derive(Debug)]
@@ -145,19 +145,18 @@ impl<F, const N: usize> Store<F> for Inline<F, N> {
         if self.round.occupied == 0 { Poll::Ready(None) } else { Poll::Pending }
     }
 
+    #[inline]
     fn retain(mut self: Pin<&mut Self>, mut keep: impl FnMut(Pin<&mut F>) -> bool) {
         let mut left = self.round.occupied;
-        let mut first = FirstPanic::default();
-        while let Some(slot) = left.checked_ilog2() {
+        take_all(&mut || {
+            let Some(slot) = left.checked_ilog2() else { return false };
             left &= !(1 << slot);
-            first.run(|| {
-                let (member, _) = self.as_mut().project(slot as usize);
-                if !member.as_pin_mut().is_none_or(&mut keep) {
-                    self.as_mut().vacate(slot as usize);
-                }
-            });
-        }
-        first.resume();
+            let (member, _) = self.as_mut().project(slot as usize);
+            if !member.as_pin_mut().is_none_or(&mut keep) {
+                self.as_mut().vacate(slot as usize);
+            }
+            true
+        });
     }
 }
 

@@ -229,6 +229,43 @@ fn of_panics_one_is_heard_and_all_members_are_dropped_newest_first() {
     assert_eq!(log.take(), [2, 1, 0]);
 }
 
+/// A future whose destructor notes its name and panics, come what may.
+struct Spiteful<'a>(usize, &'a RefCell<Vec<usize>>);
+
+impl Future for Spiteful<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.0 == 2 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Spiteful<'_> {
+    fn drop(&mut self) {
+        self.1.borrow_mut().push(self.0);
+        if self.0 != 2 {
+            std::panic::panic_any(self.0);
+        }
+    }
+}
+
+// S3
+#[test]
+fn of_panics_in_drops_the_first_is_heard_and_none_aborts() {
+    let log = &RefCell::new(Vec::new());
+    let heard = |f: &dyn Fn()| catch_unwind(AssertUnwindSafe(f)).unwrap_err().downcast_ref::<usize>().copied();
+    let four = || [0, 1, 2, 3].map(|i| Spiteful(i, log));
+    let lost = heard(&|| assert!(race(four()).now_or_never().is_some()));
+    assert_eq!((lost, log.take()), (Some(3), vec![2, 3, 1, 0]), "losers");
+    let dropped = heard(&|| drop(gather(four())));
+    assert_eq!((dropped, log.take()), (Some(3), vec![3, 2, 1, 0]), "a drop");
+    let unwound = heard(&|| {
+        let _members = gather(four());
+        std::panic::panic_any(7_usize);
+    });
+    assert_eq!((unwound, log.take()), (Some(7), vec![3, 2, 1, 0]), "a drop by another panic");
+}
+
 #[test]
 fn once_over_it_panics_when_it_is_polled_again() {
     fn again(future: impl Future) -> bool {
