@@ -8,7 +8,7 @@
 //!   goes with its last reference; the root's moreover outlasts every other block's, since wakers reach the queue
 //!   through it.
 //! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them, under `&mut` (or
-//!   `&`, to read). A slot holds a member exactly when its bit in `vacant` is 0. Members never move; the set drops
+//!   `&`, to read). A slot holds a member exactly when its bit in `occupied` is 1. Members never move; the set drops
 //!   them all before it lets go of the block, so what a late waker frees is plain memory.
 //! - **[queued]** A block is queued, in the root's stack or in the set's list, from the moment when `ready` becomes
 //!   nonzero until the set takes `ready` back to 0; who makes it nonzero is the one to queue it. So it is in one
@@ -44,11 +44,12 @@ pub(super) struct Header {
     layout: Layout,
     /// The key of slot 0.
     pub(super) first_key: u32,
-    capacity: u8,
     /// The slot at which the next pass begins: as a rule the one after that at which the last pass began.
     begin: Cell<u8>,
-    /// A bit for each slot without a member.
-    vacant: Cell<usize>,
+    /// A bit for each slot.
+    slots: usize,
+    /// A bit for each slot with a member.
+    occupied: Cell<usize>,
     /// Links the blocks that have vacant slots.
     pub(super) next_free: Cell<Option<Block>>,
     /// The slots whose members have not been polled yet.
@@ -91,9 +92,9 @@ impl Block {
             root: root.map_or(block, |root| root.0),
             layout,
             first_key,
-            capacity: capacity as u8,
             begin: Cell::new(0),
-            vacant: Cell::new(usize::MAX >> (SLOTS - capacity)),
+            slots: usize::MAX >> (SLOTS - capacity),
+            occupied: Cell::new(0),
             next_free: Cell::new(None),
             fresh: Cell::new(0),
             blocks: AtomicUsize::new(1),
@@ -172,9 +173,13 @@ impl Block {
         }
     }
 
+    /// Apart from [`release`](Self::release), which is called often and seldom comes to this.
+    ///
     /// # Safety
     ///
     /// There are no references any more; nobody calls this twice.
+    #[cold]
+    #[inline(never)]
     unsafe fn free(self) {
         let root = self.root();
         if self != root {
@@ -218,16 +223,17 @@ impl Header {
         self.is_exclusive() && self.blocks.load(Ordering::Acquire) == 1
     }
 
-    /// Marks a member ready. True if it is now on the caller to queue the block ([queued]).
+    /// Marks the members with these bits ready, of which there is one at least. True if it is now on the caller to
+    /// queue the block ([queued]).
     #[inline]
-    pub(super) fn mark(&self, slot: usize) -> bool {
-        let bit = 1 << slot;
+    pub(super) fn mark(&self, bits: usize) -> bool {
+        debug_assert!(bits != 0);
         if self.is_exclusive() {
             let before = self.ready.load(Ordering::Relaxed);
-            self.ready.store(before | bit, Ordering::Relaxed);
+            self.ready.store(before | bits, Ordering::Relaxed);
             before == 0
         } else {
-            self.ready.fetch_or(bit, Ordering::AcqRel) == 0
+            self.ready.fetch_or(bits, Ordering::AcqRel) == 0
         }
     }
 
@@ -241,13 +247,13 @@ impl Header {
         } else {
             self.ready.swap(0, Ordering::AcqRel)
         };
-        ready & !self.vacant.get()
+        ready & self.occupied.get()
     }
 
     /// The slots that have a member, as bits.
     #[inline]
     pub(super) fn occupied(&self) -> usize {
-        !self.vacant.get() & (usize::MAX >> (SLOTS - self.capacity()))
+        self.occupied.get()
     }
 
     /// Whether nobody needs the block: no member, no waker, and no place in a queue, which by [queued] has none that is
@@ -270,30 +276,31 @@ impl Header {
 
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.vacant.get() == 0
+        self.occupied.get() == self.slots
     }
 
     #[inline]
     pub(super) fn capacity(&self) -> usize {
-        self.capacity as usize
+        self.slots.count_ones() as usize
     }
 
     /// The lowest slot without a member.
     #[inline]
     pub(super) fn first_vacant(&self) -> usize {
-        self.vacant.get().trailing_zeros() as usize
+        self.occupied.get().trailing_ones() as usize
     }
 
-    /// Notes that a slot has a member now.
+    /// Notes that the slots with these bits have a member now, which has not been polled.
     #[inline]
-    pub(super) fn occupy(&self, slot: usize) {
-        self.vacant.set(self.vacant.get() & !(1 << slot));
+    pub(super) fn occupy(&self, bits: usize) {
+        self.occupied.set(self.occupied.get() | bits);
+        self.fresh.set(self.fresh.get() | bits);
     }
 
-    /// Notes that a slot has no member any more.
+    /// Notes that the slot with this bit has no member any more.
     #[inline]
-    pub(super) fn vacate(&self, slot: usize) {
-        self.vacant.set(self.vacant.get() | 1 << slot);
+    pub(super) fn vacate(&self, bit: usize) {
+        self.occupied.set(self.occupied.get() & !bit);
     }
 }
 

@@ -29,7 +29,8 @@
 //!
 //! The set is polled in passes. A pass takes the whole stack, oldest block first, and polls the members whose bits it
 //! finds. What is woken meanwhile goes to the stack again and waits for the next pass, so a member that wakes itself
-//! is polled once a pass. At its end the set goes to sleep on the stack: it registers the parent's waker, then marks
+//! is polled once a pass. Members of the block being worked off that wake themselves, or that join it, are noted beside it
+//! ([`current`]); the queues hear of them once, when the pass leaves the block or is cut short. At its end the set goes to sleep on the stack: it registers the parent's waker, then marks
 //! the stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is under way the
 //! stack is marked awake and no push wakes anybody. So wake-ups that come out of the members' own polls reach the
 //! parent as one, and a set whose members only ever wake themselves registers no waker at all.
@@ -53,13 +54,13 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
-use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread;
 
 use block::{Block, SLOTS};
+use current::Current;
 use queue::List;
 use turn::{BUDGET, Turn};
 
@@ -69,6 +70,7 @@ pub(crate) use room::{Length, Room, Slots, Store};
 
 mod block;
 pub(crate) mod crew;
+mod current;
 mod inline;
 pub(crate) mod link;
 #[cfg(feature = "sim")]
@@ -137,8 +139,6 @@ pub(crate) enum Answer<B> {
 enum Pass {
     /// The next poll begins one.
     Over,
-    /// Nothing has been polled in it yet: one member will be, budget or not.
-    Begun,
     UnderWay,
     /// The pass has left the set empty. Members that come now are polled in it, also if the last
     /// ones were woken meanwhile. They use the same budget, because a caller that fills the set
@@ -166,13 +166,8 @@ pub struct Set<F> {
     free: Option<Block>,
     /// What is left of this pass beyond the current block.
     list: List,
-    /// The block being worked off, and those bits of it that are still to be polled.
-    current: Option<Block>,
-    bits: usize,
-    /// Those of the current block that had not been polled before: they come first.
-    fresh: usize,
-    /// Those of the current block that come before the others.
-    ahead: usize,
+    /// The block being worked off.
+    current: Current,
     /// Says which passes may begin where the last one did.
     dice: u32,
     /// The block at which the last pass began, to be compared with others. It may have been given back since.
@@ -213,10 +208,7 @@ impl<F> Set<F> {
             len: 0,
             free: None,
             list: List::new(),
-            current: None,
-            bits: 0,
-            fresh: 0,
-            ahead: 0,
+            current: Current::none(),
             dice: 0,
             began: None,
             pass: Pass::Over,
@@ -235,8 +227,11 @@ impl<F> Set<F> {
             return Self::collect(members.collect::<Vec<F>>().into_iter());
         }
         let mut set = Self::with_capacity(least);
-        for member in members {
-            set.insert(member);
+        let mut members = members.fuse();
+        while let Some(first) = members.next() {
+            let mut filling = Filling::new(&mut set);
+            filling.put(first);
+            members.by_ref().take(filling.room()).for_each(|member| filling.put(member));
         }
         set
     }
@@ -274,13 +269,12 @@ impl<F> Set<F> {
         let key = Key(block.first_key + slot as u32);
         // SAFETY: the block is one of this set's, made for `F`, and this slot of it is vacant.
         unsafe { block.slot::<F>(slot).write(member(key)) };
-        block.occupy(slot);
-        block.fresh.set(block.fresh.get() | 1 << slot);
+        block.occupy(1 << slot);
         if block.is_full() {
             self.free = block.next_free.take();
         }
         self.len += 1;
-        self.mark(block, slot);
+        self.mark(block, 1 << slot);
         key
     }
 
@@ -289,10 +283,10 @@ impl<F> Set<F> {
         let Some((block, slot)) = self.find(key) else {
             return false;
         };
-        if self.current == Some(block) {
-            self.bits &= !(1 << slot);
+        if self.current.is(block) {
+            self.current.keep(!(1 << slot));
         }
-        self.drop_member(block, slot);
+        self.drop_member(block, slot, 1 << slot);
         true
     }
 
@@ -306,7 +300,7 @@ impl<F> Set<F> {
     /// if there is no such member.
     pub(crate) fn wake(&mut self, key: Key) {
         if let Some((block, slot)) = self.find(key) {
-            self.mark(block, slot);
+            self.mark(block, 1 << slot);
         }
     }
 
@@ -335,7 +329,7 @@ impl<F> Set<F> {
     /// member for which `keep` panics stays.
     pub(crate) fn retain(&mut self, keep: impl FnMut(Pin<&mut F>) -> bool) {
         let panic = self.drop_members(keep);
-        self.bits &= self.current.map_or(0, |block| block.occupied());
+        self.current.keep_occupied();
         self.link_free();
         resume(panic);
     }
@@ -389,52 +383,56 @@ impl<F> Set<F> {
         if self.len == 0 {
             return Poll::Ready(None);
         }
+        let begins = self.pass == Pass::Over;
         match self.pass {
             Pass::Over => self.begin_pass(),
             Pass::Emptied => self.resume_pass(),
-            Pass::Begun | Pass::UnderWay => {}
+            Pass::UnderWay => {}
         }
         let turn = Turn::begin(self.budget);
-        while let Some((block, slot)) = self.next_ready(&turn) {
-            if !turn.spend() && self.pass == Pass::UnderWay {
-                drop(turn);
-                return self.break_off(cx);
+        // A pass polls one member, budget or not.
+        let mut gift = begins && turn.left() == 0;
+        while let Some(block) = self.next_block(&turn) {
+            let first_key = block.first_key;
+            turn.use_up();
+            while let Some((slot, bit)) = turn.pick(self.current.now()) {
+                if !turn.spend() && !take_gift(&mut gift) {
+                    drop(turn);
+                    return self.break_off(cx);
+                }
+                let key = Key(first_key + slot as u32);
+                let waker = waker::lend(block, slot);
+                // SAFETY: as in `get`; the bits to be polled are of occupied slots.
+                let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
+                let mut child = Context::from_waker(&waker);
+                let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
+                self.current.pass_by(bit);
+                let value = match polled {
+                    Poll::Pending => {
+                        if woken {
+                            self.current.repeat(bit);
+                        }
+                        continue;
+                    }
+                    Poll::Ready(Answer::Item(value)) => {
+                        self.current.repeat(bit);
+                        value
+                    }
+                    Poll::Ready(Answer::Last(value)) => {
+                        self.drop_member(block, slot, bit);
+                        if self.len == 0 {
+                            self.pass = Pass::Emptied;
+                        }
+                        value
+                    }
+                    Poll::Ready(Answer::Done) => {
+                        self.drop_member(block, slot, bit);
+                        continue;
+                    }
+                };
+                self.budget = turn.left();
+                return Poll::Ready(Some(value));
             }
-            self.pass = Pass::UnderWay;
-            let key = Key(block.first_key + slot as u32);
-            let waker = waker::lend(block, slot);
-            // SAFETY: as in `get`; the bits to be polled are of occupied slots.
-            let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
-            let mut child = Context::from_waker(&waker);
-            let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
-            self.bits &= !(1 << slot);
-            let value = match polled {
-                Poll::Pending => {
-                    if woken && block.mark(slot) {
-                        block.root().stack.push(block);
-                    }
-                    continue;
-                }
-                Poll::Ready(Answer::Item(value)) => {
-                    if block.mark(slot) {
-                        block.root().stack.push(block);
-                    }
-                    value
-                }
-                Poll::Ready(Answer::Last(value)) => {
-                    self.drop_member(block, slot);
-                    if self.len == 0 {
-                        self.pass = Pass::Emptied;
-                    }
-                    value
-                }
-                Poll::Ready(Answer::Done) => {
-                    self.drop_member(block, slot);
-                    continue;
-                }
-            };
-            self.budget = turn.left();
-            return Poll::Ready(Some(value));
         }
         self.budget = turn.left();
         drop(turn);
@@ -447,14 +445,14 @@ impl<F> Set<F> {
         self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         if let Some(root) = self.root {
             // What the last pass has not polled comes first in any case.
-            let goes_on = self.bits != 0 || self.list.first().is_some();
+            let goes_on = !self.current.is_finished() || self.list.first().is_some();
             let last = self.began.filter(|_| self.moves_on() && !goes_on);
             root.stack.take(&mut self.list, last);
             if !goes_on {
                 self.began = self.list.first();
             }
         }
-        self.pass = Pass::Begun;
+        self.pass = Pass::UnderWay;
         self.budget = BUDGET;
     }
 
@@ -476,6 +474,7 @@ impl<F> Set<F> {
     #[cold]
     fn break_off<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
         self.pass = Pass::Over;
+        self.requeue();
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -494,41 +493,64 @@ impl<F> Set<F> {
         Poll::Pending
     }
 
-    /// The next member of this pass. It stays among those to be polled until its bit is cleared.
+    /// The block with the next members of this pass, which are those in `current.now()`.
     #[inline]
-    fn next_ready(&mut self, turn: &Turn) -> Option<(Block, usize)> {
-        loop {
-            if let Some(bits) = NonZero::new(self.bits) {
-                let slot = match NonZero::new(self.bits & self.fresh) {
-                    // In the order in which they came.
-                    Some(fresh) => turn.pick(fresh, usize::MAX),
-                    None => turn.pick(bits, self.ahead),
-                };
-                return Some((self.current?, slot));
-            }
+    fn next_block(&mut self, turn: &Turn) -> Option<Block> {
+        self.current.unfinished().or_else(|| self.enter_block(turn.is_shuffled()))
+    }
+
+    /// Goes on with those of the current block that are left, or with the next block.
+    #[inline(never)]
+    fn enter_block(&mut self, is_shuffled: bool) -> Option<Block> {
+        while !self.current.advance() {
+            self.leave_block();
             let block = self.list.pop()?;
-            self.bits = block.take_ready();
-            self.fresh = block.fresh.take();
-            self.ahead = block.begin(self.bits, self.moves_on());
-            self.current = Some(block);
+            let bits = block.take_ready();
+            let ahead = block.begin(bits, self.moves_on());
+            // In the order in which they came, those that are fresh; then in turn, unless somebody else settles that.
+            let ahead = if is_shuffled { usize::MAX } else { ahead };
+            self.current.enter(block, bits, block.fresh.take(), ahead);
+        }
+        self.current.unfinished()
+    }
+
+    /// Queues the block that has been worked off, where it is to be polled again.
+    #[inline]
+    fn leave_block(&mut self) {
+        self.requeue();
+        if let Some((block, joined)) = self.current.leave().filter(|(_, joined)| *joined != 0) {
+            self.mark(block, joined);
         }
     }
 
+    /// Queues the current block for the next pass, if members of it woke themselves.
     #[inline]
-    fn mark(&mut self, block: Block, slot: usize) {
-        if block.mark(slot) {
+    fn requeue(&mut self) {
+        if let Some((block, again)) = self.current.take_again() {
+            if block.mark(again) {
+                block.root().stack.push(block);
+            }
+        }
+    }
+
+    /// Marks members ready, to be polled in this pass or in the next one.
+    #[inline]
+    fn mark(&mut self, block: Block, bits: usize) {
+        if self.current.is(block) {
+            self.current.join(bits);
+        } else if block.mark(bits) {
             self.list.push(block);
         }
     }
 
     /// Drops the member of an occupied slot, whose bit is not among those to be polled.
     #[inline]
-    fn drop_member(&mut self, block: Block, slot: usize) {
+    fn drop_member(&mut self, block: Block, slot: usize, bit: usize) {
         if block.is_full() {
             block.next_free.set(self.free.replace(block));
         }
         // SAFETY: the slot was occupied, and counts as vacant from here on, whether the drop panics or not.
-        unsafe { self.vacate(block, slot).drop_in_place() };
+        unsafe { self.vacate(block, slot, bit).drop_in_place() };
         if block.occupied() == 0 {
             self.emptied += 1;
             if self.emptied > FEW + self.blocks / 2 {
@@ -543,7 +565,7 @@ impl<F> Set<F> {
         self.emptied = 0;
         self.gap = 0;
         for place in &mut self.rest {
-            if let Some(block) = place.take_if(|block| block.is_idle() && self.current != Some(*block)) {
+            if let Some(block) = place.take_if(|block| block.is_idle() && !self.current.is(*block)) {
                 // SAFETY: the set owns a reference on each of its blocks. It does not use this one after this: it is idle,
                 // so in no queue; it is not the current one; and the free list is made anew.
                 unsafe { block.release() };
@@ -559,8 +581,8 @@ impl<F> Set<F> {
 
     /// Declares a slot vacant, and returns a pointer to its member, which the caller drops.
     #[inline]
-    fn vacate(&mut self, block: Block, slot: usize) -> *mut F {
-        block.vacate(slot);
+    fn vacate(&mut self, block: Block, slot: usize, bit: usize) -> *mut F {
+        block.vacate(bit);
         self.len -= 1;
         // SAFETY: the block is one of this set's, made for `F`, and has this slot.
         unsafe { block.slot(slot) }
@@ -575,23 +597,23 @@ impl<F> Set<F> {
         let mut first = None;
         let mut chunks = self.chunks();
         // Of the chunk that is being worked off: the slots that have not had their turn.
-        let mut turn = usize::MAX;
+        let mut left = usize::MAX;
         let mut drop_newest_first = || {
             while let Some(last) = chunks.checked_sub(1) {
-                while let Some((block, slot)) = self.chunk(last).and_then(|block| {
-                    let slot = (block.occupied() & turn).checked_ilog2()?;
-                    Some((block, slot))
-                }) {
-                    turn &= !(1 << slot);
-                    // SAFETY: as in `get`.
-                    let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot as usize)) };
-                    if !keep(member) {
-                        // SAFETY: as in `drop_member`.
-                        unsafe { self.vacate(block, slot as usize).drop_in_place() };
+                if let Some(block) = self.chunk(last) {
+                    while let Some(slot) = (block.occupied() & left).checked_ilog2() {
+                        let (slot, bit) = (slot as usize, 1 << slot);
+                        left = bit - 1;
+                        // SAFETY: as in `get`.
+                        let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
+                        if !keep(member) {
+                            // SAFETY: as in `drop_member`.
+                            unsafe { self.vacate(block, slot, bit).drop_in_place() };
+                        }
                     }
                 }
-                chunks -= 1;
-                turn = usize::MAX;
+                chunks = last;
+                left = usize::MAX;
             }
         };
         while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut drop_newest_first)) {
@@ -674,6 +696,55 @@ impl<F> fmt::Debug for Set<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Set").field("len", &self.len).finish()
     }
+}
+
+/// Fills a new block with members. They belong to the set from its drop on, also if the source of members panics.
+struct Filling<'a, F> {
+    set: &'a mut Set<F>,
+    block: Block,
+    capacity: usize,
+    filled: usize,
+}
+
+impl<'a, F> Filling<'a, F> {
+    /// Fills a block of a set whose other blocks are full.
+    fn new(set: &'a mut Set<F>) -> Self {
+        let block = set.grow();
+        Filling { set, block, capacity: block.capacity(), filled: 0 }
+    }
+
+    /// How many members the block still has room for.
+    fn room(&self) -> usize {
+        self.capacity - self.filled
+    }
+
+    #[inline]
+    fn put(&mut self, member: F) {
+        assert!(self.filled < self.capacity, "a chunk of members is full");
+        // SAFETY: the block was made for `F`, and has this slot, which is vacant as all from `filled` on.
+        unsafe { self.block.slot::<F>(self.filled).write(member) };
+        self.filled += 1;
+    }
+}
+
+impl<F> Drop for Filling<'_, F> {
+    fn drop(&mut self) {
+        let Some(left) = SLOTS.checked_sub(self.filled).filter(|left| *left < SLOTS) else { return };
+        let bits = usize::MAX >> left;
+        self.block.occupy(bits);
+        if self.block.is_full() {
+            self.set.free = None;
+        }
+        self.set.len += self.filled;
+        self.set.mark(self.block, bits);
+    }
+}
+
+/// Whether there is a poll left that needs no budget.
+#[cold]
+#[inline(never)]
+fn take_gift(gift: &mut bool) -> bool {
+    mem::take(gift)
 }
 
 /// Goes on with a panic, unless one is under way already.

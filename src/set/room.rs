@@ -92,11 +92,14 @@ impl<T> Slots<T> for Vec<Option<T>> {
     }
 
     fn put(&mut self, index: usize, value: T) {
-        if self.len() <= index {
-            // An iterator gave more members than it said it would.
-            self.resize_with(index + 1, || None);
+        match self.get_mut(index) {
+            Some(place) => *place = Some(value),
+            None => {
+                // An iterator gave more members than it said it would.
+                self.resize_with(index, || None);
+                self.push(Some(value));
+            }
         }
-        self[index] = Some(value);
     }
 }
 

@@ -142,6 +142,32 @@ fn the_first_n_keys_of_a_planned_set_are_dense() {
 }
 
 #[test]
+fn collected_members_have_dense_keys() {
+    struct Short(std::ops::Range<usize>);
+    impl Iterator for Short {
+        type Item = usize;
+        fn next(&mut self) -> Option<usize> {
+            self.0.next()
+        }
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            (3, Some(3))
+        }
+    }
+    for n in [0, 1, 63, 64, 65, 128, 1000] {
+        let mut set = Set::collect(0..n);
+        assert_eq!((set.len(), set.keys().count()), (n, n));
+        assert!((0..n).all(|i| *set.get(Key(i as u32)).unwrap() == i));
+        assert_eq!(set.insert(n).index(), n.next_multiple_of(64), "the blocks were made to measure");
+        assert_eq!(polled(&mut set, Waker::noop()).len(), n + 1);
+        // What gives another number of members than it says is no worse for it.
+        let mut set = Set::collect(Short(0..n));
+        let values: BTreeSet<_> = set.keys().collect::<Vec<_>>().iter().map(|key| *set.get(*key).unwrap()).collect();
+        assert_eq!(values, (0..n).collect());
+        assert_eq!(polled(&mut set, Waker::noop()).len(), n);
+    }
+}
+
+#[test]
 fn a_vacant_slot_is_used_before_a_new_block() {
     let mut set = Set::with_capacity(200);
     let keys: Vec<_> = (0..200).map(|i| set.insert(i)).collect();

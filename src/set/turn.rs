@@ -25,7 +25,8 @@ struct Thread {
     left: Cell<u32>,
     /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
     member: Cell<usize>,
-    /// Whether the poll of that member was taken from the budget, and has not been lent to a set inside it.
+    /// Whether the poll of that member was taken from the budget, and has not been lent to a set inside it. It stays
+    /// until the next poll: a destructor that polls a set in between borrows it, too, and that is bounded as well.
     paid: Cell<bool>,
 }
 
@@ -90,15 +91,30 @@ impl Turn {
         })
     }
 
-    /// Which of the members with these bits is next: the first of those that `ahead` has, too, or else the first; unless
-    /// somebody else settles that.
+    /// Whether somebody else settles the order of the members.
     #[inline]
-    pub(super) fn pick(&self, bits: NonZero<usize>, ahead: usize) -> usize {
+    pub(super) fn is_shuffled(&self) -> bool {
         #[cfg(feature = "sim")]
-        if let Some(slot) = self.shuffled.then(|| super::shuffle::pick(bits)).flatten() {
-            return slot;
+        return self.shuffled;
+        #[cfg(not(feature = "sim"))]
+        false
+    }
+
+    /// The slot and the bit of the next of the members with these bits: the first, unless somebody else settles that.
+    #[inline]
+    pub(super) fn pick(&self, bits: usize) -> Option<(usize, usize)> {
+        let some = NonZero::new(bits)?;
+        #[cfg(feature = "sim")]
+        if let Some(slot) = self.shuffled.then(|| super::shuffle::pick(some)).flatten() {
+            return Some((slot, 1 << slot));
         }
-        NonZero::new(bits.get() & ahead).unwrap_or(bits).trailing_zeros() as usize
+        Some((some.trailing_zeros() as usize, bits & bits.wrapping_neg()))
+    }
+
+    /// Somebody is going to be polled here, so that the poll that led here has not been lent in vain.
+    #[inline]
+    pub(super) fn use_up(&self) {
+        self.lent.set(false);
     }
 
     /// Polls left.
@@ -114,7 +130,6 @@ impl Turn {
             let left = thread.left.get();
             if left > 0 {
                 thread.left.set(left - 1);
-                self.lent.set(false);
             }
             thread.paid.set(left > 0);
             left > 0
@@ -126,10 +141,7 @@ impl Turn {
     pub(super) fn poll<T>(&self, tag: usize, poll: impl FnOnce() -> T) -> (T, bool) {
         THREAD.with(|thread| thread.member.set(tag));
         let polled = poll();
-        THREAD.with(|thread| {
-            thread.paid.set(false);
-            (polled, thread.member.get() == 0)
-        })
+        (polled, THREAD.with(|thread| thread.member.get() == 0))
     }
 }
 

@@ -44,6 +44,12 @@ unsafe fn parts<const ROW: usize>(data: *const ()) -> (Block, usize) {
     (unsafe { Block::from_ptr(block) }, ROW * ALIGN + column)
 }
 
+/// The [tag](Block::tag) of the slot that a waker with this data stands for.
+#[inline]
+fn tag<const ROW: usize>(data: *const ()) -> usize {
+    data.addr() + ROW * ALIGN
+}
+
 unsafe fn clone<const ROW: usize>(data: *const ()) -> RawWaker {
     // SAFETY: an executor calls this with the data of one of our wakers.
     let (block, _) = unsafe { parts::<ROW>(data) };
@@ -63,15 +69,15 @@ unsafe fn wake<const ROW: usize>(data: *const ()) {
     // SAFETY: as in `clone`.
     let (block, slot) = unsafe { parts::<ROW>(data) };
     let _release = Release(block);
-    if !turn::wakes_itself(block.tag(slot)) {
+    if !turn::wakes_itself(tag::<ROW>(data)) {
         block.wake(slot);
     }
 }
 
 unsafe fn wake_by_ref<const ROW: usize>(data: *const ()) {
-    // SAFETY: as in `clone`.
-    let (block, slot) = unsafe { parts::<ROW>(data) };
-    if !turn::wakes_itself(block.tag(slot)) {
+    if !turn::wakes_itself(tag::<ROW>(data)) {
+        // SAFETY: as in `clone`.
+        let (block, slot) = unsafe { parts::<ROW>(data) };
         block.wake(slot);
     }
 }

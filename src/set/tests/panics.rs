@@ -91,3 +91,14 @@ fn a_panic_in_the_drop_of_a_finished_member_harms_nobody_else() {
     assert_eq!(drive(&mut set, Waker::noop(), |_, _, _| Poll::Ready(())).0.len(), 5);
     assert_eq!(order.take(), (0..10).collect::<Vec<_>>());
 }
+
+// Members are put into a block first, and belong to the set when the block is full or their source ends.
+#[test]
+fn members_that_were_there_when_their_source_panicked_are_dropped() {
+    for n in [1, 5, 64, 65, 130] {
+        let drops = Cell::new(0);
+        let members = (0..200).map(|i| if i < n { CountDrop(&drops) } else { panic!("no more") });
+        assert!(catch_unwind(AssertUnwindSafe(|| Set::collect(members))).is_err());
+        assert_eq!(drops.get(), n);
+    }
+}

@@ -106,3 +106,80 @@ fn a_block_is_not_given_back_while_somebody_has_a_waker_into_it() {
     kept.into_iter().for_each(Waker::wake);
     assert!(!polled(&mut set, Waker::noop()).is_empty());
 }
+
+// A member that woke itself before its pass was cut short would otherwise wait for the pass after the next one.
+#[test]
+fn members_that_wake_themselves_fill_every_pass() {
+    for n in [BUDGET + 1, 64, 100] {
+        let mut set = Set::collect(0..n);
+        let (parent, waker) = Parent::new();
+        let mut polls = vec![0; n as usize];
+        for pass in 1..=3 * n {
+            drive(&mut set, &waker, |key, _, cx| {
+                polls[key.index()] += 1;
+                cx.waker().wake_by_ref();
+                Poll::<()>::Pending
+            });
+            assert_eq!((polls.iter().sum::<u32>(), parent.woken()), (pass * BUDGET, 1), "{n} members, pass {pass}");
+        }
+        let (least, most) = (polls.iter().min().unwrap(), polls.iter().max().unwrap());
+        assert!(most - least <= 2, "{n} members, polls {least} to {most}");
+    }
+}
+
+#[test]
+fn members_that_come_and_go_leave_their_turns_to_others() {
+    let mut set = Set::with_capacity(128);
+    set.extend(0..128);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut done = BTreeSet::new();
+    // Each that is done is followed by another one, which is ready, too.
+    for next in 128..128 + 1_000 {
+        let polled = loop {
+            match set.poll_next(&mut cx, |_, n, _| Poll::Ready(*n)) {
+                Poll::Ready(polled) => break polled,
+                Poll::Pending => {}
+            }
+        };
+        let (_, n) = polled.expect("the set is never empty");
+        assert!(done.insert(n));
+        set.insert(next);
+    }
+    assert!((0..128).all(|n| done.contains(&n)), "newcomers were polled again and again, and some never");
+}
+
+#[test]
+fn a_member_that_joins_is_polled_in_this_pass_after_other_blocks() {
+    let mut set = Set::with_capacity(128);
+    set.extend(0..128);
+    set.retain(|n| [0, 1, 64].contains(&*n));
+    let mut seen = Vec::new();
+    let mut each = |n: usize| {
+        seen.push(n);
+        if n == 0 { Poll::Ready(()) } else { Poll::Pending }
+    };
+    let (parent, waker) = Parent::new();
+    let mut cx = Context::from_waker(&waker);
+    assert!(set.poll_next(&mut cx, |_, n, _| each(*n)).is_ready());
+    assert_eq!(set.insert(1_000).index(), 0);
+    assert!(set.poll_next(&mut cx, |_, n, _| each(*n)).is_pending());
+    assert_eq!((seen, parent.woken()), (vec![0, 1, 64, 1_000], 0));
+}
+
+#[test]
+fn a_member_that_is_removed_before_its_turn_is_not_polled() {
+    for gone in [1, 2, 3] {
+        let mut set = Set::collect(0..4);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut seen = Vec::new();
+        let mut each = |n: usize| {
+            seen.push(n);
+            if n == 0 { Poll::Ready(()) } else { Poll::Pending }
+        };
+        assert!(set.poll_next(&mut cx, |_, n, _| each(*n)).is_ready());
+        set.wake(Key(gone));
+        assert!(set.remove(Key(gone)));
+        assert!(set.poll_next(&mut cx, |_, n, _| each(*n)).is_pending());
+        assert_eq!(seen, (0..4).filter(|n| *n != gone as usize).collect::<Vec<_>>());
+    }
+}
