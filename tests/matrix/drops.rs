@@ -192,8 +192,10 @@ matrix! {
                 7
             });
             tokio::select! {
-                _ = saved => unreachable!(),
+                // First, since both are due where the thread was held up.
+                biased;
                 () = sleep(T) => {}
+                _ = saved => unreachable!(),
             }
             log.note("dropped");
         }).await;
