@@ -58,6 +58,12 @@ impl Bell {
         self.status.load(Ordering::Acquire) == RUNG
     }
 
+    /// Whether it has not been rung since the poller went to sleep, so that the next ring wakes the poller.
+    #[inline]
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.status.load(Ordering::Acquire) == ASLEEP
+    }
+
     /// Marks the poller as awake. Returns true if the bell was rung: then the poller looks into its
     /// lanes.
     pub(crate) fn rouse(&self) -> bool {

@@ -14,6 +14,7 @@ use super::child::Plain;
 use super::kind::{AnyThread, Kind};
 use super::machine::Machine;
 use super::policy::{End, Notice, Policy, cancelled};
+use crate::context::{self, Ambient};
 use crate::name::Name;
 use crate::set::unit::unit;
 use crate::token::Cancelled;
@@ -169,6 +170,17 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
         ScopeOutcome { scope: self }
     }
 
+    /// Polls the scope, for a caller that has the context at hand.
+    #[inline]
+    pub(super) fn poll_in(
+        self: Pin<&mut Self>,
+        ambient: &Ambient,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Cancelled>> {
+        let this = self.project();
+        this.machine.poll(this.body, ambient, cx).map(|end| end.output.ok_or_else(|| cancelled(end.reason)))
+    }
+
     /// Bounds the wait for what is left when the body has completed. Roots use this.
     pub(super) fn linger(mut self, linger: Duration) -> Self {
         self.machine.policy.linger = Some(linger);
@@ -301,8 +313,7 @@ impl<F: Future, K: Kind> PollOutcome for ScopeFuture<'_, F, K> {
     type Output = F::Output;
 
     fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<F::Output, Cancelled>> {
-        let this = self.project();
-        this.machine.poll(this.body, cx).map(|end| end.output.ok_or_else(|| cancelled(end.reason)))
+        context::with(|ambient| self.poll_in(ambient, cx))
     }
 }
 
@@ -315,7 +326,7 @@ where
 
     fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Result<T, E>, Cancelled>> {
         let this = self.project();
-        this.machine.poll(this.body, cx).map(|End { output, errors, reason }| {
+        context::with(|ambient| this.machine.poll(this.body, ambient, cx)).map(|End { output, errors, reason }| {
             let mut errors = errors.into_iter();
             let first = errors.next();
             if let Some(observer) = &mut this.machine.policy.observer {
@@ -339,10 +350,12 @@ where
 
     fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Self::Output, Cancelled>> {
         let this = self.project().scope.project();
-        this.machine.poll(this.body, cx).map(|End { output, errors, reason }| match output {
-            _ if !errors.is_empty() => Ok(Err(Errors { list: errors })),
-            Some(output) => Ok(Ok(output)),
-            None => Err(cancelled(reason)),
+        context::with(|ambient| this.machine.poll(this.body, ambient, cx)).map(|End { output, errors, reason }| {
+            match output {
+                _ if !errors.is_empty() => Ok(Err(Errors { list: errors })),
+                Some(output) => Ok(Ok(output)),
+                None => Err(cancelled(reason)),
+            }
         })
     }
 }
@@ -351,7 +364,7 @@ where
 ///
 /// A scope that was cancelled before its body had a value ends quietly if that value would have
 /// been `()`. Otherwise there is none to return, so this panics.
-fn value<T>(outcome: Result<T, Cancelled>) -> T {
+pub(super) fn value<T>(outcome: Result<T, Cancelled>) -> T {
     match outcome {
         Ok(value) => value,
         Err(cancelled) => unit().unwrap_or_else(|| {

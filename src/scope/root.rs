@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::futures::ScopeFuture;
+use super::futures::{ScopeFuture, value};
 use super::kind::AnyThread;
 use super::machine::{Core, Machine};
 use crate::context::{self, Place};
@@ -123,7 +123,7 @@ impl<F: Future> Future for Enter<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        context::with(|ambient| ambient.at(this.place, || this.root.poll(cx)))
+        context::with(|ambient| ambient.at(this.place, || this.root.poll_in(ambient, cx))).map(value)
     }
 }
 

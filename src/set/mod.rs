@@ -106,7 +106,7 @@ pub(crate) struct Key(u32);
 
 impl Key {
     /// The key of a slot's number.
-    pub(crate) fn new(slot: u32) -> Self {
+    pub(crate) const fn new(slot: u32) -> Self {
         Key(slot)
     }
 

@@ -24,8 +24,28 @@ pub(super) enum Exit<'env, K: Kind> {
     Body,
 }
 
+/// Polls one member, and says that it is to be dropped where it is suspended, cancelled and needs no more time.
+#[inline]
+pub(super) fn poll_or_stop<'env, T, E, K: Kind, B>(
+    member: &mut Member<'env, K>,
+    control: &Control,
+    winding_down: bool,
+    body: &mut Body<'_, B>,
+    result: &mut Option<Result<Result<T, E>, Payload>>,
+    ambient: &Ambient,
+    cx: &mut Context<'_>,
+) -> Poll<Exit<'env, K>>
+where
+    B: Future<Output = Result<T, E>>,
+{
+    match poll_member(member, body, result, ambient, cx) {
+        Poll::Pending if member.token.is_some() => suspended(member, control, winding_down, cx),
+        polled => polled,
+    }
+}
+
 /// Polls one member; what it shows in a drawing is the state it is left in.
-pub(super) fn poll_member<'env, T, E, K: Kind, B>(
+fn poll_member<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
     body: &mut Body<'_, B>,
     result: &mut Option<Result<Result<T, E>, Payload>>,
@@ -105,7 +125,7 @@ fn poll_runner<R: ?Sized + Run>(runner: &mut Runner<R>, ambient: &Ambient, cx: &
 }
 
 /// A member that has a token was suspended: puts the token in its place, and sees whether it is time to drop the member.
-pub(super) fn suspended<'env, K: Kind>(
+fn suspended<'env, K: Kind>(
     member: &mut Member<'env, K>,
     control: &Control,
     winding_down: bool,

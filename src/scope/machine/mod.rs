@@ -2,16 +2,19 @@
 //!
 //! The body and the in-task children lie in one [`Set`]; parallel children are counted in the [`Control`]. A scope is
 //! *running*, while joining too, until everything in it is over; or *winding down*, once its token is tripped, by
-//! itself or from around. Either way finalizers come last, one after the other, and then it is over.
+//! itself or from around. Either way finalizers come last, one after the other, and then it is over. A body that has
+//! the scope to itself is polled without the set (`alone.rs`).
 //!
 //! Invariants:
 //!
+//! - a scope that is alone between polls sleeps on its bell;
 //! - the scope holds its own token, and through it the region around, exactly while it has something that needs time to
 //!   end: finalizers, parallel children, adopted futures, a failure to return (members with holds of their own count by
 //!   themselves);
 //! - a member's token is below the scope's before the member can be suspended with it;
 //! - no user code runs, and nothing of the user's is dropped, while the inbox or the news are locked.
 
+mod alone;
 mod member;
 mod wind_down;
 
@@ -23,7 +26,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use self::member::{Exit, poll_member, suspended};
+use self::member::{Exit, poll_or_stop};
 use super::child::Errors;
 use super::kind::{ChildRunner, Kind, Member};
 use super::parallel::by_task;
@@ -97,6 +100,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     phase: Phase,
     /// The body, the in-task children, and the finalizer that is running.
     set: Set<Member<'env, K>>,
+    /// Whether the body is all that is left to poll, and has the caller's waker in place of the set's.
+    alone: bool,
     adopted: Set<AdoptedMember>,
     /// Those that have not run yet. The last one runs first.
     finalizers: Vec<ChildRunner<'env, K>>,
@@ -141,6 +146,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             policy: Policy { name, grace: None, linger: None, keep_going: false, observer: None },
             phase: Phase::Fresh,
             set: Set::new(),
+            alone: false,
             adopted: Set::new(),
             finalizers: Vec::new(),
             finalizing: None,
@@ -165,54 +171,61 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         &self.core.control
     }
 
-    pub(super) fn poll<B>(&mut self, mut body: Body<'_, B>, cx: &mut Context<'_>) -> Poll<End<T, E>>
+    pub(super) fn poll<B>(&mut self, mut body: Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<End<T, E>>
     where
         B: Future<Output = Result<T, E>>,
     {
-        context::with(|ambient| {
-            match self.phase {
-                Phase::Over => panic!("scope `{}` was polled after it was ready", self.policy.name),
-                Phase::Detached => return Poll::Pending,
-                Phase::Fresh if ambient.is_tripped() => return Poll::Pending,
-                Phase::Fresh => self.start(),
-                Phase::Running | Phase::WindingDown => {}
+        match self.phase {
+            Phase::Over => panic!("scope `{}` was polled after it was ready", self.policy.name),
+            Phase::Detached => return Poll::Pending,
+            Phase::Fresh if ambient.is_tripped() => return Poll::Pending,
+            Phase::Fresh => self.start(ambient),
+            Phase::Running | Phase::WindingDown => {}
+        }
+        self.follow(ambient);
+        if ambient.is_tripped() {
+            // Made if there was none, so that `settle` passes the cancellation on.
+            self.control().token();
+        }
+        self.settle(ambient, cx);
+        let alone = self.is_alone(ambient);
+        let mut scope = self.lent.take().or_else(|| Some(Arc::clone(self.control())));
+        let flow = {
+            let (mut inside, mut member) = (true, true);
+            let _scope = Swap::new(&ambient.scope, &mut scope);
+            let _inside = Swap::new(&ambient.inside, &mut inside);
+            let _member = Swap::new(&ambient.member, &mut member);
+            if alone && self.poll_alone(&mut body, ambient, cx) {
+                None
+            } else if ambient.is_drawing() {
+                Some(self.turn_drawn(&mut body, ambient, cx))
+            } else {
+                Some(self.turn(&mut body, ambient, cx))
             }
-            self.follow(ambient);
-            if ambient.is_tripped() {
-                // Made if there was none, so that `settle` passes the cancellation on.
-                self.control().token();
-            }
-            self.settle(ambient, cx);
-            let mut scope = self.lent.take().or_else(|| Some(Arc::clone(self.control())));
-            let flow = {
-                let (mut inside, mut member) = (true, true);
-                let _scope = Swap::new(&ambient.scope, &mut scope);
-                let _inside = Swap::new(&ambient.inside, &mut inside);
-                let _member = Swap::new(&ambient.member, &mut member);
-                match ambient.is_drawing() {
-                    true => self.turn_drawn(&mut body, ambient, cx),
-                    false => self.turn(&mut body, ambient, cx),
-                }
-            };
-            self.lent = scope;
-            if flow.is_break() {
+        };
+        self.lent = scope;
+        match flow {
+            None => return Poll::Pending,
+            Some(ControlFlow::Break(())) => {
                 self.hold = None;
                 return self.finish(ambient);
             }
-            self.update_hold(ambient);
-            // Once more, as the turn or the hold may have made the token.
-            self.settle(ambient, cx);
-            if self.has_news_of_token() {
-                cx.waker().wake_by_ref();
-            }
-            Poll::Pending
-        })
+            Some(ControlFlow::Continue(())) => {}
+        }
+        self.update_hold(ambient);
+        // Once more, as the turn or the hold may have made the token.
+        self.settle(ambient, cx);
+        if self.has_news_of_token() {
+            cx.waker().wake_by_ref();
+        }
+        self.rest();
+        Poll::Pending
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, #[cfg_attr(not(feature = "sim"), allow(unused))] ambient: &Ambient) {
         self.phase = Phase::Running;
         #[cfg(feature = "sim")]
-        if context::with(|ambient| ambient.watch.get()) != Watch::No {
+        if ambient.watch.get() != Watch::No {
             // In one block, so that all the children of a small scope can change places.
             self.set = Set::with_capacity(64);
         }
@@ -477,10 +490,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     return Poll::Pending;
                 }
                 let member = member.get_mut();
-                let polled = match poll_member(member, body, &mut result, ambient, cx) {
-                    Poll::Pending if member.token.is_some() => suspended(member, control, winding_down, cx),
-                    polled => polled,
-                };
+                let polled = poll_or_stop(member, control, winding_down, body, &mut result, ambient, cx);
                 polled.map(|exit| match exit {
                     // The common case, in which there is no need to return.
                     Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
