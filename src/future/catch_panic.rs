@@ -73,7 +73,9 @@ impl<F: Future> Future for CatchPanic<F> {
             Err(payload) => Err(Panicked::new(payload)),
         };
         // The destructor is caught like the poll, since it is part of what the future does.
-        Poll::Ready(catch(|| future.set(None)).map_err(Panicked::new).and(polled))
+        let dropped = catch(|| future.set(None)).map_err(Panicked::new);
+        // The poll's panic is the cause, also where the destructor panics, too.
+        Poll::Ready(polled.and_then(|value| dropped.map(|()| value)))
     }
 }
 

@@ -146,8 +146,9 @@ pub use self::task::{Outcome, Task, TaskError};
 /// when all of them have ended.
 ///
 /// Panics if the scope was [cancelled](Scope::cancel) before its body had a value, unless that
-/// value is `()`. [`outcome`](ScopeFuture::outcome) returns an error instead. Panics if it is
-/// polled after it completed.
+/// value is `()`. [`outcome`](ScopeFuture::outcome) returns an error instead. A body that loops for
+/// ever has no value either: its type is `!`. Where such a scope may cancel itself, ask for the
+/// outcome, or let the loop end. Panics if it is polled after it completed.
 ///
 /// # Examples
 ///
