@@ -11,7 +11,8 @@ pub(super) struct Current {
     now: usize,
     next: usize,
     last: usize,
-    /// Those that joined meanwhile. They are polled in this pass, after the other blocks.
+    /// Those that joined meanwhile. They are polled in this pass, after the blocks that are
+    /// queued by then.
     joined: usize,
     /// Those that woke themselves. They are polled in the next pass.
     again: usize,
@@ -100,6 +101,18 @@ impl Current {
     pub(super) fn take_again(&mut self) -> Option<(Block, usize)> {
         let again = mem::take(&mut self.again);
         Some((self.block?, again)).filter(|_| again != 0)
+    }
+
+    #[inline]
+    pub(super) fn has_joined(&self) -> bool {
+        self.joined != 0
+    }
+
+    /// Takes those that joined, with the block.
+    #[inline]
+    pub(super) fn take_joined(&mut self) -> Option<(Block, usize)> {
+        let joined = mem::take(&mut self.joined);
+        Some((self.block?, joined)).filter(|_| joined != 0)
     }
 
     /// Leaves the block, and returns it with those that joined.

@@ -536,10 +536,18 @@ impl<F> Set<F> {
     /// Marks members ready, to be polled in this pass or in the next one.
     #[inline]
     fn mark(&mut self, block: Block, bits: usize) {
-        if self.current.is(block) {
+        if self.current.is(block) && !self.current.is_finished() {
             self.current.join(bits);
-        } else if block.mark(bits) {
-            self.list.push(block);
+            return;
+        }
+        // In the order in which they came: those that woke themselves, those that joined, and these.
+        if self.current.is(block) || self.current.has_joined() {
+            self.requeue();
+        }
+        for (block, bits) in self.current.take_joined().into_iter().chain([(block, bits)]) {
+            if block.mark(bits) {
+                self.list.push(block);
+            }
         }
     }
 
