@@ -29,10 +29,13 @@
 //!
 //! The set is polled in passes. A pass takes the whole stack, oldest block first, and polls the members whose bits it
 //! finds. What is woken meanwhile goes to the stack again and waits for the next pass, so a member that wakes itself
-//! is polled once a pass. Members of the block being worked off that wake themselves, or that join it, are noted beside it
-//! ([`current`]); the queues hear of them once, when the pass leaves the block or is cut short. At its end the set goes to sleep on the stack: it registers the parent's waker, then marks
-//! the stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is under way the
-//! stack is marked awake and no push wakes anybody. So wake-ups that come out of the members' own polls reach the
+//! is polled once a pass. Members of the block being worked off that wake themselves, or that join
+//! it, are noted beside it ([`current`]). The queues hear of them once: when the pass leaves the
+//! block, is cut short, or takes in a member of another block.
+//!
+//! At its end the set goes to sleep on the stack: it registers the parent's waker, then marks the
+//! stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is
+//! under way the stack is marked awake and no push wakes anybody. So wake-ups that come out of the members' own polls reach the
 //! parent as one, and a set whose members only ever wake themselves registers no waker at all.
 //!
 //! A pass ends early when its budget is used up ([`turn`]); what it has not polled comes first in the next one.

@@ -267,6 +267,9 @@ impl<F: Future> Timeout<F> {
     /// It is transferred to the scope that encloses the timeout, which waits for it before it
     /// resolves.
     ///
+    /// A shield or a scope that has begun and that nobody polls any more is a limit: its end is still
+    /// waited for, whatever the grace.
+    ///
     /// ```
     /// # #[cfg(feature = "sim")]
     /// foster::runtimes::Sim::default().run(async {
