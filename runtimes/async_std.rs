@@ -7,7 +7,7 @@ use ::async_std::task;
 use futures_task::{FutureObj, Spawn, SpawnError};
 
 use super::turn::{self, Turn};
-use crate::contain::contain;
+use crate::panic::contain;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// Runs on async-std's global executor, for programs that still use it.

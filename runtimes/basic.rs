@@ -15,14 +15,14 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::blocking;
-use crate::contain::Contained;
+use crate::panic::Contained;
+use crate::runtime::blocking_pool;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// Runs on the executors of the `futures` crate, which are small and have no I/O of their own.
 ///
 /// Timers are those of `futures-timer`, and blocking jobs run on foster's
-/// [shared pool](mod@crate::blocking).
+/// [shared pool](crate::runtime::blocking_pool).
 ///
 /// # When the runtime ends
 ///
@@ -115,7 +115,7 @@ impl<E> Clock for Adapter<E> {
 
 impl<E> Blocking for Adapter<E> {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
-        blocking::spawn(job)
+        blocking_pool::spawn(job)
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use futures_task::{FutureObj, Spawn, SpawnError};
 
 use super::turn::{self, Turn};
-use crate::contain::contain;
+use crate::panic::contain;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// Runs on smol: on its global executor, or on an executor of yours.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_task::FutureObj;
 
-use crate::contain::Contained;
+use crate::panic::Contained;
 use crate::runtime::RunError;
 
 thread_local! {

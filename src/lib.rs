@@ -62,7 +62,7 @@
 //! 1. that of the nearest [`Handle::run`], [`Handle::enter`] or parallel child;
 //! 2. otherwise tokio, with the feature `tokio`, on a thread of tokio's;
 //! 3. otherwise none. Then timers are those of `futures-timer`, blocking jobs run in
-//!    [foster's own pool](mod@blocking), and [`Scope::spawn_parallel`] runs its child on the
+//!    [foster's own pool](runtime::blocking_pool), and [`Scope::spawn_parallel`] runs its child on the
 //!    current task.
 //!
 //! Each adapter in [`runtimes`] has a feature of its name: `tokio`, `smol`, `async-std`, `basic`
@@ -74,34 +74,33 @@
 
 #[cfg(feature = "macros")]
 mod attributes;
-pub mod blocking;
 pub mod cancel;
-mod contain;
 mod context;
-mod control;
+mod engine;
 pub mod future;
 pub mod guide;
-mod lane;
+mod mailbox;
 mod name;
 mod panic;
+#[cfg(test)]
+mod races;
 pub mod runtime;
 #[path = "../runtimes/mod.rs"]
 pub mod runtimes;
 pub mod scope;
-mod set;
 pub mod stream;
+mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
-mod token;
-mod tree;
-mod values;
+mod trace;
 
 #[cfg(feature = "macros")]
 pub use attributes::main;
 #[cfg(feature = "testing")]
 pub use attributes::test;
 pub use cancel::{Cancelled, Reason, Token, adopt, shield};
+pub use context::inherited::{Inherited, Provide};
 pub use future::{FutureExt, as_completed, gather, race, race_ok, try_gather};
 pub use name::Name;
 pub use runtime::{Handle, Instant};
@@ -111,7 +110,6 @@ pub use time::{
     Deadline, Elapsed, Interval, MissedTick, deadline, interval, interval_at, now, remaining, sleep, sleep_until,
     timeout, timeout_at, timeout_detach, yield_now,
 };
-pub use values::{Inherited, Provide};
 
 /// Holds what [`select!`] expands to.
 #[doc(hidden)]

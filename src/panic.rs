@@ -1,4 +1,5 @@
-//! Panics as values: catch, carry, resume.
+//! Panics as values: catch, carry, resume. And the panics of other people's code, kept inside the
+//! task or the job that panicked.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -110,6 +111,66 @@ impl FirstPanic {
             } else {
                 resume_unwind(payload);
             }
+        }
+    }
+}
+
+/// Runs `work`. A panic ends the work, and nothing else. The payload is dropped, because the panic
+/// hook has already reported it.
+pub(crate) fn contain(work: impl FnOnce()) {
+    discard(catch(work));
+}
+
+#[cfg(any(feature = "smol", feature = "async-std", feature = "basic", feature = "sim"))]
+pub(crate) use contained::Contained;
+
+#[cfg(any(feature = "smol", feature = "async-std", feature = "basic", feature = "sim"))]
+mod contained {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use futures_task::FutureObj;
+
+    use crate::panic::contain;
+
+    /// Wraps a spawned future whose panic ends only that future. It is dropped as soon as it
+    /// completes.
+    pub(crate) struct Contained {
+        future: Option<FutureObj<'static, ()>>,
+    }
+
+    impl Contained {
+        pub(crate) fn new(future: FutureObj<'static, ()>) -> Self {
+            Contained { future: Some(future) }
+        }
+
+        /// Drops the future. Its destructor may panic, too.
+        fn end(&mut self) {
+            if let Some(future) = self.future.take() {
+                contain(|| drop(future));
+            }
+        }
+    }
+
+    impl Future for Contained {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            let mut poll = Poll::Ready(());
+            if let Some(future) = &mut self.future {
+                contain(|| poll = Pin::new(future).poll(cx));
+            }
+            if poll.is_ready() {
+                self.end();
+            }
+            poll
+        }
+    }
+
+    impl Drop for Contained {
+        fn drop(&mut self) {
+            self.end();
         }
     }
 }

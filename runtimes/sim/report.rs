@@ -11,7 +11,7 @@ use super::watch::Watching;
 use super::world::{Excess, World};
 use crate::panic::catch;
 use crate::runtime::RunError;
-use crate::tree;
+use crate::trace::tree;
 
 /// Reports who is stuck. Everything is polled once more for that, in the order of spawning.
 pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>>) -> RunError {

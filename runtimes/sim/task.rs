@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::trace::Label;
 use super::world::World;
-use crate::contain::Contained;
+use crate::panic::Contained;
 
 /// A task of the simulation, which is its own waker.
 pub(super) struct Task {

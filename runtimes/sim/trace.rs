@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::name::Name;
-use crate::tree::Polled;
+use crate::trace::tree::Polled;
 
 /// The name of a task in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::world::World;
 use crate::context::{self, Watch};
-use crate::set::living::{self, Living};
-use crate::set::shuffle::{Shuffled, shuffled};
+use crate::trace::living::{self, Living};
+use crate::trace::shuffle::{Shuffled, shuffled};
 
 /// Guard that lets the simulation decide the order of children, and record what is polled.
 pub(super) struct Watching {

@@ -17,10 +17,10 @@ use super::schedule::{Random, Schedule};
 use super::task::{SimTimer, Task};
 use super::trace::{Label, Trace};
 use super::watch::Watching;
-use crate::contain::Contained;
+use crate::panic::Contained;
 use crate::runtime::{Instant, RunError, Timer};
-use crate::set::shuffle::Choose;
-use crate::tree;
+use crate::trace::shuffle::Choose;
+use crate::trace::tree;
 
 thread_local! {
     /// The simulation that runs on this thread.

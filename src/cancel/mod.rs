@@ -311,13 +311,18 @@
 //! [`gather`]: crate::gather
 //! [`as_completed`]: crate::as_completed
 
+mod adopt;
+pub(crate) mod reason;
 mod region;
 mod regions;
 mod shield;
+pub(crate) mod token;
 mod until;
 
-pub use crate::token::{Cancelled, Reason, Token, WaitCancelled};
+pub use adopt::{Adopt, adopt};
+pub use reason::{Cancelled, Reason};
 pub(crate) use region::Region;
 pub(crate) use regions::Regions;
-pub use shield::{Adopt, Shield, adopt, shield};
+pub use shield::{Shield, shield};
+pub use token::{Token, WaitCancelled};
 pub use until::UntilCancelled;

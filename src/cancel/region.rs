@@ -12,8 +12,9 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::cancel::reason::Reason;
+use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Ending, Entered};
-use crate::token::{Level, Reason, Token};
 
 pin_project! {
     /// A future that can be wound down: what a timeout guards, a member of a race.

@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::region::Region;
+use crate::cancel::reason::Reason;
+use crate::cancel::token::Level;
 use crate::context::{self, Ending};
-use crate::set::{Many, Room, Set, Store};
-use crate::token::{Level, Reason};
+use crate::engine::{Many, Room, Set, Store};
 
 pin_project! {
     /// Futures that are polled together, and wound down together.

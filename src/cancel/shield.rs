@@ -1,19 +1,16 @@
-//! Keeps futures from being dropped: `shield` by foster's cancellations, `adopt` by other code,
-//! too.
+//! Keeps a future from being dropped by foster's cancellations.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::cancel::token::{Hold, Level, Listener, Token};
 use crate::context::{self, Ambient, Watch};
-use crate::control::{Adopted, Control};
 use crate::name::Name;
-use crate::token::{Hold, Level, Listener, Token};
-use crate::tree;
+use crate::trace::tree;
 
 /// Runs `future` to its end, although the code that awaits it may be cancelled meanwhile. It may
 /// borrow.
@@ -33,7 +30,7 @@ use crate::tree;
 ///
 /// A cancellation by foster waits for `future`, within the [grace](crate::time::Timeout::grace) if
 /// there is one. Past that, `future` is dropped, and reported by the file and line of this call. If
-/// other code drops the shield (`tokio::select!`), `future` is dropped at once: [`adopt`] survives
+/// other code drops the shield (`tokio::select!`), `future` is dropped at once: [`adopt`](crate::adopt) survives
 /// that.
 ///
 /// # Cost
@@ -62,79 +59,28 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield { inside: Some(future), guard: Guard::new() }
 }
 
-/// Runs `future` to its end, also when other code drops the wait for it.
-///
-/// It is like [`shield`], and survives more: a drop by code that is not foster's
-/// (`tokio::select!`), and a panic of the code that awaits it. Then the unfinished `future` passes
-/// to the enclosing scope, which finishes it before it completes. Without a scope it passes to
-/// [`Handle::run`](crate::Handle::run) or [`enter`](crate::Handle::enter). That is why it must be
-/// `'static + Send`.
-///
-/// Use it for what must be finished once begun, in code that others may drop: a release, a commit
-/// in the handler of a web framework.
-///
-/// # Cancellation
-///
-/// A cancellation by foster waits for `future`, as for a shield. A `future` that was never polled
-/// is dropped. A drop with no enclosing scope or root, on a thread of tokio's, leaves it to a task
-/// of that runtime, with the feature `tokio`. On other threads `future` is then dropped.
-///
-/// # Panics
-///
-/// If `future` panics after it has passed to a scope, that scope resumes the panic.
-///
-/// # Cost
-///
-/// One allocation, for `future`, and those of [`shield`].
-///
-/// ```
-/// # #[cfg(feature = "sim")]
-/// foster::runtimes::Sim::default().run(async {
-///     use foster::{adopt, scope, sleep, yield_now};
-///     use std::{pin::pin, time::Duration};
-///
-///     let (committed, mut commits) = futures::channel::mpsc::unbounded();
-///     scope(async |_| {
-///         let commit = adopt(async move {
-///             sleep(Duration::from_secs(1)).await;
-///             committed.unbounded_send("order 7").unwrap();
-///         });
-///         // A select that is not foster's, and drops the commit after its first poll.
-///         futures::future::select(commit, pin!(yield_now())).await;
-///     }).await;
-///     assert_eq!(commits.try_recv().unwrap(), "order 7", "the scope has finished it");
-/// });
-/// ```
-#[track_caller]
-pub fn adopt<F>(future: F) -> Adopt<F>
-where
-    F: Future + Send + 'static,
-{
-    Adopt { inside: Some(Box::pin(future)), guard: Guard::new(), adopter: None }
-}
-
 /// What shields and adopted futures share: a hold on the enclosing region, and a fresh region
 /// inside.
-struct Guard {
+pub(super) struct Guard {
     /// The token of the fresh region inside. It is never cancelled.
     token: Option<Token>,
     /// The hold on the enclosing region, from the first poll to the last. `None` outside any
     /// region.
-    around: Option<(Hold, Listener)>,
+    pub(super) around: Option<(Hold, Listener)>,
     /// Whether the future inside has been polled.
-    started: bool,
+    pub(super) started: bool,
     /// The file and line of the call that made it.
-    name: Name,
+    pub(super) name: Name,
 }
 
 impl Guard {
     #[track_caller]
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Guard { token: None, around: None, started: false, name: Name::caller() }
     }
 
     /// Takes, or keeps, the hold. Returns whether the future may be polled.
-    fn enter(&mut self, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+    pub(super) fn enter(&mut self, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
         if !self.started && ambient.is_tripped() {
             return false;
         }
@@ -159,7 +105,12 @@ impl Guard {
     }
 
     /// Polls the future in its fresh region.
-    fn poll<F: Future>(&mut self, ambient: &Ambient, inside: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    pub(super) fn poll<F: Future>(
+        &mut self,
+        ambient: &Ambient,
+        inside: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
         let poll = || ambient.enter_fresh(&mut self.token, || inside.poll(cx));
         match ambient.watch.get() {
             Watch::Draw => tree::named(tree::quoted("shield ", &self.name), poll),
@@ -211,111 +162,5 @@ impl<F: Future> Future for Shield<F> {
 impl<F> fmt::Debug for Shield<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shield").field("name", &self.guard.name).finish_non_exhaustive()
-    }
-}
-
-/// The future that [`adopt`] returns.
-#[must_use = "futures do nothing unless polled"]
-pub struct Adopt<F>
-where
-    F: Future + Send + 'static,
-{
-    /// `None` once it has completed, has passed to the adopter, or is being polled.
-    inside: Option<Pin<Box<F>>>,
-    guard: Guard,
-    /// The scope that enclosed the first poll, or `None` if none did. The drop may come from
-    /// anywhere.
-    adopter: Option<Arc<Control>>,
-}
-
-impl<F: Future + Send + 'static> Adopt<F> {
-    /// Passes the future to the adopter, or to the runtime that is found here, if it has begun and
-    /// has not completed. Otherwise drops it.
-    fn hand_over(&mut self) {
-        let Some(inside) = self.inside.take() else { return };
-        if self.guard.started {
-            let rest: Adopted = Box::pin(Handed { inside, name: self.guard.name.clone(), over: false });
-            let refused = match self.adopter.take() {
-                Some(adopter) => adopter.adopt(rest),
-                None => Err(rest),
-            };
-            if let Err(rest) = refused.or_else(context::finish) {
-                context::outside(|| drop(rest));
-            }
-        }
-        self.guard.around = None;
-    }
-}
-
-impl<F: Future + Send + 'static> Future for Adopt<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = &mut *self;
-        context::with(|ambient| {
-            if this.inside.is_none() {
-                return Poll::Pending;
-            }
-            if !this.guard.enter(ambient, cx) {
-                if this.guard.started {
-                    this.hand_over();
-                }
-                return Poll::Pending;
-            }
-            this.adopter = this.adopter.take().or_else(|| ambient.scope());
-            // Taken out during the poll: if the future panics, it has ended, and the drop that
-            // follows must not pass it on.
-            let Some(mut inside) = this.inside.take() else { return Poll::Pending };
-            let polled = this.guard.poll(ambient, inside.as_mut(), cx);
-            if polled.is_ready() {
-                this.guard.around = None;
-            } else {
-                this.inside = Some(inside);
-            }
-            polled
-        })
-    }
-}
-
-impl<F: Future + Send + 'static> Drop for Adopt<F> {
-    fn drop(&mut self) {
-        self.hand_over();
-    }
-}
-
-/// An adopted future that has passed to its adopter.
-struct Handed<F> {
-    inside: Pin<Box<F>>,
-    name: Name,
-    /// Whether it has completed.
-    over: bool,
-}
-
-impl<F: Future> Future for Handed<F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let polled = match context::with(|ambient| ambient.watch.get()) {
-            Watch::Draw => tree::named(tree::quoted("adopted ", &this.name), || this.inside.as_mut().poll(cx)),
-            Watch::No | Watch::Trace => this.inside.as_mut().poll(cx),
-        };
-        this.over = polled.is_ready();
-        polled.map(drop)
-    }
-}
-
-#[cfg(feature = "sim")]
-impl<F> Drop for Handed<F> {
-    fn drop(&mut self) {
-        if !self.over {
-            crate::set::living::adopted_dropped(&self.name);
-        }
-    }
-}
-
-impl<F: Future + Send + 'static> fmt::Debug for Adopt<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Adopt").field("name", &self.guard.name).finish_non_exhaustive()
     }
 }

@@ -9,8 +9,9 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::region::Region;
+use crate::cancel::reason::{Cancelled, Reason};
+use crate::cancel::token::{Level, Listener, Token};
 use crate::context;
-use crate::token::{Cancelled, Level, Listener, Reason, Token};
 
 impl Token {
     /// Runs `future` until it is ready or this token is cancelled, whichever comes first.

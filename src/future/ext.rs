@@ -12,11 +12,11 @@ use super::race::{Race, race};
 use super::tuples::{Alike, Any2};
 use crate::cancel::{Shield, Token, UntilCancelled, shield};
 use crate::context;
+use crate::engine::Few;
 use crate::name::Name;
 use crate::runtime::Instant;
-use crate::set::Few;
 use crate::time::{Timeout, timeout, timeout_at};
-use crate::tree;
+use crate::trace::tree;
 
 /// Adds foster's functions to every future, as methods.
 ///

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::members::{Futures, TryFutures};
+use super::inputs::{Futures, TryFutures};
 use crate::cancel::{Region, Regions};
-use crate::set::{Room, Slots, Store};
+use crate::engine::{Room, Slots, Store};
 
 /// Waits for all futures, and returns their values in the order of the futures.
 ///

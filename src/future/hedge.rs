@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::race::Race;
 use crate::context;
-use crate::set::Many;
+use crate::engine::Many;
 use crate::time::{Sleep, sleep};
 
 /// Makes an attempt, makes another one whenever `delay` passes without a value, and returns the

@@ -28,23 +28,23 @@
 //! A future that is always ready, or that uses up what the runtime allows for one poll, starves no
 //! other. Each has its turn in a pass, and passes begin at different futures.
 
+mod as_completed;
 mod catch_panic;
-mod completed;
 mod ext;
 mod gather;
 mod hedge;
-mod members;
+mod inputs;
 mod race;
 pub(crate) mod select;
 pub(crate) mod tuples;
 
+pub use as_completed::{AsCompleted, Wait, as_completed};
 pub use catch_panic::{CatchPanic, Panicked, catch_panic};
-pub use completed::{AsCompleted, Wait, as_completed};
 pub use ext::{FutureExt, NamedFuture};
 pub use gather::{Gather, TryGather, gather, try_gather};
 pub use hedge::{Hedge, hedge};
-pub use members::{AlikeFutures, Array, Collection, Futures, TryFutures};
+pub use inputs::{AlikeFutures, Array, Collection, Futures, TryFutures};
 pub use race::{Quorum, QuorumMissed, Race, RaceOk, quorum, race, race_ok};
 pub use tuples::Tuple;
 
-pub use crate::set::{Few, Many};
+pub use crate::engine::{Few, Many};

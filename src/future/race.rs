@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::members::{AlikeFutures, in_order};
+use super::inputs::{AlikeFutures, in_order};
 use crate::cancel::{Region, Regions};
-use crate::set::{Many, Room, Slots};
+use crate::engine::{Many, Room, Slots};
 
 /// Waits for the first future that completes, returns its value, and winds the others down.
 ///

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use super::race::Race;
 use crate::cancel::{Region, Regions};
-use crate::set::{Few, Inline};
+use crate::engine::{Few, Inline};
 
 /// Waits for the first of several futures, winds the others down, and runs the arm of the first.
 ///

@@ -27,6 +27,7 @@
 //! in one line. In return, foster never blocks a thread of the runtime, and never polls a future
 //! after it has completed.
 
+pub mod blocking_pool;
 pub(crate) mod found;
 mod timer;
 #[cfg(feature = "tokio")]

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use super::task::Task;
 use crate::name::Name;
-use crate::set::node::Extra;
+use crate::task::cell::Extra;
 
 /// Lets a function be generic over scopes.
 ///

@@ -11,15 +11,16 @@ use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
+use super::adapters::{Job, Plain};
 use super::any::{AnyScope, Label, Sealed, every_scope};
-use super::child::{Job, Plain};
 use super::inner::Inner;
 use super::kind::AnyThread;
 use super::spawner::Spawner;
 use super::task::Task;
+use crate::cancel::reason::Reason;
+use crate::cancel::token::Token;
 use crate::name::Name;
 use crate::runtime::Handle;
-use crate::token::{Reason, Token};
 
 /// Spawns children into a scope, and cancels it.
 ///

@@ -6,20 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::adapters::Fallible;
 use super::any::Label;
-use super::child::Fallible;
 use super::kind::{AnyThread, ChildRunner, Kind, OneThread};
-use super::machine::{Core, Machine};
-use super::parallel;
+use super::remote_child;
 use super::spawner::Spawner;
+use super::state::{Core, Machine};
 use super::task::Task;
+use crate::cancel::reason::Reason;
+use crate::cancel::token::{Level, Token};
 use crate::context;
-use crate::control::News;
+use crate::context::inherited::Provide;
 use crate::name::Name;
 use crate::runtime::Handle;
-use crate::set::node::{Failed, Reader, Runner};
-use crate::token::{Level, Reason, Token};
-use crate::values::Provide;
+use crate::scope::control::News;
+use crate::task::cell::{Failed, Reader, Runner};
 
 /// What all handles are made of: a reference to the scope's core, and options for what is spawned.
 pub(crate) struct Inner<'env, E, K: Kind, N = ()> {
@@ -119,7 +120,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         F: Future<Output = Result<T, Failed>> + Send + 'static,
         T: Send + 'static,
     {
-        parallel::spawn(&self.core.control, runtime, self.label.name().cloned(), at, future)
+        remote_child::spawn(&self.core.control, runtime, self.label.name().cloned(), at, future)
     }
 
     pub(super) fn launch_blocking<F, T>(&self, job: F, at: &'static Location<'static>) -> Task<T>
@@ -127,7 +128,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         F: Future<Output = Result<T, Failed>> + Send + 'static,
         T: Send + 'static,
     {
-        parallel::spawn_blocking(&self.core.control, self.elsewhere(), self.label.name().cloned(), at, job)
+        remote_child::spawn_blocking(&self.core.control, self.elsewhere(), self.label.name().cloned(), at, job)
     }
 
     pub(super) fn cancel(&self, reason: Reason) {

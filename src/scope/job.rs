@@ -4,14 +4,14 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::panic::Location;
 
-use super::child::{Job, Plain};
-use super::futures::ScopeFuture;
+use super::adapters::{Job, Plain};
+use super::future::ScopeFuture;
 use super::inner::Inner;
 use super::kind::AnyThread;
 
 /// Runs `job`, which may block its thread, where that does no harm, and returns its value.
 ///
-/// The job runs in the pool of the context's runtime, or in [foster's own](mod@crate::blocking) if
+/// The job runs in the pool of the context's runtime, or in [foster's own](crate::runtime::blocking_pool) if
 /// there is none. It is submitted at the first poll. This is a scope with one child. For several
 /// jobs, or for one beside other work, use [`Scope::spawn_blocking`](super::Scope::spawn_blocking).
 /// The counterpart of `asyncio.to_thread`, Trio's `to_thread.run_sync` and

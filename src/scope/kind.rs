@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use futures_task::FutureObj;
 
-use super::child::Plain;
-use crate::set::node::{Local, Run, Runner, Shared};
-use crate::token::{Listener, Reason, Token};
+use super::adapters::Plain;
+use crate::cancel::reason::Reason;
+use crate::cancel::token::{Listener, Token};
+use crate::task::cell::{Local, Run, Runner, Shared};
 
 /// Tells whether a scope's children are `Send`: [`AnyThread`] or [`OneThread`].
 #[allow(private_bounds)]

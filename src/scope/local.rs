@@ -32,16 +32,17 @@ use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
+use super::adapters::{Job, Plain};
 use super::any::{AnyScope, Label, Sealed, every_scope};
-use super::child::{Job, Plain};
-use super::futures::{ScopeFuture, TryScopeFuture};
+use super::future::{ScopeFuture, TryScopeFuture};
 use super::inner::Inner;
 use super::kind::OneThread;
 use super::spawner::Spawner;
 use super::task::Task;
+use crate::cancel::reason::Reason;
+use crate::cancel::token::Token;
 use crate::name::Name;
 use crate::runtime::Handle;
-use crate::token::{Reason, Token};
 
 /// Runs `body` and its children as [`scope`](fn@super::scope) does, for children that need not be
 /// `Send`.

@@ -8,35 +8,35 @@
 //
 // Four types make a scope:
 //
-// - `Machine` (machine/) is the scope's state and its one poll loop. It lies in the scope's future,
+// - `Machine` (state/) is the scope's state and its one poll loop. It lies in the scope's future,
 //   beside the body.
-// - `Core` (machine/mod.rs) is what the handles share with the machine: the inbox for new children
+// - `Core` (state/mod.rs) is what the handles share with the machine: the inbox for new children
 //   and the errors. It may borrow what the children may.
-// - `Control` (../control.rs) is what may outlive the scope, and so borrows nothing: the token, the
+// - `Control` (control.rs) is what may outlive the scope, and so borrows nothing: the token, the
 //   bell that wakes the scope, the lane for news from elsewhere, the counts. Tasks, spawners and
 //   parallel children have it.
-// - `Node` (../set/node.rs) is one child: first its future, then its value, in one allocation. Its
+// - `Node` (../task/cell.rs) is one child: first its future, then its value, in one allocation. Its
 //   two owners are the `Runner`, which the scope polls, and the `Reader`, which is in the `Task`.
 //
 // ## It is spawned
 //
-// 1. `Scope::spawn` (handle.rs) wraps the future as a `Plain` (child.rs). `TryScope::spawn` wraps
+// 1. `Scope::spawn` (handle.rs) wraps the future as a `Plain` (adapters.rs). `TryScope::spawn` wraps
 //    it as a `Fallible`, which puts an error into the core. Both call `Inner::launch` (inner.rs),
 //    the one body of the verb for all four handles.
 // 2. `launch` makes the node. The runner forgets the future's type there, so that all children of a
 //    scope have one type.
-// 3. `Inner::add` pushes the runner into the inbox, a `Lane` (../lane.rs), and rings the `Bell`. A
+// 3. `Inner::add` pushes the runner into the inbox, a `Lane` (../mailbox.rs), and rings the `Bell`. A
 //    scope that is being polled is awake, so the ring wakes nobody. In a scope that is cancelled or
 //    has completed the runner is refused: the future is dropped, and the task has the reason.
 //
 // ## It is polled
 //
-// 4. `ScopeFuture::poll` (futures.rs) calls `Machine::poll`, which puts the scope into the context
+// 4. `ScopeFuture::poll` (future.rs) calls `Machine::poll`, which puts the scope into the context
 //    (../context.rs) and calls `turn`.
 // 5. `turn` empties the lanes first (`take_in`). `arrive` gives the child its age, and puts it into
-//    the `Set` (../set/mod.rs) as a `Member` (kind.rs). The body is a member, too.
+//    the `Set` (../engine/mod.rs) as a `Member` (kind.rs). The body is a member, too.
 // 6. `poll_members` has the set poll the members that were woken. The waker of each is its slot in
-//    the set. `poll_member` (machine/member.rs) puts the member's token into the context and polls
+//    the set. `poll_member` (state/poll_member.rs) puts the member's token into the context and polls
 //    the runner, which polls the future in its node.
 // 7. A member that is pending is `suspended`. If something in it has made its token, that is put
 //    below the scope's token, before anything else can look at it.
@@ -65,7 +65,7 @@
 //   (`Ending`).
 // - With a hold the region raises its token, and with it the scope's, which is below it. The
 //   timeout polls the scope again. `check` sees the token and calls `wind_down`
-//   (machine/wind_down.rs): it sets the alarm for the grace, drops the members without holds,
+//   (state/wind_down.rs): it sets the alarm for the grace, drops the members without holds,
 //   newest first, and tells the parallel children to end. The others are polled until they are
 //   suspended without a hold. Then the finalizers have their turn. The scope lets go of its
 //   hold, and `finish` leaves it pending, in the phase `Detached`, because the timeout has the
@@ -79,42 +79,43 @@
 // `tokio::select!` knows nothing of holds. The drop of the future calls `abandon`. New children are
 // refused from here on, because a destructor may spawn some. The members are dropped, newest first,
 // and the finalizers after them, unpolled. Then `hand_on` tells the parallel children to end. It
-// transfers adopted futures, and the wait for parallel children (`Orphans`, orphans.rs), to the
+// transfers adopted futures, and the wait for parallel children (`Orphans`, handoff.rs), to the
 // enclosing scope, which can run them because they are `'static`. They arrive there as news. The
 // enclosing scope is the one in which this one was last polled.
 //
 // ## Children that run in parallel
 //
-// `spawn_parallel` enters at `parallel::spawn` (parallel.rs). The runtime polls such a child, and
+// `spawn_parallel` enters at `remote_child::spawn` (remote_child.rs). The runtime polls such a child, and
 // the set never has it. It is counted in the control as long as it runs, so that `next` waits for
 // it. Its end rings the bell, and its failure comes as news.
 
+mod adapters;
 mod any;
-mod child;
-mod futures;
+pub(crate) mod control;
+mod future;
 mod handle;
+mod handoff;
 mod inner;
 mod job;
 mod kind;
 pub mod local;
-mod machine;
-mod orphans;
-mod parallel;
-mod policy;
+mod options;
+mod remote_child;
 mod root;
 mod spawner;
+mod state;
 mod task;
 
 use std::future::Future;
 use std::panic::Location;
 
 pub use self::any::{AnyScope, Label};
-pub use self::futures::{Errors, ErrorsIter, KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
+pub use self::future::{Errors, ErrorsIter, KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
 pub use self::handle::{Scope, TryScope};
 use self::inner::Inner;
 pub use self::job::blocking;
 pub use self::kind::{AnyThread, Kind, OneThread};
-pub use self::policy::Notice;
+pub use self::options::Notice;
 pub use self::root::Enter;
 pub use self::spawner::Spawner;
 pub use self::task::{Outcome, Task, TaskError};

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::futures::{ScopeFuture, value};
+use super::future::{ScopeFuture, value};
 use super::kind::AnyThread;
-use super::machine::{Core, Machine};
+use super::state::{Core, Machine};
 use crate::context::{self, Place};
 use crate::name::Name;
 use crate::runtime::{Handle, RunError};

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 
 use futures_task::{FutureObj, Spawn, SpawnError};
 
-use super::child::Plain;
-use super::parallel;
+use super::adapters::Plain;
+use super::remote_child;
 use crate::context;
-use crate::control::{Control, News};
 use crate::runtime::{Handle, WeakHandle};
+use crate::scope::control::{Control, News};
 
 /// Spawns children into a scope, through `futures::task::Spawn`.
 ///
@@ -94,7 +94,7 @@ impl Spawn for Spawner {
         match &self.runtime {
             Some(runtime) => {
                 let runtime = runtime.upgrade().ok_or_else(SpawnError::shutdown)?;
-                drop(parallel::spawn(&self.control, &runtime, None, self.at, Plain::new(future)));
+                drop(remote_child::spawn(&self.control, &runtime, None, self.at, Plain::new(future)));
                 Ok(())
             }
             None => {

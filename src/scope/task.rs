@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::cancel::reason::Reason;
 use crate::context;
-use crate::control::{Control, News};
+use crate::engine::Key;
 use crate::name::Name;
-use crate::set::Key;
-use crate::set::node::{Failure, Reader};
-use crate::token::Reason;
-use crate::tree;
+use crate::scope::control::{Control, News};
+use crate::task::cell::{Failure, Reader};
+use crate::trace::tree;
 
 /// Waits for the value of a child of a scope, and can cancel the child.
 ///

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use super::buffer::{self, Buffered};
+use super::in_scope::{self, Buffered};
 use super::shape::{MapWith, PacedBy, Until};
-use super::timed::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
+use super::time::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
+use crate::cancel::token::Token;
 use crate::scope::AnyScope;
-use crate::token::Token;
 
 /// Adds foster's methods to every stream.
 ///
@@ -277,7 +277,7 @@ pub trait StreamExt: Stream + Sized {
         Self: Send + 'env,
         Self::Item: Send + 'env,
     {
-        buffer::in_scope(self, scope, buffer)
+        in_scope::in_scope(self, scope, buffer)
     }
 
     /// Has a child of `scope` drive the stream for `n` consumers, each of which gets every item
@@ -317,7 +317,7 @@ pub trait StreamExt: Stream + Sized {
         Self: Send + 'env,
         Self::Item: Clone + Send + 'env,
     {
-        buffer::split_in_scope(self, scope, n, buffer)
+        in_scope::split_in_scope(self, scope, n, buffer)
     }
 }
 

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use super::feed::Feed;
-use crate::set::Set;
+use super::source::Feed;
+use crate::engine::Set;
 
 pin_project! {
     /// The stream of [`map_concurrent`](super::ConcurrentIterator::map_concurrent).

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use super::members::{AlikeStreams, Streams};
-use crate::set::{Answer, Set};
+use super::inputs::{AlikeStreams, Streams};
+use crate::engine::{Answer, Set};
 
 /// How many items are streamed before the executor gets its turn.
 const STREAK: u32 = 61;

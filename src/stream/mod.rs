@@ -24,35 +24,35 @@
 //! [`chunks_timeout`]: StreamExt::chunks_timeout
 //! [`until`]: StreamExt::until
 
-mod buffer;
 mod ext;
-mod feed;
 mod for_each;
 mod generator;
+mod in_scope;
+mod inputs;
 mod map;
-mod members;
 mod merge;
 mod shape;
-mod timed;
+mod source;
+mod time;
 mod try_map;
 
 use std::future::Future;
 
 use futures_core::Stream;
 
-pub use buffer::Buffered;
 pub use ext::StreamExt;
-pub use feed::FromIterator;
 pub use for_each::{EachConcurrent, FilterMapConcurrent};
 pub use generator::{Emit, EmitError, Emitter, Generator, TryGenerator, generator, try_generator};
+pub use in_scope::Buffered;
+pub use inputs::{AlikeStreams, Streams};
 pub use map::MapConcurrent;
-pub use members::{AlikeStreams, Streams};
 pub use merge::{Chain, Merge, Zip, chain, merge, zip};
 pub use shape::{MapWith, PacedBy, Until};
-pub use timed::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
+pub use source::FromIterator;
+pub use time::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
 pub use try_map::{TryEachConcurrent, TryMapConcurrent};
 
-use feed::Feed;
+use source::Feed;
 
 /// Runs futures for the items of an iterator, a limited number at a time.
 ///

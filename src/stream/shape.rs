@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use crate::token::{Listener, Token};
+use crate::cancel::token::{Listener, Token};
 
 pin_project! {
     /// The stream of [`until`](super::StreamExt::until).

@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use super::feed::Feed;
 use super::map::Order;
+use super::source::Feed;
 use crate::cancel::Regions;
-use crate::set::Many;
+use crate::engine::Many;
 
 pin_project! {
     /// The stream of [`try_map_concurrent`](super::ConcurrentIterator::try_map_concurrent).

@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::clock::settle;
+use crate::cancel::token::Token;
 use crate::context;
 use crate::runtimes::Sim;
-use crate::token::Token;
-use crate::tree;
+use crate::trace::tree;
 
 /// Drops a future at each of its suspensions, one run for each, and runs `check` after every run.
 ///

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use pin_project_lite::pin_project;
 
 use crate::name::Name;
-use crate::tree;
+use crate::trace::tree;
 
 /// Counts guards, and how many of them have been dropped.
 ///

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::tree;
+use crate::trace::tree;
 
 /// How long to wait for a drawing.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::context;
 use crate::runtime::{Instant, Timer};
-use crate::tree;
+use crate::trace::tree;
 
 /// Waits for `duration`.
 ///

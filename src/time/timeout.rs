@@ -12,11 +12,12 @@ use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
+use crate::cancel::reason::Reason;
+use crate::cancel::token::Level;
 use crate::context::{self, Ambient, Link, Swap};
-use crate::control::Adopted;
 use crate::name::Name;
 use crate::runtime::{Instant, Timer};
-use crate::token::{Level, Reason};
+use crate::scope::control::Adopted;
 
 /// Runs `future` for at most `duration`, counted from the first poll.
 ///

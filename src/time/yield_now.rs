@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::tree;
+use crate::trace::tree;
 
 /// Yields once, so that the other children and the executor get a turn.
 ///

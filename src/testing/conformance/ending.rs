@@ -11,11 +11,11 @@ use futures_task::Spawn;
 use super::End;
 use super::tasks::spawn;
 use super::watchdog::{block_on, park_on, until};
+use crate::cancel::reason::Reason;
 use crate::runtime::{Blocking, Clock, Handle};
 use crate::scope::{TaskError, scope};
 use crate::testing::{DropGuard, Drops, Gate, poll_once};
 use crate::time::yield_now;
-use crate::token::Reason;
 
 table! {
     LastHandle leftovers_are_dropped_with_the_last_handle:

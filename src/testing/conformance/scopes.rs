@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::tasks::spawn;
 use super::watchdog::{TICK, block_on, panic_quietly};
+use crate::cancel::token::Token;
 use crate::cancel::{adopt, shield};
 use crate::runtime::Handle;
 use crate::scope::{scope, try_scope};
 use crate::testing::cancel::message;
 use crate::testing::{Drops, Gate, poll_once};
 use crate::time::{deadline, now, sleep, timeout, yield_now};
-use crate::token::Token;
 
 table! {
     Handle nested_scopes_join_their_parallel_children:

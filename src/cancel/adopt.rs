@@ -1,0 +1,170 @@
+//! Keeps a future from being dropped by any code, its own runtime's apart.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::shield::Guard;
+use crate::context::{self, Watch};
+use crate::name::Name;
+use crate::scope::control::{Adopted, Control};
+use crate::trace::tree;
+
+/// Runs `future` to its end, also when other code drops the wait for it.
+///
+/// It is like [`shield`](crate::shield), and survives more: a drop by code that is not foster's
+/// (`tokio::select!`), and a panic of the code that awaits it. Then the unfinished `future` passes
+/// to the enclosing scope, which finishes it before it completes. Without a scope it passes to
+/// [`Handle::run`](crate::Handle::run) or [`enter`](crate::Handle::enter). That is why it must be
+/// `'static + Send`.
+///
+/// Use it for what must be finished once begun, in code that others may drop: a release, a commit
+/// in the handler of a web framework.
+///
+/// # Cancellation
+///
+/// A cancellation by foster waits for `future`, as for a shield. A `future` that was never polled
+/// is dropped. A drop with no enclosing scope or root, on a thread of tokio's, leaves it to a task
+/// of that runtime, with the feature `tokio`. On other threads `future` is then dropped.
+///
+/// # Panics
+///
+/// If `future` panics after it has passed to a scope, that scope resumes the panic.
+///
+/// # Cost
+///
+/// One allocation, for `future`, and those of [`shield`](crate::shield).
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{adopt, scope, sleep, yield_now};
+///     use std::{pin::pin, time::Duration};
+///
+///     let (committed, mut commits) = futures::channel::mpsc::unbounded();
+///     scope(async |_| {
+///         let commit = adopt(async move {
+///             sleep(Duration::from_secs(1)).await;
+///             committed.unbounded_send("order 7").unwrap();
+///         });
+///         // A select that is not foster's, and drops the commit after its first poll.
+///         futures::future::select(commit, pin!(yield_now())).await;
+///     }).await;
+///     assert_eq!(commits.try_recv().unwrap(), "order 7", "the scope has finished it");
+/// });
+/// ```
+#[track_caller]
+pub fn adopt<F>(future: F) -> Adopt<F>
+where
+    F: Future + Send + 'static,
+{
+    Adopt { inside: Some(Box::pin(future)), guard: Guard::new(), adopter: None }
+}
+
+/// The future that [`adopt`] returns.
+#[must_use = "futures do nothing unless polled"]
+pub struct Adopt<F>
+where
+    F: Future + Send + 'static,
+{
+    /// `None` once it has completed, has passed to the adopter, or is being polled.
+    inside: Option<Pin<Box<F>>>,
+    guard: Guard,
+    /// The scope that enclosed the first poll, or `None` if none did. The drop may come from
+    /// anywhere.
+    adopter: Option<Arc<Control>>,
+}
+
+impl<F: Future + Send + 'static> Adopt<F> {
+    /// Passes the future to the adopter, or to the runtime that is found here, if it has begun and
+    /// has not completed. Otherwise drops it.
+    fn hand_over(&mut self) {
+        let Some(inside) = self.inside.take() else { return };
+        if self.guard.started {
+            let rest: Adopted = Box::pin(Handed { inside, name: self.guard.name.clone(), over: false });
+            let refused = match self.adopter.take() {
+                Some(adopter) => adopter.adopt(rest),
+                None => Err(rest),
+            };
+            if let Err(rest) = refused.or_else(context::finish) {
+                context::outside(|| drop(rest));
+            }
+        }
+        self.guard.around = None;
+    }
+}
+
+impl<F: Future + Send + 'static> Future for Adopt<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        context::with(|ambient| {
+            if this.inside.is_none() {
+                return Poll::Pending;
+            }
+            if !this.guard.enter(ambient, cx) {
+                if this.guard.started {
+                    this.hand_over();
+                }
+                return Poll::Pending;
+            }
+            this.adopter = this.adopter.take().or_else(|| ambient.scope());
+            // Taken out during the poll: if the future panics, it has ended, and the drop that
+            // follows must not pass it on.
+            let Some(mut inside) = this.inside.take() else { return Poll::Pending };
+            let polled = this.guard.poll(ambient, inside.as_mut(), cx);
+            if polled.is_ready() {
+                this.guard.around = None;
+            } else {
+                this.inside = Some(inside);
+            }
+            polled
+        })
+    }
+}
+
+impl<F: Future + Send + 'static> Drop for Adopt<F> {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
+/// An adopted future that has passed to its adopter.
+struct Handed<F> {
+    inside: Pin<Box<F>>,
+    name: Name,
+    /// Whether it has completed.
+    over: bool,
+}
+
+impl<F: Future> Future for Handed<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let polled = match context::with(|ambient| ambient.watch.get()) {
+            Watch::Draw => tree::named(tree::quoted("adopted ", &this.name), || this.inside.as_mut().poll(cx)),
+            Watch::No | Watch::Trace => this.inside.as_mut().poll(cx),
+        };
+        this.over = polled.is_ready();
+        polled.map(drop)
+    }
+}
+
+#[cfg(feature = "sim")]
+impl<F> Drop for Handed<F> {
+    fn drop(&mut self) {
+        if !self.over {
+            crate::trace::living::adopted_dropped(&self.name);
+        }
+    }
+}
+
+impl<F: Future + Send + 'static> fmt::Debug for Adopt<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adopt").field("name", &self.guard.name).finish_non_exhaustive()
+    }
+}

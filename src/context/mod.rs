@@ -1,0 +1,674 @@
+//! The ambient context: what a future that is being polled can ask about its surroundings.
+//!
+//! It is a thread-local, set for the length of one poll by swapping values in and out. This needs
+//! no lock and no reference count. What the children of a scope share is swapped once per poll of
+//! the scope. Only the region's token, which is usually empty, is swapped once per child.
+//!
+//! Where nobody set a runtime, the one that is [found](crate::runtime::found) on the thread is
+//! used.
+
+pub(crate) mod inherited;
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::mem::{self, ManuallyDrop};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cancel::reason::Reason;
+use crate::cancel::token::Token;
+use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
+use crate::scope::control::{Adopted, Control};
+
+/// The inherited values in force: a list that begins with the innermost one.
+pub(crate) type Values = Arc<Binding>;
+
+/// A node in the list of inherited values.
+pub(crate) struct Binding {
+    pub(crate) key: usize,
+    pub(crate) value: Arc<dyn Any + Send + Sync>,
+    pub(crate) next: Option<Values>,
+}
+
+/// A deadline that may be moved while the future that it guards is running.
+pub(crate) trait MovableDeadline: Send + Sync {
+    /// Returns the instant at which it is due, or `None` while it is switched off.
+    fn due(&self) -> Option<Instant>;
+}
+
+/// A node in the list of movable deadlines in force, which begins with the innermost one.
+pub(crate) struct Link {
+    pub(crate) deadline: Arc<dyn MovableDeadline>,
+    pub(crate) next: Option<Arc<Link>>,
+}
+
+/// The deadlines in force at one place.
+#[derive(Default)]
+pub(crate) struct Deadlines {
+    /// The earliest of the fixed deadlines.
+    at: Option<Instant>,
+    movable: Option<Arc<Link>>,
+}
+
+/// The deadlines and values in force at one place, for a parallel child that is polled elsewhere.
+/// Most children inherit none.
+#[derive(Default)]
+pub(crate) struct Inheritance {
+    deadlines: Deadlines,
+    values: Option<Values>,
+}
+
+/// A number of nanoseconds, about 584 years, that counts as no deadline.
+const FAR: u64 = u64::MAX;
+
+thread_local! {
+    static AMBIENT: Ambient = const {
+        Ambient {
+            watch: Cell::new(Watch::No),
+            inside: Cell::new(false),
+            member: Cell::new(false),
+            child: Cell::new(0),
+            token: Cell::new(None),
+            scope: Cell::new(None),
+            runtime: RefCell::new(Place::Nowhere),
+            due: Cell::new(None),
+            due_after: Cell::new(FAR),
+            movable: Cell::new(None),
+            values: Cell::new(None),
+            ending: Cell::new(None),
+        }
+    };
+}
+
+/// The context of one thread. Each field is described for the future that is being polled.
+pub(crate) struct Ambient {
+    /// Whether somebody watches which futures are polled; see [`tree`](crate::trace::tree).
+    pub(crate) watch: Cell<Watch>,
+    /// Whether it lies in a region. Outside of regions there is no token to ask for.
+    pub(crate) inside: Cell<bool>,
+    /// Whether it ends with the nearest scope. That is so for a member of the scope, and not for a
+    /// shield, a finalizer or an adopted future. The token of a member may not be linked to that of
+    /// the scope before the member is first pending.
+    pub(crate) member: Cell<bool>,
+    /// The [id](crate::task::cell::Runner::id) of the innermost child, or 0 outside of children.
+    pub(crate) child: Cell<usize>,
+    /// The token of the innermost region, once somebody has asked for it.
+    pub(crate) token: Cell<Option<Token>>,
+    /// The nearest scope or root. What outlives a drop is transferred to it.
+    pub(crate) scope: Cell<Option<Arc<Control>>>,
+    /// The runtime in force. It is borrowed only to swap and read it, and never while code runs
+    /// that could swap it: `now` and `timer` are the runtime's own.
+    runtime: RefCell<Place>,
+    /// The earliest of the enclosing fixed deadlines, up to the nearest shield.
+    due: Cell<Option<Instant>>,
+    /// The shortest of the enclosing timeouts that are in their first poll, in nanoseconds. They have
+    /// not read the clock yet, and never do if the future that they guard is ready at once. It is
+    /// one word, which is quick to put there and back, and [`FAR`] if there is none.
+    due_after: Cell<u64>,
+    /// The enclosing movable deadlines, up to the nearest shield.
+    pub(crate) movable: Cell<Option<Arc<Link>>>,
+    /// The inherited values in force.
+    pub(crate) values: Cell<Option<Values>>,
+    /// The reason of the cancellation that is dropping things now. The tasks of scopes among them
+    /// report it.
+    ending: Cell<Option<Why>>,
+}
+
+/// Where a future is polled.
+pub(crate) enum Place {
+    Nowhere,
+    /// In [`Handle::run`] or [`Handle::enter`].
+    Root(Handle),
+    /// In a child on a runtime, which the child does not keep alive.
+    Child(Arc<WeakHandle>),
+}
+
+/// Who watches what is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "sim"), allow(dead_code))]
+pub(crate) enum Watch {
+    No,
+    /// A simulation, which records the order of polls.
+    Trace,
+    /// The drawing of a stuck program, which polls everything to find out what it waits for.
+    Draw,
+}
+
+/// Calls `f` with this thread's context.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
+    AMBIENT.with(f)
+}
+
+/// Calls `f` with this thread's context. Returns `None` if the thread is ending and has none.
+pub(crate) fn try_with<R>(f: impl FnOnce(&Ambient) -> R) -> Option<R> {
+    AMBIENT.try_with(f).ok()
+}
+
+/// Runs `f`, a destructor or a blocking job, in no region. The rest of the context stays in force.
+///
+/// What `f` uses must be able to start, although the region that `f` belongs to is ending.
+pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
+    struct Back(Option<(bool, bool, Option<Token>)>);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            if let Some((inside, member, token)) = self.0.take() {
+                with(|ambient| {
+                    ambient.inside.set(inside);
+                    ambient.member.set(member);
+                    ambient.token.set(token);
+                });
+            }
+        }
+    }
+    let around =
+        try_with(|ambient| (ambient.inside.replace(false), ambient.member.replace(false), ambient.token.take()));
+    let _back = Back(around);
+    f()
+}
+
+/// Whether nobody has set a runtime for the code that runs here.
+fn is_nowhere() -> bool {
+    try_with(|ambient| matches!(*ambient.runtime.borrow(), Place::Nowhere)) == Some(true)
+}
+
+/// Whether [`finish`] would find a runtime here, to finish what no scope is left to finish.
+pub(crate) fn finishes() -> bool {
+    is_nowhere() && found::handle().is_some()
+}
+
+/// Makes the runtime that is found here finish `future`, which no scope is left to finish.
+///
+/// # Errors
+///
+/// Returns the future if none is found, or in the context of a runtime, which has its own root.
+pub(crate) fn finish(future: Adopted) -> Result<(), Adopted> {
+    if is_nowhere() { found::finish(future) } else { Err(future) }
+}
+
+/// Why things are being dropped.
+enum Why {
+    /// A sibling has won or failed. Nothing is counted for this, since it is the end of each race.
+    Sibling,
+    Other(Arc<Reason>),
+}
+
+impl Why {
+    fn reason(&self) -> &Arc<Reason> {
+        match self {
+            Why::Sibling => Reason::of_sibling(),
+            Why::Other(reason) => reason,
+        }
+    }
+}
+
+/// Guard that sets the reason for which things are being dropped, until it is dropped itself.
+pub(crate) struct Ending {
+    before: Option<Why>,
+}
+
+impl Ending {
+    pub(crate) fn new(reason: &Arc<Reason>) -> Self {
+        Self::of(Why::Other(Arc::clone(reason)))
+    }
+
+    /// Sets [`Reason::of_sibling`].
+    #[inline]
+    pub(crate) fn of_sibling() -> Self {
+        Self::of(Why::Sibling)
+    }
+
+    #[inline]
+    fn of(why: Why) -> Self {
+        Ending { before: try_with(|ambient| ambient.ending.replace(Some(why))).flatten() }
+    }
+}
+
+impl Drop for Ending {
+    #[inline]
+    fn drop(&mut self) {
+        let before = self.before.take();
+        drop(try_with(|ambient| ambient.ending.replace(before)));
+    }
+}
+
+/// Guard that swaps a value into a cell of the context until it is dropped, also by a panic.
+pub(crate) struct Swap<'a, T> {
+    cell: &'a Cell<T>,
+    value: &'a mut T,
+}
+
+impl<'a, T> Swap<'a, T> {
+    #[inline]
+    pub(crate) fn new(cell: &'a Cell<T>, value: &'a mut T) -> Self {
+        let swap = Swap { cell, value };
+        swap.cell.swap(Cell::from_mut(swap.value));
+        swap
+    }
+}
+
+impl<T> Drop for Swap<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.cell.swap(Cell::from_mut(self.value));
+    }
+}
+
+/// Guard that sets the scope, the runtime and the id of a child that another task runs, until it is
+/// dropped. What it is given is not dropped.
+pub(crate) struct Elsewhere<'a> {
+    ambient: &'a Ambient,
+    child: usize,
+    scope: ManuallyDrop<Option<Arc<Control>>>,
+    place: ManuallyDrop<Place>,
+}
+
+impl<'a> Elsewhere<'a> {
+    #[inline]
+    pub(crate) fn new(ambient: &'a Ambient, child: usize, scope: Arc<Control>, place: Place) -> Self {
+        let (scope, place) = (ManuallyDrop::new(Some(scope)), ManuallyDrop::new(place));
+        let mut elsewhere = Elsewhere { ambient, child, scope, place };
+        elsewhere.swap();
+        elsewhere
+    }
+
+    #[inline]
+    fn swap(&mut self) {
+        self.child = self.ambient.child.replace(self.child);
+        self.ambient.scope.swap(Cell::from_mut(&mut *self.scope));
+        mem::swap(&mut *self.ambient.runtime.borrow_mut(), &mut *self.place);
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.swap();
+    }
+}
+
+/// Guard that sets a value in a cell of the context until it is dropped.
+pub(crate) struct Replaced<'a, T: Copy> {
+    cell: &'a Cell<T>,
+    before: T,
+}
+
+impl<'a, T: Copy> Replaced<'a, T> {
+    #[inline]
+    fn new(cell: &'a Cell<T>, value: T) -> Self {
+        Replaced { cell, before: cell.replace(value) }
+    }
+}
+
+impl<T: Copy> Drop for Replaced<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.cell.set(self.before);
+    }
+}
+
+/// Guard that enters several regions in turn, and holds the context that encloses them.
+pub(crate) struct Entered<'a> {
+    ambient: &'a Ambient,
+    inside: bool,
+    token: Option<Token>,
+}
+
+impl<'a> Entered<'a> {
+    /// Swaps the inner context with the enclosing one.
+    #[inline]
+    fn swap(&mut self) {
+        self.inside = self.ambient.inside.replace(self.inside);
+        self.token = self.ambient.token.replace(self.token.take());
+    }
+
+    /// Runs `f` in the context that encloses the regions.
+    pub(crate) fn outside<R>(&mut self, f: impl FnOnce(&'a Ambient) -> R) -> R {
+        struct Back<'a, 'b>(&'b mut Entered<'a>);
+        impl Drop for Back<'_, '_> {
+            fn drop(&mut self) {
+                self.0.swap();
+            }
+        }
+        self.swap();
+        let back = Back(self);
+        f(back.0.ambient)
+    }
+
+    /// Whether the enclosing region is being wound down.
+    #[inline]
+    pub(crate) fn is_tripped(&self) -> bool {
+        self.ambient.trips(self.token.as_ref())
+    }
+
+    /// Polls a region that has no token yet. A token that is asked for meanwhile goes to `token`.
+    #[inline]
+    pub(crate) fn poll<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
+        struct Keep<'a>(&'a Cell<Option<Token>>, &'a mut Option<Token>);
+        impl Drop for Keep<'_> {
+            #[inline]
+            fn drop(&mut self) {
+                if let Some(made) = self.0.take() {
+                    *self.1 = Some(made);
+                }
+            }
+        }
+        let _keep = Keep(&self.ambient.token, token);
+        inside()
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.swap();
+    }
+}
+
+impl Ambient {
+    /// Looks at the value of a cell without cloning it.
+    #[inline]
+    fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
+        let Some(value) = cell.take() else { return look(None) };
+        let result = look(Some(&value));
+        // `look` put nothing there, so the replaced value is `None` and needs no drop.
+        mem::forget(cell.replace(Some(value)));
+        result
+    }
+
+    /// Returns the token of the innermost region, or `None` outside of regions. The token is made
+    /// if nobody has asked for it before.
+    pub(crate) fn region_token(&self) -> Option<Token> {
+        if !self.inside.get() {
+            return None;
+        }
+        let token = self.token.take().unwrap_or_default();
+        self.token.set(Some(token.clone()));
+        Some(token)
+    }
+
+    /// Whether the innermost region is being wound down, so that nothing new starts in it.
+    #[inline]
+    pub(crate) fn is_tripped(&self) -> bool {
+        Self::peek(&self.token, |token| self.trips(token))
+    }
+
+    /// Whether a region with `token` is being wound down, by its token or by its scope.
+    #[inline]
+    fn trips(&self, token: Option<&Token>) -> bool {
+        token.is_some_and(Token::is_tripped)
+            || self.member.get() && Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
+    }
+
+    /// Links `token`, of a region that is being polled here, below that of the enclosing region.
+    pub(crate) fn link(&self, token: &Token) {
+        match self.region_token() {
+            Some(around) => token.attach(&around),
+            None => token.detach(),
+        }
+    }
+
+    /// Polls a region, whose token is `token`. It ends when an enclosing region does.
+    #[inline]
+    pub(crate) fn enter<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
+        let mut yes = true;
+        let _inside = Swap::new(&self.inside, &mut yes);
+        let _token = Swap::new(&self.token, token);
+        inside()
+    }
+
+    /// Polls a region that no enclosing cancellation and no enclosing deadline reaches.
+    pub(crate) fn enter_fresh<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
+        let mut no = false;
+        let _member = Swap::new(&self.member, &mut no);
+        self.without_deadline(|| self.enter(token, inside))
+    }
+
+    /// Enters regions that are polled one after the other, until the guard is dropped.
+    #[inline]
+    pub(crate) fn enter_all(&self) -> Entered<'_> {
+        let mut entered = Entered { ambient: self, inside: true, token: None };
+        entered.swap();
+        entered
+    }
+
+    /// Returns the address of the [`scope`](Self::scope), or 0 if there is none.
+    #[inline]
+    pub(crate) fn scope_address(&self) -> usize {
+        Self::peek(&self.scope, |scope| scope.map_or(0, |scope| Arc::as_ptr(scope).addr()))
+    }
+
+    /// Returns the nearest scope or root.
+    pub(crate) fn scope(&self) -> Option<Arc<Control>> {
+        Self::peek(&self.scope, |scope| scope.cloned())
+    }
+
+    /// Returns the reason of the cancellation that is dropping things now, if there is one.
+    pub(crate) fn why_ending(&self) -> Option<Arc<Reason>> {
+        Self::peek(&self.ending, |why| why.map(|why| Arc::clone(why.reason())))
+    }
+
+    /// Returns why the innermost region is being wound down, if it is.
+    pub(crate) fn why_tripped(&self) -> Option<Arc<Reason>> {
+        let by_region = Self::peek(&self.token, |token| token.filter(|token| token.is_tripped())?.shared_reason());
+        by_region.or_else(|| Self::peek(&self.scope, |scope| scope.map(|scope| scope.refusal())))
+    }
+
+    /// Returns the inherited values in force.
+    #[inline]
+    pub(crate) fn values(&self) -> Option<Values> {
+        Self::peek(&self.values, |values| values.cloned())
+    }
+
+    /// Returns the runtime of the context, or the one that is [found] where the context has none or
+    /// where its runtime has ended.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.look_at_runtime(|runtime| runtime.cloned()).or_else(found::handle)
+    }
+
+    /// Calls `look` with the runtime of the context, if there is one that has not ended.
+    fn look_at_runtime<R>(&self, look: impl FnOnce(Option<&Handle>) -> R) -> R {
+        let upgraded = match &*self.runtime.borrow() {
+            Place::Nowhere => None,
+            Place::Root(runtime) => return look(Some(runtime)),
+            Place::Child(runtime) => runtime.upgrade(),
+        };
+        // The upgraded handle may have become the last one. Nothing is borrowed when it is dropped.
+        look(upgraded.as_ref())
+    }
+
+    /// Returns the present instant on the clock of the runtime in force.
+    pub(crate) fn now(&self) -> Instant {
+        self.look_at_runtime(|runtime| runtime.map_or_else(found::now, Handle::now))
+    }
+
+    /// Creates a timer of the runtime in force, or on the thread of `futures-timer` where there is
+    /// none.
+    pub(crate) fn timer(&self, at: Instant) -> Timer {
+        self.look_at_runtime(|runtime| match runtime {
+            Some(runtime) => runtime.timer(at),
+            None => found::timer(at),
+        })
+    }
+
+    /// Moves `timer`, which this context or another one made, to `at`.
+    pub(crate) fn reset(&self, timer: Pin<&mut Timer>, at: Instant) {
+        self.look_at_runtime(|runtime| match runtime {
+            Some(runtime) => runtime.reset(timer, at),
+            None => found::reset(timer, at),
+        });
+    }
+
+    /// Whether the [tree](crate::trace::tree) of what is running is being drawn.
+    pub(crate) fn is_drawing(&self) -> bool {
+        self.watch.get() == Watch::Draw
+    }
+
+    /// Returns the effective deadline.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        Self::peek(&self.movable, |movable| {
+            let mut due = self.fixed_deadline();
+            let mut next = movable;
+            while let Some(here) = next {
+                due = earlier(due, here.deadline.due());
+                next = here.next.as_ref();
+            }
+            due
+        })
+    }
+
+    /// Returns the earliest of the fixed deadlines.
+    fn fixed_deadline(&self) -> Option<Instant> {
+        let after = match self.due_after.get() {
+            FAR => None,
+            after => self.now().checked_add(Duration::from_nanos(after)),
+        };
+        earlier(self.due.get(), after)
+    }
+
+    /// Makes `link` the node of `deadline`, in front of the enclosing movable deadlines. A node
+    /// that is already right is kept.
+    pub(crate) fn renew_link(&self, link: &mut Option<Arc<Link>>, deadline: impl FnOnce() -> Arc<dyn MovableDeadline>) {
+        let place = |link: Option<&Arc<Link>>| link.map(Arc::as_ptr);
+        let renewed = Self::peek(&self.movable, |around| {
+            let stale = link.as_ref().is_none_or(|link| place(link.next.as_ref()) != place(around));
+            stale.then(|| Arc::new(Link { deadline: deadline(), next: around.cloned() }))
+        });
+        if renewed.is_some() {
+            *link = renewed;
+        }
+    }
+
+    /// Returns the deadlines and the values in force here, for use elsewhere. Moves of the deadlines
+    /// are seen there, too.
+    pub(crate) fn inherited(&self) -> Option<Inheritance> {
+        if self.inherits_nothing() {
+            return None;
+        }
+        let movable = Self::peek(&self.movable, |movable| movable.cloned());
+        Some(Inheritance { deadlines: Deadlines { at: self.fixed_deadline(), movable }, values: self.values() })
+    }
+
+    /// Whether no deadline and no value is in force.
+    #[inline]
+    fn inherits_nothing(&self) -> bool {
+        let undated = self.due.get().is_none() && self.due_after.get() == FAR;
+        undated
+            && Self::peek(&self.movable, |movable| movable.is_none())
+            && Self::peek(&self.values, |values| values.is_none())
+    }
+
+    /// Runs `f` with the deadlines and values of `inherited` in force, instead of those that are.
+    #[inline]
+    pub(crate) fn inheriting<R>(&self, inherited: Option<&mut Inheritance>, f: impl FnOnce() -> R) -> R {
+        let mut nothing = Inheritance::default();
+        let inherited = match inherited {
+            Some(inherited) => inherited,
+            None if self.inherits_nothing() => return f(),
+            None => &mut nothing,
+        };
+        let _values = Swap::new(&self.values, &mut inherited.values);
+        self.with_deadlines(&mut inherited.deadlines, f)
+    }
+
+    /// Lowers the fixed deadline to `at`, until the guard is dropped.
+    #[inline]
+    pub(crate) fn due_at(&self, at: Instant) -> Replaced<'_, Option<Instant>> {
+        Replaced::new(&self.due, earlier(self.due.get(), Some(at)))
+    }
+
+    /// Lowers the deadline to `after` from now without reading the clock, until the guard is
+    /// dropped.
+    #[inline]
+    pub(crate) fn due_after(&self, after: Duration) -> Replaced<'_, u64> {
+        let after = u64::try_from(after.as_nanos()).unwrap_or(FAR);
+        Replaced::new(&self.due_after, after.min(self.due_after.get()))
+    }
+
+    /// Runs `f` with `deadlines` in force, instead of the enclosing ones.
+    #[inline]
+    pub(crate) fn with_deadlines<R>(&self, deadlines: &mut Deadlines, f: impl FnOnce() -> R) -> R {
+        let _fixed = (Swap::new(&self.due, &mut deadlines.at), Replaced::new(&self.due_after, FAR));
+        let _movable = Swap::new(&self.movable, &mut deadlines.movable);
+        f()
+    }
+
+    /// Runs `f` without a deadline.
+    #[inline]
+    pub(crate) fn without_deadline<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.with_deadlines(&mut Deadlines::default(), f)
+    }
+
+    /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll
+    /// or a drop.
+    pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
+        let (mut watch, mut scope) = (Watch::No, None);
+        let _watch = Swap::new(&self.watch, &mut watch);
+        let _scope = Swap::new(&self.scope, &mut scope);
+        outside(|| self.without_deadline(f))
+    }
+
+    /// Runs `f` with another place swapped in.
+    pub(crate) fn at<R>(&self, place: &mut Place, f: impl FnOnce() -> R) -> R {
+        struct Back<'a>(&'a RefCell<Place>, &'a mut Place);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                mem::swap(&mut *self.0.borrow_mut(), self.1);
+            }
+        }
+        mem::swap(&mut *self.runtime.borrow_mut(), place);
+        let _back = Back(&self.runtime, place);
+        f()
+    }
+}
+
+/// Returns the smaller value, or the only one.
+#[inline]
+fn earlier<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+impl Handle {
+    /// Returns the runtime in force here, if there is one.
+    ///
+    /// [`sleep`](crate::sleep), [`timeout`](crate::timeout),
+    /// [`spawn_parallel`](crate::Scope::spawn_parallel) and
+    /// [`spawn_blocking`](crate::Scope::spawn_blocking) use it. It is the runtime of the nearest
+    /// [`run`](Handle::run), [`enter`](Handle::enter) or child on a runtime. Outside of them, and
+    /// with the feature `tokio`, it is the tokio runtime that the thread belongs to. The
+    /// counterpart of `tokio::runtime::Handle::try_current`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")] {
+    /// use foster::Handle;
+    ///
+    /// assert!(Handle::try_current().is_none());
+    /// let name = foster::runtimes::Sim::default().run(async { Handle::current().name() });
+    /// assert_eq!(name, "sim");
+    /// # }
+    /// ```
+    pub fn try_current() -> Option<Self> {
+        with(|ambient| ambient.runtime())
+    }
+
+    /// Returns the runtime in force here. [`try_current`](Handle::try_current) says which one that
+    /// is.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no runtime is in force.
+    #[track_caller]
+    pub fn current() -> Self {
+        let Some(current) = Self::try_current() else {
+            panic!(
+                "no runtime is in force here: await this inside `Handle::run` or `Handle::enter`, \
+                 or on a thread of tokio's with foster's feature `tokio`"
+            )
+        };
+        current
+    }
+}

@@ -1,0 +1,161 @@
+//! What a thread knows while it polls a set: its budget, and whom it is polling.
+//!
+//! **The budget** says how many members may be polled before the executor gets its turn. A pass of the outermost set
+//! on a thread has [`BUDGET`] polls, and the sets inside its members spend from the same ones. It keeps members that
+//! are always ready from holding the thread for ever, and it keeps below the number of operations after which a
+//! runtime makes its own leaf futures answer `Pending` (128 in tokio), without knowing any runtime. A poll that leads to
+//! another set is not counted besides those that are made there, so a pass gets as far through nested sets as through
+//! one: the poll of a member is *lent* to the set inside it, which gives it back if it polls nobody.
+//!
+//! **Who is being polled** makes it cheap for a member to wake itself, as a future does that yields, and as a set
+//! within a set does at the end of each of its passes: the wake-up is noted here, without an atomic instruction, and
+//! the set sees to it when the poll returns.
+
+use std::cell::Cell;
+use std::num::NonZero;
+
+/// Polls in one pass of an outermost set.
+pub(super) const BUDGET: u32 = 61;
+
+/// No set is being polled on this thread.
+const IDLE: u32 = u32::MAX;
+
+struct Thread {
+    /// What is left of the budget, or `IDLE`.
+    left: Cell<u32>,
+    /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
+    member: Cell<usize>,
+    /// Whether the poll of that member was taken from the budget, and has not been lent to a set inside it. It stays
+    /// until the next poll: a destructor that polls a set in between borrows it, too, and that is bounded as well.
+    paid: Cell<bool>,
+}
+
+impl Thread {
+    const fn new() -> Self {
+        Self { left: Cell::new(IDLE), member: Cell::new(0), paid: Cell::new(false) }
+    }
+}
+
+#[cfg(not(foster_loom))]
+thread_local! {
+    static THREAD: Thread = const { Thread::new() };
+}
+
+#[cfg(foster_loom)]
+loom::thread_local! {
+    static THREAD: Thread = Thread::new();
+}
+
+/// True, and noted, if the member with this tag is being polled by this very thread.
+#[inline]
+pub(super) fn wakes_itself(tag: usize) -> bool {
+    THREAD.with(|thread| {
+        let itself = thread.member.get() == tag;
+        if itself {
+            thread.member.set(0);
+        }
+        itself
+    })
+}
+
+/// A stretch of polling. Its end, also by a panic, gives the thread back to the set around it.
+pub(super) struct Turn {
+    outermost: bool,
+    outer_member: usize,
+    /// Whether the poll that led here has been lent, and not been spent here.
+    lent: Cell<bool>,
+    /// Whether somebody else settles the order of the members.
+    #[cfg(feature = "sim")]
+    shuffled: bool,
+}
+
+impl Turn {
+    /// Begins a turn with `left` polls, or with what the set around this one has left.
+    #[inline]
+    pub(super) fn begin(left: u32) -> Self {
+        THREAD.with(|thread| {
+            let outermost = thread.left.get() == IDLE;
+            let lent = !outermost && thread.paid.replace(false);
+            if outermost {
+                thread.left.set(left);
+            } else if lent {
+                thread.left.set(thread.left.get() + 1);
+            }
+            Self {
+                outermost,
+                outer_member: thread.member.replace(0),
+                lent: Cell::new(lent),
+                #[cfg(feature = "sim")]
+                shuffled: crate::trace::shuffle::is_on(),
+            }
+        })
+    }
+
+    /// Whether somebody else settles the order of the members.
+    #[inline]
+    pub(super) fn is_shuffled(&self) -> bool {
+        #[cfg(feature = "sim")]
+        return self.shuffled;
+        #[cfg(not(feature = "sim"))]
+        false
+    }
+
+    /// The slot and the bit of the next of the members with these bits: the first, unless somebody else settles that.
+    #[inline]
+    pub(super) fn pick(&self, bits: usize) -> Option<(usize, usize)> {
+        let some = NonZero::new(bits)?;
+        #[cfg(feature = "sim")]
+        if let Some(slot) = self.shuffled.then(|| crate::trace::shuffle::pick(some)).flatten() {
+            return Some((slot, 1 << slot));
+        }
+        Some((some.trailing_zeros() as usize, bits & bits.wrapping_neg()))
+    }
+
+    /// Somebody is going to be polled here, so that the poll that led here has not been lent in vain.
+    #[inline]
+    pub(super) fn use_up(&self) {
+        self.lent.set(false);
+    }
+
+    /// Polls left.
+    #[inline]
+    pub(super) fn left(&self) -> u32 {
+        THREAD.with(|thread| thread.left.get())
+    }
+
+    /// Takes one poll from the budget. False if there is none to take.
+    #[inline]
+    pub(super) fn spend(&self) -> bool {
+        THREAD.with(|thread| {
+            let left = thread.left.get();
+            if left > 0 {
+                thread.left.set(left - 1);
+            }
+            thread.paid.set(left > 0);
+            left > 0
+        })
+    }
+
+    /// Calls `poll` for the member with this tag, and tells also whether the member woke itself.
+    #[inline]
+    pub(super) fn poll<T>(&self, tag: usize, poll: impl FnOnce() -> T) -> (T, bool) {
+        THREAD.with(|thread| thread.member.set(tag));
+        let polled = poll();
+        (polled, THREAD.with(|thread| thread.member.get() == 0))
+    }
+}
+
+impl Drop for Turn {
+    #[inline]
+    fn drop(&mut self) {
+        THREAD.with(|thread| {
+            thread.member.set(self.outer_member);
+            thread.paid.set(self.lent.get());
+            if self.outermost {
+                thread.left.set(IDLE);
+            } else if self.lent.get() {
+                thread.left.set(thread.left.get() - 1);
+            }
+        });
+    }
+}

@@ -1,0 +1,756 @@
+//! Polls the members of a set that were woken. This is the engine, and the only poll loop in the
+//! crate.
+//!
+//! # Memory
+//!
+//! Members lie inline in blocks of at most 64 slots, or as many as a word has bits. A block is one
+//! allocation, with one header ([`block`]). A member never moves. It is dropped in place as soon as
+//! it is done or removed.
+//!
+//! A block stays until both the set and the last waker into it have let go. The set counts how
+//! often a block has become empty. When that exceeds half the number of its blocks, it gives the
+//! empty ones back. So it returns memory after a rush, and each member pays for a constant part of
+//! that.
+//!
+//! # A wake-up
+//!
+//! The waker of slot `i` is the address of its block, with `i` put into it ([`waker`]). Making one
+//! allocates nothing. For the length of a poll it counts nothing, either. A wake-up sets bit `i` of
+//! the block's `ready` word. Whoever turns that word from 0 also pushes the block on the stack in
+//! the root, which is the set's first block ([`queue`]). Whoever finds that stack asleep also wakes
+//! the parent. This is O(1) whatever the size of the set, and takes no lock.
+//!
+//! Two kinds of wake-up need no atomic instruction. A member that wakes itself while it is polled
+//! leaves a note to the set ([`budget`]). And the set has a block for itself as long as no waker into
+//! it has been cloned, which the block's reference count tells. Then it marks and takes ready bits
+//! without atomic instructions.
+//!
+//! # A pass
+//!
+//! The set is polled in passes. A pass takes the whole stack, oldest block first, and polls the members whose bits it
+//! finds. What is woken meanwhile goes to the stack again and waits for the next pass, so a member that wakes itself
+//! is polled once a pass. Members of the block being worked off that wake themselves, or that join
+//! it, are noted beside it ([`current`]). The queues hear of them once: when the pass leaves the
+//! block, is cut short, or takes in a member of another block.
+//!
+//! At its end the set goes to sleep on the stack: it registers the parent's waker, then marks the
+//! stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is
+//! under way the stack is marked awake and no push wakes anybody. So wake-ups that come out of the members' own polls reach the
+//! parent as one, and a set whose members only ever wake themselves registers no waker at all.
+//!
+//! A pass ends early when its budget is used up ([`budget`]); what it has not polled comes first in the next one.
+//!
+//! Passes begin in turn at different members: each block is worked off from the slot after the one at which it was begun
+//! last, and a block that would be the first for a second time is put last. So a member that uses up what all members share, as tokio's
+//! budget for a task, leaves it to others in other passes. Now and then, irregularly, the beginning stays where it is,
+//! so that it does not keep step with whatever polls the set several times in one go.
+//!
+//! # Foreign code
+//!
+//! Members' polls and drops, and the parent's waker, may do anything. They may wake, clone and drop
+//! any of these wakers, or panic. So no lock is held while they run, and the set's state is
+//! consistent whenever they are called.
+
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread;
+
+use block::{Block, SLOTS};
+use budget::{BUDGET, Turn};
+use current::Current;
+use queue::List;
+
+pub(crate) use inline::Inline;
+pub use room::{Few, Many};
+pub(crate) use room::{Length, Room, Slots, Store};
+
+pub(crate) mod atomics;
+mod block;
+mod budget;
+mod current;
+mod inline;
+mod queue;
+mod room;
+mod waker;
+
+#[cfg(all(test, not(foster_loom)))]
+mod tests;
+
+/// How many slots the first block has in a set that was not told its size.
+const FIRST: usize = 4;
+
+/// How often blocks may become empty, beyond half their number, before empty ones are given back.
+const FEW: usize = 8;
+
+/// Names a slot, and its member as long as there is one.
+///
+/// In a set made by `with_capacity(n)` the first `n` inserts have the keys 0 to `n - 1` in order,
+/// if nothing is removed between them. Beyond that, keys have gaps.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Key(u32);
+
+impl Key {
+    /// The key of a slot's number.
+    pub(crate) const fn new(slot: u32) -> Self {
+        Key(slot)
+    }
+
+    /// Returns the number of the slot.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    fn chunk(self) -> usize {
+        self.index() / SLOTS
+    }
+
+    fn slot(self) -> usize {
+        self.index() % SLOTS
+    }
+}
+
+/// What a member's poll returned that was not pending.
+pub(crate) enum Answer<B> {
+    /// The member is done, and is dropped.
+    Done,
+    /// The member is done, and is dropped. The set's poll returns this.
+    Last(B),
+    /// The set's poll returns this. The member stays, ready for the next pass.
+    Item(B),
+}
+
+/// How far the current pass is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// The next poll begins one.
+    Over,
+    UnderWay,
+    /// The pass has left the set empty. Members that come now are polled in it, also if the last
+    /// ones were woken meanwhile. They use the same budget, because a caller that fills the set
+    /// again and again must stop some time.
+    Emptied,
+}
+
+/// Polls its members when they were woken. See the [module](self).
+pub struct Set<F> {
+    /// The first block, which holds what the blocks share.
+    root: Option<Block>,
+    /// The other blocks. `rest[i]` has the keys from `SLOTS * (i + 1)`, or is `None` if that block
+    /// was given back.
+    rest: Vec<Option<Block>>,
+    /// How many blocks there are.
+    blocks: usize,
+    /// There is no gap in `rest` before this one.
+    gap: usize,
+    /// How often a block has become empty since blocks were last given back.
+    emptied: usize,
+    /// The size that was announced. Blocks below it are made to measure.
+    planned: usize,
+    len: usize,
+    /// The first of the blocks that have a vacant slot.
+    free: Option<Block>,
+    /// What is left of this pass beyond the current block.
+    list: List,
+    /// The block being worked off.
+    current: Current,
+    /// Says which passes may begin where the last one did.
+    dice: u32,
+    /// The block at which the last pass began, to be compared with others. It may have been given back since.
+    began: Option<Block>,
+    pass: Pass,
+    /// Polls left in this pass while no other set is around this one.
+    budget: u32,
+    members: PhantomData<Box<F>>,
+}
+
+// SAFETY: by [members] the set alone reaches its members and the `Cell`s of its blocks, so they move to another
+// thread with it. What wakers on other threads share with it is atomic.
+unsafe impl<F: Send> Send for Set<F> {}
+// SAFETY: `&Set` gives no access to members, and reads `Cell`s that only `&mut Set` writes.
+unsafe impl<F: Sync> Sync for Set<F> {}
+
+impl<F> Set<F> {
+    /// Makes an empty set, which allocates with the first insert.
+    pub(crate) const fn new() -> Self {
+        Self::planned(0, Vec::new())
+    }
+
+    /// Makes an empty set whose blocks will have `n` slots together. Up to one word's bits, that is
+    /// a single allocation.
+    #[inline]
+    pub(crate) fn with_capacity(n: usize) -> Self {
+        Self::planned(n, Vec::with_capacity(n.saturating_sub(1) / SLOTS))
+    }
+
+    const fn planned(planned: usize, rest: Vec<Option<Block>>) -> Self {
+        Self {
+            root: None,
+            rest,
+            blocks: 0,
+            gap: 0,
+            emptied: 0,
+            planned,
+            len: 0,
+            free: None,
+            list: List::new(),
+            current: Current::none(),
+            dice: 0,
+            began: None,
+            pass: Pass::Over,
+            budget: BUDGET,
+            members: PhantomData,
+        }
+    }
+
+    /// Makes a set of `members`.
+    ///
+    /// If their size hint is exact, the set has the fewest allocations, and their keys count from
+    /// 0.
+    pub(crate) fn collect(members: impl Iterator<Item = F>) -> Self {
+        let (least, most) = members.size_hint();
+        if most != Some(least) {
+            return Self::collect(members.collect::<Vec<F>>().into_iter());
+        }
+        let mut set = Self::with_capacity(least);
+        let mut members = members.fuse();
+        while let Some(first) = members.next() {
+            let mut filling = Filling::new(&mut set);
+            filling.put(first);
+            members.by_ref().take(filling.room()).for_each(|member| filling.put(member));
+        }
+        set
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a member, ready to be polled, and moves no other.
+    ///
+    /// While a pass is under way (the last `poll_next` gave a result), the member is polled in that pass, or in the
+    /// next one if its block has been woken meanwhile: then the parent is woken when this pass ends. Between passes
+    /// the parent is *not* woken: whoever inserts polls the set, or wakes itself.
+    ///
+    /// # Panics
+    ///
+    /// When the keys, 2³² of them, or the address space are used up.
+    #[inline]
+    pub(crate) fn insert(&mut self, member: F) -> Key {
+        self.insert_with(|_| member)
+    }
+
+    /// Adds a member that is made when its key is known. Otherwise as [`insert`](Self::insert).
+    #[inline]
+    pub(crate) fn insert_with(&mut self, member: impl FnOnce(Key) -> F) -> Key {
+        let block = match self.free {
+            Some(block) => block,
+            None => self.grow(),
+        };
+        let slot = block.first_vacant();
+        let key = Key(block.first_key + slot as u32);
+        // SAFETY: the block is one of this set's, made for `F`, and this slot of it is vacant.
+        unsafe { block.slot::<F>(slot).write(member(key)) };
+        block.occupy(1 << slot);
+        if block.is_full() {
+            self.free = block.next_free.take();
+        }
+        self.len += 1;
+        self.mark(block, 1 << slot);
+        key
+    }
+
+    /// Drops a member in place. Returns false if there is none of that key.
+    pub(crate) fn remove(&mut self, key: Key) -> bool {
+        let Some((block, slot)) = self.find(key) else {
+            return false;
+        };
+        if self.current.is(block) {
+            self.current.keep(!(1 << slot));
+        }
+        self.drop_member(block, slot, 1 << slot);
+        true
+    }
+
+    pub(crate) fn get(&mut self, key: Key) -> Option<Pin<&mut F>> {
+        let (block, slot) = self.find(key)?;
+        // SAFETY: `find` gives occupied slots only; by [members] nobody else reaches the member, and it never moves.
+        Some(unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) })
+    }
+
+    /// Marks a member ready, as if it were freshly inserted. The parent is not woken. Does nothing
+    /// if there is no such member.
+    pub(crate) fn wake(&mut self, key: Key) {
+        if let Some((block, slot)) = self.find(key) {
+            self.mark(block, 1 << slot);
+        }
+    }
+
+    /// Returns the keys of all members, in slot order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.blocks().flat_map(|block| {
+            let mut left = block.occupied();
+            std::iter::from_fn(move || {
+                let slot = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Some(Key(block.first_key + slot))
+            })
+        })
+    }
+
+    /// Drops all members, the newest slot first. Panics as [`retain`](Self::retain) does.
+    pub(crate) fn clear(&mut self) {
+        self.retain(|_| false);
+    }
+
+    /// Drops the members that `keep` does not want, the newest slot first.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a member's drop, after all have been dropped; never while the thread is panicking. A
+    /// member for which `keep` panics stays.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(Pin<&mut F>) -> bool) {
+        let panic = self.drop_members(keep);
+        self.current.keep_occupied();
+        self.link_free();
+        resume(panic);
+    }
+
+    /// Links the blocks that have vacant slots, the first one first.
+    fn link_free(&mut self) {
+        self.free = None;
+        for i in (0..self.chunks()).rev() {
+            if let Some(block) = self.chunk(i).filter(|block| !block.is_full()) {
+                block.next_free.set(self.free.replace(block));
+            }
+        }
+    }
+
+    /// Polls ready members until one of them is done, drops that one and returns its result.
+    ///
+    /// - `Ready(Some(..))`: call again; the pass is not over, and nobody has promised a wake-up.
+    /// - `Ready(None)`: there are no members.
+    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or has been already.
+    ///   The next call begins a new pass, also within the same poll of the parent.
+    ///
+    /// See [`poll_until`](Self::poll_until) for what a pass is.
+    #[inline]
+    pub(crate) fn poll_next<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<R>,
+    ) -> Poll<Option<(Key, R)>> {
+        self.poll_until(cx, |key, member, cx| each(key, member, cx).map(|result| Answer::Last((key, result))))
+    }
+
+    /// Polls ready members, drops those that are done, and returns when one of them has something to return: as
+    /// [`poll_next`](Self::poll_next), and cheaper where there is no need to return for each.
+    ///
+    /// A pass polls a member once, however often it is woken meanwhile, first those that were inserted since the last
+    /// one, and ends after [`BUDGET`] polls. Sets
+    /// inside members share that budget; one that finds it used up polls a single member a pass, so that deep nesting
+    /// still gets on.
+    ///
+    /// # Panics
+    ///
+    /// With what `each` or the drop of a finished member panics with. A member whose poll panics stays, and stays
+    /// ready: it is polled again if the set is, so that a panic never turns into a hang. All others, and their
+    /// wake-ups, are unharmed.
+    #[inline]
+    pub(crate) fn poll_until<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<Answer<B>>,
+    ) -> Poll<Option<B>> {
+        if self.len == 0 {
+            return Poll::Ready(None);
+        }
+        let begins = self.pass == Pass::Over;
+        match self.pass {
+            Pass::Over => self.begin_pass(),
+            Pass::Emptied => self.resume_pass(),
+            Pass::UnderWay => {}
+        }
+        let turn = Turn::begin(self.budget);
+        // A pass polls one member, budget or not.
+        let mut gift = begins && turn.left() == 0;
+        while let Some(block) = self.next_block(&turn) {
+            let first_key = block.first_key;
+            turn.use_up();
+            while let Some((slot, bit)) = turn.pick(self.current.now()) {
+                if !turn.spend() && !take_gift(&mut gift) {
+                    drop(turn);
+                    return self.break_off(cx);
+                }
+                let key = Key(first_key + slot as u32);
+                let waker = waker::lend(block, slot);
+                // SAFETY: as in `get`; the bits to be polled are of occupied slots.
+                let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
+                let mut child = Context::from_waker(&waker);
+                let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
+                self.current.pass_by(bit);
+                let value = match polled {
+                    Poll::Pending => {
+                        if woken {
+                            self.current.repeat(bit);
+                        }
+                        continue;
+                    }
+                    Poll::Ready(Answer::Item(value)) => {
+                        self.current.repeat(bit);
+                        value
+                    }
+                    Poll::Ready(Answer::Last(value)) => {
+                        self.drop_member(block, slot, bit);
+                        if self.len == 0 {
+                            self.pass = Pass::Emptied;
+                        }
+                        value
+                    }
+                    Poll::Ready(Answer::Done) => {
+                        self.drop_member(block, slot, bit);
+                        continue;
+                    }
+                };
+                self.budget = turn.left();
+                return Poll::Ready(Some(value));
+            }
+        }
+        self.budget = turn.left();
+        drop(turn);
+        self.end_pass(cx)
+    }
+
+    #[inline]
+    fn begin_pass(&mut self) {
+        // A linear congruence: three in four passes begin elsewhere.
+        self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if let Some(root) = self.root {
+            // What the last pass has not polled comes first in any case.
+            let goes_on = !self.current.is_finished() || self.list.first().is_some();
+            let last = self.began.filter(|_| self.moves_on() && !goes_on);
+            root.stack.take(&mut self.list, last);
+            if !goes_on {
+                self.began = self.list.first();
+            }
+        }
+        self.pass = Pass::UnderWay;
+        self.budget = BUDGET;
+    }
+
+    #[cold]
+    fn resume_pass(&mut self) {
+        self.pass = Pass::UnderWay;
+        if let Some(root) = self.root {
+            root.stack.take(&mut self.list, None);
+        }
+    }
+
+    /// Returns whether this pass begins elsewhere than the last one.
+    #[inline]
+    fn moves_on(&self) -> bool {
+        self.dice >> 30 != 0
+    }
+
+    /// Ends a pass whose budget is used up. The next one goes on there.
+    #[cold]
+    fn break_off<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
+        self.pass = Pass::Over;
+        self.requeue();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ends a pass that has polled all there was.
+    #[inline]
+    fn end_pass<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
+        if self.len == 0 {
+            self.pass = Pass::Emptied;
+            return Poll::Ready(None);
+        }
+        self.pass = Pass::Over;
+        if !self.root.is_some_and(|root| root.stack.sleep(cx.waker())) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// The block with the next members of this pass, which are those in `current.now()`.
+    #[inline]
+    fn next_block(&mut self, turn: &Turn) -> Option<Block> {
+        self.current.unfinished().or_else(|| self.enter_block(turn.is_shuffled()))
+    }
+
+    /// Goes on with those of the current block that are left, or with the next block.
+    #[inline(never)]
+    fn enter_block(&mut self, is_shuffled: bool) -> Option<Block> {
+        while !self.current.advance() {
+            self.leave_block();
+            let block = self.list.pop()?;
+            let bits = block.take_ready();
+            let ahead = block.begin(bits, self.moves_on());
+            // In the order in which they came, those that are fresh; then in turn, unless somebody else settles that.
+            let ahead = if is_shuffled { usize::MAX } else { ahead };
+            self.current.enter(block, bits, block.fresh.take(), ahead);
+        }
+        self.current.unfinished()
+    }
+
+    /// Queues the block that has been worked off, where it is to be polled again.
+    #[inline]
+    fn leave_block(&mut self) {
+        self.requeue();
+        if let Some((block, joined)) = self.current.leave().filter(|(_, joined)| *joined != 0) {
+            self.mark(block, joined);
+        }
+    }
+
+    /// Queues the current block for the next pass, if members of it woke themselves.
+    #[inline]
+    fn requeue(&mut self) {
+        if let Some((block, again)) = self.current.take_again() {
+            if block.mark(again) {
+                block.root().stack.push(block);
+            }
+        }
+    }
+
+    /// Marks members ready, to be polled in this pass or in the next one.
+    #[inline]
+    fn mark(&mut self, block: Block, bits: usize) {
+        if self.current.is(block) && !self.current.is_finished() {
+            self.current.join(bits);
+            return;
+        }
+        // In the order in which they came: those that woke themselves, those that joined, and these.
+        if self.current.is(block) || self.current.has_joined() {
+            self.requeue();
+        }
+        for (block, bits) in self.current.take_joined().into_iter().chain([(block, bits)]) {
+            if block.mark(bits) {
+                self.list.push(block);
+            }
+        }
+    }
+
+    /// Drops the member of an occupied slot, whose bit is not among those to be polled.
+    #[inline]
+    fn drop_member(&mut self, block: Block, slot: usize, bit: usize) {
+        if block.is_full() {
+            block.next_free.set(self.free.replace(block));
+        }
+        // SAFETY: the slot was occupied, and counts as vacant from here on, whether the drop panics or not.
+        unsafe { self.vacate(block, slot, bit).drop_in_place() };
+        if block.occupied() == 0 {
+            self.emptied += 1;
+            if self.emptied > FEW + self.blocks / 2 {
+                self.give_back();
+            }
+        }
+    }
+
+    /// Gives the memory of idle blocks back.
+    #[cold]
+    fn give_back(&mut self) {
+        self.emptied = 0;
+        self.gap = 0;
+        for place in &mut self.rest {
+            if let Some(block) = place.take_if(|block| block.is_idle() && !self.current.is(*block)) {
+                // SAFETY: the set owns a reference on each of its blocks. It does not use this one after this: it is idle,
+                // so in no queue; it is not the current one; and the free list is made anew.
+                unsafe { block.release() };
+                self.blocks -= 1;
+            }
+        }
+        while self.rest.last().is_some_and(Option::is_none) {
+            self.rest.pop();
+        }
+        self.rest.shrink_to(2 * self.rest.len());
+        self.link_free();
+    }
+
+    /// Declares a slot vacant, and returns a pointer to its member, which the caller drops.
+    #[inline]
+    fn vacate(&mut self, block: Block, slot: usize, bit: usize) -> *mut F {
+        block.vacate(bit);
+        self.len -= 1;
+        // SAFETY: the block is one of this set's, made for `F`, and has this slot.
+        unsafe { block.slot(slot) }
+    }
+
+    /// Drops the members that `keep` does not want, come what may, and returns the first panic. The free list is out of
+    /// order then.
+    fn drop_members(&mut self, mut keep: impl FnMut(Pin<&mut F>) -> bool) -> Option<Box<dyn Any + Send>> {
+        if self.len == 0 {
+            return None;
+        }
+        let mut first = None;
+        let mut chunks = self.chunks();
+        // Of the chunk that is being worked off: the slots that have not had their turn.
+        let mut left = usize::MAX;
+        let mut drop_newest_first = || {
+            while let Some(last) = chunks.checked_sub(1) {
+                if let Some(block) = self.chunk(last) {
+                    while let Some(slot) = (block.occupied() & left).checked_ilog2() {
+                        let (slot, bit) = (slot as usize, 1 << slot);
+                        left = bit - 1;
+                        // SAFETY: as in `get`.
+                        let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
+                        if !keep(member) {
+                            // SAFETY: as in `drop_member`.
+                            unsafe { self.vacate(block, slot, bit).drop_in_place() };
+                        }
+                    }
+                }
+                chunks = last;
+                left = usize::MAX;
+            }
+        };
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut drop_newest_first)) {
+            first.get_or_insert(panic);
+        }
+        first
+    }
+
+    /// Adds a block, and makes it the one with vacant slots.
+    #[cold]
+    fn grow(&mut self) -> Block {
+        while self.rest.get(self.gap).is_some_and(Option::is_some) {
+            self.gap += 1;
+        }
+        let first_key = if self.root.is_none() { 0 } else { (self.gap + 1) * SLOTS };
+        let last = self.rest.last().copied().flatten().or(self.root);
+        let capacity = match self.planned.saturating_sub(first_key) {
+            0 => last.map_or(FIRST, |last| last.capacity() * 4),
+            planned => planned,
+        };
+        let first_key = u32::try_from(first_key).expect("there are more members than keys");
+        let block = Block::new::<F>(capacity.min(SLOTS), first_key, self.root);
+        match self.root {
+            None => self.root = Some(block),
+            Some(_) => match self.rest.get_mut(self.gap) {
+                Some(gap) => *gap = Some(block),
+                None => self.rest.push(Some(block)),
+            },
+        }
+        self.free = Some(block);
+        self.blocks += 1;
+        block
+    }
+
+    /// Finds the member of a key, if there is one.
+    #[inline]
+    fn find(&self, key: Key) -> Option<(Block, usize)> {
+        let block = self.chunk(key.chunk())?;
+        let slot = key.slot();
+        (block.occupied() & 1 << slot != 0).then_some((block, slot))
+    }
+
+    /// Returns how many blocks there are, with the gaps.
+    fn chunks(&self) -> usize {
+        usize::from(self.root.is_some()) + self.rest.len()
+    }
+
+    #[inline]
+    fn chunk(&self, i: usize) -> Option<Block> {
+        match i.checked_sub(1) {
+            None => self.root,
+            Some(i) => self.rest.get(i).copied().flatten(),
+        }
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = Block> {
+        self.root.into_iter().chain(self.rest.iter().copied().flatten())
+    }
+}
+
+impl<F> Drop for Set<F> {
+    fn drop(&mut self) {
+        let panic = self.drop_members(|_| false);
+        for block in mem::take(&mut self.rest).into_iter().flatten() {
+            // SAFETY: the set owns one reference on each of its blocks, and does not use the block after this.
+            unsafe { block.release() };
+        }
+        if let Some(root) = self.root.take() {
+            // Wakers that stay behind must not keep the parent, nor wake it. Nobody is there: it goes with the block.
+            let parent = if root.is_sole() { None } else { root.stack.forget_parent() };
+            // SAFETY: as above.
+            unsafe { root.release() };
+            drop(parent);
+        }
+        resume(panic);
+    }
+}
+
+impl<F> fmt::Debug for Set<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Set").field("len", &self.len).finish()
+    }
+}
+
+/// Fills a new block with members. They belong to the set from its drop on, also if the source of members panics.
+struct Filling<'a, F> {
+    set: &'a mut Set<F>,
+    block: Block,
+    capacity: usize,
+    filled: usize,
+}
+
+impl<'a, F> Filling<'a, F> {
+    /// Fills a block of a set whose other blocks are full.
+    fn new(set: &'a mut Set<F>) -> Self {
+        let block = set.grow();
+        Filling { set, block, capacity: block.capacity(), filled: 0 }
+    }
+
+    /// How many members the block still has room for.
+    fn room(&self) -> usize {
+        self.capacity - self.filled
+    }
+
+    #[inline]
+    fn put(&mut self, member: F) {
+        assert!(self.filled < self.capacity, "a chunk of members is full");
+        // SAFETY: the block was made for `F`, and has this slot, which is vacant as all from `filled` on.
+        unsafe { self.block.slot::<F>(self.filled).write(member) };
+        self.filled += 1;
+    }
+}
+
+impl<F> Drop for Filling<'_, F> {
+    fn drop(&mut self) {
+        let Some(left) = SLOTS.checked_sub(self.filled).filter(|left| *left < SLOTS) else { return };
+        let bits = usize::MAX >> left;
+        self.block.occupy(bits);
+        if self.block.is_full() {
+            self.set.free = None;
+        }
+        self.set.len += self.filled;
+        self.set.mark(self.block, bits);
+    }
+}
+
+/// Whether there is a poll left that needs no budget.
+#[cold]
+#[inline(never)]
+fn take_gift(gift: &mut bool) -> bool {
+    mem::take(gift)
+}
+
+/// Goes on with a panic, unless one is under way already.
+fn resume(panic: Option<Box<dyn Any + Send>>) {
+    match panic {
+        Some(panic) if !thread::panicking() => resume_unwind(panic),
+        _ => {}
+    }
+}

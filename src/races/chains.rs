@@ -1,0 +1,130 @@
+//! The children of a scope on its chain, while they end elsewhere.
+
+use std::future::{Ready, ready};
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::task::{Context, Waker};
+
+use super::{Arc, AtomicUsize, Ordering, model, thread};
+use crate::name::Name;
+use crate::task::cell::{Extra, Failed, Memory, Node, Reader, Runner};
+use crate::task::link::{Chain, Claim, Lasting, Link, Next, Remote};
+
+/// What a child has in its node.
+struct Seat {
+    link: ManuallyDrop<Link>,
+    next: ManuallyDrop<Next>,
+    number: usize,
+    told: Arc<AtomicUsize>,
+}
+
+impl Extra for Seat {
+    fn name(&self) -> Option<&Name> {
+        None
+    }
+
+    /// Notes the child's number, if it had not begun.
+    fn tell(&self) {
+        if self.link.claim() == Claim::Claimed {
+            self.told.store(self.told.load(Ordering::Relaxed) * 10 + self.number, Ordering::Relaxed);
+        }
+    }
+}
+
+// SAFETY: the link and the place are not dropped; a child that is told before it has begun has its node.
+unsafe impl Lasting for Seat {
+    fn is_over(&self) -> bool {
+        self.link.is_over()
+    }
+
+    fn next(&self) -> &Next {
+        &self.next
+    }
+}
+
+type Child = Node<Ready<Result<u8, Failed>>, u8, (), Seat>;
+
+/// A child as a runtime has it.
+struct Running(Memory<Child>, Runner<Child>, Reader<u8, ()>);
+
+impl Running {
+    fn new(number: usize, told: &Arc<AtomicUsize>) -> (Self, Remote) {
+        let (link, next) = (ManuallyDrop::new(Link::new()), ManuallyDrop::new(Next::new()));
+        let seat = Seat { link, next, number, told: Arc::clone(told) };
+        let (runner, reader, [memory, remote]) = Runner::with_memories(ready(Ok(1)), Location::caller(), seat);
+        (Running(memory, runner, reader), Remote::new(remote))
+    }
+
+    fn seat(&self) -> &Seat {
+        // SAFETY: the runner keeps the node.
+        unsafe { &*self.0.value() }.extra()
+    }
+
+    /// Ends the child, whose node is dropped before its memory is let go of.
+    fn end(mut self) {
+        assert!(self.1.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        self.seat().link.end();
+        let Running(_memory, runner, reader) = self;
+        drop((runner, reader));
+    }
+}
+
+#[test]
+fn a_child_ends_while_its_scope_tidies_its_chain_and_the_others_are_told_the_latest_first() {
+    model(|| {
+        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), Chain::default());
+        let [one, two, three] = [1, 2, 3].map(|number| {
+            let (child, remote) = Running::new(number, &told);
+            chain.push(remote);
+            child
+        });
+        assert!(two.seat().link.begin().is_some());
+        let ending = thread::spawn(move || two.end());
+        chain.tidy();
+        assert!(chain.len() >= 2);
+        ending.join().unwrap();
+        chain.tidy();
+        assert_eq!(chain.len(), 2);
+        while let Some(remote) = chain.pop() {
+            remote.tell();
+        }
+        assert_eq!(told.load(Ordering::Relaxed), 31);
+        drop((one, three));
+    });
+}
+
+#[test]
+fn a_chain_lets_go_of_children_that_are_over_at_its_ends() {
+    model(|| {
+        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), Chain::default());
+        let mut children = [1, 2, 3, 4].map(|number| {
+            let (child, remote) = Running::new(number, &told);
+            chain.push(remote);
+            Some(child)
+        });
+        for place in [0, 2, 3] {
+            let child = children[place].take().unwrap();
+            assert!(child.seat().link.begin().is_some());
+            child.end();
+        }
+        chain.tidy();
+        assert_eq!(chain.len(), 1);
+        chain.pop().unwrap().tell();
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn a_chain_that_is_dropped_leaves_no_memory_behind() {
+    model(|| {
+        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), Chain::default());
+        let children = [1, 2].map(|number| {
+            let (child, remote) = Running::new(number, &told);
+            chain.push(remote);
+            child
+        });
+        let ending = thread::spawn(move || drop(children));
+        drop(chain);
+        ending.join().unwrap();
+    });
+}

@@ -1,0 +1,83 @@
+//! A child in a runtime's queue, which its scope takes back, or wakes.
+
+use std::future::poll_fn;
+use std::sync::atomic::AtomicBool as Plain;
+use std::task::Poll;
+
+use super::{Arc, AtomicUsize, Letter, Ordering, block_on, model, thread};
+use crate::task::link::{Claim, Link};
+
+#[test]
+fn a_child_has_one_owner_whether_it_begins_or_is_taken_back() {
+    model(|| {
+        let (link, child) = (Arc::new(Link::new()), Arc::new(Letter::new()));
+        let (theirs, begun) = (Arc::clone(&link), Arc::clone(&child));
+        let runtime = thread::spawn(move || {
+            let began = theirs.begin().is_some();
+            if began {
+                begun.write();
+                theirs.end();
+            }
+            assert!(theirs.begin().is_none(), "it has ended");
+            began
+        });
+        let claimed = link.claim() == Claim::Claimed;
+        if claimed {
+            child.write();
+        }
+        assert!(claimed != runtime.join().unwrap(), "nobody has it, or both");
+        assert!(link.is_over());
+    });
+}
+
+/// Says that the child is cancelled, then tells it; the child suspends, then looks.
+#[test]
+fn a_child_that_is_suspended_while_it_is_cancelled_is_woken_or_sees_it() {
+    model(|| {
+        // The flag publishes nothing: what orders it is the link.
+        let (link, cancelled) = (Arc::new(Link::new()), Arc::new(AtomicUsize::new(0)));
+        assert!(link.begin().is_some());
+        let (theirs, cancelling) = (Arc::clone(&link), Arc::clone(&cancelled));
+        let scope = thread::spawn(move || {
+            cancelling.store(1, Ordering::Relaxed);
+            assert_eq!(theirs.claim(), Claim::Begun);
+            theirs.wake();
+        });
+        block_on(poll_fn(|cx| {
+            link.suspend(cx.waker());
+            if cancelled.load(Ordering::Relaxed) == 1 { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        scope.join().unwrap();
+    });
+}
+
+#[test]
+fn nobody_is_woken_after_the_end() {
+    model(|| {
+        let link = Arc::new(Link::new());
+        assert!(link.begin().is_some());
+        let theirs = Arc::clone(&link);
+        let runtime = thread::spawn(move || {
+            let woken = std::sync::Arc::new(Woken(Plain::new(false)));
+            let waker = std::task::Waker::from(std::sync::Arc::clone(&woken));
+            theirs.suspend(&waker);
+            theirs.end();
+            drop(waker);
+            // Whoever took the waker before the end may have it still.
+            woken
+        });
+        if link.claim() == Claim::Begun {
+            link.wake();
+        }
+        let woken = runtime.join().unwrap();
+        assert_eq!(std::sync::Arc::strong_count(&woken), 1, "the link keeps a waker");
+    });
+}
+
+struct Woken(Plain);
+
+impl std::task::Wake for Woken {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,118 @@
+//! A future that ends on one thread, and the outcome that another waits for.
+
+use std::future::{Future, poll_fn, ready};
+use std::panic::{Location, resume_unwind};
+use std::task::{Context, Poll, Waker};
+
+use super::{Arc, AtomicUsize, Ordering, block_on, model, thread};
+use crate::task::cell::{Ended, Extra, Failed, Node, Reader, Runner};
+
+/// Counts how often it is dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+type Child<F> = Runner<Node<F, Counted, &'static str>>;
+type Task = Reader<Counted, &'static str>;
+
+fn node<F>(future: F) -> (Child<F>, Task)
+where
+    F: Future<Output = Result<Counted, Failed>>,
+{
+    Runner::new(future, Location::caller(), ())
+}
+
+/// Polls the child once, answers for it as a scope does, and lets go of it.
+fn run<F, X>(mut runner: Runner<Node<F, Counted, &'static str, X>>)
+where
+    F: Future<Output = Result<Counted, Failed>>,
+    X: Extra,
+{
+    let told = match runner.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Pending | Poll::Ready(Ended::Value) => return,
+        Poll::Ready(Ended::Failed) => "failed",
+        Poll::Ready(Ended::Panicked(_)) => "panicked",
+    };
+    assert!(runner.refuse(Some(told)).is_ok());
+}
+
+fn outcome(mut task: Task) -> Result<(), Option<&'static str>> {
+    match block_on(poll_fn(|cx| task.poll(cx))) {
+        Some(told) => told.map(drop).map_err(Some),
+        None => Err(None),
+    }
+}
+
+/// Has one thread run a child while another waits for it: the outcome arrives, and what the future held is dropped once.
+fn arrives<F>(child: fn(Counted) -> F, expected: Result<(), Option<&'static str>>)
+where
+    F: Future<Output = Result<Counted, Failed>> + Send + 'static,
+{
+    model(move || {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let (runner, task) = node(child(Counted(drops.clone())));
+        let running = thread::spawn(move || run(runner));
+        assert_eq!(outcome(task), expected);
+        running.join().unwrap();
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_value_arrives() {
+    arrives(|value| ready(Ok(value)), Ok(()));
+}
+
+#[test]
+fn why_there_is_no_value_arrives() {
+    arrives(
+        |held| async move {
+            drop(held);
+            Err(Failed)
+        },
+        Err(Some("failed")),
+    );
+}
+
+#[test]
+fn so_it_does_after_a_panic() {
+    arrives(
+        |held| async move {
+            let _held = held;
+            resume_unwind(Box::new(()))
+        },
+        Err(Some("panicked")),
+    );
+}
+
+#[test]
+fn nobody_waits_for_a_child_that_was_dropped() {
+    arrives(
+        |held| async move {
+            let _held = held;
+            std::future::pending().await
+        },
+        Err(None),
+    );
+}
+
+#[test]
+fn a_task_may_be_dropped_while_its_child_ends() {
+    for polls in [0, 1] {
+        model(move || {
+            let drops = Arc::new(AtomicUsize::new(0));
+            let (runner, mut task) = node(ready(Ok(Counted(drops.clone()))));
+            let running = thread::spawn(move || run(runner));
+            for _ in 0..polls {
+                drop(task.poll(&mut Context::from_waker(Waker::noop())));
+            }
+            drop(task);
+            running.join().unwrap();
+            assert_eq!(drops.load(Ordering::Relaxed), 1);
+        });
+    }
+}

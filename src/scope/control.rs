@@ -1,0 +1,306 @@
+//! Holds what a scope shares with parallel children, adopted futures, tasks and spawners.
+//!
+//! It borrows nothing, so it may outlive the scope. The context carries it as the nearest scope.
+
+use std::future::Future;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_task::FutureObj;
+
+use crate::cancel::reason::Reason;
+use crate::cancel::token::{Level, Token};
+use crate::engine::Key;
+use crate::mailbox::{Bell, Lane};
+use crate::panic::{FirstPanic, Payload, catch};
+use crate::runtime::{Handle, WeakHandle};
+use crate::task::cell::{Runner, Shared};
+use crate::task::crew::{Crew, Members};
+use crate::task::link::{Chain, Remote};
+
+/// A future that the scope which adopts it must finish.
+pub(crate) type Adopted = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+
+/// The runner of a parallel child, whose own type is forgotten.
+pub(crate) type ParallelRunner = Runner<Shared<'static, Arc<Reason>>>;
+
+/// What reaches a scope from outside its own poll.
+pub(crate) enum News {
+    /// A future to finish before the scope resolves.
+    Adopt(Adopted),
+    /// A child for the scope's own task, from a [`Spawner`](crate::scope::Spawner).
+    Spawn(FutureObj<'static, ()>, &'static Location<'static>),
+    /// The child in this slot may have been cancelled by its task. The mark is in its header.
+    CancelChild(Key),
+    /// The scope was stopped. It cancels what is left after this time.
+    Stop(Arc<Reason>, Duration),
+    /// A parallel child failed. Its future has been dropped, and its task does not know yet.
+    Failed(ParallelRunner, Option<Payload>),
+    /// A value or a token of a parallel child panicked when it was dropped.
+    Panicked(Payload),
+}
+
+/// How many remotes of ended children the roster keeps, beside half as many as there are members.
+const KEPT: usize = 32;
+
+/// See the [module](self).
+pub(crate) struct Control {
+    /// Wakes the scope, or the `Orphans` that wait for what is left of it.
+    pub(crate) bell: Bell,
+    news: Lane<News, 0>,
+    /// Made when it is first asked for.
+    token: OnceLock<Token>,
+    /// Parallel children that have not ended.
+    members: Members,
+    /// How many parallel children have ended, as far as their tasks tell. It is raised before a
+    /// task can tell, so that whoever has a child's value finds the child counted.
+    finished: AtomicUsize,
+    /// How many parallel children were ever started. It is written under the roster's lock.
+    started: AtomicUsize,
+    roster: Mutex<Roster>,
+    /// How many in-task children have ended. Only the scope's poll writes it.
+    pub(crate) ended: AtomicUsize,
+    /// Corrects the inbox's count of pushes to that of children. A finalizer subtracts one. A child
+    /// that a `Spawner` sends as news adds one.
+    pub(crate) uncounted: AtomicIsize,
+    /// The enclosing scope or root, to which what outlives this scope is transferred. Each poll of
+    /// the scope sets it.
+    around: Mutex<Option<Arc<Control>>>,
+}
+
+/// What the scope needs of its parallel children, and they of it.
+#[derive(Default)]
+struct Roster {
+    /// The children that have not been told to end. Some may have ended. Of those only the memory
+    /// of their nodes is left.
+    remotes: Chain,
+    /// The runtimes that they run on. They stay here as long as the scope has members, which borrow
+    /// them.
+    runtimes: Vec<Arc<WeakHandle>>,
+}
+
+impl Control {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Control {
+            bell: Bell::new(),
+            news: Lane::new(),
+            token: OnceLock::new(),
+            members: Members::new(),
+            finished: AtomicUsize::new(0),
+            started: AtomicUsize::new(0),
+            roster: Mutex::default(),
+            ended: AtomicUsize::new(0),
+            uncounted: AtomicIsize::new(0),
+            around: Mutex::new(None),
+        })
+    }
+
+    /// Returns the scope's token, and makes it if nobody has asked for it before.
+    pub(crate) fn token(&self) -> &Token {
+        self.token.get_or_init(Token::new)
+    }
+
+    pub(crate) fn known_token(&self) -> Option<&Token> {
+        self.token.get()
+    }
+
+    /// Returns whether the scope is cancelled, and so is being wound down.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.token.get().is_some_and(Token::is_tripped)
+    }
+
+    pub(crate) fn cancel(&self, reason: &Arc<Reason>) {
+        self.token().raise(Level::Cancelled, reason);
+        self.bell.ring();
+    }
+
+    /// Sends news to the scope, or to those that wait for what is left of it.
+    ///
+    /// # Errors
+    ///
+    /// Returns `news` if nobody listens any more.
+    pub(crate) fn send(&self, news: News) -> Result<(), News> {
+        self.news.push(news, &self.bell)
+    }
+
+    /// Returns the lane of the news. The bell's poller rouses itself before it takes from it.
+    pub(crate) fn news(&self) -> &Lane<News, 0> {
+        &self.news
+    }
+
+    /// Returns the reason for which the scope refuses children.
+    pub(crate) fn refusal(&self) -> Arc<Reason> {
+        self.token.get().and_then(Token::shared_reason).unwrap_or_else(|| Arc::new(Reason::Parent))
+    }
+
+    fn take_around(&mut self) -> Option<Arc<Control>> {
+        self.around.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn around(&self) -> Option<Arc<Control>> {
+        self.around.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_around(&self, around: Option<Arc<Control>>) {
+        let before = mem::replace(&mut *self.around.lock().unwrap_or_else(PoisonError::into_inner), around);
+        drop(before);
+    }
+
+    /// Sends `news` to this scope, or to the nearest enclosing one that has not completed.
+    ///
+    /// # Errors
+    ///
+    /// Returns `news` if none is left.
+    pub(crate) fn pass_up(self: &Arc<Self>, news: News) -> Result<(), News> {
+        let mut news = news;
+        let mut next = Some(Arc::clone(self));
+        while let Some(control) = next {
+            match control.send(news) {
+                Ok(()) => return Ok(()),
+                Err(refused) => news = refused,
+            }
+            next = control.around();
+        }
+        Err(news)
+    }
+
+    /// Makes this scope finish `future`, or the nearest enclosing one that has not completed.
+    ///
+    /// # Errors
+    ///
+    /// Returns the future if none is left.
+    pub(crate) fn adopt(self: &Arc<Self>, future: Adopted) -> Result<(), Adopted> {
+        match self.pass_up(News::Adopt(future)) {
+            Err(News::Adopt(refused)) => Err(refused),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts one in-task child that has ended.
+    ///
+    /// Only the scope's poll calls this, so the load and the store need not be one operation.
+    #[inline]
+    pub(crate) fn ended_one(&self) {
+        self.ended.store(self.ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Returns how many parallel children have not ended. A caller that sees zero sees all that
+    /// they did.
+    #[inline]
+    pub(crate) fn parallel(&self) -> usize {
+        self.members.count()
+    }
+
+    /// Returns how many parallel children have not ended, as far as their tasks tell.
+    pub(crate) fn parallel_unfinished(&self) -> usize {
+        // `finished` is loaded first: a child that has finished is counted as started by then.
+        let finished = self.finished.load(Ordering::Acquire);
+        self.started.load(Ordering::Relaxed).wrapping_sub(finished)
+    }
+
+    /// Counts a parallel child as one that has ended, before its task can tell.
+    pub(crate) fn finished_one(&self) {
+        self.finished.fetch_add(1, Ordering::Release);
+    }
+
+    /// Refuses parallel children from here on. Those that are there go on.
+    pub(crate) fn refuse_parallel(&self) {
+        self.members.close();
+    }
+
+    /// Returns whether the scope refuses parallel children, because it has completed or is being
+    /// dropped.
+    pub(crate) fn refuses_parallel(&self) -> bool {
+        self.members.is_closed()
+    }
+
+    /// Refuses parallel children from here on if there are none. Returns whether there are none,
+    /// and will be none.
+    pub(crate) fn close_parallel(&self) -> bool {
+        self.members.close_if_empty()
+    }
+
+    /// Puts a new parallel child, which is counted as a member, on the roster.
+    ///
+    /// Calls `start` before the child can be found there. `start` gets the runtime of the child,
+    /// which the roster keeps as long as the scope has members.
+    pub(crate) fn enroll(
+        &self,
+        remote: Remote,
+        runtime: Option<&Handle>,
+        start: impl FnOnce(Option<&Arc<WeakHandle>>),
+    ) {
+        let mut roster = self.roster();
+        start(runtime.map(|runtime| roster.known(runtime)));
+        let alive = self.parallel();
+        if roster.remotes.len() > alive + alive / 2 + KEPT {
+            // A third of them are over, so that this costs a constant each.
+            roster.remotes.tidy();
+        }
+        roster.remotes.push(remote);
+        let started = self.started.load(Ordering::Relaxed);
+        self.started.store(started.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Tells all parallel children to end.
+    ///
+    /// The scope is cancelled before this. So a child that is put on the roster later finds it
+    /// cancelled, and ends, too.
+    pub(crate) fn tell_parallel(&self, panics: &mut FirstPanic) {
+        let mut remotes = mem::take(&mut self.roster().remotes);
+        while let Some(remote) = remotes.pop() {
+            panics.run_result(catch(|| remote.tell()));
+        }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Crew for Control {
+    fn members(&self) -> &Members {
+        &self.members
+    }
+
+    fn left(&self) {
+        let mut roster = self.roster();
+        let mut over = Chain::default();
+        // A child that comes now is counted as a member first, and put on the roster after that. So
+        // no such child is lost here.
+        if self.parallel() == 0 {
+            roster.runtimes.truncate(1);
+            over = mem::take(&mut roster.remotes);
+        }
+        drop(roster);
+        drop(over);
+        self.bell.ring();
+    }
+}
+
+impl Roster {
+    /// Returns the roster's handle to `runtime`. A scope has few runtimes, so it looks at each.
+    fn known(&mut self, runtime: &Handle) -> &Arc<WeakHandle> {
+        let known = self.runtimes.iter().position(|known| known.is(runtime));
+        let place = known.unwrap_or_else(|| {
+            self.runtimes.push(Arc::new(runtime.downgrade()));
+            self.runtimes.len() - 1
+        });
+        &self.runtimes[place]
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // This is a loop and not a recursion, because scopes may be nested by the hundred thousand.
+        let mut next = self.take_around();
+        while let Some(around) = next {
+            next = Arc::into_inner(around).and_then(|mut control| control.take_around());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Transfers what a scope leaves behind, if it is dropped or its grace is over, to the enclosing
+//! scope.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::context;
+use crate::panic::FirstPanic;
+use crate::scope::control::{Adopted, Control, News};
+
+/// Waits for the parallel children of a scope that is gone. They have been cancelled.
+pub(super) struct Orphans {
+    /// The control of that scope.
+    left: Arc<Control>,
+    /// The scope that polls this. `None` if no scope was left, and a runtime that was found polls
+    /// it.
+    around: Option<Arc<Control>>,
+    /// The panics of the children, which resume when all of them have ended.
+    panics: FirstPanic,
+}
+
+impl Orphans {
+    pub(super) fn new(left: Arc<Control>, around: Option<Arc<Control>>) -> Self {
+        Orphans { left, around, panics: FirstPanic::default() }
+    }
+}
+
+impl Future for Orphans {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            // It rouses itself before it looks at the count, so that a ring for the last end is not
+            // mistaken for an earlier one.
+            this.left.bell.rouse();
+            let over = this.left.close_parallel();
+            let news = if over { this.left.news().close() } else { this.left.news().take(Vec::new()).1 };
+            for item in news {
+                forward(item, this.around.as_ref(), &mut this.panics);
+            }
+            if over {
+                std::mem::take(&mut this.panics).resume();
+                return Poll::Ready(());
+            }
+            if this.left.bell.sleep(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        // Nobody listens any more, so what is sent from here on is refused.
+        for item in self.left.news().close() {
+            forward(item, self.around.as_ref(), &mut self.panics);
+        }
+        self.left.bell.unhang();
+        pass_on(std::mem::take(&mut self.panics), self.around.as_ref());
+    }
+}
+
+/// Passes the first panic to the enclosing scope, or resumes it if there is none.
+pub(super) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
+    let Some(payload) = panics.into_payload() else { return };
+    let refused = match around {
+        Some(around) => around.pass_up(News::Panicked(payload)).err(),
+        None => Some(News::Panicked(payload)),
+    };
+    if let Some(News::Panicked(payload)) = refused {
+        FirstPanic::of(payload).resume();
+    }
+}
+
+/// Deals with news for a scope that is gone.
+pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut FirstPanic) {
+    match item {
+        News::Adopt(future) => adopt(around, future, panics),
+        News::Failed(mut runner, payload) => {
+            if let Some(payload) = payload {
+                panics.add(payload);
+            }
+            let name = runner.name();
+            let reason = Arc::new(crate::cancel::reason::Reason::Failed(name));
+            panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+        }
+        News::Panicked(payload) => panics.add(payload),
+        News::Spawn(future, _) => panics.run(|| drop(future)),
+        News::CancelChild(_) | News::Stop(..) => {}
+    }
+}
+
+/// Gives `future` to the enclosing scope, or to the runtime that is found here. Drops it if there
+/// is neither.
+pub(super) fn adopt(around: Option<&Arc<Control>>, future: Adopted, panics: &mut FirstPanic) {
+    let refused = match around {
+        Some(around) => around.adopt(future),
+        None => Err(future),
+    };
+    if let Err(refused) = refused.or_else(context::finish) {
+        panics.run(|| context::outside(|| drop(refused)));
+    }
+}

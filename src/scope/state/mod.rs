@@ -1,0 +1,597 @@
+//! What happens inside a scope's future: one poll loop, and the phases it goes through.
+//!
+//! The body and the in-task children lie in one [`Set`]; parallel children are counted in the [`Control`]. A scope is
+//! *running*, while joining too, until everything in it is over; or *winding down*, once its token is tripped, by
+//! itself or from around. Either way finalizers come last, one after the other, and then it is over. A body that has
+//! the scope to itself is polled without the set (`alone.rs`).
+//!
+//! Invariants:
+//!
+//! - a scope that is alone between polls sleeps on its bell;
+//! - the scope holds its own token, and through it the region around, exactly while it has something that needs time to
+//!   end: finalizers, parallel children, adopted futures, a failure to return (members with holds of their own count by
+//!   themselves);
+//! - a member's token is below the scope's before the member can be suspended with it;
+//! - no user code runs, and nothing of the user's is dropped, while the inbox or the news are locked.
+
+mod alone;
+mod poll_member;
+mod wind_down;
+
+use std::future::Future;
+use std::mem;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use self::poll_member::{Exit, poll_or_stop};
+use super::adapters::Errors;
+use super::kind::{ChildRunner, Kind, Member};
+use super::options::{End, Notice, Policy};
+use super::remote_child::by_task;
+use crate::cancel::reason::Reason;
+use crate::cancel::token::{Hold, Level, Listener, Token};
+#[cfg(feature = "sim")]
+use crate::context::Watch;
+use crate::context::{self, Ambient, Swap};
+use crate::engine::{Answer, Key, Set};
+use crate::mailbox::Lane;
+use crate::name::Name;
+use crate::panic::{FirstPanic, Payload, catch};
+use crate::runtime::Timer;
+use crate::scope::control::{Adopted, Control, News};
+use crate::trace::tree;
+
+/// What the handles of a scope share with its future.
+pub(super) struct Core<'env, E, K: Kind> {
+    pub(super) control: Arc<Control>,
+    /// New children, and finalizers.
+    pub(super) inbox: Lane<ChildRunner<'env, K>, FIRST>,
+    errors: OnceLock<Arc<Errors<E>>>,
+}
+
+impl<E, K: Kind> Core<'_, E, K> {
+    pub(super) fn new() -> Arc<Self> {
+        #[allow(clippy::arc_with_non_send_sync)] // It is `Sync` where the children are `Send`.
+        Arc::new(Core { control: Control::new(), inbox: Lane::new(), errors: OnceLock::new() })
+    }
+
+    pub(super) fn errors(&self) -> &Arc<Errors<E>> {
+        self.errors.get_or_init(Errors::new)
+    }
+}
+
+/// How many children and finalizers the inbox takes without an allocation.
+const FIRST: usize = 4;
+
+/// How many rounds one poll of a scope makes at most.
+const ROUNDS: usize = 3;
+
+/// How much room for arrivals a scope keeps after a rush.
+const KEPT: usize = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not polled yet.
+    Fresh,
+    Running,
+    WindingDown,
+    /// Everything has ended. The enclosing region, which was cancelled, drops the scope's future.
+    Detached,
+    Over,
+}
+
+/// What to do when the alarm's time has come.
+enum Alarm {
+    /// Cancel what did not stop by itself.
+    Stop(Arc<Reason>),
+    /// End what has overrun the grace, or the linger time.
+    Grace,
+}
+
+/// The state of a scope, without the body, which lies beside it in the scope's future.
+pub(super) struct Machine<'env, T, E, K: Kind> {
+    pub(super) core: Arc<Core<'env, E, K>>,
+    /// The control, for the context. The context has it during a poll, and it is kept here between
+    /// polls.
+    lent: Option<Arc<Control>>,
+    pub(super) policy: Policy<E>,
+    phase: Phase,
+    /// The body, the in-task children, and the finalizer that is running.
+    set: Set<Member<'env, K>>,
+    /// Whether the body is all that is left to poll, and has the caller's waker in place of the set's.
+    alone: bool,
+    adopted: Set<AdoptedMember>,
+    /// Those that have not run yet. The last one runs first.
+    finalizers: Vec<ChildRunner<'env, K>>,
+    finalizing: Option<Key>,
+    /// Room for what is taken out of the lanes. Empty between polls.
+    arrivals: Vec<ChildRunner<'env, K>>,
+    news: Vec<News>,
+    /// The age of the next child: its number in the order of arrival. Slots are no longer in the
+    /// order of age once they were `reordered`.
+    births: u32,
+    reordered: bool,
+    /// The address of the enclosing scope's control, which `control` keeps alive. 0 if there is
+    /// none.
+    around: usize,
+    listener: Option<Listener>,
+    hold: Option<Hold>,
+    alarm: Option<(Alarm, Pin<Box<Timer>>)>,
+    /// Whether the grace of an enclosing wind-down has passed. Then a finalizer is polled once.
+    overdue: bool,
+    /// Whether the parallel children, and the news of them, were transferred.
+    handed_on: bool,
+    /// Whether an [`Orphans`](super::handoff::Orphans) waits for them, and so has the bell.
+    orphaned: bool,
+    reason: Option<Arc<Reason>>,
+    output: Option<T>,
+    panics: FirstPanic,
+}
+
+struct AdoptedMember {
+    future: Adopted,
+    token: Option<Token>,
+}
+
+/// The body, as the machine polls it and drops it.
+pub(super) type Body<'a, B> = Pin<&'a mut Option<B>>;
+
+impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
+    pub(super) fn new(core: Arc<Core<'env, E, K>>, name: Name) -> Self {
+        Machine {
+            core,
+            lent: None,
+            policy: Policy { name, grace: None, linger: None, keep_going: false, observer: None },
+            phase: Phase::Fresh,
+            set: Set::new(),
+            alone: false,
+            adopted: Set::new(),
+            finalizers: Vec::new(),
+            finalizing: None,
+            arrivals: Vec::new(),
+            news: Vec::new(),
+            births: 0,
+            reordered: false,
+            around: 0,
+            listener: None,
+            hold: None,
+            alarm: None,
+            overdue: false,
+            handed_on: false,
+            orphaned: false,
+            reason: None,
+            output: None,
+            panics: FirstPanic::default(),
+        }
+    }
+
+    fn control(&self) -> &Arc<Control> {
+        &self.core.control
+    }
+
+    pub(super) fn poll<B>(&mut self, mut body: Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<End<T, E>>
+    where
+        B: Future<Output = Result<T, E>>,
+    {
+        match self.phase {
+            Phase::Over => panic!("scope `{}` was polled after it was ready", self.policy.name),
+            Phase::Detached => return Poll::Pending,
+            Phase::Fresh if ambient.is_tripped() => return Poll::Pending,
+            Phase::Fresh => self.start(ambient),
+            Phase::Running | Phase::WindingDown => {}
+        }
+        self.follow(ambient);
+        if ambient.is_tripped() {
+            // Made if there was none, so that `settle` passes the cancellation on.
+            self.control().token();
+        }
+        self.settle(ambient, cx);
+        let alone = self.is_alone(ambient);
+        let mut scope = self.lent.take().or_else(|| Some(Arc::clone(self.control())));
+        let flow = {
+            let (mut inside, mut member) = (true, true);
+            let _scope = Swap::new(&ambient.scope, &mut scope);
+            let _inside = Swap::new(&ambient.inside, &mut inside);
+            let _member = Swap::new(&ambient.member, &mut member);
+            if alone && self.poll_alone(&mut body, ambient, cx) {
+                None
+            } else if ambient.is_drawing() {
+                Some(self.turn_drawn(&mut body, ambient, cx))
+            } else {
+                Some(self.turn(&mut body, ambient, cx))
+            }
+        };
+        self.lent = scope;
+        match flow {
+            None => return Poll::Pending,
+            Some(ControlFlow::Break(())) => {
+                self.hold = None;
+                return self.finish(ambient);
+            }
+            Some(ControlFlow::Continue(())) => {}
+        }
+        self.update_hold(ambient);
+        // Once more, as the turn or the hold may have made the token.
+        self.settle(ambient, cx);
+        if self.has_news_of_token() {
+            cx.waker().wake_by_ref();
+        }
+        self.rest();
+        Poll::Pending
+    }
+
+    fn start(&mut self, #[cfg_attr(not(feature = "sim"), allow(unused))] ambient: &Ambient) {
+        self.phase = Phase::Running;
+        #[cfg(feature = "sim")]
+        if ambient.watch.get() != Watch::No {
+            // In one block, so that all the children of a small scope can change places.
+            self.set = Set::with_capacity(64);
+        }
+        self.set.insert(Member::body());
+        self.births = 1;
+    }
+
+    /// Notes the enclosing scope. It is another one than before if the future was moved there.
+    fn follow(&mut self, ambient: &Ambient) {
+        let around = ambient.scope_address();
+        if around != self.around {
+            self.around = around;
+            self.control().set_around(ambient.scope());
+        }
+    }
+
+    /// Links the scope's token, if somebody asked for it, below the enclosing region's, and listens
+    /// to it.
+    fn settle(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
+        if let Some(token) = self.core.control.known_token() {
+            ambient.link(token);
+            self.listener.get_or_insert_with(|| Listener::new(token.clone())).listen(cx.waker());
+        }
+    }
+
+    /// Returns whether the token's level was raised and has not been acted on.
+    ///
+    /// A token that was made in this poll learns of an enclosing cancellation only when it is
+    /// linked, and that is before anybody listens to it.
+    fn has_news_of_token(&self) -> bool {
+        self.core.control.known_token().is_some_and(|token| match token.level() {
+            Level::Live | Level::Asked => false,
+            Level::Cancelled => self.phase == Phase::Running,
+            Level::Overdue => !self.overdue,
+        })
+    }
+
+    fn update_hold(&mut self, ambient: &Ambient) {
+        let needed = self.finalizing.is_some()
+            || !self.finalizers.is_empty()
+            || !self.adopted.is_empty()
+            || (self.control().parallel() > 0 && !self.handed_on)
+            || self.has_failed();
+        if !needed {
+            if self.hold.is_some() {
+                self.hold = None;
+            }
+        } else if self.hold.is_none() && ambient.inside.get() {
+            self.hold = Some(self.control().token().hold());
+        }
+    }
+
+    /// Returns whether there is a panic or an error that the scope has yet to return.
+    fn has_failed(&self) -> bool {
+        self.panics.is_some() || self.core.errors.get().is_some_and(|errors| !errors.is_empty())
+    }
+
+    /// Polls every member, for a drawing of the tree.
+    fn turn_drawn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
+    where
+        B: Future<Output = Result<T, E>>,
+    {
+        let keys: Vec<Key> = self.set.keys().collect();
+        keys.into_iter().for_each(|key| self.set.wake(key));
+        if self.policy.linger.is_some() {
+            return self.turn(body, ambient, cx);
+        }
+        let name = tree::quoted("scope ", &self.policy.name);
+        let mut flow = ControlFlow::Continue(());
+        let _ = tree::afresh(Arc::as_ptr(&self.core).addr(), || {
+            flow = tree::named(name, || self.turn(body, ambient, cx));
+            if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        flow
+    }
+
+    /// Works until nothing is ready, for a few rounds at most. `Break` means that the scope has
+    /// completed.
+    fn turn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
+    where
+        B: Future<Output = Result<T, E>>,
+    {
+        for _ in 0..ROUNDS {
+            self.take_in(ambient);
+            self.check(body, ambient);
+            self.poll_adopted(ambient, cx);
+            self.poll_members(body, ambient, cx);
+            if self.phase == Phase::Running && self.control().is_cancelled() {
+                continue;
+            }
+            if self.overdue && !self.drop_overdue_finalizer() {
+                continue;
+            }
+            if self.set.is_empty() && self.adopted.is_empty() && self.next(ambient)? {
+                continue;
+            }
+            if self.poll_alarm(cx) {
+                self.ring(body);
+                continue;
+            }
+            // After `hand_on` the bell belongs to the `Orphans`, and no child is taken in.
+            if self.handed_on || self.control().bell.sleep(cx.waker()) {
+                return ControlFlow::Continue(());
+            }
+        }
+        // Other tasks want a turn: a child that spawns whenever it is polled would keep this going
+        // forever. What came in the last round may need a hold, so it is taken in before this
+        // returns.
+        self.take_in(ambient);
+        cx.waker().wake_by_ref();
+        ControlFlow::Continue(())
+    }
+
+    /// Goes on when both sets are empty: waits for the parallel children, then runs the next
+    /// finalizer.
+    ///
+    /// Returns true if there is more to do now, and `Break` if the scope has completed.
+    fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
+        if self.control().parallel() > 0 && !self.handed_on {
+            return ControlFlow::Continue(false);
+        }
+        // The bell is looked at after the count of parallel children, so that what the last of them
+        // sent is seen.
+        let arrived = if self.handed_on { !self.core.inbox.is_empty() } else { self.control().bell.is_rung() };
+        if arrived {
+            return ControlFlow::Continue(true);
+        }
+        if let Some(finalizer) = self.finalizers.pop() {
+            if self.phase == Phase::WindingDown {
+                self.set_alarm(Alarm::Grace, self.policy.grace, ambient);
+            }
+            self.finalizing = Some(self.set.insert(Member::new(finalizer)));
+            return ControlFlow::Continue(true);
+        }
+        if !self.handed_on && !self.control().close_parallel() {
+            return ControlFlow::Continue(true);
+        }
+        ControlFlow::Break(())
+    }
+
+    /// Takes in what the handles and others have sent.
+    #[inline]
+    fn take_in(&mut self, ambient: &Ambient) {
+        if self.handed_on || self.control().bell.rouse() {
+            self.empty_lanes(ambient);
+        }
+    }
+
+    fn empty_lanes(&mut self, ambient: &Ambient) {
+        let (first, mut arrivals) = self.core.inbox.take(mem::take(&mut self.arrivals));
+        for runner in first.into_iter().flatten().chain(arrivals.drain(..)) {
+            #[cfg(feature = "sim")]
+            if ambient.watch.get() != Watch::No {
+                runner.watch();
+            }
+            self.arrive(runner);
+        }
+        arrivals.shrink_to(KEPT);
+        self.arrivals = arrivals;
+
+        if !self.handed_on {
+            let spare = mem::take(&mut self.news);
+            let (_, mut news) = self.control().news().take(spare);
+            for item in news.drain(..) {
+                self.hear(item, ambient);
+            }
+            self.news = news;
+        }
+    }
+
+    fn arrive(&mut self, mut runner: ChildRunner<'env, K>) {
+        let header = runner.header();
+        if header.finalizer {
+            self.finalizers.push(runner);
+        } else if self.control().is_cancelled() || header.is_cancelled() {
+            let reason = if header.is_cancelled() { by_task() } else { self.control().refusal() };
+            self.control().ended_one();
+            self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+        } else {
+            self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
+            header.set_age(self.births);
+            self.births = self.births.wrapping_add(1);
+            self.set.insert_with(|key| {
+                runner.header().set_place(key.index() as u32);
+                Member::new(runner)
+            });
+        }
+    }
+
+    fn hear(&mut self, item: News, ambient: &Ambient) {
+        match item {
+            News::Adopt(future) => {
+                self.adopted.insert(AdoptedMember { future, token: None });
+            }
+            News::Spawn(future, at) => self.arrive(K::child(future, at)),
+            News::CancelChild(key) => self.cancel_child(key),
+            News::Stop(reason, grace) => {
+                if self.phase == Phase::Running {
+                    self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
+                }
+            }
+            News::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
+            News::Failed(mut runner, payload) => {
+                let name = runner.name();
+                self.fail(&name, payload);
+                self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::new(Reason::Failed(name))))));
+            }
+        }
+    }
+
+    /// Notes a failure, and cancels the rest unless the scope keeps going.
+    fn fail(&mut self, name: &Name, payload: Option<Payload>) {
+        let panicked = payload.is_some();
+        if let Some(payload) = payload {
+            self.panics.add(payload);
+        }
+        if panicked || !self.policy.keep_going {
+            self.control().cancel(&Arc::new(Reason::Failed(name.clone())));
+        }
+    }
+
+    #[inline]
+    fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
+        if !self.adopted.is_empty() {
+            ambient.without_deadline(|| self.poll_adopted_inside(ambient, cx));
+        }
+    }
+
+    fn poll_adopted_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
+        let mut no = false;
+        let _member = Swap::new(&ambient.member, &mut no);
+        loop {
+            let polled = self.adopted.poll_next(cx, |_, member, cx| {
+                let member = member.get_mut();
+                let _token = Swap::new(&ambient.token, &mut member.token);
+                match catch(|| member.future.as_mut().poll(cx)) {
+                    Ok(polled) => polled.map(Ok),
+                    Err(payload) => Poll::Ready(Err(payload)),
+                }
+            });
+            match polled {
+                Poll::Ready(Some((_, Ok(())))) => {}
+                Poll::Ready(Some((_, Err(payload)))) => self.fail(&Name::from("an adopted future"), Some(payload)),
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Polls the members that are ready, until the pass is over or the scope has been cancelled.
+    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>)
+    where
+        B: Future<Output = Result<T, E>>,
+    {
+        loop {
+            let mut result = None;
+            let control = &self.core.control;
+            let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
+            let polled = self.set.poll_until(cx, |key, member, cx| {
+                if !winding_down && control.is_cancelled() {
+                    // By a member of this pass. This one keeps its place, if it is not dropped.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                let member = member.get_mut();
+                let polled = poll_or_stop(member, control, winding_down, body, &mut result, ambient, cx);
+                polled.map(|exit| match exit {
+                    // The common case, in which there is no need to return.
+                    Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
+                        control.ended_one();
+                        Answer::Done
+                    }
+                    exit => Answer::Last((key, exit)),
+                })
+            });
+            match polled {
+                Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+            if self.phase == Phase::Running && self.control().is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    fn exit<B>(
+        &mut self,
+        key: Key,
+        exit: Exit<'env, K>,
+        result: Option<Result<Result<T, E>, Payload>>,
+        body: &mut Body<'_, B>,
+        ambient: &Ambient,
+    ) {
+        if self.finalizing == Some(key) {
+            self.finalizing = None;
+        } else if !matches!(exit, Exit::Body) {
+            self.control().ended_one();
+        }
+        match exit {
+            Exit::Ended => {}
+            Exit::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
+            Exit::Failed(mut runner, payload) => {
+                let name = runner.name();
+                self.fail(&name, payload);
+                self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::new(Reason::Failed(name))))));
+            }
+            Exit::Stopped(mut runner) => {
+                let alone = runner.header().is_cancelled();
+                let reason = if alone { by_task() } else { self.control().refusal() };
+                self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+            }
+            Exit::Body => {
+                self.panics.run(|| context::outside(|| body.set(None)));
+                self.ended_body(ambient, result);
+            }
+        }
+    }
+
+    fn ended_body(&mut self, ambient: &Ambient, result: Option<Result<Result<T, E>, Payload>>) {
+        let name = self.policy.name.clone();
+        match result {
+            Some(Ok(Ok(output))) => {
+                self.output = Some(output);
+                if self.policy.linger.is_some() {
+                    self.set_alarm(Alarm::Grace, self.policy.linger, ambient);
+                }
+            }
+            Some(Ok(Err(error))) => {
+                self.core.errors().push(name.clone(), error);
+                self.fail(&name, None);
+            }
+            Some(Err(payload)) => self.fail(&name, Some(payload)),
+            None => {}
+        }
+    }
+
+    /// Ends the scope when everything in it has ended.
+    ///
+    /// The lanes are closed first, because what is refused there may still panic.
+    fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
+        self.close(None);
+        self.alarm = None;
+        if self.panics.is_some() {
+            self.report_errors();
+        }
+        let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
+        let from_around = self.phase == Phase::WindingDown && ambient.is_tripped();
+        self.phase = Phase::Over;
+        mem::take(&mut self.panics).resume();
+        if from_around && errors.is_empty() {
+            self.phase = Phase::Detached;
+            return Poll::Pending;
+        }
+        Poll::Ready(End { output: self.output.take(), errors, reason: self.reason.take() })
+    }
+
+    /// Reports to the observer the errors that the scope will not return.
+    fn report_errors(&mut self) {
+        let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
+        for (task, error) in errors.take() {
+            self.panics.run(|| observer(Notice::LateError { task, error }));
+        }
+    }
+}
+
+/// Names the failure of a value that nobody awaited, and that panicked when it was dropped.
+fn by_drop() -> Name {
+    Name::from("the destructor of a value")
+}

@@ -1,0 +1,336 @@
+//! Ends a scope early: what is dropped, in which order, and what is waited for.
+//!
+//! The page [`cancel`](crate::cancel) explains the protocol. A scope winds down in steps:
+//!
+//! - What needs no time to end is dropped, newest first.
+//! - What has holds is polled on, for as long as the grace allows.
+//! - What has not ended by then is dropped, too, and reported by name.
+//! - What is `'static`, and this scope cannot wait for, is transferred to the enclosing scope.
+
+use std::mem;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use super::{AdoptedMember, Alarm, Body, Machine, Phase};
+use crate::cancel::reason::Reason;
+use crate::cancel::token::{Level, Token};
+use crate::context::{self, Ambient, Ending};
+use crate::engine::{Key, Set};
+use crate::name::Name;
+use crate::scope::control::Control;
+use crate::scope::handoff::{self, Orphans};
+use crate::scope::kind::{Kind, Member};
+use crate::scope::options::Notice;
+use crate::scope::remote_child::by_task;
+
+impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
+    /// Acts on the level of the scope's token, if it has been raised.
+    pub(super) fn check<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
+        if self.phase == Phase::Running && self.control().is_cancelled() {
+            self.wind_down(body, ambient);
+        }
+        let overdue = self.control().known_token().is_some_and(|token| token.level() == Level::Overdue);
+        if overdue && !self.overdue {
+            self.overdue = true;
+            self.overrun(body);
+        }
+    }
+
+    /// Begins the wind-down: drops what needs no time to end, newest first.
+    ///
+    /// The reason is noted first, because the tasks of what is dropped have it. Parallel children
+    /// are told to end after the drops.
+    pub(super) fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
+        self.phase = Phase::WindingDown;
+        let reason = self.control().refusal();
+        self.reason = Some(Arc::clone(&reason));
+        self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
+        self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
+        Arc::clone(self.control()).tell_parallel(&mut self.panics);
+        // The members that are left are polled once more, so that they wait for their last hold.
+        let keys: Vec<Key> = self.set.keys().collect();
+        keys.into_iter().for_each(|key| self.set.wake(key));
+    }
+
+    /// Ends one child that its task has cancelled.
+    ///
+    /// A child that needs no time to end is dropped now. Another is dropped when it is suspended
+    /// without a hold.
+    pub(super) fn cancel_child(&mut self, key: Key) {
+        let Some(member) = self.set.get(key) else { return };
+        let member = member.get_mut();
+        if !member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled()) {
+            return;
+        }
+        if let Some(token) = &member.token {
+            token.raise(Level::Cancelled, &by_task());
+        }
+        if member.is_held() {
+            self.set.wake(key);
+        } else {
+            self.stop(key, &by_task());
+        }
+    }
+
+    /// Drops a member, and leaves `reason` to its task.
+    pub(super) fn stop(&mut self, key: Key, reason: &Arc<Reason>) {
+        let Some(member) = self.set.get(key) else { return };
+        let runner = member.get_mut().runner.take();
+        let _why = Ending::new(reason);
+        self.set.remove(key);
+        if self.finalizing == Some(key) {
+            self.finalizing = None;
+        } else {
+            self.control().ended_one();
+        }
+        if let Some(mut runner) = runner {
+            self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::clone(reason)))));
+        }
+    }
+
+    /// Drops the members that `which` picks, newest first.
+    pub(super) fn stop_all<B>(
+        &mut self,
+        body: &mut Body<'_, B>,
+        reason: &Arc<Reason>,
+        which: impl Fn(&Member<'env, K>) -> bool,
+    ) {
+        let keys: Vec<Key> = self.set.keys().collect();
+        let mut ages = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let Some(member) = self.set.get(key) {
+                let member = member.get_mut();
+                if which(member) {
+                    ages.push((member.age(), key, member.runner.is_none()));
+                }
+            }
+        }
+        if self.reordered {
+            ages.sort_unstable_by_key(|&(age, ..)| age);
+        }
+        for (_, key, is_body) in ages.into_iter().rev() {
+            if is_body {
+                let _why = Ending::new(reason);
+                self.panics.run(|| context::outside(|| body.set(None)));
+                self.set.remove(key);
+            } else {
+                self.stop(key, reason);
+            }
+        }
+    }
+
+    /// Sets the alarm for `after` from now. `None` clears it.
+    pub(super) fn set_alarm(&mut self, alarm: Alarm, after: Option<Duration>, ambient: &Ambient) {
+        let at = after.and_then(|after| ambient.now().checked_add(after));
+        self.alarm = at.map(|at| (alarm, Box::pin(ambient.timer(at))));
+    }
+
+    /// Returns whether the alarm's time has come.
+    pub(super) fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
+        self.alarm.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready())
+    }
+
+    /// Does what the alarm was set for.
+    pub(super) fn ring<B>(&mut self, body: &mut Body<'_, B>) {
+        match self.alarm.take() {
+            Some((Alarm::Stop(reason), _)) => self.control().cancel(&reason),
+            Some((Alarm::Grace, _)) => self.overrun(body),
+            None => {}
+        }
+    }
+
+    /// Ends what has overrun the grace: drops or transfers it, and reports its name.
+    pub(super) fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
+        let reason = self.reason.clone().unwrap_or_else(|| self.control().refusal());
+        let keys: Vec<Key> = self.set.keys().collect();
+        for key in keys {
+            if let Some(member) = self.set.get(key) {
+                let name = member.runner.as_ref().map_or_else(|| self.policy.name.clone(), |runner| runner.name());
+                self.report_overrun(name);
+            }
+        }
+        self.stop_all(body, &reason, |_| true);
+        self.hand_on(None);
+    }
+
+    /// Reports to the token and the observer that `task` has overrun the grace.
+    pub(super) fn report_overrun(&mut self, task: Name) {
+        if let Some(token) = self.control().known_token() {
+            token.report_overrun(&task);
+        }
+        if let Some(observer) = &mut self.policy.observer {
+            self.panics.run(|| observer(Notice::Overrun { task }));
+        }
+    }
+
+    /// Drops the running finalizer, which has had its one poll, in a wind-down whose grace is over.
+    ///
+    /// Returns false if there was one, so that there is more to do.
+    pub(super) fn drop_overdue_finalizer(&mut self) -> bool {
+        let Some(key) = self.finalizing else { return true };
+        if let Some(name) = self.set.get(key).and_then(|member| member.runner.as_ref().map(|runner| runner.name())) {
+            self.report_overrun(name);
+            let reason = self.control().refusal();
+            self.stop(key, &reason);
+        }
+        false
+    }
+
+    /// Transfers what is `'static` and has not ended: adopted futures, and the wait for parallel
+    /// children.
+    ///
+    /// They go to the enclosing scope, or to the runtime that is found if there is none.
+    pub(super) fn hand_on(&mut self, around: Option<Arc<Control>>) {
+        let before = mem::replace(&mut self.handed_on, true);
+        let control = Arc::clone(self.control());
+        if !before && !control.close_parallel() {
+            // They have been told already, unless nobody has cancelled the scope, or they were
+            // spawned just now.
+            control.cancel(&Arc::new(Reason::Dropped));
+            control.tell_parallel(&mut self.panics);
+        }
+        let around = around.or_else(|| control.around());
+        if around.is_none() && !context::finishes() {
+            self.panics.run(|| context::outside(|| lose(&mut self.adopted)));
+            return;
+        }
+        let keys: Vec<Key> = self.adopted.keys().collect();
+        for key in keys {
+            if let Some(member) = self.adopted.get(key) {
+                let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
+                self.adopted.remove(key);
+                handoff::adopt(around.as_ref(), future, &mut self.panics);
+            }
+        }
+        if before {
+            return;
+        }
+        if control.close_parallel() {
+            // From here on, what is sent goes to the enclosing scope at once. The finalizers, which
+            // still have their turn, may wait for it.
+            self.close_news(around.as_ref());
+            return;
+        }
+        self.orphaned = true;
+        let wait = Box::pin(Orphans::new(control, around.clone()));
+        handoff::adopt(around.as_ref(), wait, &mut self.panics);
+    }
+
+    /// Closes both lanes, and deals with what is still in them.
+    pub(super) fn close(&mut self, around: Option<&Arc<Control>>) {
+        for mut runner in self.core.inbox.close().into_iter().rev() {
+            let reason = self.control().refusal();
+            self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+        }
+        if self.orphaned {
+            // The lane and the bell are the `Orphans`' now, even if the last child has just ended:
+            // it may be about to ring.
+            return;
+        }
+        match around {
+            Some(around) => self.close_news(Some(around)),
+            None => self.close_news(self.control().around().as_ref()),
+        }
+        self.control().bell.unhang();
+    }
+
+    /// Closes the lane of the news, and transfers what is still in it.
+    fn close_news(&mut self, around: Option<&Arc<Control>>) {
+        for item in self.control().news().close() {
+            handoff::forward(item, around, &mut self.panics);
+        }
+    }
+
+    /// Ends a scope whose future is dropped before it completed.
+    pub(in crate::scope) fn abandon<B>(&mut self, body: &mut Body<'_, B>) {
+        if matches!(self.phase, Phase::Over | Phase::Detached) {
+            return;
+        }
+        let (around, why) = context::try_with(|ambient| (ambient.scope(), ambient.why_ending())).unwrap_or_default();
+        // The enclosing scope is the one in which this one was polled last. If that has completed,
+        // it is the one in which this one is dropped.
+        let last = self.control().around();
+        let living = last.clone().filter(|last| !last.news().is_closed());
+        let around = living.or(around).or(last);
+        self.phase = Phase::Over;
+        let known = self.control().known_token().and_then(Token::shared_reason);
+        let first = self.reason.clone().or(known).or(why);
+        let reason = first.unwrap_or_else(|| Arc::new(Reason::Dropped));
+        // New children are refused before anything is dropped, because a destructor may spawn.
+        self.control().refuse_parallel();
+        if self.control().parallel() > 0 || self.control().known_token().is_some() {
+            self.control().cancel(&reason);
+        }
+        for mut runner in self.core.inbox.close().into_iter().rev() {
+            self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::clone(&reason)))));
+        }
+        self.stop_all(body, &reason, |_| true);
+        let _why = Ending::new(&reason);
+        self.panics.run(|| context::outside(|| body.set(None)));
+        for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
+            self.panics.run_result(context::outside(|| finalizer.refuse(None)));
+        }
+        self.report_errors();
+        self.hand_on(around.clone());
+        self.close(around.as_ref());
+        handoff::pass_on(mem::take(&mut self.panics), around.as_ref());
+    }
+}
+
+/// Drops adopted futures that no scope is left to finish.
+fn lose(adopted: &mut Set<AdoptedMember>) {
+    #[cfg(feature = "sim")]
+    crate::trace::living::losing(|| adopted.clear());
+    #[cfg(not(feature = "sim"))]
+    adopted.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+    use crate::scope::kind::AnyThread;
+    use crate::scope::state::Core;
+    use crate::task::crew::Member;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// A waker that panicked after the scope's last step had the scope dropped before it was over.
+    #[test]
+    fn a_scope_that_is_dropped_after_its_last_step_leaves_no_wait_behind() {
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));
+        let around = Control::new();
+        assert!(machine.control().close_parallel());
+        machine.hand_on(Some(Arc::clone(&around)));
+        assert!(around.news().is_empty(), "something waits for children that there cannot be");
+    }
+
+    /// A child that has been counted as ended, and was about to say so, said it to nobody: the wait for it hung.
+    #[test]
+    fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));
+        let (inner, around) = (Arc::clone(machine.control()), Control::new());
+        let child = Member::join(&inner);
+        machine.hand_on(Some(Arc::clone(&around)));
+        drop(child);
+
+        // As if the wait had fallen asleep before the ring that was in this.
+        let woken = Arc::new(Woken::default());
+        inner.bell.rouse();
+        assert!(inner.bell.sleep(&Waker::from(Arc::clone(&woken))));
+        machine.close(Some(&around));
+        inner.bell.ring();
+        assert!(woken.0.load(Ordering::SeqCst));
+    }
+}

@@ -1,0 +1,231 @@
+//! What a scope can still do to a child that it has given to a runtime: take it back, or wake it.
+//!
+//! A child that waits in a runtime's queue may wait there for long: behind other jobs, or on a runtime
+//! that nobody drives. So its scope may take it back before the runtime has polled it. Who has the
+//! child is one atomic state, a [`Link`]:
+//!
+//! | state | the child belongs to |
+//! |---|---|
+//! | `QUEUED` | whoever leaves this state first: the runtime, to poll it, or the scope, to drop it |
+//! | `BEGUN` | the runtime |
+//! | `SUSPENDED` | the runtime; it has left a waker |
+//! | `OVER` | nobody: it has ended, or whoever took it back is about to end it |
+//!
+//! A scope finds its children by a [`Chain`], which takes no memory but a place in each child's node.
+
+use std::cell::UnsafeCell;
+use std::task::Waker;
+
+use super::cell::{Extra, Node};
+use super::pair::Memory;
+use crate::engine::atomics::{AtomicU8, AtomicWaker, Ordering};
+use crate::panic::discard;
+
+const QUEUED: u8 = 0;
+const BEGUN: u8 = 1;
+const SUSPENDED: u8 = 2;
+const OVER: u8 = 3;
+
+/// See the [module](self).
+pub(crate) struct Link {
+    state: AtomicU8,
+    /// Wakes the child, from its first suspension to its end.
+    waker: AtomicWaker,
+}
+
+/// Whether the runtime polls a child for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    First,
+    Later,
+}
+
+/// What became of the attempt to take a child back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It had not begun. From here on it is the caller's.
+    Claimed,
+    /// The runtime has it.
+    Begun,
+    Over,
+}
+
+impl Link {
+    pub(crate) fn new() -> Self {
+        Link { state: AtomicU8::new(QUEUED), waker: AtomicWaker::new() }
+    }
+
+    /// For the runtime, before it polls or drops the child: `None` if the child is not its to poll any more.
+    #[inline]
+    pub(crate) fn begin(&self) -> Option<Turn> {
+        match self.state.load(Ordering::Relaxed) {
+            QUEUED => self.leave_queue(BEGUN).is_ok().then_some(Turn::First),
+            // The runtime's own store.
+            BEGUN | SUSPENDED => Some(Turn::Later),
+            _ => None,
+        }
+    }
+
+    /// For everybody else: takes the child, if it has not begun.
+    pub(crate) fn claim(&self) -> Claim {
+        match self.leave_queue(OVER) {
+            Ok(_) => Claim::Claimed,
+            Err(OVER) => Claim::Over,
+            Err(_) => Claim::Begun,
+        }
+    }
+
+    /// Relaxed: who may try this has seen the child's start, by the way on which it came to know of the child.
+    fn leave_queue(&self, to: u8) -> Result<u8, u8> {
+        self.state.compare_exchange(QUEUED, to, Ordering::Relaxed, Ordering::Relaxed)
+    }
+
+    /// For the runtime: the child has ended, and nobody is to wake it any more.
+    pub(crate) fn end(&self) {
+        let suspended = self.state.load(Ordering::Relaxed) == SUSPENDED;
+        self.state.store(OVER, Ordering::Relaxed);
+        if suspended {
+            discard(self.waker.take());
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == OVER
+    }
+
+    /// Has `waker` woken by [`wake`](Self::wake). Whoever calls that has said before why, and what it
+    /// said is seen after this.
+    pub(crate) fn suspend(&self, waker: &Waker) {
+        self.state.store(SUSPENDED, Ordering::Relaxed);
+        self.waker.register(waker);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+}
+
+/// What a node carries besides, and what can be used as long as the node's memory is there.
+///
+/// # Safety
+///
+/// `tell`, `is_over` and `next` may be called after a drop of this value, when nothing but its memory
+/// is left. That drop does not touch what `next` returns.
+pub(crate) unsafe trait Lasting: Extra {
+    fn is_over(&self) -> bool;
+
+    fn next(&self) -> &Next;
+}
+
+/// In a child's node: the one behind it in its scope's [`Chain`], which alone reaches it.
+pub(crate) struct Next(UnsafeCell<Option<Remote>>);
+
+// SAFETY: "one chain": whoever has that has this by itself, and what is in here may be on any thread.
+unsafe impl Sync for Next {}
+
+impl Next {
+    pub(crate) fn new() -> Self {
+        Next(UnsafeCell::new(None))
+    }
+}
+
+/// A node, whatever its type, that carries something [`Lasting`].
+///
+/// # Safety
+///
+/// As for that.
+pub(super) unsafe trait Reach {
+    fn tell(&self);
+    fn is_over(&self) -> bool;
+    fn next(&self) -> &Next;
+}
+
+/// A child that a runtime has, for its scope. It keeps the memory of the child's node, and nothing in it.
+pub(crate) struct Remote {
+    node: Memory<dyn Reach + Send + Sync>,
+}
+
+impl Remote {
+    pub(crate) fn new<F, T, C, X>(memory: Memory<Node<F, T, C, X>>) -> Self
+    where
+        F: Send + 'static,
+        T: Send + 'static,
+        C: Send + 'static,
+        X: Lasting + Send + Sync + 'static,
+    {
+        Remote { node: memory.forget_type(|node| node) }
+    }
+
+    /// Ends the child here, if it has not begun, or else wakes it. Why it is to end has been said before.
+    pub(crate) fn tell(&self) {
+        self.reach().tell();
+    }
+
+    fn is_over(&self) -> bool {
+        self.reach().is_over()
+    }
+
+    fn next(&self) -> *mut Option<Remote> {
+        self.reach().next().0.get()
+    }
+
+    fn reach(&self) -> &(dyn Reach + Send + Sync) {
+        // SAFETY: `Reach` says that what it does needs the memory alone, which this keeps.
+        unsafe { &*self.node.value() }
+    }
+}
+
+/// Children that a runtime has, the latest first. The node of each holds the remote of the next.
+///
+/// The invariant: **one chain** – there is one [`Remote`] for each node. So a node is in one chain at
+/// most, and its `Next` is reached by whoever has that chain, by `&mut` or by value.
+#[derive(Default)]
+pub(crate) struct Chain {
+    first: Option<Remote>,
+    len: usize,
+}
+
+impl Chain {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn push(&mut self, remote: Remote) {
+        // SAFETY: "one chain": the remote came by value, and so is in none.
+        unsafe { *remote.next() = self.first.take() };
+        self.first = Some(remote);
+        self.len += 1;
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Remote> {
+        let first = self.first.take()?;
+        // SAFETY: "one chain": it was in this one.
+        self.first = unsafe { &mut *first.next() }.take();
+        self.len -= 1;
+        Some(first)
+    }
+
+    /// Takes out those that are over.
+    pub(crate) fn tidy(&mut self) {
+        let mut place = &raw mut self.first;
+        // SAFETY: "one chain": the place is in this chain, or in a node that stays in it and so is kept
+        // by its remote. No place in a node that has been taken out is looked at.
+        while let Some(remote) = unsafe { &mut *place } {
+            let next = remote.next();
+            if remote.is_over() {
+                // SAFETY: likewise.
+                unsafe { *place = (*next).take() };
+                self.len -= 1;
+            } else {
+                place = next;
+            }
+        }
+    }
+}
+
+impl Drop for Chain {
+    /// Not left to the remotes: a node's memory does not drop what it holds.
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
+    }
+}

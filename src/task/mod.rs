@@ -1,0 +1,13 @@
+//! A child's cell, which holds its future and then its value, and the ends that reach it.
+//!
+//! A [`cell`] is one allocation, owned by the two ends of a [`pair`]: whoever runs the child, and
+//! whoever reads its value. A scope reaches the children that it has given to a runtime by a third
+//! end, a [`link`], and counts them as a [`crew`].
+
+#![allow(unsafe_code)]
+
+pub(crate) mod cell;
+pub(crate) mod crew;
+pub(crate) mod link;
+pub(crate) mod pair;
+pub(crate) mod unit;

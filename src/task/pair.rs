@@ -1,0 +1,190 @@
+//! Ownership by two, made together: what `Arc` is for any number.
+//!
+//! There are never more owners than the two, so nothing counts up. The last owner has nobody to race with, and counts
+//! nothing down. One may mark what they own, and the other, when it lets go, learns of that by the same atomic operation.
+//! What `Weak` is to `Arc`, [`Memory`] is to an owner.
+//!
+//! The invariant: **counted** – the value is there as long as `owners`, without the mark, is above zero, and its memory as
+//! long as `memories` is; the owners together count as one of the latter.
+
+use std::alloc::{Layout, handle_alloc_error};
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+
+use crate::engine::atomics::{AtomicU32, Ordering, alloc, dealloc};
+
+/// Beside the number of owners: one of them has marked what they own.
+const MARK: u32 = 1 << 31;
+const MARKED_1: u32 = MARK | 1;
+
+/// A value, and who keeps it.
+pub(super) struct Shared<T: ?Sized> {
+    owners: AtomicU32,
+    memories: AtomicU32,
+    value: T,
+}
+
+/// One of the two owners of a value. The last one drops it.
+pub(crate) struct Owner<T: ?Sized> {
+    shared: NonNull<Shared<T>>,
+}
+
+/// Keeps a value's memory from being freed, but not the value from being dropped.
+pub(crate) struct Memory<T: ?Sized> {
+    shared: NonNull<Shared<T>>,
+}
+
+// SAFETY: as for `Arc`: an owner gives access by shared reference, and may drop the value on whatever thread it is.
+unsafe impl<T: ?Sized + Send + Sync> Send for Owner<T> {}
+// SAFETY: likewise.
+unsafe impl<T: ?Sized + Send + Sync> Sync for Owner<T> {}
+// SAFETY: it reaches nothing but the count, which is atomic, and the allocator.
+unsafe impl<T: ?Sized> Send for Memory<T> {}
+// SAFETY: likewise.
+unsafe impl<T: ?Sized> Sync for Memory<T> {}
+
+impl<T> Owner<T> {
+    /// The two owners of a value, which from here on stays where it is.
+    pub(crate) fn pair(value: T) -> (Self, Self) {
+        let (one, two, []) = Self::pair_and_memories(value);
+        (one, two)
+    }
+
+    /// Likewise, and as many who keep the memory beyond the owners.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn pair_and_memories<const N: usize>(value: T) -> (Self, Self, [Memory<T>; N]) {
+        let layout = Layout::new::<Shared<T>>();
+        // SAFETY: the layout has the size of the counts at least.
+        let memory = unsafe { alloc(layout) }.cast::<Shared<T>>();
+        let Some(shared) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let (owners, memories) = (AtomicU32::new(2), AtomicU32::new(1 + N as u32));
+        // SAFETY: freshly allocated, large and aligned enough.
+        unsafe { shared.write(Shared { owners, memories, value }) };
+        (Owner { shared }, Owner { shared }, std::array::from_fn(|_| Memory { shared }))
+    }
+
+    /// Forgets the type: `forget` is where the compiler turns the pointer into the other one.
+    pub(super) fn forget_type<U: ?Sized>(self, forget: fn(NonNull<Shared<T>>) -> NonNull<Shared<U>>) -> Owner<U> {
+        let shared = forget(self.shared);
+        std::mem::forget(self);
+        Owner { shared }
+    }
+}
+
+impl<T: ?Sized> Owner<T> {
+    #[inline]
+    fn header(&self) -> (&AtomicU32, &AtomicU32) {
+        // SAFETY: "counted": this is an owner.
+        let shared = unsafe { self.shared.as_ref() };
+        (&shared.owners, &shared.memories)
+    }
+
+    /// Marks what is owned. Either the other owner sees that when it [leaves](Self::leave), and what was done here before;
+    /// or this owner sees from here on what the other did before it left.
+    #[inline]
+    pub(super) fn mark(&self) {
+        self.header().0.fetch_or(MARK, Ordering::AcqRel);
+    }
+
+    /// Lets go, unless there is a mark and somebody who has made it: then it returns the owner.
+    #[inline]
+    pub(super) fn leave(self) -> Option<Self> {
+        let owners = self.header().0;
+        match owners.load(Ordering::Acquire) {
+            2 if owners.compare_exchange(2, 1, Ordering::AcqRel, Ordering::Acquire).is_ok() => {
+                std::mem::forget(self);
+                None
+            }
+            1 | MARKED_1 => None,
+            _ => Some(self),
+        }
+    }
+}
+
+impl<T: ?Sized> Deref for Owner<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: "counted": this is an owner.
+        unsafe { &self.shared.as_ref().value }
+    }
+}
+
+impl<T: ?Sized> Drop for Owner<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if is_last(self.header().0) {
+            let shared = self.shared.as_ptr();
+            // SAFETY: "counted": the value is there until it is dropped here, and its memory as long as the release is.
+            unsafe {
+                let _release = Release::new(shared, Layout::for_value(&*shared));
+                ptr::drop_in_place(&raw mut (*shared).value);
+            }
+        }
+    }
+}
+
+impl<T> Memory<T> {
+    /// Forgets the type, as [`Owner::forget_type`].
+    pub(super) fn forget_type<U: ?Sized>(self, forget: fn(NonNull<Shared<T>>) -> NonNull<Shared<U>>) -> Memory<U> {
+        let shared = forget(self.shared);
+        std::mem::forget(self);
+        Memory { shared }
+    }
+}
+
+impl<T: ?Sized> Memory<T> {
+    /// The value, which may have been dropped: only what a drop leaves as it is may be used.
+    #[inline]
+    pub(crate) fn value(&self) -> *const T {
+        // SAFETY: "counted": the memory is there.
+        unsafe { &raw const (*self.shared.as_ptr()).value }
+    }
+}
+
+impl<T: ?Sized> Drop for Memory<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let shared = self.shared.as_ptr();
+        // SAFETY: "counted": this is one part in the memory, which is there; its layout depends on nothing that a drop
+        // of the value changes.
+        drop(unsafe { Release::new(shared, Layout::for_value(&*shared)) });
+    }
+}
+
+/// Gives back one part in the memory when it is dropped, be it by a panic of the value's destructor.
+struct Release {
+    memory: *mut u8,
+    memories: *const AtomicU32,
+    layout: Layout,
+}
+
+impl Release {
+    /// # Safety
+    ///
+    /// The caller gives up one part in the memory, whose layout this is.
+    unsafe fn new<T: ?Sized>(shared: *mut Shared<T>, layout: Layout) -> Self {
+        // SAFETY: the memory is there.
+        let memories = unsafe { &raw const (*shared).memories };
+        Release { memory: shared.cast(), memories, layout }
+    }
+}
+
+impl Drop for Release {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: "counted": the memory is there as long as it is not given back.
+        if is_last(unsafe { &*self.memories }) {
+            // SAFETY: nobody has a part in it any more, and it was allocated with this layout.
+            unsafe { dealloc(self.memory, self.layout) }
+        }
+    }
+}
+
+/// Counts down, and says whether nobody is left.
+#[inline]
+fn is_last(count: &AtomicU32) -> bool {
+    let is_one = |count: u32| count & !MARK == 1;
+    is_one(count.load(Ordering::Acquire)) || is_one(count.fetch_sub(1, Ordering::AcqRel))
+}

@@ -1,0 +1,152 @@
+//! Draws the tree of what is running, and notes who was polled, for a simulation.
+//!
+//! No list of all tasks is kept, because a running program needs none. To draw the tree, it is
+//! polled once more. During that poll scopes poll all their members, and everything that has a name
+//! notes it. This is allowed, because a future may be polled at any time.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::task::Poll;
+
+use crate::context::{self, Watch};
+use crate::name::Name;
+#[cfg(feature = "sim")]
+use crate::trace::shuffle::shuffled;
+
+thread_local! {
+    static DRAWING: RefCell<Option<Drawing>> = const { RefCell::new(None) };
+    /// The in-task children that were polled since `take_polled` was last called.
+    static POLLED: RefCell<Vec<Polled>> = const { RefCell::new(Vec::new()) };
+    /// The name of the child that is being spawned on a runtime.
+    static SPAWNING: Cell<Option<Name>> = const { Cell::new(None) };
+}
+
+/// A child that was polled. It has a number in its scope, because names need not differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Polled {
+    pub(crate) name: Name,
+    pub(crate) number: u32,
+}
+
+#[derive(Default)]
+struct Drawing {
+    depth: usize,
+    lines: Vec<Line>,
+    /// The addresses of the futures that are being polled, the innermost last.
+    polled: Vec<usize>,
+}
+
+#[cfg_attr(not(feature = "sim"), allow(dead_code))]
+struct Line {
+    text: String,
+    /// The futures that were being polled when the line was noted.
+    polled: Vec<usize>,
+}
+
+impl Drawing {
+    fn push(&mut self, name: &str) {
+        let text = format!("{:indent$}{name}", "", indent = 2 * self.depth);
+        self.lines.push(Line { text, polled: self.polled.clone() });
+    }
+
+    fn forget(&mut self, address: usize) {
+        self.lines.retain(|line| !line.polled.contains(&address));
+    }
+}
+
+/// Draws what `poll` polls: a line for each name, indented by depth.
+#[cfg(feature = "sim")]
+pub(crate) fn draw(poll: impl FnOnce()) -> Vec<String> {
+    DRAWING.set(Some(Drawing::default()));
+    // The drawing is in the order of spawning, whatever order the simulation uses.
+    let _in_order = shuffled(None);
+    let mut draw = Watch::Draw;
+    context::with(|ambient| {
+        let _watch = context::Swap::new(&ambient.watch, &mut draw);
+        poll();
+    });
+    DRAWING.take().unwrap_or_default().lines.into_iter().map(|line| line.text).collect()
+}
+
+/// Notes `name` in the drawing, and what `poll` finds below it.
+pub(crate) fn named<R>(name: String, poll: impl FnOnce() -> R) -> R {
+    note(|drawing| {
+        drawing.push(&name);
+        drawing.depth += 1;
+    });
+    let result = poll();
+    note(|drawing| drawing.depth = drawing.depth.saturating_sub(1));
+    result
+}
+
+/// Polls a future that may be polled several times in one drawing.
+///
+/// The last poll counts, so the lines of earlier ones are dropped. A future that is ready is left
+/// out.
+pub(crate) fn afresh<R>(address: usize, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
+    note(|drawing| {
+        drawing.forget(address);
+        drawing.polled.push(address);
+    });
+    let result = poll();
+    note(|drawing| {
+        drawing.polled.pop();
+        if result.is_ready() {
+            drawing.forget(address);
+        }
+    });
+    result
+}
+
+/// Notes what a future that has just returned pending waits for, if a drawing is being made.
+pub(crate) fn waiting(what: impl FnOnce() -> String) {
+    if cfg!(feature = "sim") && context::with(|ambient| ambient.is_drawing()) {
+        let what = what();
+        note(|drawing| drawing.push(&what));
+    }
+}
+
+/// Polls an in-task child while a drawing is being made, or while a simulation notes who is polled.
+#[cold]
+pub(crate) fn child<R>(watch: Watch, name: Name, number: u32, poll: impl FnOnce() -> R) -> R {
+    if watch == Watch::Draw {
+        return named(quoted("", name), poll);
+    }
+    POLLED.with_borrow_mut(|polled| polled.push(Polled { name, number }));
+    poll()
+}
+
+/// Calls `take` with the children that were polled since the last call, and forgets them.
+#[cfg(feature = "sim")]
+pub(crate) fn take_polled(take: impl FnOnce(&mut Vec<Polled>)) {
+    POLLED.with_borrow_mut(|polled| {
+        take(polled);
+        polled.clear();
+    });
+}
+
+/// Calls `spawn`, which spawns a child on a runtime, and lets that runtime know the child's name.
+#[inline]
+pub(crate) fn spawning(name: Option<Name>, spawn: impl FnOnce()) {
+    if name.is_none() {
+        return spawn();
+    }
+    SPAWNING.set(name);
+    spawn();
+    SPAWNING.set(None);
+}
+
+/// Returns the name of the child that is being spawned, once.
+#[cfg(feature = "sim")]
+pub(crate) fn take_spawning() -> Option<Name> {
+    SPAWNING.take()
+}
+
+fn note(change: impl FnOnce(&mut Drawing)) {
+    DRAWING.with_borrow_mut(|drawing| drawing.as_mut().map(change));
+}
+
+/// Formats a name for a drawing.
+pub(crate) fn quoted(kind: &str, name: impl fmt::Display) -> String {
+    format!("{kind}`{name}`")
+}
