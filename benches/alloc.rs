@@ -3,7 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The system's allocator. While it does not count, that costs one load of a flag that nobody writes.
+/// The system's allocator. While it does not count, that costs one load of a flag that nobody
+/// writes.
 struct Counting;
 
 #[global_allocator]
@@ -75,8 +76,8 @@ pub(crate) fn counting<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Has the allocator keep what is given back: to fetch a page from the system anew is not a contender's work, and when that
-/// happens depends on what ran before.
+/// Has the allocator keep what is given back: to fetch a page from the system anew is not a
+/// contender's work, and when that happens depends on what ran before.
 pub(crate) fn keep_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -48,8 +48,8 @@ impl Future for Never {
     }
 }
 
-/// A child of those that fail: pending, with its waker registered as is due, or, the one that is the culprit, an error
-/// after one yield.
+/// A child of those that fail: pending, with its waker registered as is due, or, the one that is
+/// the culprit, an error after one yield.
 pub(crate) struct Doomed {
     waker: Option<Waker>,
     culprit: bool,

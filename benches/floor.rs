@@ -1,8 +1,9 @@
-//! The floor: loops written by hand for one shape of work each, without what makes an engine out of them.
+//! The floor: loops written by hand for one shape of work each, without what makes an engine out of
+//! them.
 //!
-//! The children lie inline in one allocation. Each 64 of them share a word of ready bits, and all of them one reference
-//! count, one parent's waker and one allocation for both. There is no growth, no removal, no budget, no protection from
-//! panics; a wake-up makes the parent look at every word.
+//! The children lie inline in one allocation. Each 64 of them share a word of ready bits, and all
+//! of them one reference count, one parent's waker and one allocation for both. There is no growth,
+//! no removal, no budget, no protection from panics; a wake-up makes the parent look at every word.
 
 use std::future::{Future, poll_fn};
 use std::mem::{self, ManuallyDrop};
@@ -53,7 +54,8 @@ impl<F: Future> Children<F> {
         Children { slots, shared }
     }
 
-    /// Polls those that were woken. `done` gets their values, and may give a future to take the place.
+    /// Polls those that were woken. `done` gets their values, and may give a future to take the
+    /// place.
     fn poll(&mut self, cx: &mut Context<'_>, mut done: impl FnMut(usize, F::Output) -> Option<F>) {
         // SAFETY: the owner's reference keeps it.
         let shared = unsafe { self.shared.as_ref() };
@@ -108,13 +110,15 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(
 
 fn lend(chunk: &Chunk, i: usize) -> ManuallyDrop<Waker> {
     let data = std::ptr::from_ref(chunk).wrapping_byte_add(i).cast();
-    // SAFETY: what the functions do is atomic, and `parts` finds the chunk again. It lives as long as what is shared.
+    // SAFETY: what the functions do is atomic, and `parts` finds the chunk again. It lives as long
+    // as what is shared.
     ManuallyDrop::new(unsafe { Waker::new(data, &VTABLE) })
 }
 
 unsafe fn parts<'a>(data: *const ()) -> (&'a Chunk, usize) {
     let i = data.addr() % align_of::<Chunk>();
-    // SAFETY: the address of a chunk is a multiple of its alignment, to which `lend` added a lesser number.
+    // SAFETY: the address of a chunk is a multiple of its alignment, to which `lend` added a lesser
+    // number.
     (unsafe { &*data.wrapping_byte_sub(i).cast::<Chunk>() }, i)
 }
 

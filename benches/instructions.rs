@@ -1,12 +1,14 @@
-//! Instructions, which do not depend on what else the machine does: valgrind counts them, where there is one.
+//! Instructions, which do not depend on what else the machine does: valgrind counts them, where
+//! there is one.
 
 use std::process::Command;
 
-/// The children whose instructions are counted, at least: a thing done once, late, is not to be seen among them.
+/// The children whose instructions are counted, at least: a thing done once, late, is not to be
+/// seen among them.
 const ENOUGH: usize = 10_000;
 
-/// The instructions that a contender spends on each of its children. `None` without valgrind, or where the contender
-/// cannot run.
+/// The instructions that a contender spends on each of its children. `None` without valgrind, or
+/// where the contender cannot run.
 ///
 /// The difference of two runs leaves out what a program does once.
 pub(crate) fn count(row: &str, contender: &str, children: usize) -> Option<f64> {

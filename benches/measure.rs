@@ -9,7 +9,8 @@ use crate::alloc::{Counts, counting};
 /// What one run of a piece of work cost.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cost {
-    /// What the processors spent, in nanoseconds, on whichever thread: neighbours on the machine do not count.
+    /// What the processors spent, in nanoseconds, on whichever thread: neighbours on the machine do
+    /// not count.
     pub(crate) cpu: f64,
     /// What passed meanwhile, in nanoseconds.
     pub(crate) elapsed: f64,

@@ -1,4 +1,5 @@
-//! foster beside its peers: every row in one program, all contenders of a row in turn, and a table of ratios.
+//! foster beside its peers: every row in one program, all contenders of a row in turn, and a table
+//! of ratios.
 //!
 //! ```text
 //! cargo run --release -p benches                     the table
@@ -10,8 +11,8 @@
 //! cargo run --release -p benches -- --instructions   and every contender's instructions, where valgrind is
 //! ```
 //!
-//! `README.md` beside this file says how it measures, how to count instructions, and what was tried for the goals that
-//! are missed.
+//! `README.md` beside this file says how it measures, how to count instructions, and what was tried
+//! for the goals that are missed.
 #![allow(unsafe_code)] // The floor is made of it, and so is an allocator that counts.
 
 mod alloc;

@@ -76,8 +76,8 @@ impl Goal {
         matches!(self, Goal::Instructions(..) | Goal::InstructionsOver(..))
     }
 
-    /// What there is, what there may be, and where that comes from. `None` where the other contender, or valgrind, is not
-    /// here.
+    /// What there is, what there may be, and where that comes from. `None` where the other
+    /// contender, or valgrind, is not here.
     fn judge(self, row: &Measured, foster: &Figures) -> Option<Verdict> {
         let unit = row.unit;
         let other = |name| row.figures.iter().find(|figures| figures.name == name);
@@ -109,7 +109,8 @@ impl Goal {
             Goal::AllocationsOf(name) => (foster.allocations, of(name)?.allocations, format!("≤ {name}'s allocations")),
             Goal::Allocations(most) => (foster.allocations, most, format!("≤ {most} allocations")),
         };
-        // Allocations that a row makes once are not a child's. Elsewhere, what the table shows as equal is.
+        // Allocations that a row makes once are not a child's. Elsewhere, what the table shows as
+        // equal is.
         let slack = if matches!(self, Goal::Allocations(_) | Goal::AllocationsOf(_)) { 0.05 } else { 0.005 * most };
         Some(Verdict { is, text, met: is <= most + slack })
     }
@@ -131,7 +132,8 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Measures it, in so many rounds, and counts instructions if that is asked for or a goal is in them.
+    /// Measures it, in so many rounds, and counts instructions if that is asked for or a goal is in
+    /// them.
     pub(crate) fn new(mut row: Row, rounds: usize, instructions: bool) -> Self {
         let rounds = if row.unit == Unit::Bytes { 0 } else { rounds };
         let mut figures = measure(&mut row.contenders, rounds);

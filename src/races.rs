@@ -1,8 +1,9 @@
 //! What threads do to the engine at the same time.
 //!
-//! Under loom each of these tests tries every interleaving, watches for accesses that nothing orders, and for blocks that
-//! leak: `RUSTFLAGS="--cfg foster_loom" cargo test --lib --release races::`. Elsewhere it runs a number of times on real
-//! threads, which is something for ThreadSanitizer and AddressSanitizer to look at.
+//! Under loom each of these tests tries every interleaving, watches for accesses that nothing
+//! orders, and for blocks that leak: `RUSTFLAGS="--cfg foster_loom" cargo test --lib --release
+//! races::`. Elsewhere it runs a number of times on real threads, which is something for
+//! ThreadSanitizer and AddressSanitizer to look at.
 
 #![allow(unsafe_code)]
 
@@ -33,7 +34,8 @@ mod nodes;
 mod owners;
 mod wakers;
 
-/// Explores all interleavings with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
+/// Explores all interleavings with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS`
+/// says.
 #[cfg(foster_loom)]
 fn model(f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -84,7 +86,8 @@ mod real {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    /// Relaxed: its wake-up publishes nothing, so what arrives has been published by what is tested.
+    /// Relaxed: its wake-up publishes nothing, so what arrives has been published by what is
+    /// tested.
     struct Woken(AtomicBool);
 
     impl Wake for Woken {

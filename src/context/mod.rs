@@ -102,9 +102,9 @@ pub(crate) struct Ambient {
     runtime: RefCell<Place>,
     /// The earliest of the enclosing fixed deadlines, up to the nearest shield.
     due: Cell<Option<Instant>>,
-    /// The shortest of the enclosing timeouts that are in their first poll, in nanoseconds. They have
-    /// not read the clock yet, and never do if the future that they guard is ready at once. It is
-    /// one word, which is quick to put there and back, and [`FAR`] if there is none.
+    /// The shortest of the enclosing timeouts that are in their first poll, in nanoseconds. They
+    /// have not read the clock yet, and never do if the future that they guard is ready at once. It
+    /// is one word, which is quick to put there and back, and [`FAR`] if there is none.
     due_after: Cell<u64>,
     /// The enclosing movable deadlines, up to the nearest shield.
     pub(crate) movable: Cell<Option<Arc<Link>>>,
@@ -540,8 +540,8 @@ impl Ambient {
         }
     }
 
-    /// Returns the deadlines and the values in force here, for use elsewhere. Moves of the deadlines
-    /// are seen there, too.
+    /// Returns the deadlines and the values in force here, for use elsewhere. Moves of the
+    /// deadlines are seen there, too.
     pub(crate) fn inherited(&self) -> Option<Inheritance> {
         if self.inherits_nothing() {
             return None;

@@ -1,5 +1,5 @@
-//! The atomics, the cell and the allocator of the engine, and of the bell that calls a scope: std's, or loom's under
-//! `--cfg foster_loom`.
+//! The atomics, the cell and the allocator of the engine, and of the bell that calls a scope:
+//! std's, or loom's under `--cfg foster_loom`.
 
 #[cfg(not(foster_loom))]
 pub(crate) use {
@@ -31,7 +31,8 @@ mod real {
             Self(std::cell::UnsafeCell::new(value))
         }
 
-        /// Gives `access` the content, as `UnsafeCell::get` would: it is on the caller that nobody else has it.
+        /// Gives `access` the content, as `UnsafeCell::get` would: it is on the caller that nobody
+        /// else has it.
         #[inline]
         pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
             access(self.0.get())

@@ -1,4 +1,5 @@
-//! One chunk of members in one allocation: a header that wakers reach, and the members' slots behind it.
+//! One chunk of members in one allocation: a header that wakers reach, and the members' slots
+//! behind it.
 //!
 //! The invariants that the `unsafe` in this folder leans on:
 //!
@@ -34,7 +35,8 @@ const _: () = assert!(ALIGN <= SLOTS && SLOTS <= size_of::<Header>());
 /// What stands before the members.
 #[repr(C)]
 pub(super) struct Header {
-    /// A bit for each slot whose member wants to be polled. A stale bit of a vacant slot may be set, too.
+    /// A bit for each slot whose member wants to be polled. A stale bit of a vacant slot may be
+    /// set, too.
     ready: AtomicUsize,
     /// Wakers, and one for the set.
     refs: AtomicUsize,
@@ -44,7 +46,8 @@ pub(super) struct Header {
     layout: Layout,
     /// The key of slot 0.
     pub(super) first_key: u32,
-    /// The slot at which the next pass begins: as a rule the one after that at which the last pass began.
+    /// The slot at which the next pass begins: as a rule the one after that at which the last pass
+    /// began.
     begin: Cell<u8>,
     /// A bit for each slot.
     slots: usize,
@@ -69,7 +72,8 @@ impl Deref for Block {
 
     #[inline]
     fn deref(&self) -> &Header {
-        // SAFETY: [alive]. What changes in a header is atomic or, by [members], a `Cell` of the set alone.
+        // SAFETY: [alive]. What changes in a header is atomic or, by [members], a `Cell` of the set
+        // alone.
         unsafe { self.0.as_ref() }
     }
 }
@@ -125,7 +129,8 @@ impl Block {
         Block(self.root)
     }
 
-    /// What tells a slot from all others of all sets: the address of the header's byte of that number.
+    /// What tells a slot from all others of all sets: the address of the header's byte of that
+    /// number.
     #[inline]
     pub(super) fn tag(self, slot: usize) -> usize {
         self.as_ptr().addr() + slot
@@ -138,15 +143,17 @@ impl Block {
     /// The block was made for members of type `F`, and has that slot.
     #[inline]
     pub(super) unsafe fn slot<F>(self, slot: usize) -> *mut F {
-        // SAFETY: `layout::<F>` laid the slots out from this offset on, and the block's pointer spans them all.
+        // SAFETY: `layout::<F>` laid the slots out from this offset on, and the block's pointer
+        // spans them all.
         unsafe { self.as_ptr().byte_add(const { slots_offset::<F>() }).cast::<F>().add(slot) }
     }
 
     /// Marks a member ready on behalf of a waker, and sees to it that the set hears of it.
     #[inline]
     pub(super) fn wake(self, slot: usize) {
-        // Release: what the caller did before is seen by the poll that follows. Acquire: what the set did with `next`
-        // before it took `ready` to 0 is over. Both also when the bit is set already.
+        // Release: what the caller did before is seen by the poll that follows. Acquire: what the
+        // set did with `next` before it took `ready` to 0 is over. Both also when the bit is set
+        // already.
         if self.ready.fetch_or(1 << slot, Ordering::AcqRel) == 0 {
             self.root().stack.push(self);
         }
@@ -183,8 +190,8 @@ impl Block {
     unsafe fn free(self) {
         let root = self.root();
         if self != root {
-            // SAFETY: allocated with this layout. By [members] there is no member in it, and of the header only the
-            // root's `stack` owns something.
+            // SAFETY: allocated with this layout. By [members] there is no member in it, and of the
+            // header only the root's `stack` owns something.
             unsafe { dealloc(self.as_ptr().cast(), self.layout) };
         }
         if let Last::Yes = let_go(&root.blocks) {
@@ -203,7 +210,8 @@ struct Memory(*mut u8, Layout);
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: made in `Block::free` alone, of memory that was allocated with this layout and is used no more.
+        // SAFETY: made in `Block::free` alone, of memory that was allocated with this layout and is
+        // used no more.
         unsafe { dealloc(self.0, self.1) }
     }
 }
@@ -223,8 +231,8 @@ impl Header {
         self.is_exclusive() && self.blocks.load(Ordering::Acquire) == 1
     }
 
-    /// Marks the members with these bits ready, of which there is one at least. True if it is now on the caller to
-    /// queue the block ([queued]).
+    /// Marks the members with these bits ready, of which there is one at least. True if it is now
+    /// on the caller to queue the block ([queued]).
     #[inline]
     pub(super) fn mark(&self, bits: usize) -> bool {
         debug_assert!(bits != 0);
@@ -237,7 +245,8 @@ impl Header {
         }
     }
 
-    /// Takes the ready bits of those slots that have a member. From here on the block may be queued anew.
+    /// Takes the ready bits of those slots that have a member. From here on the block may be queued
+    /// anew.
     #[inline]
     pub(super) fn take_ready(&self) -> usize {
         let ready = if self.is_exclusive() {
@@ -256,14 +265,14 @@ impl Header {
         self.occupied.get()
     }
 
-    /// Whether nobody needs the block: no member, no waker, and no place in a queue, which by [queued] has none that is
-    /// not ready.
+    /// Whether nobody needs the block: no member, no waker, and no place in a queue, which by
+    /// [queued] has none that is not ready.
     pub(super) fn is_idle(&self) -> bool {
         self.occupied() == 0 && self.is_exclusive() && self.ready.load(Ordering::Relaxed) == 0
     }
 
-    /// The slots with which a pass through `ready` begins, as bits: from the one whose turn it is. If it `moves_on`, the
-    /// next pass will begin after the first of them.
+    /// The slots with which a pass through `ready` begins, as bits: from the one whose turn it is.
+    /// If it `moves_on`, the next pass will begin after the first of them.
     #[inline]
     pub(super) fn begin(&self, ready: usize, moves_on: bool) -> usize {
         let ahead = usize::MAX << self.begin.get();

@@ -25,8 +25,9 @@ struct Thread {
     left: Cell<u32>,
     /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
     member: Cell<usize>,
-    /// Whether the poll of that member was taken from the budget, and has not been lent to a set inside it. It stays
-    /// until the next poll: a destructor that polls a set in between borrows it, too, and that is bounded as well.
+    /// Whether the poll of that member was taken from the budget, and has not been lent to a set
+    /// inside it. It stays until the next poll: a destructor that polls a set in between borrows
+    /// it, too, and that is bounded as well.
     paid: Cell<bool>,
 }
 
@@ -100,7 +101,8 @@ impl Turn {
         false
     }
 
-    /// The slot and the bit of the next of the members with these bits: the first, unless somebody else settles that.
+    /// The slot and the bit of the next of the members with these bits: the first, unless somebody
+    /// else settles that.
     #[inline]
     pub(super) fn pick(&self, bits: usize) -> Option<(usize, usize)> {
         let some = NonZero::new(bits)?;
@@ -111,7 +113,8 @@ impl Turn {
         Some((some.trailing_zeros() as usize, bits & bits.wrapping_neg()))
     }
 
-    /// Somebody is going to be polled here, so that the poll that led here has not been lent in vain.
+    /// Somebody is going to be polled here, so that the poll that led here has not been lent in
+    /// vain.
     #[inline]
     pub(super) fn use_up(&self) {
         self.lent.set(false);

@@ -23,7 +23,8 @@ impl Current {
         Current { block: None, now: 0, next: 0, last: 0, joined: 0, again: 0 }
     }
 
-    /// Begins to work a block off: first its `fresh` members, then those `ahead`, then the rest of `bits`.
+    /// Begins to work a block off: first its `fresh` members, then those `ahead`, then the rest of
+    /// `bits`.
     #[inline]
     pub(super) fn enter(&mut self, block: Block, bits: usize, fresh: usize, ahead: usize) {
         self.block = Some(block);
@@ -38,7 +39,8 @@ impl Current {
         if self.now == 0 { None } else { self.block }
     }
 
-    /// Lets the next have their turn if nobody is in [`now`](Self::now). False if there is nobody left.
+    /// Lets the next have their turn if nobody is in [`now`](Self::now). False if there is nobody
+    /// left.
     pub(super) fn advance(&mut self) -> bool {
         if self.now == 0 {
             self.now = mem::take(&mut self.next);
@@ -72,7 +74,8 @@ impl Current {
         self.now &= !bit;
     }
 
-    /// The member with this bit is to be polled in this pass, though perhaps after it has had its turn.
+    /// The member with this bit is to be polled in this pass, though perhaps after it has had its
+    /// turn.
     #[inline]
     pub(super) fn join(&mut self, bit: usize) {
         self.joined |= bit;

@@ -1,10 +1,12 @@
-//! A few members inside whoever polls them: the counterpart of a [`Set`](super::Set) for a dozen or fewer.
+//! A few members inside whoever polls them: the counterpart of a [`Set`](super::Set) for a dozen or
+//! fewer.
 //!
-//! Nothing is allocated, and members have no wakers of their own: they are polled with the caller's. So a
-//! wake-up polls all that are pending, which for so few costs less than to find out which one it was for.
+//! Nothing is allocated, and members have no wakers of their own: they are polled with the
+//! caller's. So a wake-up polls all that are pending, which for so few costs less than to find out
+//! which one it was for.
 //!
-//! A pass polls each member once. Passes begin at different members in turn, since a member that uses up
-//! what the executor allows for one poll must not always do so before the same siblings.
+//! A pass polls each member once. Passes begin at different members in turn, since a member that
+//! uses up what the executor allows for one poll must not always do so before the same siblings.
 //!
 //! # Invariants
 //!
@@ -48,7 +50,8 @@ impl Round {
         }
     }
 
-    /// The next slot of this pass. It stays among those to be polled until it has [had its turn](Self::pass_by).
+    /// The next slot of this pass. It stays among those to be polled until it has [had its
+    /// turn](Self::pass_by).
     #[inline]
     fn next(&self) -> Option<usize> {
         let bits = NonZero::new(self.bits)?;
@@ -106,7 +109,8 @@ impl<F, const N: usize> Inline<F, N> {
         unsafe { &mut self.get_unchecked_mut().round }
     }
 
-    /// Drops a member in place. Its slot counts as vacant from here on, whether the drop panics or not.
+    /// Drops a member in place. Its slot counts as vacant from here on, whether the drop panics or
+    /// not.
     #[inline]
     fn vacate(self: Pin<&mut Self>, slot: usize) {
         let (mut member, round) = self.project(slot);

@@ -1,4 +1,5 @@
-//! Where the members of a combinator are, and the values they have come to: inside it, or in a [`Set`].
+//! Where the members of a combinator are, and the values they have come to: inside it, or in a
+//! [`Set`].
 //!
 //! A combinator is written once, for any [`Room`].
 
@@ -10,11 +11,13 @@ use std::task::{Context, Poll};
 use super::inline::Inline;
 use super::{Answer, Set};
 
-/// Marks what has any number of members: they are in blocks of their own, and polled when they were woken.
+/// Marks what has any number of members: they are in blocks of their own, and polled when they were
+/// woken.
 #[derive(Debug)]
 pub struct Many;
 
-/// Marks what has `N` members, a dozen at most: they are inside the combinator, and polled together.
+/// Marks what has `N` members, a dozen at most: they are inside the combinator, and polled
+/// together.
 #[derive(Debug)]
 pub struct Few<const N: usize>;
 

@@ -1,8 +1,9 @@
 //! The waker of a member: the address of its block, plus the slot.
 //!
-//! A block is aligned as an allocator aligns anyway, which leaves room for a few bits of the slot's number below its
-//! address; the rest is the *row*, and each row has its own vtable. A stricter alignment, for a single vtable, would
-//! cost more than all else that a small set does: allocators are slow at it.
+//! A block is aligned as an allocator aligns anyway, which leaves room for a few bits of the slot's
+//! number below its address; the rest is the *row*, and each row has its own vtable. A stricter
+//! alignment, for a single vtable, would cost more than all else that a small set does: allocators
+//! are slow at it.
 
 use std::mem::ManuallyDrop;
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -25,8 +26,9 @@ const fn vtable<const ROW: usize>() -> RawWakerVTable {
 #[inline]
 pub(super) fn lend(block: Block, slot: usize) -> ManuallyDrop<Waker> {
     let data = block.as_ptr().cast::<()>().wrapping_byte_add(slot % ALIGN);
-    // SAFETY: the functions of the vtable are thread-safe, and take their data for what it is: an address in a live
-    // block ([alive] in `block.rs`) whose low bits, together with the row, are the slot.
+    // SAFETY: the functions of the vtable are thread-safe, and take their data for what it is: an
+    // address in a live block ([alive] in `block.rs`) whose low bits, together with the row, are
+    // the slot.
     ManuallyDrop::new(unsafe { Waker::new(data, &VTABLES[slot / ALIGN]) })
 }
 
@@ -39,8 +41,9 @@ pub(super) fn lend(block: Block, slot: usize) -> ManuallyDrop<Waker> {
 unsafe fn parts<const ROW: usize>(data: *const ()) -> (Block, usize) {
     let column = data.addr() % ALIGN;
     let block = data.wrapping_byte_sub(column).cast_mut().cast();
-    // SAFETY: `lend` added `column < ALIGN` to the address of a block, a multiple of `ALIGN`; taking it off gives the
-    // block's own pointer back, provenance included. The block is alive, because the caller's waker is.
+    // SAFETY: `lend` added `column < ALIGN` to the address of a block, a multiple of `ALIGN`;
+    // taking it off gives the block's own pointer back, provenance included. The block is alive,
+    // because the caller's waker is.
     (unsafe { Block::from_ptr(block) }, ROW * ALIGN + column)
 }
 
@@ -83,7 +86,7 @@ unsafe fn wake_by_ref<const ROW: usize>(data: *const ()) {
 }
 
 unsafe fn release<const ROW: usize>(data: *const ()) {
-    // SAFETY: as in `clone`. A waker that is dropped is a clone, since what is lent is never dropped: it owns a
-    // reference.
+    // SAFETY: as in `clone`. A waker that is dropped is a clone, since what is lent is never
+    // dropped: it owns a reference.
     unsafe { parts::<ROW>(data).0.release() }
 }

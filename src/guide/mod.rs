@@ -11,8 +11,8 @@
 //! | [`recipes`] | short programs for what is asked for often |
 //! | [`errors`] | whoever has a message of the compiler to understand, or a program that hangs |
 //!
-//! [`cancel`](crate::cancel) explains what happens when something is cancelled. Every program of these
-//! pages is compiled and run as a test.
+//! [`cancel`](crate::cancel) explains what happens when something is cancelled. Every program of
+//! these pages is compiled and run as a test.
 
 #[doc = include_str!("asyncio.md")]
 pub mod asyncio {}

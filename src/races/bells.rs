@@ -6,7 +6,8 @@ use std::task::Poll;
 use super::{Arc, AtomicUsize, Letter, Ordering, block_on, model, thread};
 use crate::mailbox::Bell;
 
-/// Waits until the letters of all ringers have arrived, and looks for them only where the bell was rung.
+/// Waits until the letters of all ringers have arrived, and looks for them only where the bell was
+/// rung.
 fn answer(bell: &Bell, letters: &[Arc<Letter>]) {
     block_on(poll_fn(|cx| {
         loop {

@@ -47,7 +47,8 @@ fn outcome(mut task: Task) -> Result<(), Option<&'static str>> {
     }
 }
 
-/// Has one thread run a child while another waits for it: the outcome arrives, and what the future held is dropped once.
+/// Has one thread run a child while another waits for it: the outcome arrives, and what the future
+/// held is dropped once.
 fn arrives<F>(child: fn(Counted) -> F, expected: Result<(), Option<&'static str>>)
 where
     F: Future<Output = Result<Counted, Failed>> + Send + 'static,

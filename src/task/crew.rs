@@ -1,8 +1,8 @@
 //! A count of members that keeps what it counts for alive.
 //!
-//! A scope's parallel children all point to what they share with their scope. A reference count of its
-//! own for each would be a second number that every child counts up and down, on a line that all
-//! threads write. So the number of members is the reference count: all of them together own one
+//! A scope's parallel children all point to what they share with their scope. A reference count of
+//! its own for each would be a second number that every child counts up and down, on a line that
+//! all threads write. So the number of members is the reference count: all of them together own one
 //! reference, which the first one takes and the last one gives back.
 //!
 //! The invariant: **kept** – as long as the number of members is above zero, one `Arc` of what they
@@ -44,7 +44,8 @@ impl Members {
         self.count.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
-    /// Admits no more members, unless there are some. Returns whether there are none, and will be none.
+    /// Admits no more members, unless there are some. Returns whether there are none, and will be
+    /// none.
     pub(crate) fn close_if_empty(&self) -> bool {
         match self.count.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => true,
@@ -75,7 +76,8 @@ impl<T: Crew> Member<T> {
             // "Kept". Whoever joins in this moment still has the reference that it was given here.
             mem::forget(Arc::clone(of));
         }
-        // SAFETY: "kept": this is a member until it is dropped, and then does not use `of` any more.
+        // SAFETY: "kept": this is a member until it is dropped, and then does not use `of` any
+        // more.
         let member = Member { of: unsafe { Lent::new(of) } };
         // One that comes too late leaves as any other: it may be the last.
         if before & CLOSED == 0 { Some(member) } else { None }
@@ -103,11 +105,11 @@ impl<T: Crew> Deref for Member<T> {
 
 impl<T: Crew> Drop for Member<T> {
     fn drop(&mut self) {
-        // Release and acquire: the last one, and whoever sees zero, see what all others did. One that
-        // is not the last does not touch what it belonged to after this.
+        // Release and acquire: the last one, and whoever sees zero, see what all others did. One
+        // that is not the last does not touch what it belonged to after this.
         if self.of.members().count.fetch_sub(1, Ordering::AcqRel) & !CLOSED == 1 {
-            // SAFETY: "kept": by the step from one to zero this is the reference that was forgotten, and
-            // it is used here for the last time.
+            // SAFETY: "kept": by the step from one to zero this is the reference that was
+            // forgotten, and it is used here for the last time.
             unsafe { ManuallyDrop::take(&mut self.of.arc) }.left();
         }
     }

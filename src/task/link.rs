@@ -1,8 +1,8 @@
 //! What a scope can still do to a child that it has given to a runtime: take it back, or wake it.
 //!
-//! A child that waits in a runtime's queue may wait there for long: behind other jobs, or on a runtime
-//! that nobody drives. So its scope may take it back before the runtime has polled it. Who has the
-//! child is one atomic state, a [`Link`]:
+//! A child that waits in a runtime's queue may wait there for long: behind other jobs, or on a
+//! runtime that nobody drives. So its scope may take it back before the runtime has polled it. Who
+//! has the child is one atomic state, a [`Link`]:
 //!
 //! | state | the child belongs to |
 //! |---|---|
@@ -11,7 +11,8 @@
 //! | `SUSPENDED` | the runtime; it has left a waker |
 //! | `OVER` | nobody: it has ended, or whoever took it back is about to end it |
 //!
-//! A scope finds its children by a [`Chain`], which takes no memory but a place in each child's node.
+//! A scope finds its children by a [`Chain`], which takes no memory but a place in each child's
+//! node.
 
 use std::cell::UnsafeCell;
 use std::task::Waker;
@@ -55,7 +56,8 @@ impl Link {
         Link { state: AtomicU8::new(QUEUED), waker: AtomicWaker::new() }
     }
 
-    /// For the runtime, before it polls or drops the child: `None` if the child is not its to poll any more.
+    /// For the runtime, before it polls or drops the child: `None` if the child is not its to poll
+    /// any more.
     #[inline]
     pub(crate) fn begin(&self) -> Option<Turn> {
         match self.state.load(Ordering::Relaxed) {
@@ -75,7 +77,8 @@ impl Link {
         }
     }
 
-    /// Relaxed: who may try this has seen the child's start, by the way on which it came to know of the child.
+    /// Relaxed: who may try this has seen the child's start, by the way on which it came to know of
+    /// the child.
     fn leave_queue(&self, to: u8) -> Result<u8, u8> {
         self.state.compare_exchange(QUEUED, to, Ordering::Relaxed, Ordering::Relaxed)
     }
@@ -93,8 +96,8 @@ impl Link {
         self.state.load(Ordering::Relaxed) == OVER
     }
 
-    /// Has `waker` woken by [`wake`](Self::wake). Whoever calls that has said before why, and what it
-    /// said is seen after this.
+    /// Has `waker` woken by [`wake`](Self::wake). Whoever calls that has said before why, and what
+    /// it said is seen after this.
     pub(crate) fn suspend(&self, waker: &Waker) {
         self.state.store(SUSPENDED, Ordering::Relaxed);
         self.waker.register(waker);
@@ -109,8 +112,8 @@ impl Link {
 ///
 /// # Safety
 ///
-/// `tell`, `is_over` and `next` may be called after a drop of this value, when nothing but its memory
-/// is left. That drop does not touch what `next` returns.
+/// `tell`, `is_over` and `next` may be called after a drop of this value, when nothing but its
+/// memory is left. That drop does not touch what `next` returns.
 pub(crate) unsafe trait Lasting: Extra {
     fn is_over(&self) -> bool;
 
@@ -120,7 +123,8 @@ pub(crate) unsafe trait Lasting: Extra {
 /// In a child's node: the one behind it in its scope's [`Chain`], which alone reaches it.
 pub(crate) struct Next(UnsafeCell<Option<Remote>>);
 
-// SAFETY: "one chain": whoever has that has this by itself, and what is in here may be on any thread.
+// SAFETY: "one chain": whoever has that has this by itself, and what is in here may be on any
+// thread.
 unsafe impl Sync for Next {}
 
 impl Next {
@@ -140,7 +144,8 @@ pub(super) unsafe trait Reach {
     fn next(&self) -> &Next;
 }
 
-/// A child that a runtime has, for its scope. It keeps the memory of the child's node, and nothing in it.
+/// A child that a runtime has, for its scope. It keeps the memory of the child's node, and nothing
+/// in it.
 pub(crate) struct Remote {
     node: Memory<dyn Reach + Send + Sync>,
 }
@@ -156,7 +161,8 @@ impl Remote {
         Remote { node: memory.forget_type(|node| node) }
     }
 
-    /// Ends the child here, if it has not begun, or else wakes it. Why it is to end has been said before.
+    /// Ends the child here, if it has not begun, or else wakes it. Why it is to end has been said
+    /// before.
     pub(crate) fn tell(&self) {
         self.reach().tell();
     }
@@ -177,8 +183,8 @@ impl Remote {
 
 /// Children that a runtime has, the latest first. The node of each holds the remote of the next.
 ///
-/// The invariant: **one chain** – there is one [`Remote`] for each node. So a node is in one chain at
-/// most, and its `Next` is reached by whoever has that chain, by `&mut` or by value.
+/// The invariant: **one chain** – there is one [`Remote`] for each node. So a node is in one chain
+/// at most, and its `Next` is reached by whoever has that chain, by `&mut` or by value.
 #[derive(Default)]
 pub(crate) struct Chain {
     first: Option<Remote>,
@@ -208,8 +214,8 @@ impl Chain {
     /// Takes out those that are over.
     pub(crate) fn tidy(&mut self) {
         let mut place = &raw mut self.first;
-        // SAFETY: "one chain": the place is in this chain, or in a node that stays in it and so is kept
-        // by its remote. No place in a node that has been taken out is looked at.
+        // SAFETY: "one chain": the place is in this chain, or in a node that stays in it and so is
+        // kept by its remote. No place in a node that has been taken out is looked at.
         while let Some(remote) = unsafe { &mut *place } {
             let next = remote.next();
             if remote.is_over() {

@@ -1,11 +1,11 @@
 //! Ownership by two, made together: what `Arc` is for any number.
 //!
-//! There are never more owners than the two, so nothing counts up. The last owner has nobody to race with, and counts
-//! nothing down. One may mark what they own, and the other, when it lets go, learns of that by the same atomic operation.
-//! What `Weak` is to `Arc`, [`Memory`] is to an owner.
+//! There are never more owners than the two, so nothing counts up. The last owner has nobody to
+//! race with, and counts nothing down. One may mark what they own, and the other, when it lets go,
+//! learns of that by the same atomic operation. What `Weak` is to `Arc`, [`Memory`] is to an owner.
 //!
-//! The invariant: **counted** – the value is there as long as `owners`, without the mark, is above zero, and its memory as
-//! long as `memories` is; the owners together count as one of the latter.
+//! The invariant: **counted** – the value is there as long as `owners`, without the mark, is above
+//! zero, and its memory as long as `memories` is; the owners together count as one of the latter.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::Deref;
@@ -34,7 +34,8 @@ pub(crate) struct Memory<T: ?Sized> {
     shared: NonNull<Shared<T>>,
 }
 
-// SAFETY: as for `Arc`: an owner gives access by shared reference, and may drop the value on whatever thread it is.
+// SAFETY: as for `Arc`: an owner gives access by shared reference, and may drop the value on
+// whatever thread it is.
 unsafe impl<T: ?Sized + Send + Sync> Send for Owner<T> {}
 // SAFETY: likewise.
 unsafe impl<T: ?Sized + Send + Sync> Sync for Owner<T> {}
@@ -79,8 +80,9 @@ impl<T: ?Sized> Owner<T> {
         (&shared.owners, &shared.memories)
     }
 
-    /// Marks what is owned. Either the other owner sees that when it [leaves](Self::leave), and what was done here before;
-    /// or this owner sees from here on what the other did before it left.
+    /// Marks what is owned. Either the other owner sees that when it [leaves](Self::leave), and
+    /// what was done here before; or this owner sees from here on what the other did before it
+    /// left.
     #[inline]
     pub(super) fn mark(&self) {
         self.header().0.fetch_or(MARK, Ordering::AcqRel);
@@ -116,7 +118,8 @@ impl<T: ?Sized> Drop for Owner<T> {
     fn drop(&mut self) {
         if is_last(self.header().0) {
             let shared = self.shared.as_ptr();
-            // SAFETY: "counted": the value is there until it is dropped here, and its memory as long as the release is.
+            // SAFETY: "counted": the value is there until it is dropped here, and its memory as
+            // long as the release is.
             unsafe {
                 let _release = Release::new(shared, Layout::for_value(&*shared));
                 ptr::drop_in_place(&raw mut (*shared).value);
@@ -147,13 +150,14 @@ impl<T: ?Sized> Drop for Memory<T> {
     #[inline]
     fn drop(&mut self) {
         let shared = self.shared.as_ptr();
-        // SAFETY: "counted": this is one part in the memory, which is there; its layout depends on nothing that a drop
-        // of the value changes.
+        // SAFETY: "counted": this is one part in the memory, which is there; its layout depends on
+        // nothing that a drop of the value changes.
         drop(unsafe { Release::new(shared, Layout::for_value(&*shared)) });
     }
 }
 
-/// Gives back one part in the memory when it is dropped, be it by a panic of the value's destructor.
+/// Gives back one part in the memory when it is dropped, be it by a panic of the value's
+/// destructor.
 struct Release {
     memory: *mut u8,
     memories: *const AtomicU32,

@@ -12,7 +12,8 @@ impl Random {
     }
 }
 
-/// Random calls against the plainest set there could be: a map, and the set of those who have to be polled.
+/// Random calls against the plainest set there could be: a map, and the set of those who have to be
+/// polled.
 #[test]
 fn it_does_what_a_simple_model_does() {
     for seed in 1..=300 {
@@ -82,7 +83,8 @@ fn it_does_what_a_simple_model_does() {
                             Poll::Pending => {}
                         }
                     }
-                    // A slot's stale wake-up may poll its next member once too often, but nobody is forgotten.
+                    // A slot's stale wake-up may poll its next member once too often, but nobody is
+                    // forgotten.
                     assert!(polled.is_superset(&ready), "seed {seed}");
                     ready.clear();
                     asleep = !members.is_empty();

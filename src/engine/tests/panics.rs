@@ -92,7 +92,8 @@ fn a_panic_in_the_drop_of_a_finished_member_harms_nobody_else() {
     assert_eq!(order.take(), (0..10).collect::<Vec<_>>());
 }
 
-// Members are put into a block first, and belong to the set when the block is full or their source ends.
+// Members are put into a block first, and belong to the set when the block is full or their source
+// ends.
 #[test]
 fn members_that_were_there_when_their_source_panicked_are_dropped() {
     for n in [1, 5, 64, 65, 130] {

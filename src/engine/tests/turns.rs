@@ -39,7 +39,8 @@ fn passes_begin_in_turn_at_different_members() {
     }
 }
 
-// What polls a set twice in one go, as `FuturesUnordered` does, sees the same member begin its first passes otherwise.
+// What polls a set twice in one go, as `FuturesUnordered` does, sees the same member begin its
+// first passes otherwise.
 #[test]
 fn beginnings_keep_step_with_nobody() {
     for step in 2..=4 {
@@ -107,7 +108,8 @@ fn a_block_is_not_given_back_while_somebody_has_a_waker_into_it() {
     assert!(!polled(&mut set, Waker::noop()).is_empty());
 }
 
-// A member that woke itself before its pass was cut short would otherwise wait for the pass after the next one.
+// A member that woke itself before its pass was cut short would otherwise wait for the pass after
+// the next one.
 #[test]
 fn members_that_wake_themselves_fill_every_pass() {
     for n in [BUDGET + 1, 64, 100] {
