@@ -74,7 +74,7 @@
 //! | *cancelled* | the table above; the grace of `stop` is over | the region is wound down |
 //! | *overdue* | the [grace of a timeout] is over | what still runs is dropped, and named |
 //!
-//! Code listens through a [`Token`]: [`Scope::token`] returns that of a scope, and
+//! Code listens through a [`Token`]: [`Scope::stop_token`] returns that of a scope, and
 //! [`Token::current`] that of the region. [`Token::is_cancelled`] is true from the first level on,
 //! since code that listens does the same at each: it ends soon. The [`Reason`] is that of the first
 //! cause, and no later one replaces it.
@@ -288,7 +288,7 @@
 //! [`shield`]: fn@crate::shield
 //! [`try_scope`]: crate::try_scope
 //! [`Scope::stop`]: crate::Scope::stop
-//! [`Scope::token`]: crate::Scope::token
+//! [`Scope::stop_token`]: crate::Scope::stop_token
 //! [`Task::cancel`]: crate::Task::cancel
 //! [parallel child]: crate::Scope::spawn_on
 //! [blocking job]: crate::Scope::spawn_blocking
@@ -325,4 +325,4 @@ pub(crate) use region::Region;
 pub(crate) use regions::Regions;
 pub use shield::{Shield, shield};
 pub use token::{Token, WaitCancelled};
-pub use until::UntilCancelled;
+pub use until::RunUntilCancelled;

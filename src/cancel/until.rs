@@ -49,8 +49,8 @@ impl Token {
     /// assert_eq!(token.run_until_cancelled(async { cancelling(&token) }).await, Ok(7));
     /// # });
     /// ```
-    pub fn run_until_cancelled<F: Future>(&self, future: F) -> UntilCancelled<F> {
-        UntilCancelled { region: Region::new(future), listener: Listener::new(self.clone()), phase: Phase::Fresh }
+    pub fn run_until_cancelled<F: Future>(&self, future: F) -> RunUntilCancelled<F> {
+        RunUntilCancelled { region: Region::new(future), listener: Listener::new(self.clone()), phase: Phase::Fresh }
     }
 
     /// Returns the token of the [region](crate::cancel#regions) that the caller is polled in: that
@@ -97,7 +97,7 @@ impl Token {
 pin_project! {
     /// The future that [`Token::run_until_cancelled`] returns.
     #[must_use = "futures do nothing unless polled"]
-    pub struct UntilCancelled<F> {
+    pub struct RunUntilCancelled<F> {
         #[pin]
         region: Region<F>,
         listener: Listener,
@@ -115,7 +115,7 @@ enum Phase {
     WindingDown(Arc<Reason>),
 }
 
-impl<F: Future> Future for UntilCancelled<F> {
+impl<F: Future> Future for RunUntilCancelled<F> {
     type Output = Result<F::Output, Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -153,8 +153,8 @@ impl<F: Future> Future for UntilCancelled<F> {
     }
 }
 
-impl<F> fmt::Debug for UntilCancelled<F> {
+impl<F> fmt::Debug for RunUntilCancelled<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UntilCancelled").field("token", self.listener.token()).finish_non_exhaustive()
+        f.debug_struct("RunUntilCancelled").field("token", self.listener.token()).finish_non_exhaustive()
     }
 }

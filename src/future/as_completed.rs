@@ -136,7 +136,7 @@ impl<M: Future> AsCompleted<M> {
 
     /// Waits until all futures have completed, and returns their values in the order of completion.
     ///
-    /// With a [timeout](Wait::timeout) it returns the values that there are by then, and pending
+    /// With a [limit of time](Wait::at_most) it returns the values that there are by then, and pending
     /// futures stay in the stream, alive. This is the counterpart of `asyncio.wait`. For values in
     /// the order of the futures, see [`gather`](crate::gather).
     ///
@@ -154,7 +154,7 @@ impl<M: Future> AsCompleted<M> {
     ///         foster::sleep(n * second).await;
     ///         n
     ///     }));
-    ///     assert_eq!(three.wait_all().timeout(3 * second).await, [(1, 1), (2, 2)]);
+    ///     assert_eq!(three.wait_all().at_most(3 * second).await, [(1, 1), (2, 2)]);
     ///     assert_eq!(three.wait_all().await, [(0, 5)]);
     /// });
     /// ```
@@ -251,7 +251,7 @@ impl<'a, M: Future> Wait<'a, M> {
 
     /// Returns after `duration` at the latest, with the values that there are by then. The time
     /// counts from the first poll.
-    pub fn timeout(mut self, duration: Duration) -> Self {
+    pub fn at_most(mut self, duration: Duration) -> Self {
         self.sleep = Some(Box::pin(sleep(duration)));
         self
     }

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::race::{Race, race};
 use super::tuples::{Alike, Any2};
-use crate::cancel::{Shield, Token, UntilCancelled, shield};
+use crate::cancel::{RunUntilCancelled, Shield, Token, shield};
 use crate::context;
 use crate::engine::Few;
 use crate::name::Name;
@@ -69,7 +69,7 @@ pub trait FutureExt: Future + Sized {
     /// assert!(std::future::pending::<()>().run_until_cancelled(&token).await.is_err());
     /// # });
     /// ```
-    fn run_until_cancelled(self, token: &Token) -> UntilCancelled<Self> {
+    fn run_until_cancelled(self, token: &Token) -> RunUntilCancelled<Self> {
         token.run_until_cancelled(self)
     }
 

@@ -127,8 +127,8 @@ macro_rules! every_scope {
 
             /// Asks everything in the scope to end by itself, and cancels the scope after `grace`.
             ///
-            /// First the scope's [`token`](Self::token) is cancelled, which code that listens to it
-            /// can heed. After `grace` the rest is [cancelled](Self::cancel). If everything ends in
+            /// First the scope's [`stop_token`](Self::stop_token) is cancelled, which code that
+            /// listens to it can heed. After `grace` the rest is [cancelled](Self::cancel). If everything ends in
             /// time, the scope ends as if it had not been stopped.
             ///
             /// [`Duration::MAX`] waits for as long as it takes, and zero cancels at once. A second
@@ -142,7 +142,7 @@ macro_rules! every_scope {
             ///
             ///     let second = Duration::from_secs(1);
             ///     let rounds = scope(async |s| {
-            ///         let token = s.token();
+            ///         let token = s.stop_token();
             ///         let worker = s.spawn(async move {
             ///             let mut rounds = 0;
             ///             while !token.is_cancelled() {
@@ -162,18 +162,18 @@ macro_rules! every_scope {
                 self.inner.stop(reason.into(), grace);
             }
 
-            /// Returns the scope's token, which is cancelled when the scope is stopped or
-            /// cancelled.
+            /// Returns the token that asks the code in the scope to end by itself.
             ///
-            /// That happens also when an enclosing region is cancelled. The token is for code that
-            /// should end by itself, and for code that is no child of the scope: a thread, a
-            /// callback, a service. Cancelling the token asks the scope to end, as
-            /// [`stop`](Self::stop) does, and cancels nothing by itself.
+            /// [`stop`](Self::stop) and [`cancel`](Self::cancel) cancel it, and so does the
+            /// cancellation of an enclosing region. It is for children that end between two steps
+            /// of their work, and for code that is no child of the scope: a thread, a callback, a
+            /// service. Cancelling the token is to stop the scope with no end to the grace: it asks,
+            /// and drops nothing. The counterpart of C++'s `std::stop_token`.
             ///
             /// ```
             /// # futures::executor::block_on(async {
             /// let token = foster::scope(async |s| {
-            ///     let token = s.token();
+            ///     let token = s.stop_token();
             ///     s.stop("closing time", std::time::Duration::MAX);
             ///     token.cancelled().await;
             ///     token
@@ -181,7 +181,7 @@ macro_rules! every_scope {
             /// assert_eq!(token.reason(), Some("closing time".into()));
             /// # });
             /// ```
-            pub fn token(&self) -> Token {
+            pub fn stop_token(&self) -> Token {
                 self.inner.token()
             }
 

@@ -187,8 +187,8 @@ impl<'env, N: Label> Scope<'env, N> {
     ///
     /// A job that has not begun is dropped at once, also where it waits for a thread of a busy
     /// pool. A job that has begun cannot be interrupted, and the scope waits for it. To end sooner,
-    /// it can look at a [`token`](Scope::token) that it captures. What the job itself waits for
-    /// works although its scope is being cancelled.
+    /// it can look at a [`stop_token`](Scope::stop_token) that it captures. What the job itself
+    /// waits for works although its scope is being cancelled.
     ///
     /// ```
     /// # futures::executor::block_on(async {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use super::adapters::{MapWith, PacedBy, TakeUntilCancelled};
 use super::in_scope::{self, Buffered};
-use super::shape::{MapWith, PacedBy, Until};
 use super::time::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
 use crate::cancel::token::Token;
 use crate::scope::AnyScope;
@@ -212,13 +212,13 @@ pub trait StreamExt: Stream + Sized {
     /// # futures::executor::block_on(async {
     /// let token = Token::new();
     /// let numbers = stream::iter(1..)
-    ///     .until(&token)
+    ///     .take_until_cancelled(&token)
     ///     .inspect(|&n| if n == 3 { token.cancel("enough") });
     /// assert_eq!(numbers.collect::<Vec<u32>>().await, [1, 2, 3]);
     /// # });
     /// ```
-    fn until(self, token: &Token) -> Until<Self> {
-        Until::new(self, token)
+    fn take_until_cancelled(self, token: &Token) -> TakeUntilCancelled<Self> {
+        TakeUntilCancelled::new(self, token)
     }
 
     /// Maps items with a state, until `f` returns `None`.

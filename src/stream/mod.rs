@@ -8,7 +8,7 @@
 //! | drive it while consumers are busy | [`in_scope`], [`split_in_scope`] | a task and a channel |
 //! | limit its rate | [`throttle`], [`debounce`], [`sample`], [`paced_by`] | `throttle` |
 //! | limit its waits | [`timeout_each`], [`chunks_timeout`] | `timeout`, `chunks_timeout` |
-//! | end it | [`until`] | `take_until` |
+//! | end it | [`take_until_cancelled`] | `take_until` |
 //!
 //! The counterparts are those of `futures` and `tokio-stream`. Nearly all of these operations
 //! return a `Stream` of the `futures` traits, which combines with `futures::StreamExt`. Only
@@ -22,8 +22,9 @@
 //! [`paced_by`]: StreamExt::paced_by
 //! [`timeout_each`]: StreamExt::timeout_each
 //! [`chunks_timeout`]: StreamExt::chunks_timeout
-//! [`until`]: StreamExt::until
+//! [`take_until_cancelled`]: StreamExt::take_until_cancelled
 
+mod adapters;
 mod ext;
 mod for_each;
 mod generator;
@@ -31,7 +32,6 @@ mod in_scope;
 mod inputs;
 mod map;
 mod merge;
-mod shape;
 mod source;
 mod time;
 mod try_map;
@@ -40,6 +40,7 @@ use std::future::Future;
 
 use futures_core::Stream;
 
+pub use adapters::{MapWith, PacedBy, TakeUntilCancelled};
 pub use ext::StreamExt;
 pub use for_each::{EachConcurrent, FilterMapConcurrent};
 pub use generator::{Emit, EmitError, Emitter, Generator, TryGenerator, generator, try_generator};
@@ -47,7 +48,6 @@ pub use in_scope::Buffered;
 pub use inputs::{AlikeStreams, Streams};
 pub use map::MapConcurrent;
 pub use merge::{Chain, Merge, Zip, chain, merge, zip};
-pub use shape::{MapWith, PacedBy, Until};
 pub use source::FromIterator;
 pub use time::{ChunksTimeout, Debounce, Sample, Throttle, TimeoutEach};
 pub use try_map::{TryEachConcurrent, TryMapConcurrent};

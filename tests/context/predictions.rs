@@ -25,13 +25,13 @@ async fn step(log: Log, token: Token, what: &'static str) {
 /// One of each row. They begin, and then wait for the scope's token.
 async fn rows(log: Log, runtime: &Handle) {
     scope(async |s: Scope<'_>| {
-        let step = |what| step(log.clone(), s.token(), what);
+        let step = |what| step(log.clone(), s.stop_token(), what);
         s.defer(step("finalizer"));
         s.spawn(step("child"));
         s.spawn(shield(step("shield")));
         s.spawn(adopt(step("adopted")));
         s.spawn_on(shield(step("parallel")), runtime);
-        let (token, noting) = (s.token(), log.clone());
+        let (token, noting) = (s.stop_token(), log.clone());
         let job = move || {
             noting.note("job began");
             while !token.is_cancelled() {

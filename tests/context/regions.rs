@@ -63,7 +63,7 @@ async fn a_blocking_job_of_a_cancelled_scope_may_wait() {
         NAME.provide(
             "inherited",
             scope(async move |s: Scope<'_>| {
-                let token = s.token();
+                let token = s.stop_token();
                 s.spawn_blocking(move || {
                     while !token.is_cancelled() {
                         std::thread::yield_now();

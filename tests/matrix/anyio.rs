@@ -117,7 +117,7 @@ matrix! {
         let out = &mut seen;
         let cancelled = scope(|outer| async move {
             scope(|inner| async move {
-                let token = inner.token();
+                let token = inner.stop_token();
                 shield(async {
                     outer.cancel("outer");
                     yield_now().await;

@@ -184,7 +184,7 @@ matrix! {
         assert_eq!(first, [(0, Ok(0)), (1, Err("no"))], "both finish in one turn");
         assert_eq!(group.len(), 2);
         assert_eq!(group.wait_first_completed().await, [(2, Ok(2))]);
-        assert_eq!(group.wait_all().timeout(T).await, []);
+        assert_eq!(group.wait_all().at_most(T).await, []);
         assert_eq!(group.len(), 1);
         group.push(boxed(after(1, Err("late"))));
         assert_eq!(group.wait_first_error().await, [(4, Err("late"))]);
@@ -235,7 +235,7 @@ matrix! {
 sim! {
     async fn a_wait_takes_what_comes_as_its_time_is_over() {
         let mut group = as_completed([boxed(sleep(T)), boxed(pending())]);
-        assert_eq!(group.wait_all().timeout(T).await, [(0, ())]);
+        assert_eq!(group.wait_all().at_most(T).await, [(0, ())]);
     }
 
     async fn a_hedge_that_has_its_value_makes_no_other_attempt() {

@@ -70,7 +70,7 @@ sim! {
     async fn a_child_that_ends_at_the_instant_of_the_wait_s_timeout_is_done() {
         for _ in 0..20 {
             let mut both = as_completed([sleep(2 * SECOND), sleep(3 * SECOND)]);
-            assert_eq!(both.wait_all().timeout(2 * SECOND).await, [(0, ())]);
+            assert_eq!(both.wait_all().at_most(2 * SECOND).await, [(0, ())]);
             assert_eq!(both.len(), 1, "the other is pending, and alive");
         }
     }
@@ -93,7 +93,7 @@ fn a_wait_that_ends_before_its_timeout_leaves_no_timer() {
     let stuck = sim.try_run(async {
         let mut values = as_completed([sleep(SECOND), sleep(2 * SECOND)]);
         assert_eq!(timeout(100 * SECOND, values.next()).await, Ok(Some((0, ()))));
-        assert_eq!(values.wait_all().timeout(100 * SECOND).await, [(1, ())]);
+        assert_eq!(values.wait_all().at_most(100 * SECOND).await, [(1, ())]);
         pending::<()>().await
     });
     assert!(stuck.is_err());

@@ -168,7 +168,7 @@ matrix! {
                 outer.cancel("from around");
                 let inner = scope(|inner| async move {
                     turns().await;
-                    assert!(!inner.token().is_cancelled());
+                    assert!(!inner.stop_token().is_cancelled());
                     noting.push("shielded");
                     inner.cancel("from within");
                     yield_now().await;

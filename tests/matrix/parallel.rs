@@ -119,7 +119,7 @@ matrix! {
             let task = s.spawn_parallel(cancelled_first);
             task.cancel();
             drop(task.outcome().await);
-            assert!(!s.token().is_cancelled());
+            assert!(!s.stop_token().is_cancelled());
             assert_eq!(s.spawn_parallel(async { 1 }).await, 1);
         })
         .await;
@@ -223,7 +223,7 @@ matrix! {
         let mut reason = None;
         let seen = &mut reason;
         let failed = caught(scope(|s| async move {
-            let token = s.token();
+            let token = s.stop_token();
             s.defer(async move { *seen = token.reason() });
             s.spawner().spawn(async { boom("spawned") }).unwrap();
             pending::<()>().await

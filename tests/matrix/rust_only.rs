@@ -631,7 +631,7 @@ sim! {
         let inside = log.clone();
         let start = now();
         scope(|s| async move {
-            let (token, polite) = (s.token(), inside.clone());
+            let (token, polite) = (s.stop_token(), inside.clone());
             s.spawn(async move {
                 token.cancelled().await;
                 sleep(T).await;

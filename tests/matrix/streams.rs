@@ -224,7 +224,7 @@ matrix! {
         honest(zip([items(), items()])).await;
         honest(chain([items(), items()])).await;
         honest(generator(|y| async move { for n in 0..5 { _ = y.emit(n).await } })).await;
-        honest(foster::StreamExt::until(items(), &Token::new())).await;
+        honest(foster::StreamExt::take_until_cancelled(items(), &Token::new())).await;
         honest(items().map_with((), |(), n| Some(n))).await;
         honest(items().chunks_timeout(2, T)).await;
         honest(items().debounce(T)).await;
@@ -284,7 +284,7 @@ matrix! {
     async fn until_ends_with_the_token() {
         let token = Token::new();
         let cancel = token.clone();
-        let mut endless = Box::pin(stream::pending::<()>().until(&token));
+        let mut endless = Box::pin(stream::pending::<()>().take_until_cancelled(&token));
         let (end, ()) = futures::join!(endless.next(), async { yield_now().await; cancel.cancel("enough") });
         assert_eq!(end, None);
     }
@@ -395,7 +395,7 @@ mod with_tokio_stream {
         async fn operators_combine_with_those_of_tokio_stream() {
             let (numbers, token) = (tokio_stream::iter(1..=4), Token::new());
             let doubled = numbers.map_concurrent(2, |n| async move { 2 * n }).in_order().filter(|n| n % 4 == 0);
-            let more = generator(|y| async move { _ = y.emit(10).await }).until(&token);
+            let more = generator(|y| async move { _ = y.emit(10).await }).take_until_cancelled(&token);
             let chunks = merge((doubled, more)).map(|n| n + 1).chunks_timeout(8, Duration::MAX);
             let mut all = chunks.fold(Vec::new(), |all, chunk| [all, chunk].concat()).await;
             all.sort_unstable();

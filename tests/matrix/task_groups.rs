@@ -272,7 +272,7 @@ matrix! {
     // C018
     async fn a_body_may_turn_a_cancellation_into_its_own_error() {
         let result = try_scope(|s| async move {
-            let token = s.token();
+            let token = s.stop_token();
             let canceller = s.clone();
             s.spawn(ok(async move { canceller.cancel("enough") }));
             let reason = shield(token.cancelled()).await;
@@ -459,7 +459,7 @@ matrix! {
             .await;
             assert_eq!(failed, Err("failed"));
             turns().await;
-            assert!(!outer.token().is_cancelled());
+            assert!(!outer.stop_token().is_cancelled());
             outer.spawn(async { 1 }).await
         })
         .await;
@@ -519,7 +519,7 @@ matrix! {
         assert_eq!(value, 1);
         handle.cancel("third");
         handle.stop("fourth", crate::harness::T);
-        assert_eq!(handle.token().reason(), Some(Reason::from("first")));
+        assert_eq!(handle.stop_token().reason(), Some(Reason::from("first")));
         assert!(handle.is_empty());
 
         let finished = scope(|s| async move { s }).await;

@@ -127,7 +127,7 @@ matrix! {
         let seen = Arc::new(Mutex::new(None));
         let noting = Arc::clone(&seen);
         let late = timeout(T, scope(|s| async move {
-            let token = s.token();
+            let token = s.stop_token();
             s.defer(async move { *noting.lock().unwrap() = token.reason() });
             pending::<()>().await
         }));
@@ -202,7 +202,7 @@ matrix! {
     async fn a_stop_trips_tokens_first_so_that_those_who_listen_finish_by_themselves() {
         let log = &Log::new();
         let value = scope(|s| async move {
-            let token = s.token();
+            let token = s.stop_token();
             let listener = s.spawn(async move {
                 let reason = token.cancelled().await;
                 sleep(T).await;
@@ -259,7 +259,7 @@ matrix! {
         let seen = Arc::new(Mutex::new(None));
         let noting = Arc::clone(&seen);
         let failed = try_scope(|s| async move {
-            let token = s.token();
+            let token = s.stop_token();
             s.spawn(ok(shield(async move { *noting.lock().unwrap() = Some(token.cancelled().await) })));
             s.named("culprit").spawn(async { sleep(T).await; Err::<(), _>("failed") });
             pending::<Result<(), &str>>().await
@@ -270,7 +270,7 @@ matrix! {
 
     async fn a_scopes_token_does_not_wind_it_down() {
         let value = scope(|s| async move {
-            s.token().cancel("asked");
+            s.stop_token().cancel("asked");
             let child = s.spawn(async { sleep(T).await; 7 });
             child.await
         });

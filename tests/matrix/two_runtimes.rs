@@ -284,7 +284,7 @@ fn a_runtime_that_ends_makes_its_children_cancelled_by_shutdown() {
             }
             // It refuses from here on.
             outcomes.push(s.spawn_on(inside.watch(async {}), &handle).outcome().await);
-            assert!(!s.token().is_cancelled());
+            assert!(!s.stop_token().is_cancelled());
             outcomes
         })
         .await;

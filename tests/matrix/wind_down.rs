@@ -403,7 +403,7 @@ matrix! {
     // S7
     async fn a_deadline_that_passes_during_the_wind_down_changes_no_reason() {
         let outcome = timeout(2 * T, scope(|s| async move {
-            let token = s.token();
+            let token = s.stop_token();
             s.defer(async move {
                 sleep(4 * T).await;
                 assert_eq!(token.reason(), Some(Reason::from("first")));

@@ -403,7 +403,7 @@ async fn run(pipeline: Pipeline, items: usize, drops: Drops) -> Vec<(Time, Optio
                 Chunks(size, within) => stream.chunks_timeout(size, ns(within)).map(|chunk| chunk.concat()).boxed(),
                 Until(at) => {
                     let token = Token::new();
-                    let stream = foster::StreamExt::until(stream, &token);
+                    let stream = foster::StreamExt::take_until_cancelled(stream, &token);
                     s.spawn(async move {
                         sleep_until(start + ns(at)).await;
                         token.cancel("time is up");

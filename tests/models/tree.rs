@@ -292,7 +292,7 @@ fn many(kind: Many, all: Vec<BoxFuture<'static, Outcome>>) -> BoxFuture<'static,
         AsCompleted => Box::pin(async { Ok(Out::Indexed(as_completed(all).collect().await)) }),
         WaitFirst => Box::pin(async { Ok(Out::Indexed(as_completed(all).wait_first_completed().await)) }),
         WaitAll(within) => {
-            Box::pin(async move { Ok(Out::Indexed(as_completed(all).wait_all().timeout(ns(within)).await)) })
+            Box::pin(async move { Ok(Out::Indexed(as_completed(all).wait_all().at_most(ns(within)).await)) })
         }
         WaitFirstError => Box::pin(async { Ok(Out::Indexed(as_completed(all).wait_first_error().await)) }),
         Scope(finalizer) => Box::pin(scope(move |s| async move {

@@ -11,9 +11,9 @@ use pin_project_lite::pin_project;
 use crate::cancel::token::{Listener, Token};
 
 pin_project! {
-    /// The stream of [`until`](super::StreamExt::until).
+    /// The stream of [`take_until_cancelled`](super::StreamExt::take_until_cancelled).
     #[must_use = "streams do nothing unless polled"]
-    pub struct Until<S> {
+    pub struct TakeUntilCancelled<S> {
         // `None` once it has ended.
         #[pin]
         stream: Option<S>,
@@ -21,13 +21,13 @@ pin_project! {
     }
 }
 
-impl<S> Until<S> {
+impl<S> TakeUntilCancelled<S> {
     pub(super) fn new(stream: S, token: &Token) -> Self {
-        Until { stream: Some(stream), listener: Listener::new(token.clone()) }
+        TakeUntilCancelled { stream: Some(stream), listener: Listener::new(token.clone()) }
     }
 }
 
-impl<S: Stream> Stream for Until<S> {
+impl<S: Stream> Stream for TakeUntilCancelled<S> {
     type Item = S::Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
@@ -46,15 +46,15 @@ impl<S: Stream> Stream for Until<S> {
     }
 }
 
-impl<S: Stream> FusedStream for Until<S> {
+impl<S: Stream> FusedStream for TakeUntilCancelled<S> {
     fn is_terminated(&self) -> bool {
         self.stream.is_none()
     }
 }
 
-impl<S> fmt::Debug for Until<S> {
+impl<S> fmt::Debug for TakeUntilCancelled<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Until").field("token", self.listener.token()).finish_non_exhaustive()
+        f.debug_struct("TakeUntilCancelled").field("token", self.listener.token()).finish_non_exhaustive()
     }
 }
 
