@@ -92,6 +92,7 @@
 mod adapters;
 mod any;
 pub(crate) mod control;
+mod errors;
 mod future;
 mod handle;
 mod handoff;
@@ -110,7 +111,8 @@ use std::future::Future;
 use std::panic::Location;
 
 pub use self::any::{AnyScope, Label};
-pub use self::future::{Errors, ErrorsIter, KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
+pub use self::errors::{Errors, ErrorsIter};
+pub use self::future::{KeepGoing, ScopeFuture, ScopeOutcome, TryScopeFuture};
 pub use self::handle::{Scope, TryScope};
 use self::inner::Inner;
 pub use self::job::blocking;
