@@ -21,14 +21,13 @@ pub(crate) fn discard<T>(value: T) {
     }
 }
 
-/// Wakes all of `wakers`.
+/// Wakes all of `wakers`, in their order.
 ///
 /// A waker that panics does not keep the others from being woken. The first panic is resumed once
 /// all are woken.
-pub(crate) fn wake_all(wakers: Vec<Waker>) {
-    let mut panics = FirstPanic::default();
-    wakers.into_iter().for_each(|waker| panics.run(|| waker.wake()));
-    panics.resume();
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    let mut wakers = wakers.into_iter();
+    take_all(&mut || wakers.next().map(Waker::wake).is_some());
 }
 
 /// Takes steps until `step` returns false.

@@ -32,6 +32,7 @@ mod crews;
 mod links;
 mod nodes;
 mod owners;
+mod semaphores;
 mod wakers;
 
 /// Explores all interleavings with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS`

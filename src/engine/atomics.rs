@@ -19,6 +19,43 @@ pub(crate) use {
 
 pub(crate) use std::sync::atomic::Ordering;
 
+#[cfg(foster_loom)]
+use loom::sync as locks;
+#[cfg(not(foster_loom))]
+use std::sync as locks;
+
+/// Makes a function `const`. Under loom it is not, because loom's atomics and locks are made at run
+/// time.
+macro_rules! const_unless_loom {
+    ($(#[$meta:meta])* $visibility:vis const fn $name:ident($($arguments:tt)*) -> $result:ty $body:block) => {
+        #[cfg(not(foster_loom))]
+        $(#[$meta])*
+        $visibility const fn $name($($arguments)*) -> $result $body
+
+        #[cfg(foster_loom)]
+        $(#[$meta])*
+        $visibility fn $name($($arguments)*) -> $result $body
+    };
+}
+pub(crate) use const_unless_loom;
+
+/// A mutex that a panic does not poison.
+#[derive(Debug)]
+pub(crate) struct Lock<T>(locks::Mutex<T>);
+
+impl<T> Lock<T> {
+    const_unless_loom! {
+        pub(crate) const fn new(value: T) -> Self {
+            Lock(locks::Mutex::new(value))
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> locks::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 /// std's cell, with the accesses of loom's, which are seen to begin and to end.
 #[cfg(not(foster_loom))]
 mod real {

@@ -1,0 +1,50 @@
+//! Locks and limits for futures, which are fair and work on any runtime.
+//!
+//! | to do | use | asyncio | tokio |
+//! |---|---|---|---|
+//! | let only a few do something at once | [`Semaphore`] | `Semaphore` | `Semaphore` |
+//! | the same, and notice a release too many | [`Semaphore::bounded`] | `BoundedSemaphore` | – |
+//! | change the limit while it is used | [`Semaphore::resize`] | – | – |
+//!
+//! Where items come from an iterator or a stream,
+//! [`map_concurrent`](crate::ConcurrentIterator::map_concurrent) limits how many are in flight, and
+//! needs nothing from this page.
+//!
+//! # Turns
+//!
+//! All of them have the same rules:
+//!
+//! - Waiters have their turn in the order in which their futures were first polled. Nobody
+//!   overtakes them, neither by a `try_` method nor by asking for less.
+//! - Whoever releases gives the turn to the first waiter, which has it from that moment, whenever
+//!   its task runs.
+//! - A future that is dropped leaves the line. If it had its turn already, the next one has it.
+//!   Either way, those whom it kept waiting are let in by its drop.
+//! - Whoever is woken has its turn. No future is woken and then has to go on waiting.
+//!
+//! This has a price. If the first waiter belongs to a task that does not run for a while, all
+//! others wait for it. Where this matters more than order, `async_lock` has locks that newcomers
+//! may take first.
+//!
+//! # Cancellation
+//!
+//! Dropping a future of this page at any time loses nothing but its place in the line. In a
+//! [cancelled region](crate::cancel#regions), where nothing new starts, a future takes what is free
+//! and does not begin to wait. Finalizers and shields lie in no cancelled region, and can wait.
+//!
+//! # Runtimes
+//!
+//! Nothing here needs a runtime. Tasks of several runtimes and threads may share one lock. No lock
+//! is held while a waker, a destructor or code of the caller runs.
+
+mod free;
+mod semaphore;
+mod statistics;
+pub(crate) mod wait_list;
+pub(crate) mod waiters;
+pub(crate) mod wakes;
+
+pub use semaphore::{
+    Acquire, AcquireError, AcquireOwned, Acquiring, AddError, OwnedPermit, Permit, Permits, Semaphore, TryAcquireError,
+};
+pub use statistics::Statistics;

@@ -1,0 +1,39 @@
+//! What a primitive says about itself.
+
+/// How much a lock or a semaphore is used, at the moment at which it was asked.
+///
+/// For a monitor, or for a test that wants to see that all is quiet again. The counterpart of what
+/// `statistics()` returns in Trio and anyio.
+///
+/// ```
+/// # use foster::sync::Semaphore;
+/// let slots = Semaphore::new(3);
+/// let permit = slots.try_acquire(2).unwrap();
+/// assert_eq!((slots.statistics().in_use(), slots.statistics().waiting()), (2, 0));
+/// drop(permit);
+/// assert_eq!(slots.statistics().in_use(), 0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    pub(super) in_use: usize,
+    pub(super) waiting: usize,
+    pub(super) peak_waiting: usize,
+}
+
+impl Statistics {
+    /// Returns how many permits are given out. A waiter that was given its permits, and has not been
+    /// polled since, is counted here.
+    pub fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// Returns how many futures wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Returns the most futures that have ever waited at once.
+    pub fn peak_waiting(&self) -> usize {
+        self.peak_waiting
+    }
+}

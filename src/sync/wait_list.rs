@@ -1,0 +1,268 @@
+//! The wait list, on which everything stands that waits for its turn.
+//!
+//! Three types, each of which knows one thing:
+//!
+//! - [`Waiters`] knows the order. It is a plain list without a lock: who waits, what each asks for,
+//!   and the answer that it gets.
+//! - [`WaitList`] knows the lock. It holds the state of a primitive, in which there are one or more
+//!   `Waiters`, and wakes those who were answered after it has released the lock.
+//! - [`Wait`] is the part of a future that waits. It joins the line, looks for its answer, and
+//!   leaves when it is dropped.
+//!
+//! What a primitive adds is a [`Line`]: may a newcomer go on at once, and what becomes of a turn
+//! that nobody took. A primitive's other operations change the state in [`WaitList::change`], and
+//! answer as many as the change lets in.
+//!
+//! # The protocol
+//!
+//! *Whoever changes the state answers.* A release, a `set`, a `notify` gives the turn to the first
+//! in the line. It does not wake it to try again. So nobody is overtaken, nobody is woken for
+//! nothing, and an answered waiter has its turn, whenever it is polled.
+//!
+//! *Newcomers wait behind those who wait.* A `Line` whose state would do for the newcomer still lets
+//! it wait while there are others, unless its primitive says otherwise.
+//!
+//! *Who leaves changes the state.* A waiter that is dropped is taken out. If it had been answered,
+//! the turn goes back. If it had not, it may have kept others from theirs: three permits are free,
+//! the first asks for five, the next for two, and the first is dropped. In both cases
+//! [`Line::leave`] lets in those behind it, under the same lock.
+//!
+//! *No foreign code under the lock.* Wakers are cloned before it is taken. They are woken and
+//! dropped after it has been released.
+//!
+//! *In a cancelled region nothing new starts.* A wait that is first polled there, and cannot go on
+//! at once, stays pending and does not join the line, as a [`sleep`](crate::sleep) does not start.
+//!
+//! # How the primitives stand on it
+//!
+//! This is the model of Trio's `ParkingLot`: the list knows no permits, and the primitive no order.
+//!
+//! | primitive | state | asks | a waiter is answered when |
+//! |---|---|---|---|
+//! | `Semaphore` | free permits | how many | it is first and there are enough |
+//! | `Mutex` | a semaphore of one | | |
+//! | `RwLock` | readers, writer | to read or to write | its policy says so |
+//! | `Event` | whether it is set | nothing | `set`, which answers all, even if `clear` comes next |
+//! | `Condition` | nothing | nothing | `notify(n)` answers the first `n` |
+//! | `Barrier` | how many came | nothing | the last one comes, with its index |
+//! | a queue | items; two lists | nothing | there is an item, there is room |
+//!
+//! A `Condition` whose answered waiter leaves answers the next. A queue's answer is the right to
+//! take an item, not the item: who leaves gives back the right, and no item is lost.
+
+use std::mem;
+use std::ops::Deref;
+use std::task::{Context, Poll};
+
+use super::waiters::{Found, Key, Left, Waiters};
+use super::wakes::Wakes;
+use crate::context;
+use crate::engine::atomics::{Lock, const_unless_loom};
+use crate::trace::tree;
+
+/// The state of a primitive, and those who wait for it to change, under one short lock.
+pub(crate) struct WaitList<S> {
+    state: Lock<S>,
+}
+
+impl<S> WaitList<S> {
+    const_unless_loom! {
+        pub(crate) const fn new(state: S) -> Self {
+            WaitList { state: Lock::new(state) }
+        }
+    }
+
+    /// Runs `look` under the lock.
+    ///
+    /// `look` must not run code of the user, which includes the clone, the wake-up and the drop of
+    /// a waker or of a value. What must be dropped, it returns.
+    #[inline]
+    pub(crate) fn with<R>(&self, look: impl FnOnce(&mut S) -> R) -> R {
+        look(&mut self.state.lock())
+    }
+
+    /// Runs `change` under the lock, as [`with`](Self::with). Then, without the lock, wakes those
+    /// whom it has answered. If one of their wakers panics, what `change` returned is dropped.
+    #[inline]
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut S, &mut Wakes) -> R) -> R {
+        let mut wakes = Wakes::new();
+        let result = self.with(|state| change(state, &mut wakes));
+        wakes.wake();
+        result
+    }
+}
+
+/// One line of waiters of a primitive: who goes on, and who waits.
+pub(crate) trait Line {
+    /// What is under the lock.
+    type State;
+    /// What a waiter asks for.
+    type Ask;
+    /// What it is told.
+    type Answer;
+
+    fn list(&self) -> &WaitList<Self::State>;
+
+    /// Returns the waiters of this line.
+    fn waiters(state: &mut Self::State) -> &mut Waiters<Self::Ask, Self::Answer>;
+
+    /// Tries to go on at once without the lock.
+    fn pass(&self, _ask: &Self::Ask) -> Option<Self::Answer> {
+        None
+    }
+
+    /// Tries to go on at once. Returns what it asks for if it must wait. Then it joins the line
+    /// before the lock is released.
+    fn join(&self, state: &mut Self::State, ask: Self::Ask) -> Result<Self::Answer, Self::Ask>;
+
+    /// Lets in those who can go on now that one has left, and takes back its answer, if it had got
+    /// one. It is no longer among the waiters.
+    fn leave(&self, state: &mut Self::State, ask: Self::Ask, answer: Option<Self::Answer>, wakes: &mut Wakes);
+
+    /// Says what is waited for, for the report on a stuck simulation.
+    fn describe(&self) -> String;
+}
+
+/// A future has its primitive as a reference or, in the owned form, as an `Arc`.
+impl<P: Deref<Target: Line>> Line for P {
+    type State = <P::Target as Line>::State;
+    type Ask = <P::Target as Line>::Ask;
+    type Answer = <P::Target as Line>::Answer;
+
+    fn list(&self) -> &WaitList<Self::State> {
+        (**self).list()
+    }
+
+    fn waiters(state: &mut Self::State) -> &mut Waiters<Self::Ask, Self::Answer> {
+        P::Target::waiters(state)
+    }
+
+    #[inline]
+    fn pass(&self, ask: &Self::Ask) -> Option<Self::Answer> {
+        (**self).pass(ask)
+    }
+
+    fn join(&self, state: &mut Self::State, ask: Self::Ask) -> Result<Self::Answer, Self::Ask> {
+        (**self).join(state, ask)
+    }
+
+    fn leave(&self, state: &mut Self::State, ask: Self::Ask, answer: Option<Self::Answer>, wakes: &mut Wakes) {
+        (**self).leave(state, ask, answer, wakes);
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
+}
+
+/// The part of a future that waits in a [`Line`].
+pub(crate) struct Wait<L: Line> {
+    stage: Stage<L, L::Ask>,
+}
+
+enum Stage<L, Q> {
+    /// Not in the line.
+    Outside { line: L, ask: Q },
+    /// In the line, or answered.
+    Inside { line: L, key: Key },
+    /// It has its answer.
+    Over,
+}
+
+impl<L: Line> Wait<L> {
+    pub(crate) fn new(line: L, ask: L::Ask) -> Self {
+        Wait { stage: Stage::Outside { line, ask } }
+    }
+
+    /// Waits for the answer. Gives the line back with it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it was ready before.
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(L, L::Answer)> {
+        if let Stage::Outside { line, ask } = &self.stage {
+            if let Some(answer) = line.pass(ask) {
+                return self.end(answer);
+            }
+        }
+        self.poll_slowly(cx)
+    }
+
+    fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<(L, L::Answer)> {
+        let polled = match &self.stage {
+            Stage::Outside { .. } if context::with(|ambient| ambient.is_tripped()) => Poll::Pending,
+            Stage::Outside { .. } => self.join(cx),
+            Stage::Inside { line, key } => match look(line, *key, cx) {
+                Some(answer) => self.end(answer),
+                None => Poll::Pending,
+            },
+            Stage::Over => panic!("a future was polled after it had completed"),
+        };
+        if let (Poll::Pending, Stage::Outside { line, .. } | Stage::Inside { line, .. }) = (&polled, &self.stage) {
+            tree::waiting(|| line.describe());
+        }
+        polled
+    }
+
+    /// Joins the line, unless there is an answer at once.
+    fn join(&mut self, cx: &Context<'_>) -> Poll<(L, L::Answer)> {
+        // Before anything is moved, because it may panic.
+        let waker = cx.waker().clone();
+        let Stage::Outside { line, ask } = mem::replace(&mut self.stage, Stage::Over) else {
+            unreachable!("it has not joined");
+        };
+        let joined = line.list().with(|state| match line.join(state, ask) {
+            // With the waker, which is not to be dropped under the lock.
+            Ok(answer) => Err((answer, waker)),
+            Err(ask) => Ok(L::waiters(state).push(ask, waker)),
+        });
+        match joined {
+            Err((answer, _)) => Poll::Ready((line, answer)),
+            Ok(key) => {
+                self.stage = Stage::Inside { line, key };
+                Poll::Pending
+            }
+        }
+    }
+
+    #[inline]
+    fn end(&mut self, answer: L::Answer) -> Poll<(L, L::Answer)> {
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Outside { line, .. } | Stage::Inside { line, .. } => Poll::Ready((line, answer)),
+            Stage::Over => unreachable!("it ends once"),
+        }
+    }
+}
+
+/// Looks for the answer of a waiter in the line.
+fn look<L: Line>(line: &L, key: Key, cx: &Context<'_>) -> Option<L::Answer> {
+    match line.list().with(|state| L::waiters(state).look(key, cx.waker())) {
+        Found::Answer(answer) => return Some(answer),
+        Found::Nothing => return None,
+        Found::OtherWaker => {}
+    }
+    // The lock was released for this, so the answer may come in between.
+    let waker = cx.waker().clone();
+    let (found, _former) = line.list().with(|state| {
+        let waiters = L::waiters(state);
+        let former = waiters.replace_waker(key, waker);
+        (waiters.look(key, cx.waker()), former)
+    });
+    match found {
+        Found::Answer(answer) => Some(answer),
+        Found::Nothing | Found::OtherWaker => None,
+    }
+}
+
+impl<L: Line> Drop for Wait<L> {
+    fn drop(&mut self) {
+        if let Stage::Inside { line, key } = &self.stage {
+            let _waker = line.list().change(|state, wakes| {
+                let Left { ask, answer, waker } = L::waiters(state).remove(*key);
+                line.leave(state, ask, answer, wakes);
+                waker
+            });
+        }
+    }
+}

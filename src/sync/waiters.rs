@@ -1,0 +1,210 @@
+//! Who waits, in order: the arena of a wait list.
+
+use std::mem;
+use std::task::Waker;
+
+use slab::Slab;
+
+use super::wakes::Wakes;
+
+/// As many entries are kept for the next waiters when the last one has left.
+const KEPT: usize = 32;
+
+/// Says where a waiter is. It is valid until the waiter is removed, which only its owner does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key(u32);
+
+impl Key {
+    /// Stands for no waiter at the ends of the line.
+    const NONE: Key = Key(u32::MAX);
+
+    fn new(index: usize) -> Self {
+        let index = u32::try_from(index).expect("there are fewer than 2^32 waiters");
+        assert!(index != u32::MAX, "there are fewer than 2^32 waiters");
+        Key(index)
+    }
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    fn some(self) -> Option<Key> {
+        if self == Key::NONE { None } else { Some(self) }
+    }
+}
+
+/// Waiters in the order in which they came.
+///
+/// A waiter asks for a `Q`. It *waits* in the line until it gets its answer, an `A`. Then it is no
+/// longer in the line, and its entry stays until its owner takes the answer or leaves.
+///
+/// Each operation takes a constant time, except for [`answer_where`](Self::answer_where). Nothing
+/// is allocated before the first waiter. A waiter takes 40 bytes where `Q` is a word and `A` is no
+/// larger. When the last one has left, the memory of a crowd is given back.
+pub(crate) struct Waiters<Q = (), A = ()> {
+    entries: Slab<Entry<Q, A>>,
+    /// The ends of the line. Each is `NONE` if, and only if, nobody waits.
+    first: Key,
+    last: Key,
+    /// How many wait in the line.
+    len: usize,
+    /// The most that have waited at once.
+    peak: usize,
+}
+
+struct Entry<Q, A> {
+    ask: Q,
+    state: State<A>,
+}
+
+enum State<A> {
+    /// In the line, between two neighbours.
+    Waiting { waker: Waker, before: Key, after: Key },
+    /// Out of the line, and woken.
+    Answered(A),
+}
+
+/// What a waiter finds when it looks.
+pub(crate) enum Found<A> {
+    /// Its answer. Its entry is gone.
+    Answer(A),
+    /// Nothing yet. The waker that it left is as good as the one that it has now.
+    Nothing,
+    /// Nothing yet, and the waker that it left is another one.
+    OtherWaker,
+}
+
+/// What a waiter leaves behind. The waker is to be dropped when the lock has been released.
+pub(crate) struct Left<Q, A> {
+    pub(crate) ask: Q,
+    /// `None` if it was still waiting.
+    pub(crate) answer: Option<A>,
+    pub(crate) waker: Option<Waker>,
+}
+
+impl<Q, A> Waiters<Q, A> {
+    pub(crate) const fn new() -> Self {
+        Waiters { entries: Slab::new(), first: Key::NONE, last: Key::NONE, len: 0, peak: 0 }
+    }
+
+    /// Returns how many wait for their answer.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns the most that have ever waited at once.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// Returns what the first in the line asks for.
+    pub(crate) fn first(&self) -> Option<&Q> {
+        let first = self.first.some()?;
+        Some(&self.entries[first.index()].ask)
+    }
+
+    /// Answers the first in the line, who leaves it and is woken. Does nothing if nobody waits.
+    pub(crate) fn answer_first(&mut self, answer: A, wakes: &mut Wakes) {
+        if let Some(first) = self.first.some() {
+            self.answer(first, answer, wakes);
+        }
+    }
+
+    /// Answers those in the line for whom `answer` returns something, from the first to the last.
+    /// This goes through the whole line.
+    pub(crate) fn answer_where(&mut self, wakes: &mut Wakes, mut answer: impl FnMut(&Q) -> Option<A>) {
+        let mut next = self.first;
+        while let Some(key) = next.some() {
+            let entry = &self.entries[key.index()];
+            let State::Waiting { after, .. } = entry.state else { unreachable!("it is in the line") };
+            next = after;
+            if let Some(answer) = answer(&entry.ask) {
+                self.answer(key, answer, wakes);
+            }
+        }
+    }
+
+    /// Puts a waiter at the end of the line.
+    pub(crate) fn push(&mut self, ask: Q, waker: Waker) -> Key {
+        let state = State::Waiting { waker, before: self.last, after: Key::NONE };
+        let key = Key::new(self.entries.insert(Entry { ask, state }));
+        *self.after(self.last) = key;
+        self.last = key;
+        self.len += 1;
+        self.peak = self.peak.max(self.len);
+        key
+    }
+
+    /// Looks for the answer of a waiter, who is now polled with `waker`.
+    pub(crate) fn look(&mut self, key: Key, waker: &Waker) -> Found<A> {
+        match &self.entries[key.index()].state {
+            State::Waiting { waker: left, .. } if left.will_wake(waker) => Found::Nothing,
+            State::Waiting { .. } => Found::OtherWaker,
+            State::Answered(_) => match self.remove(key).answer {
+                Some(answer) => Found::Answer(answer),
+                None => unreachable!("it was answered"),
+            },
+        }
+    }
+
+    /// Leaves another waker for a waiter. Returns the one that is no longer needed, which is to be
+    /// dropped when the lock has been released: the former one, or `waker` if it was answered.
+    pub(crate) fn replace_waker(&mut self, key: Key, waker: Waker) -> Waker {
+        match &mut self.entries[key.index()].state {
+            State::Waiting { waker: left, .. } => mem::replace(left, waker),
+            State::Answered(_) => waker,
+        }
+    }
+
+    /// Takes a waiter out, in the line or not. Its key is no longer valid.
+    pub(crate) fn remove(&mut self, key: Key) -> Left<Q, A> {
+        let Entry { ask, state } = self.entries.remove(key.index());
+        let left = match state {
+            State::Waiting { waker, before, after } => {
+                self.unlink(before, after);
+                Left { ask, answer: None, waker: Some(waker) }
+            }
+            State::Answered(answer) => Left { ask, answer: Some(answer), waker: None },
+        };
+        if self.entries.is_empty() && self.entries.capacity() > KEPT {
+            self.entries = Slab::new();
+        }
+        left
+    }
+
+    fn answer(&mut self, key: Key, answer: A, wakes: &mut Wakes) {
+        let state = mem::replace(&mut self.entries[key.index()].state, State::Answered(answer));
+        let State::Waiting { waker, before, after } = state else { unreachable!("it is in the line") };
+        self.unlink(before, after);
+        wakes.push(waker);
+    }
+
+    /// Makes neighbours of two who had one between them.
+    fn unlink(&mut self, before: Key, after: Key) {
+        *self.after(before) = after;
+        *self.before(after) = before;
+        self.len -= 1;
+    }
+
+    /// The link from `key` to the one behind it. That from no one is the beginning of the line.
+    fn after(&mut self, key: Key) -> &mut Key {
+        let Some(key) = key.some() else { return &mut self.first };
+        match &mut self.entries[key.index()].state {
+            State::Waiting { after, .. } => after,
+            State::Answered(_) => unreachable!("who is in the line waits"),
+        }
+    }
+
+    /// The link from `key` to the one before it. That from no one is the end of the line.
+    fn before(&mut self, key: Key) -> &mut Key {
+        let Some(key) = key.some() else { return &mut self.last };
+        match &mut self.entries[key.index()].state {
+            State::Waiting { before, .. } => before,
+            State::Answered(_) => unreachable!("who is in the line waits"),
+        }
+    }
+}
