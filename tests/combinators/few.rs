@@ -14,7 +14,7 @@ use foster::{FutureExt as _, gather, race, race_ok, scope, sleep, try_gather, yi
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::{matrix, watched};
+use crate::harness::watched;
 
 struct Counting;
 

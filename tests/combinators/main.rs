@@ -2,24 +2,15 @@
 
 #![allow(unsafe_code)] // An allocator that counts, and a waker with a will of its own.
 
+#[macro_use]
+#[allow(dead_code, unused_imports, unused_macros)]
+#[path = "../support/harness.rs"]
+mod harness;
+#[allow(dead_code)]
+#[path = "../support/probes.rs"]
+mod probes;
+
 mod few;
 mod select;
 mod shuffle;
 mod streams;
-
-use foster::testing::harness::Test;
-
-/// Tests for every runtime.
-macro_rules! matrix {
-    ($($(#[$meta:meta])* async fn $name:ident() $body:block)*) => {$(
-        #[foster::test(seeds = 1, timeout = "10s")]
-        $(#[$meta])*
-        async fn $name() $body
-    )*};
-}
-use matrix;
-
-/// Runs `test` under a watchdog.
-fn watched(test: impl FnOnce() + Send + 'static) {
-    Test::new(10_000, false).call(test);
-}

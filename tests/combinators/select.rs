@@ -2,22 +2,13 @@
 
 use std::future::{pending, ready};
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use foster::{Token, scope, select, sleep, timeout, yield_now};
 use futures::channel::mpsc;
 use futures::{FutureExt as _, StreamExt as _};
 
-use crate::matrix;
-
-const T: Duration = Duration::from_millis(10);
-
-async fn after<V>(n: usize, value: V) -> V {
-    for _ in 0..n {
-        yield_now().await;
-    }
-    value
-}
+use crate::harness::T;
+use crate::probes::after;
 
 matrix! {
     async fn the_arm_of_the_first_runs_and_no_other() {

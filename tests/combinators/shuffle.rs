@@ -59,7 +59,7 @@ async fn order_of(combine: Combine) -> Vec<usize> {
 // Scopes alone were shuffled, so that a bug in what raced by other means was never found.
 #[test]
 fn every_combinator_polls_its_members_in_every_order() {
-    crate::watched(|| {
+    crate::harness::watched(|| {
         for (name, combine) in combinators() {
             let orders: BTreeSet<_> = (0..300).map(|seed| Sim::new(seed).run(order_of(combine))).collect();
             assert_eq!(orders.len(), 24, "{name}");

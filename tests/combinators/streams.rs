@@ -13,8 +13,6 @@ use foster::testing::{CountingWaker, Drops};
 use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, interval, sleep, yield_now};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use crate::matrix;
-
 matrix! {
     async fn generators_need_no_pin() {
         let mut pages = generator(|y| async move {

@@ -13,7 +13,7 @@ use futures::future::poll_immediate;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::harness::{T, watched};
-use crate::watch::{Log, secs};
+use crate::probes::{Log, secs};
 
 pub(crate) fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().thread_name("bare").build().unwrap()
@@ -47,7 +47,7 @@ fn the_runtime_in_force_is_told() {
     });
     assert!(Handle::try_current().is_none());
     let panicked = std::panic::catch_unwind(|| drop(Handle::current()));
-    assert!(crate::watch::message(panicked.unwrap_err()).contains("Handle::enter"));
+    assert!(crate::probes::message(panicked.unwrap_err()).contains("Handle::enter"));
 }
 
 // `timeout(100 ms, tokio's sleep of 5 s)` returned `Ok`, since it waited by the wall clock.

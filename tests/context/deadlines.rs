@@ -7,7 +7,7 @@ use foster::runtimes::{Basic, Sim, Smol};
 use foster::{Deadline, Scope, deadline, gather, now, remaining, scope, shield, sleep, timeout, yield_now};
 
 use crate::harness::T;
-use crate::watch::{poll_by_hand, secs};
+use crate::probes::{poll_by_hand, secs};
 
 sim! {
     // The context held the value of the poll's beginning.

@@ -6,11 +6,11 @@
 
 #[macro_use]
 #[allow(dead_code, unused_imports, unused_macros)]
-#[path = "../matrix/harness.rs"]
+#[path = "../support/harness.rs"]
 mod harness;
 #[allow(dead_code)]
-#[path = "../matrix/watch.rs"]
-mod watch;
+#[path = "../support/probes.rs"]
+mod probes;
 
 mod bare;
 mod deadlines;

@@ -10,7 +10,7 @@ use futures::future::select;
 
 use crate::bare::on_tokio;
 use crate::harness::{T, watched};
-use crate::watch::Log;
+use crate::probes::Log;
 
 /// Begins, and completes some time after `token` is cancelled. The log tells both, and its drop.
 async fn step(log: Log, token: Token, what: &'static str) {

@@ -12,7 +12,7 @@ use futures::channel::oneshot::{self, Receiver, Sender};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::harness::{T, watched};
-use crate::watch::{Log, poll_by_hand, secs};
+use crate::probes::{Log, OnDrop, poll_by_hand, secs};
 
 /// Blocks this thread, whatever executor runs on it, until `future` is ready.
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -29,15 +29,6 @@ fn block_on<F: Future>(future: F) -> F::Output {
             Poll::Ready(value) => return value,
             Poll::Pending => std::thread::park(),
         }
-    }
-}
-
-/// Runs when it is dropped.
-struct Destructor<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for Destructor<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 
@@ -118,10 +109,10 @@ matrix! {
         let log = &Log::new();
         let late = timeout(T, scope(async |s: Scope<'_>| {
             s.spawn(async {
-                let _wait = Destructor(|| { block_on(everything()); log.note("child") });
+                let _wait = OnDrop(|| { block_on(everything()); log.note("child") });
                 pending::<()>().await
             });
-            let _wait = Destructor(|| { block_on(everything()); log.note("body") });
+            let _wait = OnDrop(|| { block_on(everything()); log.note("body") });
             pending::<()>().await
         }));
         assert!(late.await.is_err());
@@ -131,13 +122,13 @@ matrix! {
     async fn a_destructor_may_wait_when_its_scope_fails_or_its_task_is_cancelled() {
         let log = &Log::new();
         let outcome = scope(async |s: Scope<'_>| {
-            let _wait = Destructor(|| { block_on(everything()); log.note("body") });
+            let _wait = OnDrop(|| { block_on(everything()); log.note("body") });
             let alone = s.spawn(async {
-                let _wait = Destructor(|| { block_on(everything()); log.note("alone") });
+                let _wait = OnDrop(|| { block_on(everything()); log.note("alone") });
                 pending::<()>().await
             });
             s.spawn(async {
-                let _wait = Destructor(|| { block_on(everything()); log.note("all") });
+                let _wait = OnDrop(|| { block_on(everything()); log.note("all") });
                 pending::<()>().await
             });
             yield_now().await;
@@ -154,7 +145,7 @@ matrix! {
         let log = &Log::new();
         let late = timeout(T, gather((
             timeout(1000 * T, async {
-                let _wait = Destructor(|| { block_on(everything()); log.note("dropped") });
+                let _wait = OnDrop(|| { block_on(everything()); log.note("dropped") });
                 pending::<()>().await
             }),
             shield(sleep(2 * T)),

@@ -9,13 +9,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::runtime::Timer;
+use foster::testing::CountingWaker;
 use foster::time::{Sleep, Timeout};
 use foster::{Interval, Token, interval, interval_at, now, race, scope, sleep, timeout};
 use futures::FutureExt;
 use futures::future::poll_immediate;
 
 use crate::harness::T;
-use crate::watch::{counting_waker, poll_by_hand, secs};
+use crate::probes::{poll_by_hand, secs};
 
 /// Is always ready to go on, and pending only when tokio's cooperative budget is used up.
 async fn busy() {
@@ -203,15 +204,15 @@ impl Wake for Bomb {
 #[test]
 fn a_waker_that_panics_keeps_no_other_listener_from_being_woken() {
     let token = Token::new();
-    let (counting, woken) = counting_waker();
+    let counting = CountingWaker::new();
     let bomb = Waker::from(Arc::new(Bomb));
     let mut waits: Vec<_> = (0..5).map(|_| Box::pin(token.cancelled())).collect();
     for (i, wait) in waits.iter_mut().enumerate() {
-        let waker = if i % 2 == 0 { &bomb } else { &counting };
-        assert!(wait.poll_unpin(&mut Context::from_waker(waker)).is_pending());
+        let waker = if i % 2 == 0 { bomb.clone() } else { counting.waker() };
+        assert!(wait.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
     }
     assert!(catch_unwind(AssertUnwindSafe(|| token.cancel("now"))).is_err());
-    assert_eq!(woken.get(), 2);
+    assert_eq!(counting.count(), 2);
     assert!(token.is_cancelled());
 }
 

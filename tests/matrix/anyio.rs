@@ -84,7 +84,7 @@ matrix! {
                     assert_eq!(token.cancelled().await, Reason::from("first"));
                 })
                 .await;
-                noting.push("seen");
+                noting.note("seen");
             });
             begun.wait().await;
             s.cancel("first");

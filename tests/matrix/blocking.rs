@@ -9,8 +9,7 @@ use futures::executor::block_on;
 use futures::future::poll_immediate;
 
 use crate::harness::{REAL, T, each, watched};
-use crate::probes::{boom, caught};
-use crate::watch::Log;
+use crate::probes::{Log, boom, caught};
 
 matrix! {
     async fn a_job_is_its_value_and_may_borrow_nothing() {

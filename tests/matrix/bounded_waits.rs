@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foster::runtimes::Sim;
+use foster::testing::CountingWaker;
 use foster::{
     Deadline, Reason, Task, Token, adopt, gather, now, scope, shield, sleep, sleep_until, timeout, timeout_at,
     timeout_detach, try_scope, yield_now,
@@ -14,8 +15,7 @@ use futures::channel::oneshot;
 use futures::future::{join_all, poll_immediate};
 
 use crate::harness::T;
-use crate::probes::Gate;
-use crate::watch::{Log, counting_waker, secs};
+use crate::probes::{Gate, Log, dropping, secs};
 
 matrix! {
     // C067
@@ -41,7 +41,7 @@ matrix! {
         let log = &Log::new();
         let past = now();
         sleep(T).await;
-        for late in [timeout(Duration::ZERO, running(log)), timeout_at(past, running(log))] {
+        for late in [timeout(Duration::ZERO, dropping(log.on_drop("dropped"))), timeout_at(past, dropping(log.on_drop("dropped")))] {
             assert!(late.await.is_err());
             log.note("returned");
         }
@@ -81,7 +81,7 @@ matrix! {
     // C078
     async fn dropping_an_unbounded_wait_drops_the_child() {
         let log = &Log::new();
-        let mut wait = Box::pin(Deadline::never().timeout(running(log)));
+        let mut wait = Box::pin(Deadline::never().timeout(dropping(log.on_drop("dropped"))));
         assert!(poll_immediate(&mut wait).await.is_none());
         assert!(log.entries().is_empty());
         drop(wait);
@@ -194,13 +194,12 @@ matrix! {
 
     // C203
     async fn a_sleep_of_zero_yields_exactly_once() {
-        let (waker, woken) = counting_waker();
-        let mut cx = std::task::Context::from_waker(&waker);
+        let waker = CountingWaker::new();
         for mut zero in [Box::pin(sleep(Duration::ZERO)), Box::pin(sleep_until(now()))] {
-            let before = woken.get();
-            assert!(futures::FutureExt::poll_unpin(&mut zero, &mut cx).is_pending());
-            assert_eq!(woken.get(), before + 1);
-            assert!(futures::FutureExt::poll_unpin(&mut zero, &mut cx).is_ready());
+            let before = waker.count();
+            assert!(waker.poll(zero.as_mut()).is_pending());
+            assert_eq!(waker.count(), before + 1);
+            assert!(waker.poll(zero.as_mut()).is_ready());
         }
     }
 
@@ -352,9 +351,4 @@ fn a_cancelled_sleep_leaves_no_timer() {
     });
     assert!(stuck.is_err());
     assert_eq!(sim.elapsed(), Duration::ZERO);
-}
-
-async fn running(log: &Log) {
-    let _dropped = log.on_drop("dropped");
-    pending::<()>().await
 }

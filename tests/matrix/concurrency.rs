@@ -1,10 +1,11 @@
 //! Concurrency on one task: `map_concurrent` and its kin, `gather` and `try_gather`.
 
-use std::future::{Future, pending, poll_fn, ready};
+use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
+use foster::testing::{CountingWaker, Polls};
 use foster::{ConcurrentIterator, ConcurrentStream, gather, scope, shield, sleep, timeout, try_gather, yield_now};
 use futures::channel::{mpsc, oneshot};
 use futures::future::poll_immediate;
@@ -12,7 +13,7 @@ use futures::stream::{self, FusedStream, StreamExt};
 use futures::{FutureExt, Stream};
 
 use crate::harness::T;
-use crate::watch::{Count, Log, counted, counting_waker, message};
+use crate::probes::{Count, Log, after, message};
 
 /// How many are in flight, and the most there have been.
 #[derive(Clone, Default)]
@@ -25,20 +26,13 @@ impl Flight {
     /// Counts as one in flight, and yields as often as `n` says, once at least.
     async fn fly(&self, n: usize) -> usize {
         self.most.fetch_max(self.now.up(), std::sync::atomic::Ordering::SeqCst);
-        yields(1 + n % 7).await;
+        after(1 + n % 7, ()).await;
         self.now.down();
         n
     }
 
     fn most(&self) -> usize {
         self.most.load(std::sync::atomic::Ordering::SeqCst)
-    }
-}
-
-/// Yields `n` times.
-async fn yields(n: usize) {
-    for _ in 0..n {
-        yield_now().await;
     }
 }
 
@@ -92,7 +86,7 @@ matrix! {
     }
 
     async fn values_come_as_they_are_ready_or_in_order() {
-        let slow_first = |n: usize| async move { yields(10 - n).await; n };
+        let slow_first = |n: usize| async move { after(10 - n, ()).await; n };
         let got: Vec<usize> = (0..10).map_concurrent(10, slow_first).collect().await;
         assert!(got.into_iter().eq((0..10).rev()));
         let got: Vec<usize> = (0..10).map_concurrent(10, slow_first).in_order().collect().await;
@@ -139,12 +133,12 @@ matrix! {
         let got = scope(|s| async move {
             s.spawn(async move {
                 for n in 0..20 {
-                    yields(n % 3).await;
+                    after(n % 3, ()).await;
                     send.try_send(n).unwrap();
-                    yields(5).await;
+                    after(5, ()).await;
                 }
             });
-            receive.map_concurrent(4, |n| async move { yields(n % 5).await; n }).collect::<Vec<_>>().await
+            receive.map_concurrent(4, |n| async move { after(n % 5, ()).await; n }).collect::<Vec<_>>().await
         });
         let mut got = got.await;
         got.sort_unstable();
@@ -153,7 +147,7 @@ matrix! {
 
     async fn those_that_run_go_on_while_the_source_is_pending() {
         let source = stream::iter([1]).chain(stream::pending());
-        let mut map = source.map_concurrent(8, |n| async move { yields(10).await; n });
+        let mut map = source.map_concurrent(8, |n| async move { after(10, ()).await; n });
         assert_eq!(map.next().await, Some(1));
         assert!(poll_immediate(map.next()).await.is_none());
         assert!(!map.is_terminated());
@@ -162,8 +156,8 @@ matrix! {
     async fn a_limit_without_end_takes_a_hundred_thousand() {
         let n = 100_000;
         assert_eq!((0..n).map_concurrent(usize::MAX, ready).count().await, n);
-        assert_eq!((0..n).map_concurrent(usize::MAX, |n| async move { yields(n % 2).await }).count().await, n);
-        let in_order = (0..n).map_concurrent(usize::MAX, |n| async move { yields(n % 2).await; n }).in_order();
+        assert_eq!((0..n).map_concurrent(usize::MAX, |n| async move { after(n % 2, ()).await }).count().await, n);
+        let in_order = (0..n).map_concurrent(usize::MAX, |n| async move { after(n % 2, ()).await; n }).in_order();
         assert!(in_order.enumerate().all(|(i, n)| async move { i == n }).await);
         let count = &Count::new();
         ConcurrentStream::each_concurrent(stream::iter(0..n), usize::MAX, |_| async { _ = count.up() }).await;
@@ -287,9 +281,9 @@ matrix! {
     // C185, C193
     async fn a_gather_of_any_size_gives_values_in_order() {
         for n in [0, 1, 2, 63, 64, 65, 127, 128, 129, 1_000] {
-            let values = gather((0..n).map(|i| async move { yields((n - i) % 5).await; i }));
+            let values = gather((0..n).map(|i| async move { after((n - i) % 5, ()).await; i }));
             assert!(values.await.into_iter().eq(0..n), "of {n} items");
-            let values = try_gather((0..n).map(|i| async move { yields((n - i) % 5).await; Ok::<_, ()>(i) }));
+            let values = try_gather((0..n).map(|i| async move { after((n - i) % 5, ()).await; Ok::<_, ()>(i) }));
             assert!(values.await.unwrap().into_iter().eq(0..n), "of {n} items");
             let filtered = gather((0..n).filter(|i| i % 3 == 0).map(|i| async move { i }));
             assert!(filtered.await.into_iter().eq((0..n).filter(|i| i % 3 == 0)), "of {n} items");
@@ -299,7 +293,7 @@ matrix! {
     async fn a_gather_of_an_iterator_with_a_lying_size_hint_is_complete() {
         for hint in [(0, Some(0)), (3, Some(3)), (5, Some(5)), (100, Some(100)), (70, Some(70)), (0, None), (9, Some(2))] {
             for n in [0, 4, 69, 200] {
-                let lying = Lying { iter: (0..n).map(|i| async move { yields(i % 3).await; i }), hint };
+                let lying = Lying { iter: (0..n).map(|i| async move { after(i % 3, ()).await; i }), hint };
                 assert!(gather(lying).await.into_iter().eq(0..n), "{hint:?} of {n}");
                 let lying = Lying { iter: (0..n).map(|i| async move { Ok::<_, ()>(i) }), hint };
                 assert!(try_gather(lying).await.unwrap().into_iter().eq(0..n), "{hint:?} of {n}");
@@ -329,10 +323,10 @@ matrix! {
     }
 
     async fn a_gather_that_fails_at_once_polls_no_more_of_them() {
-        let polls = &Count::new();
-        let futures = (0..100).map(|n| counted(polls, ready(Err::<(), _>(n))));
+        let polls = &Polls::new();
+        let futures = (0..100).map(|n| polls.of(ready(Err::<(), _>(n))));
         assert!(try_gather(futures).await.is_err());
-        assert_eq!(polls.get(), 1);
+        assert_eq!(polls.count(), 1);
     }
 
     // C175
@@ -349,9 +343,9 @@ matrix! {
 
     // S11
     async fn what_is_not_woken_is_not_polled() {
-        let polls = &Count::new();
+        let polls = &Polls::new();
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..500).map(|_| oneshot::channel::<()>()).unzip();
-        let all = gather(receivers.into_iter().map(|receiver| counted(polls, receiver)));
+        let all = gather(receivers.into_iter().map(|receiver| polls.of(receiver)));
         let sending = async {
             yield_now().await;
             for sender in senders {
@@ -361,7 +355,7 @@ matrix! {
         };
         let (values, ()) = futures::join!(all, sending);
         assert!(values.into_iter().all(|value| value.is_ok()));
-        assert!(polls.get() <= 1_000, "{} polls", polls.get());
+        assert!(polls.count() <= 1_000, "{} polls", polls.count());
     }
 
     async fn a_panic_in_a_gather_is_the_callers() {
@@ -394,13 +388,13 @@ fn a_limit_of_zero_panics_with_a_clear_message() {
 fn items_that_are_always_ready_yield_to_the_executor() {
     let done = Count::new();
     let mut all = pin!((0..10_000).each_concurrent(4, |_| async { _ = done.up() }));
-    let (waker, woken) = counting_waker();
+    let waker = CountingWaker::new();
     let mut polls = 0;
     let mut before = 0;
-    while all.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+    while waker.poll(all.as_mut()).is_pending() {
         polls += 1;
         assert!(done.get() - before <= 500, "{} items in one poll", done.get() - before);
-        assert!(woken.get() >= polls, "pending without a wake-up");
+        assert!(waker.count() >= polls, "pending without a wake-up");
         before = done.get();
     }
     assert_eq!(done.get(), 10_000);
@@ -413,7 +407,7 @@ fn items_that_are_always_ready_yield_to_the_executor() {
 fn a_hundred_thousand_ready_tokio_oneshots_are_gathered_in_a_linear_number_of_polls() {
     const N: usize = 100_000;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let (inner, outer) = (Count::new(), Count::new());
+    let (inner, outer) = (Polls::new(), Polls::new());
     let counting = (inner.clone(), outer.clone());
     runtime.block_on(async move {
         tokio::spawn(async move {
@@ -421,16 +415,16 @@ fn a_hundred_thousand_ready_tokio_oneshots_are_gathered_in_a_linear_number_of_po
             let receivers = (0..N).map(|n| {
                 let (send, receive) = tokio::sync::oneshot::channel();
                 send.send(n).unwrap();
-                counted(&inner, receive)
+                inner.of(receive)
             });
-            let values = counted(&outer, gather(receivers)).await;
+            let values = outer.of(gather(receivers)).await;
             assert!(values.into_iter().map(Result::unwrap).eq(0..N));
         })
         .await
         .unwrap();
     });
-    assert!(inner.get() <= 2 * N, "{} polls of the oneshots", inner.get());
-    assert!(outer.get() <= N / 16, "{} polls of the gather", outer.get());
+    assert!(inner.count() <= 2 * N, "{} polls of the oneshots", inner.count());
+    assert!(outer.count() <= N / 16, "{} polls of the gather", outer.count());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use foster::{
 use futures::future::join_all;
 
 use crate::harness::T;
-use crate::watch::{Log, secs};
+use crate::probes::{Log, secs};
 
 sim! {
     // S10

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::{poll_immediate, select};
 
 use crate::harness::{T, ok};
-use crate::watch::{Log, message, poll_by_hand};
+use crate::probes::{Log, message, poll_by_hand};
 
 /// A scope with two children, a finalizer, and a parallel child that takes its time to end. It never ends by itself.
 async fn busy(log: &Log) {

@@ -17,8 +17,7 @@ use futures::task::{FutureObj, Spawn, SpawnError, SpawnExt};
 use futures::{FutureExt, StreamExt};
 
 use crate::harness::{self, REAL, T};
-use crate::probes::{Gate, Log, Probe, boom, caught, turns};
-use crate::watch::poll_by_hand;
+use crate::probes::{Gate, Log, Probe, boom, caught, poll_by_hand, turns};
 
 /// A runtime that keeps what it is given until it is told to run it: a pool whose threads are busy.
 #[derive(Clone, Default)]
@@ -281,7 +280,7 @@ impl Drop for Saves {
         let log = self.0.clone();
         let saved = adopt(async move {
             sleep(T).await;
-            log.push("saved");
+            log.note("saved");
         });
         assert!(poll_immediate(saved).now_or_never().flatten().is_none());
     }

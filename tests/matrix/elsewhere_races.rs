@@ -16,7 +16,7 @@ use futures::future::poll_immediate;
 
 use crate::elsewhere::Busy;
 use crate::harness;
-use crate::watch::poll_by_hand;
+use crate::probes::poll_by_hand;
 
 const ROUNDS: usize = 2_000;
 

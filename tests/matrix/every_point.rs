@@ -95,14 +95,14 @@ impl Plan {
     fn noted(&self, began: &'static str, ended: &'static str) -> impl Future<Output = ()> + Send + 'static {
         let (log, steps) = (self.log.clone(), self.steps(2));
         async move {
-            log.push(began);
+            log.note(began);
             steps.await;
-            log.push(ended);
+            log.note(ended);
         }
     }
 
     fn began(&self, what: &str) -> bool {
-        self.log.entries().contains(&what)
+        self.log.has(what)
     }
 }
 
@@ -113,7 +113,7 @@ async fn program(plan: Plan) {
     scope(|s| async move {
         let plan = outer;
         s.defer(plan.noted("deferred first", "finalized last"));
-        plan.log.push("deferred");
+        plan.log.note("deferred");
         s.spawn(plan.steps(3));
         s.named("named").spawn(plan.steps(1));
         let parallel = s.spawn_parallel(plan.steps(2));
@@ -121,7 +121,7 @@ async fn program(plan: Plan) {
             let (log, guard) = (plan.log.clone(), plan.probe.watch(async {}));
             s.spawn_blocking(move || {
                 drop(guard);
-                log.push("the job");
+                log.note("the job");
                 1
             })
         };
@@ -139,7 +139,7 @@ async fn program(plan: Plan) {
         let nested = scope(move |nested| async move {
             let plan = inner;
             nested.defer(plan.noted("nested deferred", "nested finalized"));
-            plan.log.push("nested defer");
+            plan.log.note("nested defer");
             nested.spawn_parallel(plan.steps(2));
             let child = nested.spawn(plan.steps(3));
             plan.point().await;

@@ -1,39 +1,19 @@
 //! The combinators on futures.
 
 use std::future::{Future, pending, ready};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foster::future::{AsCompleted, as_completed};
 use foster::future::{hedge, quorum};
+use foster::testing::Drops;
 use foster::{
-    ConcurrentIterator as _, FutureExt as _, Token, gather, race, race_ok, scope, sleep, timeout, try_gather, yield_now,
+    ConcurrentIterator as _, FutureExt as _, Token, gather, race, race_ok, scope, sleep, timeout, try_gather,
 };
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 
 use crate::harness::T;
-
-/// Yields `n` times, then gives `value`.
-async fn after<V>(n: usize, value: V) -> V {
-    for _ in 0..n {
-        yield_now().await;
-    }
-    value
-}
-
-/// Counts its drops.
-struct Dropped(Arc<AtomicUsize>);
-
-impl Drop for Dropped {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn boxed<'a, V>(future: impl Future<Output = V> + Send + 'a) -> BoxFuture<'a, V> {
-    Box::pin(future)
-}
+use crate::probes::{after, boxed};
 
 matrix! {
     // C167
@@ -47,11 +27,11 @@ matrix! {
 
     // C168
     async fn the_first_error_of_try_gather_drops_the_rest() {
-        let drops = Arc::new(AtomicUsize::new(0));
+        let drops = Drops::new();
         for n in [2, 30, 31, 64, 65, 200] {
-            let before = drops.load(Ordering::SeqCst);
+            let before = drops.count();
             let result = try_gather((0..n).map(|i| {
-                let alive = Dropped(Arc::clone(&drops));
+                let alive = drops.guard();
                 async move {
                     let _alive = alive;
                     match i == 1 {
@@ -62,7 +42,7 @@ matrix! {
             }))
             .await;
             assert_eq!(result, Err("no"));
-            assert_eq!(drops.load(Ordering::SeqCst) - before, n);
+            assert_eq!(drops.count() - before, n);
         }
         assert_eq!(try_gather((ready(Ok::<_, ()>(1)), after(3, Ok("two")))).await, Ok((1, "two")));
         assert_eq!(try_gather((pending::<Result<(), u8>>(), after(1, Err::<(), _>(7)))).await, Err(7));
@@ -76,16 +56,16 @@ matrix! {
     }
 
     async fn a_race_gives_the_first_value_and_drops_each_loser_once() {
-        let drops = Arc::new(AtomicUsize::new(0));
+        let drops = Drops::new();
         let racer = |n: usize| {
-            let value = Dropped(Arc::clone(&drops));
+            let value = drops.guard();
             async move { after(n, (n, value)).await }
         };
         let (n, value) = race([racer(9), racer(1), racer(5), racer(1)]).await;
         assert_eq!(n, 1);
-        assert_eq!(drops.load(Ordering::SeqCst), 3);
+        assert_eq!(drops.count(), 3);
         drop(value);
-        assert_eq!(drops.load(Ordering::SeqCst), 4);
+        assert_eq!(drops.count(), 4);
         assert_eq!(race((pending(), after(3, 7))).await, 7);
         assert_eq!(pending::<u8>().race(ready(8)).await, 8);
     }

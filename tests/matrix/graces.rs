@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::poll_immediate;
 
-use crate::watch::{Log, secs};
+use crate::probes::{Log, secs};
 use crate::wind_down::FOREIGN;
 
 // S8: the root would wait for what an overdue wind-down left behind

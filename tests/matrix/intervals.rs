@@ -6,7 +6,7 @@ use foster::{Interval, MissedTick, interval, interval_at, now, sleep, timeout};
 use futures::StreamExt;
 use futures::future::poll_immediate;
 
-use crate::watch::{message, secs};
+use crate::probes::{message, secs};
 
 /// The instants of the next ticks and of their arrival, in milliseconds from `start`.
 async fn ticks(interval: &mut Interval, start: Instant, n: usize) -> Vec<(u128, u128)> {

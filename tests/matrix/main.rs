@@ -8,9 +8,10 @@
 #![allow(clippy::async_yields_async)] // A task that leaves its scope is what many tests are about.
 
 #[macro_use]
+#[path = "../support/harness.rs"]
 mod harness;
+#[path = "../support/probes.rs"]
 mod probes;
-mod watch;
 
 mod anyio;
 mod blocking;

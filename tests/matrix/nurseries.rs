@@ -15,14 +15,14 @@ use crate::probes::{Gate, Log, Probe, turns, until};
 static USER: Inherited<&'static str> = Inherited::new();
 
 /// Scopes, each the body of the one before.
-fn nested(levels: usize, innermost: Gate) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+fn bodies_deep(levels: usize, innermost: Gate) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(scope(move |_| async move {
         match levels {
             0 => {
                 innermost.open();
                 pending().await
             }
-            _ => nested(levels - 1, innermost).await,
+            _ => bodies_deep(levels - 1, innermost).await,
         }
     }))
 }
@@ -35,7 +35,7 @@ matrix! {
             let log = log.clone();
             async move {
                 for _ in 0..10 {
-                    log.push(name);
+                    log.note(name);
                     yield_now().await;
                 }
             }
@@ -97,9 +97,9 @@ matrix! {
         let noting = log.clone();
         let cancelled = scope(|s| async move {
             s.cancel("enough");
-            noting.push("still here");
+            noting.note("still here");
             yield_now().await;
-            noting.push("too far");
+            noting.note("too far");
         })
         .outcome()
         .await;
@@ -115,12 +115,12 @@ matrix! {
             shield(async {
                 s.cancel("enough");
                 turns().await;
-                noting.push("in the shield");
+                noting.note("in the shield");
             })
             .await;
-            noting.push("up to here");
+            noting.note("up to here");
             yield_now().await;
-            noting.push("too far");
+            noting.note("too far");
         })
         .outcome()
         .await;
@@ -169,10 +169,10 @@ matrix! {
                 let inner = scope(|inner| async move {
                     turns().await;
                     assert!(!inner.stop_token().is_cancelled());
-                    noting.push("shielded");
+                    noting.note("shielded");
                     inner.cancel("from within");
                     yield_now().await;
-                    noting.push("too far");
+                    noting.note("too far");
                 });
                 let reason = inner.outcome().await.unwrap_err();
                 assert_eq!(reason.reason(), &Reason::from("from within"));
@@ -217,9 +217,9 @@ matrix! {
         let (noting, late) = (log.clone(), probe.endless());
         let cancelled = scope(|s| async move {
             shield(async { s.cancel("enough") }).await;
-            noting.push("between");
+            noting.note("between");
             shield(late).await;
-            noting.push("too far");
+            noting.note("too far");
         })
         .outcome()
         .await;
@@ -319,7 +319,7 @@ matrix! {
                 entered.wait().await;
                 canceller.cancel("enough");
             });
-            assert!(token.run_until_cancelled(nested(2_000, innermost)).await.is_err());
+            assert!(token.run_until_cancelled(bodies_deep(2_000, innermost)).await.is_err());
         })
         .await;
     }

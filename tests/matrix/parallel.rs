@@ -92,11 +92,11 @@ matrix! {
         let inside = log.clone();
         let elapsed = timeout(2 * T, scope(|s| async move {
             let noting = inside.clone();
-            s.defer(async move { inside.push("outer") });
+            s.defer(async move { inside.note("outer") });
             s.spawn_parallel(scope(|inner| async move {
                 inner.defer(async move {
                     sleep(T / 2).await;
-                    noting.push("inner");
+                    noting.note("inner");
                 });
                 pending::<()>().await
             }));

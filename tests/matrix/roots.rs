@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::poll_immediate;
 
 use crate::harness::T;
-use crate::watch::{Log, message, poll_by_hand, secs};
+use crate::probes::{Log, message, poll_by_hand, secs};
 
 /// Starts `future` and drops it, so that whatever is around has to finish it.
 async fn start_and_drop(future: impl Future<Output = ()> + Send + 'static) {

@@ -15,7 +15,7 @@ use foster::{
 use futures::{FutureExt, poll};
 
 use crate::harness::{self, T, ok};
-use crate::probes::{Gate, Log, OnDrop, Probe, boom, caught, turns};
+use crate::probes::{Gate, Log, Probe, boom, caught, dropping, turns};
 
 struct BoomOnDrop(&'static str);
 
@@ -23,12 +23,6 @@ impl Drop for BoomOnDrop {
     fn drop(&mut self) {
         boom(self.0);
     }
-}
-
-/// Never ends, and notes its drop.
-async fn dropping(guard: OnDrop) {
-    let _guard = guard;
-    pending().await
 }
 
 /// Is woken whenever it has been polled, and never ends.
@@ -212,7 +206,7 @@ matrix! {
             })
             .observe(move |event: Notice<&'static str>| {
                 if let Notice::LateError { error, .. } = event {
-                    noting.push(error);
+                    noting.note(error);
                 }
             }),
         )
@@ -353,7 +347,7 @@ matrix! {
                 let log = inside.clone();
                 s.defer(ok(async move {
                     yield_now().await;
-                    log.push(what);
+                    log.note(what);
                 }));
             }
             for what in ["first", "second", "third"] {
@@ -435,7 +429,7 @@ matrix! {
                         scope(|s| async move {
                         s.defer(async move {
                             turns().await;
-                            log.push("closed");
+                            log.note("closed");
                         });
                         pending::<()>().await
                     })
@@ -585,7 +579,7 @@ sim! {
             let first = inside.clone();
             s.defer(async move {
                 sleep(T).await;
-                first.push("finalized");
+                first.note("finalized");
             });
             let stuck = inside.on_drop("dropped");
             s.defer(dropping(stuck));
@@ -613,7 +607,7 @@ sim! {
         let start = now();
         let elapsed = timeout(T, scope(|s| async move {
             let last = inside.clone();
-            s.defer(async move { last.push("one poll") });
+            s.defer(async move { last.note("one poll") });
             s.defer(dropping(inside.on_drop("dropped")));
             pending::<()>().await
         }))
@@ -635,7 +629,7 @@ sim! {
             s.spawn(async move {
                 token.cancelled().await;
                 sleep(T).await;
-                polite.push("ended by itself");
+                polite.note("ended by itself");
             });
             s.spawn(dropping(inside.on_drop("dropped")));
             s.stop("enough", 3 * T);

@@ -16,8 +16,7 @@ use futures::future::{BoxFuture, poll_immediate, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::harness::T;
-use crate::probes::{Gate, Log, boom, caught, turns};
-use crate::watch::secs;
+use crate::probes::{Gate, Log, boom, caught, descend, reason, secs, turns, why};
 
 /// A shared place for a future that one task has begun and another one drops.
 type Shelf = Arc<Mutex<Option<BoxFuture<'static, ()>>>>;
@@ -32,29 +31,6 @@ async fn begin(shelf: &Shelf) {
     .await;
 }
 
-/// Starts a child in a child in a child, and so on, and calls `last` in the innermost.
-fn descend<'env>(s: Scope<'env>, depth: usize, last: impl FnOnce(Scope<'env>) + Send + 'env) -> BoxFuture<'env, ()> {
-    async move {
-        if depth == 0 {
-            last(s);
-        } else {
-            s.spawn(descend(s.clone(), depth - 1, last));
-        }
-        pending().await
-    }
-    .boxed()
-}
-
-fn reason<T: std::fmt::Debug>(outcome: Result<T, foster::Cancelled>) -> Reason {
-    outcome.unwrap_err().reason().clone()
-}
-
-/// The outcome of a task that may have left its scope.
-async fn why(task: &Mutex<Option<Task<()>>>) -> Reason {
-    let task = task.lock().unwrap().take().unwrap();
-    task.outcome().await.unwrap_err().reason().clone()
-}
-
 matrix! {
     // S4. What a scope has been given in the last round of a poll counts: the timeout dropped it, finalizer and all.
     async fn a_finalizer_that_comes_in_any_round_of_a_poll_runs() {
@@ -62,8 +38,8 @@ matrix! {
             let log = &Log::new();
             let deferring = scope(async |s| {
                 s.spawn(descend(s.clone(), depth, |s| {
-                    log.push("deferred");
-                    s.defer(async { log.push("finalized") });
+                    log.note("deferred");
+                    s.defer(async { log.note("finalized") });
                 }));
                 pending::<()>().await
             });
@@ -82,9 +58,9 @@ matrix! {
                 s.spawn(descend(s.clone(), depth, |s| {
                     s.spawn(async move {
                         let commit = adopt(async move {
-                            log.push("begun");
+                            log.note("begun");
                             turns().await;
-                            log.push("finished");
+                            log.note("finished");
                         });
                         select(commit, std::future::ready(())).await;
                         pending::<()>().await
@@ -138,13 +114,13 @@ matrix! {
             members.push(panicked.boxed());
             assert!(poll_immediate(members.next()).await.is_none());
             drop(members);
-            log.push("went on");
+            log.note("went on");
             pending::<()>().await
         });
         assert_eq!(caught(enclosing).await.err(), Some("in hand"));
         let entries = log.entries();
-        assert!(entries.contains(&"one") && entries.contains(&"two"), "{entries:?}");
-        assert_eq!(entries.last(), Some(&"went on"));
+        assert!(log.has("one") && log.has("two"), "{entries:?}");
+        assert_eq!(entries.last().unwrap(), "went on");
     }
 
     // S3, S8. A panic cancels also where an error does not.
@@ -227,7 +203,7 @@ matrix! {
         let log = &Log::new();
         let cancelled = scope(async |outer| {
             let inner = scope(async |s| {
-                s.defer(async { log.push("finalized") });
+                s.defer(async { log.note("finalized") });
                 // The finalizer is taken in, and with it the scope has a token, before it goes on.
                 yield_now().await;
                 outer.cancel("enough");
@@ -262,7 +238,7 @@ matrix! {
             turns().await;
             s.cancel("closed");
             turns().await;
-            log.push("let go");
+            log.note("let go");
             drop(shelf.lock().unwrap().take());
         };
         let (outcome, ()) = gather((holding.outcome(), ending)).await;
@@ -329,7 +305,7 @@ matrix! {
                 drop(moving);
             })
             .await;
-            log.push("scope over");
+            log.note("scope over");
             let entries = log.entries();
             // A child that had not begun has nothing to finish, and is over earlier.
             assert_eq!(entries, ["child over", "scope over"], "polled again: {polled_again}");
@@ -340,7 +316,7 @@ matrix! {
     async fn a_child_that_is_cancelled_before_it_begins_is_not_polled() {
         let log = &Log::new();
         scope(async |s| {
-            let tasks: Vec<_> = (0..100).map(|_| s.spawn(async { log.push("polled") })).collect();
+            let tasks: Vec<_> = (0..100).map(|_| s.spawn(async { log.note("polled") })).collect();
             tasks.iter().for_each(Task::cancel);
             for task in tasks {
                 assert_eq!(*task.outcome().await.unwrap_err().reason(), "its task was cancelled".into());
@@ -475,7 +451,7 @@ fn a_panic_in_hand_at_the_root(rt: Handle) {
         })
     });
     let payload = std::panic::catch_unwind(run).unwrap_err();
-    log.push("run over");
+    log.note("run over");
     assert_eq!(crate::probes::what(&*payload), "in hand");
     assert_eq!(log.entries(), ["child over", "run over"]);
 }
@@ -532,11 +508,11 @@ fn a_body_that_spawns_wakes_nobody() {
 }
 
 /// A scope in a scope in a scope, and so on; each with a finalizer.
-fn nested(depth: usize) -> Pin<Box<dyn Future<Output = ()>>> {
+fn scopes_deep(depth: usize) -> Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(local::scope(move |s| async move {
         s.defer(async {});
         if depth > 0 {
-            s.spawn(nested(depth - 1));
+            s.spawn(scopes_deep(depth - 1));
         }
         pending().await
     }))
@@ -547,7 +523,7 @@ fn nested(depth: usize) -> Pin<Box<dyn Future<Output = ()>>> {
 fn scopes_nested_a_thousand_deep_start_and_end_in_a_few_polls() {
     crate::harness::watched(|| {
         let token = foster::Token::new();
-        let mut running = pin!(token.run_until_cancelled(nested(1_000)));
+        let mut running = pin!(token.run_until_cancelled(scopes_deep(1_000)));
         let waker = CountingWaker::new();
         let mut polls = 0;
         let mut settle = |until: bool| {

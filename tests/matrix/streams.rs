@@ -1,6 +1,6 @@
 //! The combinators on streams.
 
-use std::future::{Future, pending, ready};
+use std::future::{pending, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,14 +11,10 @@ use foster::stream::{chain, generator, merge, try_generator, zip};
 use foster::testing::{CountingWaker, Drops, Polls};
 use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, interval, now, scope, sleep, yield_now};
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use futures::stream::{self, FusedStream, StreamExt, TryStreamExt};
 
 use crate::harness::T;
-
-fn boxed<'a>(count: impl Future<Output = usize> + Send + 'a) -> BoxFuture<'a, usize> {
-    Box::pin(count)
-}
+use crate::probes::boxed;
 
 /// Takes all items; what the stream says of its rest is true at each step.
 async fn honest<S: FusedStream>(stream: S) {

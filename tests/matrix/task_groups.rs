@@ -1,32 +1,12 @@
 //! Task groups: the rows that users of asyncio's `TaskGroup` rely on.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use crate::harness::ok;
-use foster::scope::Notice;
 use foster::{Inherited, Reason, Token, scope, shield, try_scope, yield_now};
 
-use crate::probes::{Gate, Log, Probe, boom, caught, turns};
-
-/// Where an observer notes the errors that a scope does not return.
-#[derive(Clone, Default)]
-struct Late(Arc<Mutex<Vec<&'static str>>>);
-
-impl Late {
-    fn observer(&self) -> impl FnMut(Notice<&'static str>) + Send + 'static {
-        let late = self.clone();
-        move |event| {
-            if let Notice::LateError { error, .. } = event {
-                late.0.lock().unwrap().push(error);
-            }
-        }
-    }
-
-    fn errors(&self) -> Vec<&'static str> {
-        self.0.lock().unwrap().clone()
-    }
-}
+use crate::probes::{Gate, Late, Log, Probe, boom, caught, turns};
 
 static SHARED: Inherited<Mutex<Vec<u32>>> = Inherited::new();
 
@@ -74,7 +54,7 @@ matrix! {
             let (happened, gate) = (happened.clone(), gate.clone());
             async move {
                 gate.wait().await;
-                happened.push("an error");
+                happened.note("an error");
                 Err::<(), _>("an error")
             }
         };
@@ -240,7 +220,7 @@ matrix! {
                     canceller.cancel("enough");
                     failed.wait().await;
                     turns().await;
-                    body_log.push("cleaned up");
+                    body_log.note("cleaned up");
                 })
                 .await;
                 pending::<Result<(), _>>().await
@@ -382,7 +362,7 @@ matrix! {
                     let log = noting.clone();
                     spawner.spawn(async move {
                         turns().await;
-                        log.push("grandchild");
+                        log.note("grandchild");
                     });
                 }
             });
@@ -481,9 +461,9 @@ matrix! {
                 })
                 .await;
                 assert_eq!(failed, Err("failed"));
-                noting.push("handled");
+                noting.note("handled");
                 yield_now().await;
-                noting.push("went on");
+                noting.note("went on");
             })
             .await
             .unwrap_err();

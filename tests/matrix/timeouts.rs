@@ -4,6 +4,7 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use foster::runtimes::Sim;
+use foster::testing::Polls;
 use foster::{
     Deadline, Reason, deadline, now, remaining, scope, shield, sleep, timeout, timeout_at, try_scope, yield_now,
 };
@@ -12,7 +13,7 @@ use futures::future::poll_immediate;
 use futures::stream::FuturesUnordered;
 
 use crate::harness::T;
-use crate::watch::{Count, Log, counted, poll_by_hand, secs};
+use crate::probes::{Log, poll_by_hand, secs};
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -356,11 +357,11 @@ matrix! {
     }
 
     async fn a_ready_future_is_polled_once_and_wins_against_any_deadline() {
-        let polls = Count::new();
-        assert_eq!(timeout(Duration::ZERO, counted(&polls, async { 7 })).await, Ok(7));
+        let polls = Polls::new();
+        assert_eq!(timeout(Duration::ZERO, polls.of(async { 7 })).await, Ok(7));
         let long_ago = now().checked_sub(T).unwrap_or_else(Instant::now);
-        assert_eq!(timeout_at(long_ago, counted(&polls, async { 8 })).await, Ok(8));
-        assert_eq!(polls.get(), 2);
+        assert_eq!(timeout_at(long_ago, polls.of(async { 8 })).await, Ok(8));
+        assert_eq!(polls.count(), 2);
     }
 
     async fn what_is_inside_is_polled_before_the_clock_is_read() {
@@ -427,5 +428,5 @@ fn a_deadline_guards_one_future_and_says_so() {
     let deadline = Deadline::after(secs(1));
     let _first = deadline.timeout(pending::<()>());
     let second = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(deadline.timeout(pending::<()>()))));
-    assert!(crate::watch::message(second.unwrap_err()).contains("guards one future"));
+    assert!(crate::probes::message(second.unwrap_err()).contains("guards one future"));
 }

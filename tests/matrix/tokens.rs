@@ -4,13 +4,13 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foster::testing::Polls;
 use foster::{Deadline, Reason, Token, adopt, gather, now, scope, shield, sleep, timeout, try_scope, yield_now};
 use futures::FutureExt;
 use futures::future::{join_all, poll_immediate};
 
 use crate::harness::{T, ok};
-use crate::probes::until;
-use crate::watch::{Count, Log, counted, poll_by_hand};
+use crate::probes::{Count, Log, poll_by_hand, until};
 
 matrix! {
     async fn a_token_cancels_those_below_it_and_none_above() {
@@ -72,9 +72,9 @@ matrix! {
                 assert_eq!(cancelled.reason(), &Reason::from("enough"));
             }
         }).await;
-        let polls = Count::new();
-        assert!(token.run_until_cancelled(counted(&polls, async {})).await.is_err());
-        assert_eq!(polls.get(), 0, "the token was cancelled before");
+        let polls = Polls::new();
+        assert!(token.run_until_cancelled(polls.of(async {})).await.is_err());
+        assert_eq!(polls.count(), 0, "the token was cancelled before");
     }
 
     async fn a_value_wins_against_a_token_that_is_cancelled_in_the_same_poll() {

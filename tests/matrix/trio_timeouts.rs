@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foster::{Deadline, deadline, now, remaining, shield, sleep, timeout, timeout_at};
 
-use crate::watch::{Log, secs};
+use crate::probes::{Log, secs};
 
 sim! {
     // C267

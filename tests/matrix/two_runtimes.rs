@@ -126,7 +126,7 @@ fn an_error_on_one_runtime_ends_the_children_on_the_others() {
         let (inside, noting) = (probe.clone(), log.clone());
         let runtimes = &guests();
         let result: Result<(), _> = try_scope(|s| async move {
-            s.defer(ok(async move { noting.push("finalized") }));
+            s.defer(ok(async move { noting.note("finalized") }));
             for runtime in runtimes {
                 s.spawn_on(ok(inside.endless()), runtime);
                 s.spawn(ok(inside.endless()));

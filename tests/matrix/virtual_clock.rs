@@ -7,7 +7,7 @@ use foster::runtime::Clock;
 use foster::runtimes::Sim;
 use foster::{gather, interval, now, scope, sleep, sleep_until, timeout, yield_now};
 
-use crate::watch::{Log, message, secs};
+use crate::probes::{Log, message, secs};
 
 // C312
 #[test]

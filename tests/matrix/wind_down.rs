@@ -17,8 +17,7 @@ use futures::future::{BoxFuture, LocalBoxFuture, join_all, poll_immediate, selec
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::harness::{T, ok};
-use crate::probes::Gate;
-use crate::watch::{Log, secs};
+use crate::probes::{Gate, Log, lingering, secs};
 
 pub(crate) type Combine = for<'a> fn([BoxFuture<'a, ()>; 2]) -> BoxFuture<'a, ()>;
 
@@ -59,33 +58,12 @@ impl Future for ByHand<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.turn = !this.turn;
-        let (a, b) = match this.turn {
-            true => (&mut this.first, &mut this.second),
-            false => (&mut this.second, &mut this.first),
-        };
+        let (a, b) = if this.turn { (&mut this.first, &mut this.second) } else { (&mut this.second, &mut this.first) };
         match (a.as_mut().poll(cx), b.as_mut().poll(cx)) {
             (Poll::Pending, Poll::Pending) => Poll::Pending,
             _ => Poll::Ready(()),
         }
     }
-}
-
-/// A scope with a parallel child, and a finalizer that borrows and takes its time; it never ends by itself.
-async fn busy(log: &Log, name: &str) {
-    scope(|s| async move {
-        s.defer(async move {
-            sleep(T).await;
-            log.note(format!("{name} finalized"));
-        });
-        let over = log.on_drop(format!("{name} child over"));
-        s.spawn_parallel(async move {
-            let _over = over;
-            pending::<()>().await
-        });
-        let _body = log.on_drop(format!("{name} body over"));
-        pending::<()>().await
-    })
-    .await
 }
 
 /// Opens `gate` when `future` has been polled.
@@ -104,7 +82,7 @@ fn opening<'a>(gate: &Gate, mut future: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> 
 async fn cancelled_through_foreign_combinators(cancel: impl for<'a> AsyncFn(BoxFuture<'a, ()>, Gate)) {
     for (name, combine) in FOREIGN {
         let (log, begun) = (Log::new(), Gate::new());
-        let both = combine([busy(&log, "a").boxed(), busy(&log, "b").boxed()]);
+        let both = combine([lingering(&log, "a").boxed(), lingering(&log, "b").boxed()]);
         cancel(opening(&begun, both), begun).await;
         log.note("returned");
         assert_eq!(log.place("returned"), 6, "{name}: {:?}", log.entries());
@@ -239,7 +217,7 @@ matrix! {
                     pending::<()>().await
                 });
             }
-            s.spawn(busy(log, "x"));
+            s.spawn(lingering(log, "x"));
             let _dropped = log.on_drop("body");
             pending::<()>().await
         }));
@@ -258,7 +236,7 @@ matrix! {
             s.defer(async move {
                 assert!(Token::current().is_none_or(|token| !token.is_cancelled()));
                 assert_eq!(deadline(), None);
-                assert!(timeout(T, busy(log, "in a timeout")).await.is_err());
+                assert!(timeout(T, lingering(log, "in a timeout")).await.is_err());
                 shield(sleep(T)).await;
                 let sum = scope(|s| async move {
                     s.defer(async move { sleep(T).await; log.note("nested finalizer") });
@@ -459,7 +437,7 @@ matrix! {
         let (noting, started, due) = (log.clone(), begun.clone(), deadline.clone());
         let late = deadline.timeout(scope(|s| async move {
             s.spawn_parallel(async move {
-                let both = join_all([busy(&noting, "a").boxed(), busy(&noting, "b").boxed()]);
+                let both = join_all([lingering(&noting, "a").boxed(), lingering(&noting, "b").boxed()]);
                 opening(&started, both.map(drop).boxed()).await;
             });
             begun.wait().await;
@@ -482,7 +460,7 @@ matrix! {
                 counting.set(counting.get() + 1);
                 log.note(format!("finalized {}", counting.get()));
             });
-            s.spawn(join_all([busy(log, "a").boxed_local(), busy(log, "b").boxed_local()]));
+            s.spawn(join_all([lingering(log, "a").boxed_local(), lingering(log, "b").boxed_local()]));
             pending::<()>().await
         }));
         assert!(late.await.is_err());
@@ -498,7 +476,7 @@ matrix! {
             s.defer(async move { sleep(T / 2).await; log.note("third") });
             pending::<()>().await
         }))).catch_unwind();
-        assert_eq!(crate::watch::message(late.await.unwrap_err()), "in a finalizer");
+        assert_eq!(crate::probes::message(late.await.unwrap_err()), "in a finalizer");
         assert_eq!(log.entries(), ["third", "first"]);
     }
 
@@ -595,7 +573,7 @@ fn five_thousand_nested_scopes_are_dropped_without_an_overflow() {
     on_a_big_stack(|| {
         let count = std::cell::Cell::new(0);
         let mut deep = tower(5_000, &count);
-        assert!(crate::watch::poll_by_hand(&mut deep).is_pending());
+        assert!(crate::probes::poll_by_hand(&mut deep).is_pending());
         drop(deep);
         assert_eq!(count.get(), 0);
     });

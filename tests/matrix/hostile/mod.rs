@@ -22,6 +22,7 @@ use futures::FutureExt;
 use futures::executor::block_on;
 
 use crate::harness::{self, bare, rounds, watched};
+use crate::probes::OnDrop;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -31,14 +32,6 @@ fn sim<F: Future<Output = ()> + 'static>(test: fn() -> F) {
 
 fn basic<F: Future<Output = ()> + 'static>(test: fn() -> F) {
     harness::run(harness::basic, test);
-}
-
-/// Does something when it is dropped.
-struct OnDrop<F: FnMut()>(F);
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)()
-    }
 }
 
 /// Panics when it is dropped.
