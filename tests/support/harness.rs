@@ -1,4 +1,12 @@
-//! How a test of the matrix is run: by `#[foster::test]`, or by what it is made of.
+//! How tests are run.
+//!
+//! A test is written once, inside `matrix!`, which gives it the attribute `#[foster::test]`. It
+//! becomes `name::tokio`, `name::tokio_multi`, `name::smol`, `name::async_std`, `name::basic` and
+//! `name::sim`. Inside `sim!` it becomes `name::sim` alone, for what needs exact instants. Inside
+//! `roots!` it starts its roots itself. Its name is a sentence. A comment names the rows of the
+//! contract that it stands for (`C002`). Each test has a watchdog.
+
+#![allow(dead_code, unused_imports, unused_macros, reason = "each program that has this file uses a part of it")]
 
 use std::future::Future;
 use std::time::Duration;
@@ -48,7 +56,6 @@ pub(crate) fn rounds(rounds: u32, test: impl FnMut(u32) + Send + 'static) {
 }
 
 /// A child that cannot fail, for a scope whose children can.
-#[allow(dead_code, reason = "used by one of the programs that have this file")]
 pub(crate) async fn ok<F: Future, E>(future: F) -> Result<F::Output, E> {
     Ok(future.await)
 }

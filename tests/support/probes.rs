@@ -1,5 +1,7 @@
 //! What tests watch futures with, and what they hold them up with.
 
+#![allow(dead_code, unused_imports, unused_macros, reason = "each program that has this file uses a part of it")]
+
 use std::any::Any;
 use std::fmt::Debug;
 use std::future::{Future, pending};
@@ -11,7 +13,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foster::scope::Notice;
-#[allow(unused_imports, reason = "used by some of the programs that have this file")]
 pub(crate) use foster::testing::Gate;
 use foster::{Cancelled, Reason, Scope, Task, scope, sleep, yield_now};
 use futures::FutureExt;

@@ -1,11 +1,9 @@
 //! Locks and limits.
 //!
-//! Like the matrix, with which this shares its harness; in a binary of its own, which is built
-//! sooner.
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
 
 #[macro_use]
-#[allow(dead_code, unused_imports, unused_macros)]
-#[path = "../matrix/harness.rs"]
+#[path = "../support/harness.rs"]
 mod harness;
 
 mod by_hand;

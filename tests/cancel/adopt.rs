@@ -1,0 +1,279 @@
+//! Adopted futures: the enclosing scope finishes them, whoever drops them.
+
+use std::future::{Future, pending, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use foster::{Token, adopt, deadline, gather, scope, sleep, timeout, try_scope, yield_now};
+use futures::future::{join_all, poll_immediate, select};
+use futures::{FutureExt, poll};
+
+use crate::harness::{T, bare, ok};
+use crate::probes::{Gate, Log, Probe, boom, caught, descend, message, turns};
+
+matrix! {
+    // C182
+    async fn an_adopted_join_that_is_dropped_lets_the_children_complete() {
+        let log = Log::new();
+        scope(|_| async {
+            let children = (0..3).map(|_| {
+                let log = log.clone();
+                async move { sleep(T).await; log.note("child") }
+            });
+            drop(poll_immediate(adopt(join_all(children))).await);
+            log.note("dropped");
+        }).await;
+        assert_eq!(log.entries(), ["dropped", "child", "child", "child"]);
+    }
+
+    // C183
+    async fn a_dropped_join_of_adopted_futures_lets_them_complete() {
+        let log = Log::new();
+        scope(|_| async {
+            let children = (0..3).map(|_| {
+                let log = log.clone();
+                adopt(async move { sleep(T).await; log.note("child") })
+            });
+            drop(poll_immediate(gather(children)).await);
+            log.note("dropped");
+        }).await;
+        assert_eq!(log.entries(), ["dropped", "child", "child", "child"]);
+    }
+
+    // S9
+    async fn an_adopted_future_survives_a_drop() {
+        let log = Log::new();
+        scope(|_| async {
+            let noting = log.clone();
+            let saved = adopt(async move {
+                sleep(2 * T).await;
+                noting.note("saved");
+                7
+            });
+            tokio::select! {
+                // First, since both are due where the thread was held up.
+                biased;
+                () = sleep(T) => {}
+                _ = saved => unreachable!(),
+            }
+            log.note("dropped");
+        }).await;
+        log.note("over");
+        assert_eq!(log.entries(), ["dropped", "saved", "over"]);
+    }
+
+    // S9
+    async fn an_adopted_future_that_is_not_dropped_is_its_value() {
+        assert_eq!(adopt(async { sleep(T).await; 7 }).await, 7);
+        assert_eq!(scope(|_| async { adopt(async { 8 }).await }).await, 8);
+    }
+
+    // S9
+    async fn an_adopted_future_that_was_never_polled_is_dropped() {
+        let log = Log::new();
+        scope(|_| async {
+            let noting = log.clone();
+            let held = log.on_drop("dropped");
+            drop(adopt(async move {
+                let _held = held;
+                noting.note("ran");
+            }));
+        }).await;
+        assert_eq!(log.entries(), ["dropped"]);
+    }
+
+    // S9
+    async fn an_adopted_future_survives_a_panic_next_to_it() {
+        let log = Log::new();
+        let noting = log.clone();
+        let panicking = AssertUnwindSafe(scope(|s| async move {
+            s.spawn(async {
+                let saved = adopt(async move { sleep(2 * T).await; noting.note("saved") });
+                let panics = async { yield_now().await; panic!("next to it") };
+                futures::join!(saved, panics)
+            });
+            pending::<()>().await
+        }));
+        assert_eq!(message(panicking.catch_unwind().await.unwrap_err()), "next to it");
+        assert_eq!(log.entries(), ["saved"]);
+    }
+
+    // S9
+    async fn an_adopted_future_survives_an_error_of_its_scope() {
+        let log = Log::new();
+        let noting = log.clone();
+        let failed = try_scope(|s| async move {
+            s.spawn(ok(async {
+                adopt(async move { sleep(2 * T).await; noting.note("saved") }).await;
+                pending::<()>().await
+            }));
+            sleep(T / 2).await;
+            Err::<(), _>("failed")
+        });
+        assert_eq!(failed.await, Err("failed"));
+        assert_eq!(log.entries(), ["saved"]);
+    }
+
+    // S9
+    async fn an_adopted_future_is_finished_under_every_cancellation_of_ours() {
+        let log = Log::new();
+        let saving = |what: &'static str| {
+            let log = log.clone();
+            adopt(async move { sleep(2 * T).await; log.note(what) })
+        };
+        assert!(timeout(T, async { saving("timeout").await; pending::<()>().await }).await.is_err());
+        log.place("timeout");
+        let outcome = scope(|s| {
+            let saved = saving("scope");
+            async move {
+                s.spawn(async { saved.await; pending::<()>().await });
+                sleep(T / 2).await;
+                s.cancel("enough");
+                pending::<()>().await
+            }
+        }).outcome().await;
+        assert!(outcome.is_err());
+        log.place("scope");
+        scope(|s| {
+            let saved = saving("task");
+            async move {
+                let child = s.spawn(async { saved.await; pending::<()>().await });
+                sleep(T / 2).await;
+                child.cancel();
+                assert!(child.outcome().await.is_err());
+            }
+        }).await;
+        log.place("task");
+    }
+
+    // S9, S10: an adopted future is under no deadline of those around it
+    async fn an_adopted_future_sees_no_deadline_before_or_after_it_was_handed_over() {
+        let log = Log::new();
+        let noting = log.clone();
+        let late = timeout(T, scope(|_| async move {
+            let mut saved = Box::pin(adopt(async move {
+                assert_eq!(deadline(), None);
+                assert!(timeout(T, pending::<()>()).await.is_err());
+                assert_eq!(deadline(), None);
+                sleep(2 * T).await;
+                noting.note("saved");
+            }));
+            assert!(poll_immediate(&mut saved).await.is_none());
+            drop(saved);
+            pending::<()>().await
+        }));
+        assert!(late.await.is_err());
+        assert_eq!(log.entries(), ["saved"]);
+    }
+
+    // S9
+    async fn a_panic_in_an_adopted_future_is_resumed_by_the_scope_that_finishes_it() {
+        let panicking = AssertUnwindSafe(scope(|_| async {
+            let mut broken = Box::pin(adopt(async { yield_now().await; panic!("adopted") }));
+            assert!(poll_immediate(&mut broken).await.is_none());
+            drop(broken);
+        }));
+        assert_eq!(message(panicking.catch_unwind().await.unwrap_err()), "adopted");
+    }
+
+    // S9
+    async fn an_adopted_future_survives_a_panic_around_it() {
+        let probe = Probe::new();
+        let inside = probe.clone();
+        scope(|_| async move {
+            let panicked = caught(async {
+                let gate = Gate::new();
+                let mut adopted = pin!(adopt(inside.watch(turns())));
+                assert!(poll!(adopted.as_mut()).is_pending());
+                drop(gate);
+                boom("around")
+            });
+            assert_eq!(panicked.await, Err::<(), _>("around"));
+        })
+        .await;
+        assert_eq!(probe.ended(), 1);
+        probe.assert_all_gone();
+    }
+
+    // S4, S9. Likewise.
+    async fn an_adopted_future_that_comes_in_any_round_of_a_poll_is_finished() {
+        for depth in 0..8 {
+            let log = Log::new();
+            let adopting = scope(async |s| {
+                let log = log.clone();
+                s.spawn(descend(s.clone(), depth, |s| {
+                    s.spawn(async move {
+                        let commit = adopt(async move {
+                            log.note("begun");
+                            turns().await;
+                            log.note("finished");
+                        });
+                        select(commit, std::future::ready(())).await;
+                        pending::<()>().await
+                    });
+                }));
+                pending::<()>().await
+            });
+            assert!(timeout(Duration::ZERO, adopting).await.is_err());
+            assert_ne!(log.entries(), ["begun"], "after {depth} children");
+        }
+    }
+
+    // S9
+    async fn an_adopted_future_has_a_region_of_its_own_before_and_after_it_is_handed_over() {
+        let log = Log::new();
+        let noting = log.clone();
+        let late = timeout(T, scope(|_| async move {
+            let mut saved = Box::pin(adopt(async move {
+                sleep(2 * T).await;
+                assert!(Token::current().is_none_or(|token| !token.is_cancelled()));
+                noting.note("saved");
+            }));
+            assert!(poll_immediate(&mut saved).await.is_none());
+            drop(saved);
+            pending::<()>().await
+        }));
+        assert!(late.await.is_err());
+        assert_eq!(log.entries(), ["saved"]);
+    }
+}
+
+#[test]
+fn what_the_bodys_drop_adopts_is_finished_first() {
+    bare(|| async {
+        let ran = Arc::new(AtomicBool::new(false));
+        let r = ran.clone();
+        scope(|_| {
+            let r = r.clone();
+            let mut a = Box::pin(adopt(async move {
+                yield_now().await;
+                yield_now().await;
+                r.store(true, Ordering::SeqCst)
+            }));
+            poll_fn(move |cx| {
+                let _ = a.as_mut().poll(cx);
+                Poll::Ready(())
+            })
+        })
+        .await;
+        assert!(ran.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
+fn an_adopted_future_that_panicked_is_not_polled_again() {
+    bare(|| async {
+        let caught = scope(|_| async {
+            let adopted = adopt(async {
+                yield_now().await;
+                panic!("once")
+            });
+            std::panic::AssertUnwindSafe(adopted).catch_unwind().await.is_err()
+        });
+        assert!(caught.await);
+    });
+}

@@ -1,0 +1,19 @@
+//! Cancellation: tokens, reasons, regions, shields and adopted futures.
+//!
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+
+#![allow(clippy::async_yields_async)] // A task that leaves its scope is what some tests are about.
+
+#[macro_use]
+#[path = "../support/harness.rs"]
+mod harness;
+#[path = "../support/probes.rs"]
+mod probes;
+
+mod adopt;
+mod foreign;
+mod reason;
+mod region;
+mod shield;
+mod token;
+mod until;

@@ -1,0 +1,290 @@
+//! One reason for everybody: that of the first cause.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use foster::{Deadline, Reason, Scope, Token, now, scope, shield, sleep, timeout, try_gather, try_scope, yield_now};
+use futures::future::poll_immediate;
+
+use crate::harness::{T, ok};
+use crate::probes::{Count, Gate, Log, turns, until, why};
+
+matrix! {
+    // C327
+    async fn the_first_reason_wins_and_the_child_sees_it() {
+        let seen = Log::new();
+        let (noting, begun) = (seen.clone(), Gate::new());
+        let cancelled = scope(|s| async move {
+            let began = begun.clone();
+            s.spawn(async move {
+                let token = Token::current().unwrap();
+                shield(async {
+                    began.open();
+                    assert_eq!(token.cancelled().await, Reason::from("first"));
+                })
+                .await;
+                noting.note("seen");
+            });
+            begun.wait().await;
+            s.cancel("first");
+            s.cancel("second");
+            pending::<()>().await
+        })
+        .outcome()
+        .await;
+        assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("first"));
+        assert_eq!(seen.entries(), ["seen"]);
+    }
+
+    // C327
+    async fn what_a_timeout_ends_sees_that_it_was_the_deadline() {
+        let mut seen = None;
+        let out = &mut seen;
+        let elapsed = timeout(T, async {
+            let token = Token::current().unwrap();
+            *out = Some(shield(token.cancelled()).await);
+            pending::<()>().await
+        })
+        .await;
+        assert!(elapsed.is_err());
+        assert_eq!(seen, Some(Reason::Deadline));
+    }
+
+    // C328
+    async fn the_cause_is_that_of_the_outermost_cancelled_scope() {
+        let mut seen = None;
+        let out = &mut seen;
+        let cancelled = scope(|outer| async move {
+            scope(|inner| async move {
+                let token = inner.stop_token();
+                shield(async {
+                    outer.cancel("outer");
+                    yield_now().await;
+                    *out = Some(token.cancelled().await);
+                    inner.cancel("inner");
+                })
+                .await;
+                pending::<()>().await
+            })
+            .await
+        })
+        .outcome()
+        .await;
+        assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("outer"));
+        assert_eq!(seen, Some(Reason::from("outer")));
+    }
+
+    // C328
+    async fn under_a_shield_the_cause_is_that_of_the_scope_within() {
+        let cancelled = scope(|outer| async move {
+            shield(async {
+                outer.cancel("outer");
+                let inner = scope(|inner| async move {
+                    turns().await;
+                    inner.cancel("inner");
+                    pending::<()>().await
+                });
+                assert_eq!(inner.outcome().await.unwrap_err().reason(), &Reason::from("inner"));
+            })
+            .await;
+            pending::<()>().await
+        })
+        .outcome()
+        .await;
+        assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("outer"));
+    }
+
+    // S7
+    async fn the_reason_reaches_parallel_children() {
+        let seen = Arc::new(std::sync::Mutex::new(None));
+        let out = Arc::clone(&seen);
+        let cancelled = scope(|s| async move {
+            let begun = Gate::new();
+            let began = begun.clone();
+            s.spawn_parallel(async move {
+                let token = Token::current().unwrap();
+                shield(async {
+                    began.open();
+                    *out.lock().unwrap() = Some(token.cancelled().await);
+                })
+                .await;
+            });
+            begun.wait().await;
+            s.cancel("enough");
+            pending::<()>().await
+        })
+        .outcome()
+        .await;
+        assert!(cancelled.is_err());
+        assert_eq!(*seen.lock().unwrap(), Some(Reason::from("enough")));
+    }
+
+    // S7. The task's own cancellation came second, and was given as the reason where the child needed time to end.
+    async fn the_reason_of_a_child_is_the_first_cause_whichever_it_is() {
+        for held in [false, true] {
+                for first in ["scope", "task"] {
+                    let gate = Gate::new();
+                    let waiting = gate.clone();
+                    let kept = scope(async |s| {
+                        let child = async move {
+                            if held {
+                                shield(waiting.wait()).await;
+                            }
+                            pending::<()>().await
+                        };
+                        let task = s.spawn(child);
+                        turns().await;
+                        if first == "task" {
+                            task.cancel();
+                            s.cancel("first");
+                        } else {
+                            s.cancel("first");
+                            task.cancel();
+                        }
+                        gate.open();
+                        task
+                    });
+                    let expected = if first == "task" { "its task was cancelled" } else { "first" };
+                    let reason = kept.await.outcome().await.unwrap_err().reason().clone();
+                    assert_eq!(reason, expected.into(), "held: {held}");
+                }
+        }
+    }
+
+    // S7. Without a finalizer the scope had no token, and its tasks said `Dropped`.
+    async fn the_reason_of_a_kept_task_does_not_depend_on_what_else_the_scope_contains() {
+        for finalizer in [false, true] {
+            let kept = Mutex::new(None);
+            let keep = |s: &Scope<'_>| {
+                if finalizer {
+                    s.defer(async {});
+                }
+                *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+            };
+
+            let inside = scope(async |s| { keep(&s); pending::<()>().await });
+            assert!(timeout(T, inside).await.is_err());
+            assert_eq!(why(&kept).await, Reason::Deadline, "finalizer: {finalizer}");
+
+            let outer = scope(async |outer| {
+                outer.spawn(async { scope(async |s| { keep(&s); pending::<()>().await }).await });
+                yield_now().await;
+                outer.cancel("enough");
+            });
+            outer.await;
+            assert_eq!(why(&kept).await, "enough".into(), "finalizer: {finalizer}");
+
+            let failing = async { yield_now().await; Err::<(), _>(()) };
+            let inside = async { scope(async |s| { keep(&s); pending::<()>().await }).await; Ok(()) };
+            assert!(try_gather((inside, failing)).await.is_err());
+            assert!(matches!(why(&kept).await, Reason::Failed(_)), "finalizer: {finalizer}");
+
+            assert!(poll_immediate(scope(async |s| { keep(&s); pending::<()>().await })).await.is_none());
+            assert_eq!(why(&kept).await, Reason::Dropped, "finalizer: {finalizer}");
+        }
+    }
+
+    async fn the_token_of_a_scope_that_is_cancelled_from_around_has_the_reason_from_around() {
+        let seen = Arc::new(Mutex::new(None));
+        let noting = Arc::clone(&seen);
+        let late = timeout(T, scope(|s| async move {
+            let token = s.stop_token();
+            s.defer(async move { *noting.lock().unwrap() = token.reason() });
+            pending::<()>().await
+        }));
+        assert!(late.await.is_err());
+        assert_eq!(*seen.lock().unwrap(), Some(Reason::Deadline));
+    }
+
+    // S7: the reason is inherited down the tree
+    async fn everything_below_an_expired_timeout_has_the_deadline_for_its_reason() {
+        let seen = Arc::new((Mutex::new(Vec::new()), Count::new()));
+        let note = |seen: &Arc<(Mutex<Vec<Option<Reason>>>, Count)>| {
+            let seen = Arc::clone(seen);
+            let token = Token::current().expect("a region");
+            shield(async move {
+                seen.1.up();
+                let reason = token.cancelled().await;
+                seen.0.lock().unwrap().push(Some(reason));
+            })
+        };
+        let deadline = Deadline::never();
+        let late = deadline.timeout({
+            let (seen, due) = (Arc::clone(&seen), deadline.clone());
+            async move {
+                scope(|s| {
+                    let here = Arc::clone(&seen);
+                    async move {
+                        let listening = Arc::clone(&here);
+                        s.spawn(async move {
+                            until(|| listening.1.get() == 4).await;
+                            due.set(now()).unwrap();
+                        });
+                        let child = Arc::clone(&here);
+                        s.spawn(async move { note(&child).await });
+                        let parallel = Arc::clone(&here);
+                        s.spawn_parallel(async move { note(&parallel).await });
+                        let inner = Arc::clone(&here);
+                        s.spawn(scope(|_| async move { timeout(1000 * T, async move { note(&inner).await }).await }));
+                        note(&here).await;
+                        pending::<()>().await
+                    }
+                }).await
+            }
+        });
+        assert!(late.await.is_err());
+        assert_eq!(*seen.0.lock().unwrap(), vec![Some(Reason::Deadline); 4]);
+    }
+
+    // S7
+    async fn a_scope_that_fails_says_to_its_children_who_it_was() {
+        let seen = Arc::new(Mutex::new(None));
+        let noting = Arc::clone(&seen);
+        let failed = try_scope(|s| async move {
+            let token = s.stop_token();
+            s.spawn(ok(shield(async move { *noting.lock().unwrap() = Some(token.cancelled().await) })));
+            s.named("culprit").spawn(async { sleep(T).await; Err::<(), _>("failed") });
+            pending::<Result<(), &str>>().await
+        });
+        assert_eq!(failed.await, Err("failed"));
+        assert_eq!(*seen.lock().unwrap(), Some(Reason::Failed("culprit".into())));
+    }
+
+    // S7
+    async fn a_second_cancellation_during_the_wind_down_keeps_the_first_reason() {
+        let log = &Log::new();
+        let outcome = scope(|s| async move {
+            let again = s.clone();
+            s.defer(async move {
+                again.cancel("second");
+                sleep(T).await;
+                again.cancel("third");
+                again.stop("fourth", Duration::ZERO);
+                log.note("finalized");
+            });
+            s.cancel("first");
+            s.cancel("also first");
+            pending::<()>().await
+        }).outcome().await;
+        assert_eq!(outcome.unwrap_err().reason(), &Reason::from("first"));
+        assert_eq!(log.entries(), ["finalized"]);
+    }
+
+    // S7
+    async fn a_deadline_that_passes_during_the_wind_down_changes_no_reason() {
+        let outcome = timeout(2 * T, scope(|s| async move {
+            let token = s.stop_token();
+            s.defer(async move {
+                sleep(4 * T).await;
+                assert_eq!(token.reason(), Some(Reason::from("first")));
+            });
+            s.cancel("first");
+            pending::<()>().await
+        }).outcome()).await;
+        // Wound down by itself, and then from around: whoever was first fixed the reason.
+        if let Ok(outcome) = outcome {
+            assert_eq!(outcome.unwrap_err().reason(), &Reason::from("first"));
+        }
+    }
+}

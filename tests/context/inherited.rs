@@ -1,0 +1,123 @@
+//! What a child inherits, and that it is never somebody else's.
+
+use std::sync::{Arc, Mutex};
+
+use foster::runtimes::Sim;
+use foster::time::deadline;
+use foster::{Inherited, scope, timeout, yield_now};
+
+use crate::harness::{T, watched};
+use crate::probes::{Gate, turns};
+
+static USER: Inherited<&'static str> = Inherited::new();
+
+static SHARED: Inherited<Mutex<Vec<u32>>> = Inherited::new();
+
+static NAME: Inherited<&str> = Inherited::new();
+
+/// What is in force at one place: a value, and whether there is a deadline.
+type Found = (Option<&'static str>, bool);
+
+fn found() -> Found {
+    (NAME.get().map(|name| *name), deadline().is_some())
+}
+
+/// Notes what its destructor finds.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<Found>>>);
+
+struct Noting(Notes);
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap().push(found());
+    }
+}
+
+impl Notes {
+    async fn note_at_the_end(self) {
+        let _noting = Noting(self);
+        std::future::pending().await
+    }
+}
+
+matrix! {
+    // C263
+    async fn inherited_values_are_those_at_the_spawn_and_are_not_shared_back() {
+        USER.provide("outer", scope(|s| async move {
+            let gate = Gate::new();
+            let waiting = gate.wait();
+            let child = s.spawn(async move {
+                waiting.await;
+                let own = USER.provide("the child's", async {
+                    yield_now().await;
+                    *USER.get().unwrap()
+                });
+                assert_eq!(own.await, "the child's");
+                *USER.get().unwrap()
+            });
+            let parallel = s.spawn_parallel(async { *USER.get().unwrap() });
+            let inner = USER.provide("inner", async {
+                gate.open();
+                turns().await;
+                *USER.get().unwrap()
+            });
+            assert_eq!(inner.await, "inner");
+            assert_eq!(child.await, "outer");
+            assert_eq!(parallel.await, "outer");
+            assert_eq!(*USER.get().unwrap(), "outer");
+        }))
+        .await;
+        assert!(USER.get().is_none());
+    }
+
+    // C028
+    async fn children_that_inherit_one_value_see_each_others_writes() {
+        let written = SHARED.provide(Mutex::new(Vec::new()), scope(|s| async move {
+            let write = |n: u32| async move { SHARED.get().unwrap().lock().unwrap().push(n) };
+            s.spawn(write(1)).await;
+            s.spawn_parallel(write(2)).await;
+            SHARED.get().unwrap().lock().unwrap().clone()
+        }))
+        .await;
+        assert_eq!(written, [1, 2]);
+    }
+}
+
+// The child is dropped on the thread, and in the poll, of whoever takes it back.
+#[test]
+fn a_child_that_is_taken_back_finds_what_it_inherited_and_not_what_the_canceller_has() {
+    watched(|| {
+        Sim::default().run(scope(async |s| {
+            let notes = Notes::default();
+            let spawn = || {
+                let noting = Noting(notes.clone());
+                s.spawn_parallel(async move { drop(noting) })
+            };
+            let (bare, furnished) = (spawn(), NAME.provide("its own", timeout(T, async { spawn() })).await.unwrap());
+            NAME.provide("the canceller's", timeout(2 * T, async { bare.cancel() })).await.unwrap();
+            furnished.cancel();
+            assert_eq!(*notes.0.lock().unwrap(), [(None, false), (Some("its own"), true)]);
+        }));
+    });
+}
+
+#[test]
+fn a_child_that_has_begun_finds_what_it_inherited_in_every_poll_and_at_its_end() {
+    watched(|| {
+        Sim::default().run(scope(async |s| {
+            let notes = Notes::default();
+            let furnished =
+                NAME.provide("its own", timeout(T, async { s.spawn_parallel(notes.clone().note_at_the_end()) }));
+            let furnished = furnished.await.unwrap();
+            let bare = s.spawn_parallel(async {
+                foster::yield_now().await;
+                found()
+            });
+            assert_eq!(bare.await, (None, false));
+            furnished.cancel();
+            assert!(furnished.outcome().await.is_err());
+            assert_eq!(*notes.0.lock().unwrap(), [(Some("its own"), true)]);
+        }));
+    });
+}

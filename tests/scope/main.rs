@@ -1,0 +1,36 @@
+//! Scopes: their children, how they fail, end and are dropped.
+//!
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+
+#![allow(clippy::async_yields_async)] // A task that leaves its scope is what some tests are about.
+
+#[macro_use]
+#[path = "../support/harness.rs"]
+mod harness;
+#[path = "../support/probes.rs"]
+mod probes;
+
+mod cancel;
+mod defer;
+mod drops;
+mod every_point;
+mod failure;
+mod fuzz;
+mod grace;
+mod handoff;
+mod job;
+mod local;
+mod nested;
+mod options;
+mod panics;
+mod parallel;
+mod poll;
+mod races;
+mod remote_child;
+mod remote_child_races;
+mod root;
+mod spawn;
+mod spawner;
+mod stop;
+mod task;
+mod wind_down;

@@ -1,0 +1,235 @@
+//! What one poll of a scope does: whom it polls, wakes, and leaves a turn to.
+
+use std::future::{Future, pending, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use foster::testing::CountingWaker;
+use foster::{gather, scope, timeout, try_scope};
+use futures::FutureExt;
+
+use crate::harness::{self, T};
+use crate::probes::{Gate, Probe, turns};
+
+/// Is woken whenever it has been polled, and never ends.
+fn always_ready() -> impl Future<Output = ()> + Send {
+    poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+/// Spawns its like for ever.
+fn successors(s: foster::Scope<'static>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let next = successors(s.clone());
+        s.spawn(next);
+    })
+}
+
+/// Keeps the waker that it is polled with.
+async fn keeping_its_waker(into: Arc<std::sync::Mutex<Option<Waker>>>) {
+    let mut first = true;
+    poll_fn(|cx| {
+        *into.lock().unwrap() = Some(cx.waker().clone());
+        match std::mem::take(&mut first) {
+            true => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            false => Poll::Ready(()),
+        }
+    })
+    .await
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Uses up tokio's budget whenever it is polled, and never ends.
+async fn busy() {
+    let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    tx.send(0).unwrap();
+    while let Some(n) = rx.recv().await {
+        tx.send(n).unwrap();
+    }
+}
+
+matrix! {
+    // C345
+    async fn a_waker_that_is_kept_too_long_does_nothing() {
+        let (finished, dropped) = (Arc::default(), Arc::default());
+        let (inside, abandoned) = (Arc::clone(&finished), Arc::clone(&dropped));
+        scope(|s| async move {
+            s.spawn(keeping_its_waker(inside)).await;
+            let child = s.spawn(async {
+                keeping_its_waker(abandoned).await;
+                pending::<()>().await
+            });
+            turns().await;
+            child.cancel();
+        })
+        .await;
+        let probe = Probe::new();
+        let inside = probe.clone();
+        scope(|s| async move {
+            s.spawn(inside.watch(turns()));
+            for kept in [finished, dropped] {
+                let waker: Waker = kept.lock().unwrap().take().unwrap();
+                waker.wake_by_ref();
+                waker.wake();
+            }
+        })
+        .await;
+        probe.assert_all_gone();
+    }
+
+    // C347
+    async fn a_child_that_is_always_ready_starves_neither_its_siblings_nor_the_body() {
+        let probe = Probe::new();
+        let greedy = probe.watch(always_ready());
+        scope(|s| async move {
+            s.spawn(greedy);
+            s.spawn(turns()).await;
+            turns().await;
+            s.cancel("enough");
+        })
+        .await;
+        probe.assert_all_gone();
+    }
+
+    // C350
+    async fn a_scope_that_is_polled_after_its_end_panics_cleanly() {
+        let mut over = pin!(scope(|s| async move { s.spawn(async { 1 }).await }));
+        assert_eq!(over.as_mut().await, 1);
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| over.as_mut().now_or_never())).is_err());
+
+        let mut over = pin!(try_scope(|_| async { Err::<(), _>(1) }).outcome());
+        assert_eq!(over.as_mut().await, Ok(Err(1)));
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| over.as_mut().now_or_never())).is_err());
+    }
+
+    // S12
+    async fn only_what_was_woken_is_polled() {
+        let (probe, busy) = (Probe::new(), Probe::new());
+        let idle: Vec<_> = (0..200).map(|_| probe.endless()).collect();
+        let working = busy.watch(turns());
+        scope(|s| async move {
+            for child in idle {
+                s.spawn(child);
+            }
+            s.spawn(working).await;
+            s.cancel("over");
+        })
+        .await;
+        assert_eq!(probe.polls(), 200);
+        probe.assert_all_gone();
+    }
+
+    // S12
+    async fn a_scope_may_move_from_one_waker_to_another() {
+        let gate = Gate::new();
+        let waiting = gate.wait();
+        let mut future = Box::pin(scope(|s| async move { s.spawn(waiting).await }));
+        let (first, second) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
+        for wakes in [&first, &second] {
+            let waker = Waker::from(Arc::clone(wakes));
+            // More than once: the first polls may wake themselves.
+            for _ in 0..3 {
+                assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+        }
+        let before = second.0.load(Ordering::SeqCst);
+        gate.open();
+        assert!(second.0.load(Ordering::SeqCst) > before);
+        future.await;
+    }
+
+    // C218
+    async fn what_is_ready_at_once_is_over_within_one_poll() {
+        assert_eq!(gather([1, 2].map(std::future::ready)).now_or_never(), Some([1, 2]));
+        let children = scope(|s| async move {
+            s.spawn(async { 1 });
+            s.defer(async {});
+            2
+        });
+        assert_eq!(children.now_or_never(), Some(2));
+        assert_eq!(timeout(T, async { 1 }).now_or_never(), Some(Ok(1)));
+    }
+}
+
+// C347; virtual time stands still while something is ready.
+#[test]
+fn a_child_that_is_always_ready_does_not_keep_a_deadline_from_passing() {
+    harness::each(&harness::REAL, |runtime| {
+        let greedy = scope(|s| async move {
+            s.spawn(always_ready());
+        });
+        assert!(runtime.run(timeout(2 * T, greedy)).is_err());
+        let breeding = scope(|s| async move { successors(s).await });
+        assert!(runtime.run(timeout(2 * T, breeding)).is_err());
+    });
+}
+
+// S11. The busy child was always polled first, and left nothing of the budget that tokio gives a task.
+#[foster::test(runtimes(tokio, tokio_multi), timeout = "10s")]
+async fn a_child_that_uses_up_the_budget_of_its_task_does_not_starve_its_siblings() {
+    for siblings in [1, 3, 100] {
+        scope(async |s| {
+            s.spawn(busy());
+            let (senders, receivers): (Vec<_>, Vec<_>) = (0..siblings).map(|_| tokio::sync::mpsc::channel(1)).unzip();
+            let waiting = receivers
+                .into_iter()
+                .map(|mut rx: tokio::sync::mpsc::Receiver<()>| s.spawn(async move { rx.recv().await }));
+            let waiting: Vec<_> = waiting.collect();
+            turns().await;
+            for tx in senders {
+                tx.try_send(()).unwrap();
+            }
+            for task in waiting {
+                assert_eq!(task.await, Some(()));
+            }
+            s.cancel("seen enough");
+        })
+        .await;
+    }
+}
+
+// S12. Whoever spawns while the scope is being polled need not wake it.
+#[test]
+fn a_body_that_spawns_wakes_nobody() {
+    let mut spawning = pin!(scope(async |s| {
+        for _ in 0..100 {
+            s.spawn(pending::<()>());
+        }
+        pending::<()>().await
+    }));
+    let waker = CountingWaker::new();
+    while {
+        let before = waker.count();
+        assert!(waker.poll(spawning.as_mut()).is_pending());
+        // After more polls than one pass has, and for no other reason.
+        waker.count() > before && waker.count() < 4
+    } {}
+    assert!(waker.count() < 4, "it was woken {} times for a hundred children", waker.count());
+
+    let mut spawning = pin!(scope(async |s| {
+        let siblings = s.clone();
+        s.spawn(async move {
+            siblings.spawn(pending::<()>());
+        });
+        pending::<()>().await
+    }));
+    let waker = CountingWaker::new();
+    assert!(waker.poll(spawning.as_mut()).is_pending());
+    assert_eq!(waker.count(), 0);
+}

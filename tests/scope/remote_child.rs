@@ -1,0 +1,566 @@
+//! Children that another task runs: refused, taken back, told, counted, and what is left of them.
+
+use std::future::{Future, pending, ready};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::thread;
+use std::time::Instant;
+
+use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
+use foster::runtimes::{Basic, Sim, Tokio};
+use foster::{Handle, Reason, Scope, Task, adopt, gather, scope, shield, sleep, timeout};
+use futures::future::{BoxFuture, poll_immediate};
+use futures::task::{FutureObj, Spawn, SpawnError};
+use futures::{FutureExt, StreamExt};
+
+use crate::harness::{self, REAL, T};
+use crate::probes::{Gate, Log, Probe, boom, caught, poll_by_hand};
+
+/// A runtime that keeps what it is given until it is told to run it: a pool whose threads are busy.
+#[derive(Clone, Default)]
+pub(crate) struct Busy {
+    tasks: Arc<Mutex<Vec<FutureObj<'static, ()>>>>,
+    jobs: Arc<Mutex<Vec<Job>>>,
+    /// What happens when it is asked for the time.
+    on_now: Arc<Mutex<Option<Job>>>,
+}
+
+impl Busy {
+    fn run_all(&self) -> usize {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap());
+        let count = tasks.len() + jobs.len();
+        tasks.into_iter().for_each(|task| _ = task.now_or_never());
+        jobs.into_iter().for_each(|job| job());
+        count
+    }
+}
+
+impl Spawn for Busy {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.tasks.lock().unwrap().push(future);
+        Ok(())
+    }
+}
+
+impl Blocking for Busy {
+    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
+        self.jobs.lock().unwrap().push(job);
+        Ok(())
+    }
+}
+
+impl Clock for Busy {
+    fn now(&self) -> Instant {
+        let on_now = self.on_now.lock().unwrap().take();
+        if let Some(happens) = on_now {
+            happens();
+        }
+        Instant::now()
+    }
+
+    fn timer(&self, at: Instant) -> Timer {
+        Timer::thread(at.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Runtime for Busy {
+    fn name(&self) -> &'static str {
+        "busy"
+    }
+
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        futures::executor::block_on(root);
+        Ok(())
+    }
+}
+
+/// Runs `test` on every runtime but sim, which knows nothing of what goes on in others.
+fn everywhere<F: Future<Output = ()> + 'static>(test: fn() -> F) {
+    for runtime in REAL {
+        harness::run(runtime, test);
+    }
+}
+
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(task: Task<T>) {
+    let outcome = task.outcome().now_or_never().expect("it is over");
+    outcome.expect_err("it is refused");
+}
+
+/// Nothing that is spawned with `s` starts.
+#[track_caller]
+fn assert_takes_nothing(s: &Scope<'static>, rt: &Handle) {
+    let (probe, ran) = (Probe::new(), Arc::new(AtomicUsize::new(0)));
+    assert_refused(s.spawn(probe.watch(ready(1))));
+    assert_refused(s.spawn_parallel(probe.watch(ready(2))));
+    assert_refused(s.spawn_on(probe.watch(ready(3)), rt));
+    assert_refused(s.named("four").spawn_on(probe.watch(ready(4)), rt));
+    let counting = Arc::clone(&ran);
+    assert_refused(s.spawn_blocking(move || counting.fetch_add(1, Ordering::SeqCst)));
+    s.defer(probe.watch(ready(())));
+    assert!(s.spawner().spawn_obj(Box::new(probe.watch(ready(()))).into()).is_err());
+    assert_eq!((probe.polls(), ran.load(Ordering::SeqCst)), (0, 0), "something ran");
+    probe.assert_all_gone();
+}
+
+/// A scope, and a handle that is kept.
+fn with_handle<F: Future>(body: impl FnOnce(Scope<'static>) -> F) -> (impl Future<Output = F::Output>, Scope<'static>) {
+    let mut kept = None;
+    let future = scope(|s| {
+        kept = Some(s.clone());
+        body(s)
+    });
+    (future, kept.unwrap())
+}
+
+/// A scope with children in the queue of a busy runtime, cancelled.
+async fn take_back_from_a_busy_runtime() {
+    let (busy, probe, ran) = (Busy::default(), Probe::new(), Arc::new(AtomicUsize::new(0)));
+    let rt = Handle::new(busy.clone());
+    let (inside, counting) = (probe.clone(), Arc::clone(&ran));
+    let jobs = scope(async |s| {
+        let task = s.spawn_on(inside.endless(), &rt);
+        drop(s.spawn_on(inside.endless(), &rt));
+        s.spawn_blocking(move || counting.fetch_add(1, Ordering::SeqCst));
+        s.cancel("enough");
+        task.outcome().await.map(drop)
+    });
+    let cancelled = rt.enter(jobs.outcome()).await.unwrap_err();
+    assert_eq!(cancelled.reason(), &Reason::from("enough"));
+    probe.assert_all_gone();
+    assert_eq!(busy.run_all(), 3, "the runtime still has its part of them");
+    assert_eq!((probe.polls(), ran.load(Ordering::SeqCst)), (0, 0), "something ran");
+}
+
+/// Begins something in the surroundings of its drop, which its scope finishes.
+struct Saves(Log);
+
+impl Drop for Saves {
+    fn drop(&mut self) {
+        let log = self.0.clone();
+        let saved = adopt(async move {
+            sleep(T).await;
+            log.note("saved");
+        });
+        assert!(poll_immediate(saved).now_or_never().flatten().is_none());
+    }
+}
+
+/// A scope in a parallel child of a scope, and so on; a task of the innermost one.
+fn nested(depth: usize, give: mpsc::Sender<Task<()>>) -> BoxFuture<'static, ()> {
+    scope(async move |s| {
+        if depth == 0 {
+            give.send(s.spawn(async {})).unwrap();
+        } else {
+            s.spawn_parallel(nested(depth - 1, give)).await;
+        }
+    })
+    .boxed()
+}
+
+/// Waits in its drop until somebody lets it go on.
+struct Slow {
+    entered: mpsc::Sender<()>,
+    go: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.entered.send(()).unwrap();
+        _ = self.go.lock().unwrap().recv();
+    }
+}
+
+type Held = BoxFuture<'static, ()>;
+
+/// Runs a parallel child that cancels itself in its first poll, while it holds, and gives away the hold.
+async fn cancel_while_held(release: impl FnOnce(Held) + Send + 'static) {
+    scope(async |s| {
+        let (give, take) = mpsc::channel::<Task<()>>();
+        let task = s.spawn_parallel(async move {
+            let itself = take.recv().unwrap();
+            let mut held = shield(pending::<()>()).boxed();
+            assert!(poll_immediate(&mut held).await.is_none());
+            itself.cancel();
+            release(held);
+            pending::<()>().await
+        });
+        give.send(task).unwrap();
+    })
+    .await;
+}
+
+/// A waker that calls a function with the number of times that it has been cloned, and notes that it is woken.
+#[derive(Clone)]
+struct Trap(Arc<Trapped>);
+
+struct Trapped {
+    clones: AtomicUsize,
+    woken: AtomicBool,
+    on_clone: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl Trap {
+    fn new(on_clone: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        let (clones, woken) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Trap(Arc::new(Trapped { clones, woken, on_clone: Box::new(on_clone) }))
+    }
+
+    fn is_woken(&self) -> bool {
+        self.0.woken.load(Ordering::SeqCst)
+    }
+
+    fn waker(&self) -> Waker {
+        fn raw(trap: Trap) -> RawWaker {
+            RawWaker::new(Box::into_raw(Box::new(trap)).cast(), &TABLE)
+        }
+        fn look(data: *const ()) -> Trap {
+            // SAFETY: `data` is from `raw`, and has not been given to `release`.
+            #[allow(unsafe_code)]
+            unsafe { &*data.cast::<Trap>() }.clone()
+        }
+        fn release(data: *const ()) {
+            // SAFETY: `data` is from `raw`, and not used any more.
+            #[allow(unsafe_code)]
+            drop(unsafe { Box::from_raw(data.cast_mut().cast::<Trap>()) });
+        }
+        const TABLE: RawWakerVTable = RawWakerVTable::new(
+            |data| {
+                let trap = look(data);
+                (trap.0.on_clone)(trap.0.clones.fetch_add(1, Ordering::SeqCst) + 1);
+                raw(trap)
+            },
+            |data| {
+                look(data).0.woken.store(true, Ordering::SeqCst);
+                release(data);
+            },
+            |data| look(data).0.woken.store(true, Ordering::SeqCst),
+            release,
+        );
+        // SAFETY: the table's functions hold to the contract of `RawWaker`: each has a `Trap` of its own.
+        #[allow(unsafe_code)]
+        unsafe {
+            Waker::from_raw(raw(self.clone()))
+        }
+    }
+}
+
+matrix! {
+    // S4. They ran without a context: what they gave to the scope was lost, their timers were none of the runtime's, and
+    // under sim that was reported as a deadlock.
+    async fn the_destructor_of_a_cancelled_parallel_child_finds_its_surroundings() {
+        let log = Log::new();
+        let saves = log.clone();
+        let cancelled = scope(async |s| {
+            let begun = Gate::new();
+            let began = begun.clone();
+            s.spawn_parallel(async move {
+                let _saves = Saves(saves);
+                began.open();
+                pending::<()>().await
+            });
+            begun.wait().await;
+            s.cancel("enough");
+            pending::<()>().await
+        });
+        assert!(cancelled.outcome().await.is_err());
+        assert_eq!(log.entries(), ["saved"]);
+    }
+
+    // A child was counted as ended after its value could be read: whoever throttled by the number waited for nothing.
+    async fn a_parallel_child_whose_task_has_been_read_is_not_counted() {
+        scope(async |s| {
+            for n in 0..1_000 {
+                assert_eq!(s.spawn_parallel(async move { n }).await, n);
+                assert_eq!(s.len(), 0);
+                assert_eq!(s.spawn_blocking(move || n).await, n);
+                assert_eq!(s.len(), 0);
+                let ended = s.spawn_parallel(pending::<()>());
+                ended.cancel();
+                assert!(ended.outcome().await.is_err());
+                assert_eq!(s.len(), 0);
+            }
+        })
+        .await;
+    }
+
+    // S6. It has to learn that it is cancelled before it is suspended, or nobody tells it that the hold is over.
+    async fn a_parallel_child_that_cancels_itself_while_it_holds_ends_with_the_hold() {
+        let (give, mut take) = futures::channel::mpsc::unbounded::<Held>();
+        let release = async { drop(take.next().await) };
+        gather((cancel_while_held(move |held| give.unbounded_send(held).unwrap()), release)).await;
+    }
+}
+
+roots! {
+    // S5. A handle that outlived its scope started children that nobody owned, unless somebody had
+    // asked for the scope's token.
+    fn a_scope_that_is_gone_starts_nothing_anywhere(rt) {
+        let (never_polled, kept) = with_handle(|_| pending::<()>());
+        drop(never_polled);
+        assert_takes_nothing(&kept, &rt);
+
+        let (dropped, kept) = with_handle(|_| pending::<()>());
+        let mut dropped = Box::pin(dropped);
+        assert!(poll_by_hand(&mut dropped).is_pending());
+        drop(dropped);
+        assert_takes_nothing(&kept, &rt);
+
+        let (finished, kept) = with_handle(|_| ready(()));
+        rt.run(finished);
+        assert_takes_nothing(&kept, &rt);
+        rt.run(async { assert_takes_nothing(&kept, &rt) });
+    }
+
+    // S5. So did the destructor of a body that was dropped with its scope.
+    fn a_destructor_starts_nothing_in_the_scope_that_is_dropped(rt) {
+        struct Late(Scope<'static>, Handle);
+        impl Drop for Late {
+            fn drop(&mut self) {
+                assert_takes_nothing(&self.0, &self.1);
+            }
+        }
+        for polls in [0, 1] {
+            let late = rt.clone();
+            let mut dropped = Box::pin(scope(|s| {
+                let late = Late(s, late);
+                async move {
+                    let _late = late;
+                    pending::<()>().await
+                }
+            }));
+            for _ in 0..polls {
+                assert!(poll_by_hand(&mut dropped).is_pending());
+            }
+            drop(dropped);
+        }
+    }
+}
+
+// S5. They were waited for, for as long as the runtime was busy.
+#[test]
+fn children_that_have_not_begun_are_dropped_by_their_scope_when_it_is_cancelled() {
+    everywhere(take_back_from_a_busy_runtime);
+}
+
+// S5. A timeout hung by a child on a runtime that nobody drives.
+#[test]
+fn a_timeout_does_not_wait_for_a_runtime_that_nobody_drives() {
+    everywhere(|| async {
+        for undriven in [Handle::from(Tokio::current_thread().unwrap()), Basic::current_thread().into()] {
+            let probe = Probe::new();
+            let inside = probe.clone();
+            let expired = timeout(
+                T,
+                scope(async |s| {
+                    s.spawn_on(inside.endless(), &undriven);
+                }),
+            );
+            assert!(expired.await.is_err());
+            assert_eq!(probe.polls(), 0);
+            probe.assert_all_gone();
+        }
+    });
+}
+
+// S6
+#[test]
+fn a_task_that_is_cancelled_before_its_child_has_begun_has_its_outcome_at_once() {
+    everywhere(|| async {
+        let (busy, probe) = (Busy::default(), Probe::new());
+        let rt = Handle::new(busy.clone());
+        scope(async |s| {
+            let task = s.spawn_on(probe.endless(), &rt);
+            task.cancel();
+            assert!(task.is_finished());
+            assert_eq!(s.len(), 0);
+            let cancelled = task.outcome().await.unwrap_err();
+            assert!(cancelled.to_string().contains("its task was cancelled"), "{cancelled}");
+        })
+        .await;
+        assert_eq!((busy.run_all(), probe.polls()), (1, 0));
+        probe.assert_all_gone();
+    });
+}
+
+// S4. A child that has not begun when its scope is dropped from outside goes with it.
+#[test]
+fn children_that_have_not_begun_are_dropped_with_their_scope() {
+    let (busy, probe) = (Busy::default(), Probe::new());
+    let rt = Handle::new(busy.clone());
+    let inside = probe.clone();
+    let mut dropped = Box::pin(scope(async |s| {
+        s.spawn_on(inside.endless(), &rt);
+        pending::<()>().await
+    }));
+    assert!(poll_by_hand(&mut dropped).is_pending());
+    drop(dropped);
+    probe.assert_all_gone();
+    assert_eq!((busy.run_all(), probe.polls()), (1, 0));
+}
+
+// S2. What the destructor of a child that has not begun panics with is the scope's.
+#[test]
+fn a_destructor_that_panics_in_a_child_that_has_not_begun_is_the_scopes_panic() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            boom("bomb");
+        }
+    }
+    everywhere(|| async {
+        let rt = Handle::new(Busy::default());
+        let panicked = caught(scope(async |s| {
+            for _ in 0..3 {
+                let bomb = Bomb;
+                s.spawn_on(
+                    async move {
+                        let _bomb = bomb;
+                        pending::<()>().await
+                    },
+                    &rt,
+                );
+            }
+            s.cancel("enough");
+            pending::<()>().await
+        }));
+        assert_eq!(panicked.await, Err::<(), _>("bomb"));
+    });
+}
+
+// S13. A child kept its runtime alive, and so the scope waited for a runtime that nobody could end.
+#[test]
+fn a_parallel_child_ends_with_its_runtimes_last_handle() {
+    everywhere(|| async {
+        let runtimes: [fn() -> Handle; 5] = [
+            || Tokio::current_thread().unwrap().into(),
+            || Tokio::multi_thread(1).unwrap().into(),
+            || Basic::current_thread().into(),
+            || Basic::thread_pool(1).unwrap().into(),
+            || Sim::default().into(),
+        ];
+        for (n, runtime) in runtimes.into_iter().enumerate() {
+            let reason = scope(async |s| {
+                let (runtime, begun) = (runtime(), Gate::new());
+                let began = begun.clone();
+                let task = s.spawn_on(
+                    async move {
+                        began.open();
+                        pending::<()>().await
+                    },
+                    &runtime,
+                );
+                // The others are driven by those who block on them.
+                if [1, 3].contains(&n) {
+                    begun.wait().await;
+                }
+                drop(runtime);
+                task.outcome().await.unwrap_err().reason().clone()
+            });
+            assert_eq!(reason.await, Reason::Shutdown, "the {n}th");
+        }
+    });
+}
+
+// A task of the innermost of many nested scopes keeps them all, and dropped them by recursion.
+#[test]
+fn a_task_kept_from_deep_within_is_dropped_on_a_small_stack() {
+    harness::watched(|| {
+        let (give, kept) = mpsc::channel();
+        Basic::thread_pool(1).unwrap().run(nested(20_000, give));
+        let small = thread::Builder::new().stack_size(64 << 10);
+        small.spawn(move || drop(kept.recv().unwrap())).unwrap().join().unwrap();
+    });
+}
+
+// S1
+#[test]
+fn a_scope_waits_for_the_drop_of_a_value_that_nobody_reads() {
+    for runtime in [harness::tokio_multi, harness::smol, harness::async_std, harness::basic] {
+        harness::watched(move || {
+            let rt = runtime();
+            let (entered, enter) = mpsc::channel();
+            let (go, wait) = mpsc::channel();
+            let slow = Slow { entered, go: Mutex::new(wait) };
+            let mut scope = Box::pin(scope(async |s| {
+                let unread = Gate::new();
+                let wait = unread.wait();
+                drop(s.spawn_on(
+                    async move {
+                        wait.await;
+                        slow
+                    },
+                    &rt,
+                ));
+                unread.open();
+            }));
+            assert!(poll_by_hand(&mut scope).is_pending());
+            enter.recv().unwrap();
+            assert!(poll_by_hand(&mut scope).is_pending(), "the value is being dropped");
+            go.send(()).unwrap();
+            futures::executor::block_on(scope);
+        });
+    }
+}
+
+// S4. The hold may end between the look at it and the wait for its end: here, while the waker is cloned for that.
+#[test]
+fn a_hold_that_ends_while_its_child_falls_asleep_is_noticed() {
+    for at in 1..=4 {
+        harness::watched(move || {
+            let (busy, hold) = (Busy::default(), Arc::new(Mutex::new(None::<Held>)));
+            let (rt, keeps) = (Handle::new(busy.clone()), Arc::clone(&hold));
+            let mut scope = Box::pin(scope(async |s| {
+                let (give, take) = mpsc::channel::<Task<()>>();
+                let child = async move {
+                    let mut held = shield(pending::<()>()).boxed();
+                    // With another waker: the child's own hears of the cancellation as it is.
+                    assert!(poll_by_hand(&mut held).is_pending());
+                    *keeps.lock().unwrap() = Some(held);
+                    take.recv().unwrap().cancel();
+                    pending::<()>().await
+                };
+                give.send(s.spawn_on(child, &rt)).unwrap();
+            }));
+            assert!(poll_by_hand(&mut scope).is_pending());
+            let mut child = busy.tasks.lock().unwrap().pop().unwrap();
+            let ends = Arc::clone(&hold);
+            let trap = Trap::new(move |clones| {
+                let ended = if clones == at { ends.lock().unwrap().take() } else { None };
+                drop(ended);
+            });
+            let polled = child.poll_unpin(&mut Context::from_waker(&trap.waker()));
+            let is_held = hold.lock().unwrap().take().is_some();
+            assert!(polled.is_ready() || trap.is_woken() || is_held, "it ended with clone {at}");
+            if polled.is_pending() {
+                assert!(poll_by_hand(&mut child).is_ready());
+            }
+            futures::executor::block_on(scope);
+        });
+    }
+}
+
+// S5. A scope may be dropped between a spawn's look at it and the child's way onto its roster: here, while the spawn
+// looks at the clock.
+#[test]
+fn a_child_that_comes_while_its_scope_is_dropped_is_refused() {
+    harness::watched(|| {
+        let busy = Busy::default();
+        let (rt, probe) = (Handle::new(busy.clone()), Probe::new());
+        let (left, s) = with_handle(|_| pending::<()>());
+        let mut left = Box::pin(left);
+        assert!(poll_by_hand(&mut left).is_pending());
+        // A timeout asks for the time after its first poll, unless somebody inside does before.
+        let task = poll_by_hand(Box::pin(rt.enter(timeout(1000 * T, async {
+            *busy.on_now.lock().unwrap() = Some(Box::new(move || drop(left)));
+            s.spawn_on(probe.endless(), &rt)
+        }))));
+        assert!(busy.on_now.lock().unwrap().is_none(), "the scope is dropped");
+        let Poll::Ready(Ok(task)) = task else { panic!("it is ready at once") };
+        assert_refused(task);
+        probe.assert_all_gone();
+    });
+}

@@ -1,0 +1,21 @@
+//! The combinators on streams.
+//!
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+
+#![allow(clippy::async_yields_async)] // A task that leaves its scope is what some tests are about.
+#![allow(unsafe_code)] // A waker with a will of its own.
+
+#[macro_use]
+#[path = "../support/harness.rs"]
+mod harness;
+#[path = "../support/probes.rs"]
+mod probes;
+
+mod ext;
+mod generator;
+mod in_scope;
+mod map;
+mod merge;
+mod shape;
+mod time;
+mod try_map;

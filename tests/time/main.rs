@@ -1,0 +1,16 @@
+//! Timeouts, deadlines, sleeps and intervals.
+//!
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+
+#![allow(clippy::async_yields_async)] // A task that leaves its scope is what some tests are about.
+
+#[macro_use]
+#[path = "../support/harness.rs"]
+mod harness;
+#[path = "../support/probes.rs"]
+mod probes;
+
+mod deadline;
+mod interval;
+mod sleep;
+mod timeout;
