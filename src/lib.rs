@@ -50,6 +50,7 @@
 //! | write a stream as code | [`stream::generator`] | `async def`, `yield` | – |
 //! | run a stream beside its consumer | [`StreamExt::in_scope`] | `Queue` | `mpsc` |
 //! | do many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
+//! | change a value across `.await` | [`sync::Mutex`] | `Lock` | `Mutex` |
 //! | limit what is done at once | [`sync::Semaphore`] | `Semaphore` | `Semaphore` |
 //! | give a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |

@@ -30,6 +30,7 @@ mod bells;
 mod chains;
 mod crews;
 mod links;
+mod mutexes;
 mod nodes;
 mod owners;
 mod semaphores;

@@ -39,14 +39,14 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// A mutex that a panic does not poison.
+/// A mutex that is held for a moment, and that a panic does not poison.
 #[derive(Debug)]
-pub(crate) struct Lock<T>(locks::Mutex<T>);
+pub(crate) struct ShortLock<T>(locks::Mutex<T>);
 
-impl<T> Lock<T> {
+impl<T> ShortLock<T> {
     const_unless_loom! {
         pub(crate) const fn new(value: T) -> Self {
-            Lock(locks::Mutex::new(value))
+            ShortLock(locks::Mutex::new(value))
         }
     }
 
@@ -60,12 +60,24 @@ impl<T> Lock<T> {
 #[cfg(not(foster_loom))]
 mod real {
     #[repr(transparent)]
-    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+    pub(crate) struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
         #[inline]
         pub(crate) const fn new(value: T) -> Self {
             Self(std::cell::UnsafeCell::new(value))
+        }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.0.into_inner()
+        }
+    }
+
+    impl<T: ?Sized> UnsafeCell<T> {
+        /// Gives `access` the content to read. It is on the caller that nobody writes it meanwhile.
+        #[inline]
+        pub(crate) fn with<R>(&self, access: impl FnOnce(*const T) -> R) -> R {
+            access(self.0.get())
         }
 
         /// Gives `access` the content, as `UnsafeCell::get` would: it is on the caller that nobody

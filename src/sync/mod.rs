@@ -5,6 +5,7 @@
 //! | let only a few do something at once | [`Semaphore`] | `Semaphore` | `Semaphore` |
 //! | the same, and notice a release too many | [`Semaphore::bounded`] | `BoundedSemaphore` | – |
 //! | change the limit while it is used | [`Semaphore::resize`] | – | – |
+//! | change a value across `.await`, one at a time | [`Mutex`] | `Lock` | `Mutex` |
 //!
 //! Where items come from an iterator or a stream,
 //! [`map_concurrent`](crate::ConcurrentIterator::map_concurrent) limits how many are in flight, and
@@ -38,12 +39,14 @@
 //! is held while a waker, a destructor or code of the caller runs.
 
 mod free;
+mod mutex;
 mod semaphore;
 mod statistics;
 pub(crate) mod wait_list;
 pub(crate) mod waiters;
 pub(crate) mod wakes;
 
+pub use mutex::{Guard, Lock, LockOwned, Locking, Mutex, MutexGuard, OwnedMutexGuard};
 pub use semaphore::{
     Acquire, AcquireError, AcquireOwned, Acquiring, AddError, OwnedPermit, Permit, Permits, Semaphore, TryAcquireError,
 };

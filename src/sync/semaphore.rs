@@ -359,7 +359,7 @@ impl Semaphore {
     }
 
     #[inline]
-    fn try_take(&self, count: usize) -> Result<(), TryAcquireError> {
+    pub(super) fn try_take(&self, count: usize) -> Result<(), TryAcquireError> {
         if self.free.take(count) { Ok(()) } else { self.try_take_slowly(count) }
     }
 

@@ -57,18 +57,18 @@ use std::task::{Context, Poll};
 use super::waiters::{Found, Key, Left, Waiters};
 use super::wakes::Wakes;
 use crate::context;
-use crate::engine::atomics::{Lock, const_unless_loom};
+use crate::engine::atomics::{ShortLock, const_unless_loom};
 use crate::trace::tree;
 
 /// The state of a primitive, and those who wait for it to change, under one short lock.
 pub(crate) struct WaitList<S> {
-    state: Lock<S>,
+    state: ShortLock<S>,
 }
 
 impl<S> WaitList<S> {
     const_unless_loom! {
         pub(crate) const fn new(state: S) -> Self {
-            WaitList { state: Lock::new(state) }
+            WaitList { state: ShortLock::new(state) }
         }
     }
 

@@ -7,5 +7,6 @@
 mod harness;
 
 mod by_hand;
+mod mutex;
 mod rows;
 mod semaphore;
