@@ -34,6 +34,7 @@ mod mutexes;
 mod nodes;
 mod owners;
 mod semaphores;
+mod signals;
 mod wakers;
 
 /// Explores all interleavings with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS`

@@ -6,6 +6,8 @@
 //! | the same, and notice a release too many | [`Semaphore::bounded`] | `BoundedSemaphore` | – |
 //! | change the limit while it is used | [`Semaphore::resize`] | – | – |
 //! | change a value across `.await`, one at a time | [`Mutex`] | `Lock` | `Mutex` |
+//! | wait until something has happened | [`Event`] | `Event` | `Notify` |
+//! | give one value to who waits for it | [`oneshot`] | `Future` | `oneshot` |
 //!
 //! Where items come from an iterator or a stream,
 //! [`map_concurrent`](crate::ConcurrentIterator::map_concurrent) limits how many are in flight, and
@@ -38,14 +40,17 @@
 //! Nothing here needs a runtime. Tasks of several runtimes and threads may share one lock. No lock
 //! is held while a waker, a destructor or code of the caller runs.
 
+mod event;
 mod free;
 mod mutex;
+pub mod oneshot;
 mod semaphore;
 mod statistics;
 pub(crate) mod wait_list;
 pub(crate) mod waiters;
 pub(crate) mod wakes;
 
+pub use event::{Event, EventWait};
 pub use mutex::{Guard, Lock, LockOwned, Locking, Mutex, MutexGuard, OwnedMutexGuard};
 pub use semaphore::{
     Acquire, AcquireError, AcquireOwned, Acquiring, AddError, OwnedPermit, Permit, Permits, Semaphore, TryAcquireError,

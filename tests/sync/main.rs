@@ -7,6 +7,9 @@
 mod harness;
 
 mod by_hand;
+mod event;
+mod meddling;
 mod mutex;
+mod oneshot;
 mod rows;
 mod semaphore;
