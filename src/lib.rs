@@ -52,6 +52,7 @@
 //! | do many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
 //! | change a value across `.await` | [`sync::Mutex`] | `Lock` | `Mutex` |
 //! | limit what is done at once | [`sync::Semaphore`] | `Semaphore` | `Semaphore` |
+//! | give work to consumers, and wait until it is done | [`queue`] | `Queue` | `mpsc` |
 //! | give a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |
 //! | test in virtual time | [`runtimes::Sim`](runtimes) | – | `pause` |
@@ -84,6 +85,7 @@ pub mod guide;
 mod mailbox;
 mod name;
 mod panic;
+pub mod queue;
 #[cfg(test)]
 mod races;
 pub mod runtime;

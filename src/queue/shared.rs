@@ -1,0 +1,197 @@
+//! What all handles, items and futures of a queue share.
+
+use std::ops::Deref;
+use std::panic::resume_unwind;
+
+use super::error::{SendError, TrySendError};
+use super::state::{Closed, Refused, State};
+use super::store::Store;
+use crate::panic::Payload;
+use crate::sync::wait_list::{Line, WaitList};
+use crate::sync::waiters::Waiters;
+use crate::sync::wakes::Wakes;
+
+/// A queue.
+pub(super) struct Shared<T> {
+    list: WaitList<State<T>>,
+    capacity: Option<usize>,
+}
+
+impl<T> Shared<T> {
+    pub(super) fn new(store: Store<T>, capacity: Option<usize>) -> Self {
+        Shared { list: WaitList::new(State::new(store, capacity)), capacity }
+    }
+
+    pub(super) fn capacity(&self) -> Option<usize> {
+        self.capacity
+    }
+
+    /// Looks at the state.
+    #[inline]
+    pub(super) fn with<R>(&self, look: impl FnOnce(&State<T>) -> R) -> R {
+        self.list.with(|state| look(state))
+    }
+
+    /// Changes the state under the lock, then wakes those whom the change lets go on.
+    ///
+    /// `change` runs no code of the user, except that it may compare items. If one of the wakers
+    /// panics, what it returned is dropped.
+    #[inline]
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut State<T>) -> R) -> R {
+        let mut wakes = None;
+        let result = self.list.with(|state| {
+            let result = change(state);
+            if !state.is_quiet() {
+                state.settle(wakes.insert(Wakes::new()));
+            }
+            result
+        });
+        if let Some(wakes) = wakes {
+            wakes.wake();
+        }
+        result
+    }
+
+    /// Puts an item if there is room.
+    #[inline]
+    pub(super) fn try_put(&self, item: T) -> Result<(), TrySendError<T>> {
+        let put = self.change(|state| match state.check_room() {
+            Ok(()) => Ok(state.put(item)),
+            Err(refused) => Err((refused, item)),
+        });
+        match put {
+            Ok(put) => {
+                resume(put);
+                Ok(())
+            }
+            Err((Refused::Full, item)) => Err(TrySendError::full(item)),
+            Err((Refused::Closed, item)) => Err(TrySendError::closed(item)),
+        }
+    }
+
+    /// Puts an item into a place that was kept for it.
+    pub(super) fn put_in_slot(&self, item: T) -> Result<(), SendError<T>> {
+        let put = self.change(|state| {
+            state.end_slot();
+            if state.is_closed() { Err(SendError::new(item)) } else { Ok(state.put(item)) }
+        });
+        put.map(resume)
+    }
+
+    /// Puts an item back to the head. Returns it if there is no receiver.
+    pub(super) fn put_back(&self, item: T) -> Option<T> {
+        let (refused, put) = self.change(|state| state.put_back(item));
+        resume(put);
+        refused
+    }
+}
+
+/// Goes on with the panic of a comparison.
+#[inline]
+fn resume(put: Result<(), Payload>) {
+    if let Err(payload) = put {
+        resume_unwind(payload);
+    }
+}
+
+/// The line of those who wait for an item.
+pub(super) struct Takers<P>(pub(super) P);
+
+impl<T, P: Deref<Target = Shared<T>>> Line for Takers<P> {
+    type State = State<T>;
+    type Ask = ();
+    type Answer = Result<(), Closed>;
+
+    fn list(&self) -> &WaitList<State<T>> {
+        &self.0.list
+    }
+
+    fn waiters(state: &mut State<T>) -> &mut Waiters<(), Self::Answer> {
+        &mut state.takers
+    }
+
+    fn join(&self, state: &mut State<T>, (): ()) -> Result<Self::Answer, ()> {
+        if state.available() > 0 {
+            state.promise();
+            return Ok(Ok(()));
+        }
+        if state.has_ended() { Ok(Err(Closed)) } else { Err(()) }
+    }
+
+    fn leave(&self, state: &mut State<T>, (): (), answer: Option<Self::Answer>, wakes: &mut Wakes) {
+        if let Some(Ok(())) = answer {
+            state.end_promise();
+            state.settle(wakes);
+        }
+    }
+
+    fn describe(&self) -> String {
+        "item of a queue".into()
+    }
+}
+
+/// The line of those who wait for room.
+pub(super) struct Putters<P>(pub(super) P);
+
+impl<T, P: Deref<Target = Shared<T>>> Line for Putters<P> {
+    type State = State<T>;
+    type Ask = ();
+    type Answer = Result<(), Closed>;
+
+    fn list(&self) -> &WaitList<State<T>> {
+        &self.0.list
+    }
+
+    fn waiters(state: &mut State<T>) -> &mut Waiters<(), Self::Answer> {
+        &mut state.putters
+    }
+
+    fn join(&self, state: &mut State<T>, (): ()) -> Result<Self::Answer, ()> {
+        match state.check_room() {
+            Ok(()) => {
+                state.keep_slot();
+                Ok(Ok(()))
+            }
+            Err(Refused::Closed) => Ok(Err(Closed)),
+            Err(Refused::Full) => Err(()),
+        }
+    }
+
+    fn leave(&self, state: &mut State<T>, (): (), answer: Option<Self::Answer>, wakes: &mut Wakes) {
+        if let Some(Ok(())) = answer {
+            state.end_slot();
+            state.settle(wakes);
+        }
+    }
+
+    fn describe(&self) -> String {
+        "room in a queue".into()
+    }
+}
+
+/// The line of those who wait until all items are done.
+pub(super) struct Joiners<P>(pub(super) P);
+
+impl<T, P: Deref<Target = Shared<T>>> Line for Joiners<P> {
+    type State = State<T>;
+    type Ask = ();
+    type Answer = ();
+
+    fn list(&self) -> &WaitList<State<T>> {
+        &self.0.list
+    }
+
+    fn waiters(state: &mut State<T>) -> &mut Waiters {
+        &mut state.joiners
+    }
+
+    fn join(&self, state: &mut State<T>, (): ()) -> Result<(), ()> {
+        if state.unfinished() == 0 { Ok(()) } else { Err(()) }
+    }
+
+    fn leave(&self, _: &mut State<T>, (): (), _: Option<()>, _: &mut Wakes) {}
+
+    fn describe(&self) -> String {
+        format!("end of the work of a queue, of which {} items are not done", self.0.with(State::unfinished))
+    }
+}

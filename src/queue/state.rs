@@ -1,0 +1,201 @@
+//! What is under the lock of a queue.
+
+use super::store::{Store, Unread};
+use crate::panic::Payload;
+use crate::sync::waiters::Waiters;
+use crate::sync::wakes::Wakes;
+
+/// Tells a waiter that it waits for nothing, because the queue is closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed;
+
+/// The items of a queue, who has a right to take or to put one, and who waits for that.
+///
+/// After each operation [`settle`](Self::settle) gives rights to those who wait, under the same
+/// lock. So while it is not held:
+///
+/// - if a receiver waits, all items are promised to others, and there may be more to come,
+/// - if a sender waits, there is no room, and the queue is not closed,
+/// - if somebody waits for the end of all work, there is some.
+pub(super) struct State<T> {
+    store: Store<T>,
+    /// `None` if the queue is unbounded.
+    capacity: Option<usize>,
+    /// How many items are promised to receivers that will take them when they are polled. They are
+    /// still in the store. There may be fewer in it once the queue was closed.
+    promised: usize,
+    /// How many places are kept for senders that will put an item.
+    slots: usize,
+    /// How many items were put and are not done.
+    unfinished: usize,
+    pub(super) senders: usize,
+    pub(super) receivers: usize,
+    is_closed: bool,
+    /// The most items that have been here at once.
+    peak: usize,
+    pub(super) takers: Waiters<(), Result<(), Closed>>,
+    pub(super) putters: Waiters<(), Result<(), Closed>>,
+    pub(super) joiners: Waiters,
+}
+
+/// Why an item was not put.
+pub(super) enum Refused {
+    Full,
+    Closed,
+}
+
+impl<T> State<T> {
+    /// The state of a queue with one sender and one receiver.
+    pub(super) fn new(store: Store<T>, capacity: Option<usize>) -> Self {
+        State {
+            store,
+            capacity,
+            promised: 0,
+            slots: 0,
+            unfinished: 0,
+            senders: 1,
+            receivers: 1,
+            is_closed: false,
+            peak: 0,
+            takers: Waiters::new(),
+            putters: Waiters::new(),
+            joiners: Waiters::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    pub(super) fn peak(&self) -> usize {
+        self.peak
+    }
+
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Returns how many items a newcomer may take.
+    #[inline]
+    pub(super) fn available(&self) -> usize {
+        self.store.len().saturating_sub(self.promised)
+    }
+
+    /// Returns how many items a newcomer may put.
+    #[inline]
+    fn room(&self) -> usize {
+        self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.store.len() + self.slots))
+    }
+
+    /// Whether there is no item, and none will come. While the last ones are promised, others wait,
+    /// because whoever has the promise may leave.
+    pub(super) fn has_ended(&self) -> bool {
+        self.is_closed && self.store.is_empty()
+    }
+
+    /// Whether a newcomer may put an item.
+    #[inline]
+    pub(super) fn check_room(&self) -> Result<(), Refused> {
+        if self.is_closed {
+            return Err(Refused::Closed);
+        }
+        if self.room() == 0 { Err(Refused::Full) } else { Ok(()) }
+    }
+
+    /// Puts an item, for which there is room.
+    #[inline]
+    pub(super) fn put(&mut self, item: T) -> Result<(), Payload> {
+        self.unfinished += 1;
+        let pushed = self.store.push(item);
+        self.peak = self.peak.max(self.store.len());
+        pushed
+    }
+
+    /// Puts an item that had been taken back to the head. It is owed once more.
+    ///
+    /// Returns it if nobody is left who could take it.
+    pub(super) fn put_back(&mut self, item: T) -> (Option<T>, Result<(), Payload>) {
+        if self.receivers == 0 {
+            return (Some(item), Ok(()));
+        }
+        self.unfinished += 1;
+        let pushed = self.store.push_back_to_head(item);
+        self.peak = self.peak.max(self.store.len());
+        (None, pushed)
+    }
+
+    /// Takes the next item, which is available to newcomers or was promised.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<T> {
+        self.store.pop()
+    }
+
+    /// Promises an item to a receiver.
+    pub(super) fn promise(&mut self) {
+        self.promised += 1;
+    }
+
+    /// Ends a promise: the item is about to be taken, or it is available to others.
+    pub(super) fn end_promise(&mut self) {
+        self.promised -= 1;
+    }
+
+    /// Keeps a place for a sender.
+    pub(super) fn keep_slot(&mut self) {
+        self.slots += 1;
+    }
+
+    /// Ends the keeping of a place.
+    pub(super) fn end_slot(&mut self) {
+        self.slots -= 1;
+    }
+
+    /// Notes that so many items are done.
+    #[inline]
+    pub(super) fn done(&mut self, count: usize) {
+        self.unfinished -= count;
+    }
+
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Closes the queue, and takes out what is in it. That is done.
+    pub(super) fn close_now(&mut self) -> Unread<T> {
+        self.close();
+        let unread = self.store.take();
+        self.done(unread.len());
+        unread
+    }
+
+    /// Whether nobody waits, so that there is nothing to settle.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.takers.is_empty() && self.putters.is_empty() && self.joiners.is_empty()
+    }
+
+    /// Gives those who wait what there is for them now.
+    pub(super) fn settle(&mut self, wakes: &mut Wakes) {
+        while !self.takers.is_empty() && self.available() > 0 {
+            self.promise();
+            self.takers.answer_first(Ok(()), wakes);
+        }
+        if self.has_ended() {
+            self.takers.answer_where(wakes, |()| Some(Err(Closed)));
+        }
+        if self.is_closed {
+            self.putters.answer_where(wakes, |()| Some(Err(Closed)));
+        }
+        while !self.putters.is_empty() && self.room() > 0 {
+            self.keep_slot();
+            self.putters.answer_first(Ok(()), wakes);
+        }
+        if self.unfinished == 0 {
+            self.joiners.answer_where(wakes, |()| Some(()));
+        }
+    }
+}

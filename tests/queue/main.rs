@@ -1,0 +1,16 @@
+//! Queues.
+//!
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+
+#[macro_use]
+#[path = "../support/harness.rs"]
+mod harness;
+
+#[allow(dead_code)]
+#[path = "../sync/by_hand.rs"]
+mod by_hand;
+
+mod ends;
+mod items;
+mod rows;
+mod turns;
