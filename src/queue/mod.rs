@@ -12,9 +12,9 @@
 //! ```
 //! # futures::executor::block_on(async {
 //! use foster::{queue, scope};
-//! # use std::cell::Cell;
-//! # let done = Cell::new(0);
-//! # let process = async |job: &u32| done.set(done.get() + job);
+//! # use std::sync::atomic::{AtomicU32, Ordering};
+//! # static DONE: AtomicU32 = AtomicU32::new(0);
+//! # async fn process(job: &u32) { DONE.fetch_add(*job, Ordering::Relaxed); }
 //!
 //! let (jobs, work) = queue::bounded(100);
 //! scope(async |s| {
@@ -31,7 +31,7 @@
 //!     jobs.join().await; // all of them are done
 //!     jobs.close(); // ends the loops
 //! }).await;
-//! # assert_eq!(done.get(), 55);
+//! # assert_eq!(DONE.load(Ordering::Relaxed), 55);
 //! # });
 //! ```
 //!
