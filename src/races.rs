@@ -27,6 +27,7 @@ use std::task::Poll;
 use crate::engine::atomics::UnsafeCell;
 
 mod bells;
+mod cells;
 mod chains;
 mod crews;
 mod links;

@@ -8,6 +8,7 @@
 //! | change a value across `.await`, one at a time | [`Mutex`] | `Lock` | `Mutex` |
 //! | wait until something has happened | [`Event`] | `Event` | `Notify` |
 //! | give one value to who waits for it | [`oneshot`] | `Future` | `oneshot` |
+//! | compute a value once, when it is needed | [`OnceCell`] | – | `OnceCell` |
 //!
 //! Where items come from an iterator or a stream,
 //! [`map_concurrent`](crate::ConcurrentIterator::map_concurrent) limits how many are in flight, and
@@ -24,6 +25,8 @@
 //! - A future that is dropped leaves the line. If it had its turn already, the next one has it.
 //!   Either way, those whom it kept waiting are let in by its drop.
 //! - Whoever is woken has its turn. No future is woken and then has to go on waiting.
+//!
+//! Only the initialisers of a [`OnceCell`] may begin in any order: what they compute is for all.
 //!
 //! This has a price. If the first waiter belongs to a task that does not run for a while, all
 //! others wait for it. Where this matters more than order, `async_lock` has locks that newcomers
@@ -43,6 +46,7 @@
 mod event;
 mod free;
 mod mutex;
+mod once_cell;
 pub mod oneshot;
 mod semaphore;
 mod statistics;
@@ -52,6 +56,7 @@ pub(crate) mod wakes;
 
 pub use event::{Event, EventWait};
 pub use mutex::{Guard, Lock, LockOwned, Locking, Mutex, MutexGuard, OwnedMutexGuard};
+pub use once_cell::{GetOrInit, GetOrTryInit, OnceCell, SetError};
 pub use semaphore::{
     Acquire, AcquireError, AcquireOwned, Acquiring, AddError, OwnedPermit, Permit, Permits, Semaphore, TryAcquireError,
 };

@@ -10,6 +10,7 @@ mod by_hand;
 mod event;
 mod meddling;
 mod mutex;
+mod once_cell;
 mod oneshot;
 mod rows;
 mod semaphore;
