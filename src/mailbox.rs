@@ -20,6 +20,9 @@ const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
 /// There is something to see. The poller is awake and will look, or has been woken.
 const RUNG: u8 = 2;
+/// Beside one of these: a ring has found the poller asleep at some time, and may not have woken it
+/// yet.
+const WOKEN: u8 = 4;
 
 /// Wakes one poller. See the [module](self).
 pub(crate) struct Bell {
@@ -36,10 +39,17 @@ impl Bell {
     ///
     /// The caller puts in what there is to see before it rings.
     pub(crate) fn ring(&self) {
-        // Release shows the poller what there is to see when it rouses itself. Acquire pairs with
-        // `sleep`: either this finds the waker, or the poller finds the ring.
-        if self.status.swap(RUNG, Ordering::AcqRel) == ASLEEP {
-            self.waker.wake();
+        let mut status = self.status.load(Ordering::Relaxed);
+        loop {
+            let found = status & !WOKEN;
+            let rung = if found == ASLEEP { RUNG | WOKEN } else { RUNG | status & WOKEN };
+            // Release shows the poller what there is to see when it rouses itself. Acquire pairs
+            // with `sleep`: either this finds the waker, or the poller finds the ring.
+            match self.status.compare_exchange_weak(status, rung, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if found == ASLEEP => return self.waker.wake(),
+                Ok(_) => return,
+                Err(now) => status = now,
+            }
         }
     }
 
@@ -48,27 +58,38 @@ impl Bell {
         // If the bell is rung already, the poller has yet to rouse itself, and looks after that.
         // Had it looked before this push, the lane's lock, which it took for that, would show it
         // roused here.
-        if self.status.load(Ordering::Relaxed) != RUNG {
+        if self.status.load(Ordering::Relaxed) & RUNG == 0 {
             self.ring();
         }
     }
 
     /// Returns whether the bell was rung since the poller last roused itself.
+    #[inline]
     pub(crate) fn is_rung(&self) -> bool {
-        self.status.load(Ordering::Acquire) == RUNG
+        self.status.load(Ordering::Acquire) & RUNG != 0
     }
 
-    /// Whether it has not been rung since the poller went to sleep, so that the next ring wakes the poller.
+    /// Returns whether the poller sleeps, so that the next ring wakes it.
     #[inline]
     pub(crate) fn is_asleep(&self) -> bool {
+        self.status.load(Ordering::Acquire) & !WOKEN == ASLEEP
+    }
+
+    /// Returns whether the poller sleeps, and no ring has ever used a waker of its.
+    ///
+    /// Then the waker that it has registered is there. Once a ring has used one, this is false for
+    /// good, because a ring that is late may use the next one, too.
+    #[inline]
+    pub(crate) fn is_untouched(&self) -> bool {
         self.status.load(Ordering::Acquire) == ASLEEP
     }
 
     /// Marks the poller as awake. Returns true if the bell was rung: then the poller looks into its
     /// lanes.
+    #[inline]
     pub(crate) fn rouse(&self) -> bool {
         let status = self.status.load(Ordering::Relaxed);
-        status != AWAKE && self.status.swap(AWAKE, Ordering::AcqRel) == RUNG
+        status & !WOKEN != AWAKE && self.status.fetch_and(WOKEN, Ordering::AcqRel) & RUNG != 0
     }
 
     /// Lets the poller sleep until the next ring.
@@ -80,8 +101,9 @@ impl Bell {
         }
         self.waker.register(waker);
         // A poller that is asleep already stays so. The waker is registered before the status
-        // changes, so that whoever sees it asleep finds the waker.
-        self.status.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire) != Err(RUNG)
+        // changes, so that whoever sees it asleep finds the waker. A poller that was rung for in
+        // between counts as rung, whether it is marked asleep or not.
+        self.status.fetch_or(ASLEEP, Ordering::AcqRel) & RUNG == 0
     }
 
     /// Forgets the waker of a poller that is gone.

@@ -501,6 +501,7 @@ impl Ambient {
     }
 
     /// Whether the [tree](crate::trace::tree) of what is running is being drawn.
+    #[inline]
     pub(crate) fn is_drawing(&self) -> bool {
         self.watch.get() == Watch::Draw
     }
@@ -610,9 +611,11 @@ impl Ambient {
     }
 
     /// Runs `f` with another place swapped in.
+    #[inline]
     pub(crate) fn at<R>(&self, place: &mut Place, f: impl FnOnce() -> R) -> R {
         struct Back<'a>(&'a RefCell<Place>, &'a mut Place);
         impl Drop for Back<'_> {
+            #[inline]
             fn drop(&mut self) {
                 mem::swap(&mut *self.0.borrow_mut(), self.1);
             }

@@ -61,6 +61,41 @@ fn a_second_ring_while_the_first_is_answered_is_not_lost() {
     });
 }
 
+/// The poller keeps the waker that it has registered, and is polled once more by somebody else.
+#[test]
+fn a_bell_that_is_untouched_has_its_waker() {
+    model(|| {
+        let (bell, rings) = (Arc::new(Bell::new()), Arc::new(AtomicUsize::new(0)));
+        let (theirs, count) = (bell.clone(), rings.clone());
+        let ringing = thread::spawn(move || {
+            for _ in 0..2 {
+                // It publishes nothing by itself.
+                count.fetch_add(1, Ordering::Relaxed);
+                theirs.ring();
+            }
+        });
+        let mut polls = 0;
+        block_on(poll_fn(|cx| {
+            polls += 1;
+            if polls == 2 {
+                cx.waker().wake_by_ref();
+            }
+            if bell.is_untouched() {
+                return Poll::Pending;
+            }
+            loop {
+                if bell.rouse() && rings.load(Ordering::Relaxed) == 2 {
+                    return Poll::Ready(());
+                }
+                if bell.sleep(cx.waker()) {
+                    return Poll::Pending;
+                }
+            }
+        }));
+        ringing.join().unwrap();
+    });
+}
+
 #[test]
 fn a_bell_without_a_poller_keeps_no_waker() {
     model(|| {

@@ -104,6 +104,7 @@ impl Control {
         self.token.get_or_init(Token::new)
     }
 
+    #[inline]
     pub(crate) fn known_token(&self) -> Option<&Token> {
         self.token.get()
     }

@@ -1,15 +1,18 @@
 //! A scope that is *alone*: there is nothing in it to poll but its body, as in most roots.
 //!
-//! Its body is polled in place, with the caller's waker, and neither the set nor the lanes are looked at. Whatever else
-//! may come up makes the scope's token, rings its bell or counts as a parallel child, so one look at these three tells
-//! when this ends. The body, which has the caller's waker then, is polled once more, with its waker from the set.
+//! Its body is polled in place, with the caller's waker, and neither the set nor the lanes are
+//! looked at. Whatever else may come up makes the scope's token, rings its bell or counts as a
+//! parallel child, so one look at these three tells when this ends. The body, which has the
+//! caller's waker then, is polled once more, with its waker from the set.
 //!
-//! The bell stays asleep meanwhile, which spares rousing it. So a body that spawns the first child in a poll of this
-//! kind wakes the scope that is being polled, once. After each poll the bell is given the caller's waker again: a ring
-//! that comes late may have used up the last one.
+//! The bell stays asleep meanwhile, which spares rousing it. So a body that spawns the first child
+//! in a poll of this kind wakes the scope that is being polled, once. The bell keeps the caller's
+//! waker as long as that is known to stay the same, and the bell has used none. Otherwise it is
+//! given the waker again after each poll, because a ring that comes late may have used up the last
+//! one.
 
 use std::future::Future;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::poll_member::poll_or_stop;
 use super::{Body, Machine, Phase};
@@ -20,57 +23,108 @@ use crate::scope::kind::Kind;
 /// The body's place in the set: it is the first that is put in.
 const BODY: Key = Key::new(0);
 
-impl<T, E, K: Kind> Machine<'_, T, E, K> {
-    /// Whether the scope is alone, still. If it no longer is, the set polls the body.
-    #[inline]
-    pub(super) fn is_alone(&mut self, ambient: &Ambient) -> bool {
-        if self.alone && (!self.is_quiet() || ambient.is_drawing()) {
-            self.back_to_the_set();
-        }
-        self.alone
+/// Whether a scope is alone.
+pub(super) enum Alone {
+    No,
+    /// The bell has this waker, which is the caller's.
+    Known(Waker),
+    /// The caller's waker does not compare equal to its own clone, so the bell is given each one.
+    Unknown,
+}
+
+impl Alone {
+    fn with(waker: &Waker) -> Self {
+        let known = waker.clone();
+        if is_same(&known, waker) { Alone::Known(known) } else { Alone::Unknown }
     }
 
-    /// Whether nothing has come from outside the body since the scope went to sleep.
+    #[inline]
+    fn knows(&self, waker: &Waker) -> bool {
+        matches!(self, Alone::Known(known) if is_same(known, waker))
+    }
+}
+
+/// Returns whether both do the same with the same. `will_wake` compares the addresses of the tables
+/// of functions, of which a compiler may make several copies.
+#[inline]
+fn is_same(a: &Waker, b: &Waker) -> bool {
+    a.data() == b.data() && a.vtable() == b.vtable()
+}
+
+impl<T, E, K: Kind> Machine<'_, T, E, K> {
+    /// Polls the body in place, if the scope is alone. Returns true if that is all there is to do.
+    #[inline]
+    pub(super) fn poll_alone<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
+    where
+        B: Future<Output = Result<T, E>>,
+    {
+        if let Alone::No = self.alone {
+            return false;
+        }
+        let undisturbed =
+            self.is_quiet() && ambient.scope_address() == self.around && !ambient.is_tripped() && !ambient.is_drawing();
+        if undisturbed && self.poll_body(body, ambient, cx) && self.keep_asleep(cx.waker()) {
+            return true;
+        }
+        // The set polls the body, which needs its waker from there. It does nothing if there is no
+        // body any more.
+        self.alone = Alone::No;
+        self.set.wake(BODY);
+        false
+    }
+
+    /// Returns whether nothing has come from outside the body since the scope went to sleep.
     #[inline]
     fn is_quiet(&self) -> bool {
         let control = self.control();
         control.bell.is_asleep() && control.known_token().is_none() && control.parallel() == 0
     }
 
-    /// Polls the body in place. True if there is nothing else to do.
-    pub(super) fn poll_alone<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
+    /// Polls the body with the caller's waker. Returns true if it is pending.
+    #[inline]
+    fn poll_body<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
     where
         B: Future<Output = Result<T, E>>,
     {
-        let Some(member) = self.set.get(BODY) else { return false };
-        let mut result = None;
-        match poll_or_stop(member.get_mut(), &self.core.control, false, body, &mut result, ambient, cx) {
-            Poll::Pending if self.control().bell.sleep(cx.waker()) && self.is_quiet() => return true,
-            Poll::Pending => self.back_to_the_set(),
-            Poll::Ready(exit) => {
-                self.alone = false;
-                self.set.remove(BODY);
-                self.exit(BODY, exit, result, body, ambient);
+        self.within(ambient, |machine| {
+            let Some(member) = machine.set.get(BODY) else { return false };
+            let mut result = None;
+            match poll_or_stop(member.get_mut(), &machine.core.control, false, body, &mut result, ambient, cx) {
+                Poll::Pending => true,
+                Poll::Ready(exit) => {
+                    machine.set.remove(BODY);
+                    machine.exit(BODY, exit, result, body, ambient);
+                    false
+                }
+            }
+        })
+    }
+
+    /// Sees that the bell has the caller's waker. Returns false if the scope is no longer alone.
+    #[inline]
+    fn keep_asleep(&mut self, waker: &Waker) -> bool {
+        let known = self.alone.knows(waker);
+        if !(known && self.control().bell.is_untouched()) {
+            if !self.control().bell.sleep(waker) {
+                return false;
+            }
+            if let (Alone::Known(_), false) = (&self.alone, known) {
+                self.alone = Alone::with(waker);
             }
         }
-        false
+        self.is_quiet()
     }
 
-    /// Has the set poll the body, which needs its waker from there.
-    fn back_to_the_set(&mut self) {
-        self.alone = false;
-        self.set.wake(BODY);
-    }
-
-    /// Sees whether the scope is alone until the next poll.
+    /// Sees whether the scope is alone until the next poll. The bell has been given `waker`.
     #[inline]
-    pub(super) fn rest(&mut self) {
-        self.alone = self.set.len() == 1
+    pub(super) fn rest(&mut self, waker: &Waker) {
+        let alone = self.set.len() == 1
             && self.phase == Phase::Running
             && self.adopted.is_empty()
             && self.alarm.is_none()
             && self.is_quiet()
             && self.set.get(BODY).is_some_and(|member| member.runner.is_none());
+        self.alone = if alone { Alone::with(waker) } else { Alone::No };
     }
 }
 
@@ -162,6 +216,9 @@ mod tests {
             context::with(|ambient| machine.poll(body.as_mut(), ambient, cx).is_pending())
         };
         assert!(poll() && poll());
+        core.control.bell.ring();
+        assert!(poll() && poll());
+        // As if that ring had been late.
         core.control.bell.unhang();
         assert!(poll());
         woken.take();

@@ -26,6 +26,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
+use self::alone::Alone;
 use self::poll_member::{Exit, poll_or_stop};
 use super::adapters::Errors;
 use super::kind::{ChildRunner, Kind, Member};
@@ -102,7 +103,7 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     /// The body, the in-task children, and the finalizer that is running.
     set: Set<Member<'env, K>>,
     /// Whether the body is all that is left to poll, and has the caller's waker in place of the set's.
-    alone: bool,
+    alone: Alone,
     adopted: Set<AdoptedMember>,
     /// Those that have not run yet. The last one runs first.
     finalizers: Vec<ChildRunner<'env, K>>,
@@ -147,7 +148,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             policy: Policy { name, grace: None, linger: None, keep_going: false, observer: None },
             phase: Phase::Fresh,
             set: Set::new(),
-            alone: false,
+            alone: Alone::No,
             adopted: Set::new(),
             finalizers: Vec::new(),
             finalizing: None,
@@ -183,35 +184,25 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Phase::Fresh => self.start(ambient),
             Phase::Running | Phase::WindingDown => {}
         }
+        if self.poll_alone(&mut body, ambient, cx) {
+            return Poll::Pending;
+        }
         self.follow(ambient);
         if ambient.is_tripped() {
             // Made if there was none, so that `settle` passes the cancellation on.
             self.control().token();
         }
         self.settle(ambient, cx);
-        let alone = self.is_alone(ambient);
-        let mut scope = self.lent.take().or_else(|| Some(Arc::clone(self.control())));
-        let flow = {
-            let (mut inside, mut member) = (true, true);
-            let _scope = Swap::new(&ambient.scope, &mut scope);
-            let _inside = Swap::new(&ambient.inside, &mut inside);
-            let _member = Swap::new(&ambient.member, &mut member);
-            if alone && self.poll_alone(&mut body, ambient, cx) {
-                None
-            } else if ambient.is_drawing() {
-                Some(self.turn_drawn(&mut body, ambient, cx))
+        let flow = self.within(ambient, |machine| {
+            if ambient.is_drawing() {
+                machine.turn_drawn(&mut body, ambient, cx)
             } else {
-                Some(self.turn(&mut body, ambient, cx))
+                machine.turn(&mut body, ambient, cx)
             }
-        };
-        self.lent = scope;
-        match flow {
-            None => return Poll::Pending,
-            Some(ControlFlow::Break(())) => {
-                self.hold = None;
-                return self.finish(ambient);
-            }
-            Some(ControlFlow::Continue(())) => {}
+        });
+        if flow.is_break() {
+            self.hold = None;
+            return self.finish(ambient);
         }
         self.update_hold(ambient);
         // Once more, as the turn or the hold may have made the token.
@@ -219,8 +210,23 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.has_news_of_token() {
             cx.waker().wake_by_ref();
         }
-        self.rest();
+        self.rest(cx.waker());
         Poll::Pending
+    }
+
+    /// Runs `f` as what this scope contains.
+    #[inline]
+    fn within<R>(&mut self, ambient: &Ambient, f: impl FnOnce(&mut Self) -> R) -> R {
+        let mut scope = self.lent.take().or_else(|| Some(Arc::clone(self.control())));
+        let result = {
+            let (mut inside, mut member) = (true, true);
+            let _scope = Swap::new(&ambient.scope, &mut scope);
+            let _inside = Swap::new(&ambient.inside, &mut inside);
+            let _member = Swap::new(&ambient.member, &mut member);
+            f(self)
+        };
+        self.lent = scope;
+        result
     }
 
     fn start(&mut self, #[cfg_attr(not(feature = "sim"), allow(unused))] ambient: &Ambient) {
