@@ -46,8 +46,7 @@ pub(super) struct Header {
     layout: Layout,
     /// The key of slot 0.
     pub(super) first_key: u32,
-    /// The slot at which the next pass begins: as a rule the one after that at which the last pass
-    /// began.
+    /// The slot at which the block is begun: the one after that at which a pass began here last.
     begin: Cell<u8>,
     /// A bit for each slot.
     slots: usize,
@@ -271,8 +270,8 @@ impl Header {
         self.occupied() == 0 && self.is_exclusive() && self.ready.load(Ordering::Relaxed) == 0
     }
 
-    /// The slots with which a pass through `ready` begins, as bits: from the one whose turn it is.
-    /// If it `moves_on`, the next pass will begin after the first of them.
+    /// The slots with which a pass through `ready` begins, as bits: from the one whose turn it is. If
+    /// it `moves_on`, the next pass will begin after the first of them.
     #[inline]
     pub(super) fn begin(&self, ready: usize, moves_on: bool) -> usize {
         let ahead = usize::MAX << self.begin.get();

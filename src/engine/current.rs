@@ -11,6 +11,8 @@ pub(super) struct Current {
     now: usize,
     next: usize,
     last: usize,
+    /// Those in `now` have not been polled before.
+    fresh: bool,
     /// Those that joined meanwhile. They are polled in this pass, after the blocks that are
     /// queued by then.
     joined: usize,
@@ -20,7 +22,7 @@ pub(super) struct Current {
 
 impl Current {
     pub(super) const fn none() -> Self {
-        Current { block: None, now: 0, next: 0, last: 0, joined: 0, again: 0 }
+        Current { block: None, now: 0, next: 0, last: 0, fresh: false, joined: 0, again: 0 }
     }
 
     /// Begins to work a block off: first its `fresh` members, then those `ahead`, then the rest of
@@ -29,6 +31,7 @@ impl Current {
     pub(super) fn enter(&mut self, block: Block, bits: usize, fresh: usize, ahead: usize) {
         self.block = Some(block);
         self.now = bits & fresh;
+        self.fresh = self.now != 0;
         self.next = bits & !fresh & ahead;
         self.last = bits & !fresh & !ahead;
     }
@@ -44,6 +47,7 @@ impl Current {
     pub(super) fn advance(&mut self) -> bool {
         if self.now == 0 {
             self.now = mem::take(&mut self.next);
+            self.fresh = false;
         }
         if self.now == 0 {
             self.now = mem::take(&mut self.last);
@@ -55,6 +59,11 @@ impl Current {
     #[inline]
     pub(super) fn now(&self) -> usize {
         self.now
+    }
+
+    /// Whether those to be polled now have not been polled before.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh && self.now != 0
     }
 
     /// Whether nobody is left to be polled.

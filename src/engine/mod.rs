@@ -27,23 +27,34 @@
 //!
 //! # A pass
 //!
-//! The set is polled in passes. A pass takes the whole stack, oldest block first, and polls the members whose bits it
-//! finds. What is woken meanwhile goes to the stack again and waits for the next pass, so a member that wakes itself
-//! is polled once a pass. Members of the block being worked off that wake themselves, or that join
-//! it, are noted beside it ([`current`]). The queues hear of them once: when the pass leaves the
-//! block, is cut short, or takes in a member of another block.
+//! The set is polled in passes. A pass takes the whole stack, oldest block first but for the one
+//! whose turn it is, and polls the members whose bits it finds. What is woken meanwhile goes to the
+//! stack again and waits for the next pass, so a member that wakes itself is polled once a pass.
+//! Members of the block being worked off that wake themselves, or that join it, are noted beside it
+//! ([`current`]). The queues hear of them once: when the pass leaves the block, is cut short, or
+//! takes in a member of another block.
 //!
 //! At its end the set goes to sleep on the stack: it registers the parent's waker, then marks the
 //! stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is
-//! under way the stack is marked awake and no push wakes anybody. So wake-ups that come out of the members' own polls reach the
-//! parent as one, and a set whose members only ever wake themselves registers no waker at all.
+//! under way the stack is marked awake and no push wakes anybody. So wake-ups that come out of the
+//! members' own polls reach the parent as one, and a set whose members only ever wake themselves
+//! registers no waker at all.
 //!
-//! A pass ends early when its budget is used up ([`budget`]); what it has not polled comes first in the next one.
+//! A pass ends early when its budget is used up ([`budget`]). What it has not polled comes first
+//! in the next one.
 //!
-//! Passes begin in turn at different members: each block is worked off from the slot after the one at which it was begun
-//! last, and a block that would be the first for a second time is put last. So a member that uses up what all members share, as tokio's
-//! budget for a task, leaves it to others in other passes. Now and then, irregularly, the beginning stays where it is,
-//! so that it does not keep step with whatever polls the set several times in one go.
+//! Passes begin in turn at different members. Of the blocks that were woken, the one whose key
+//! follows on that of the last pass's first block goes before the others. It is worked off from the
+//! slot after the one at which a pass began there last. So a member that uses up what all members
+//! share, as tokio's budget for a task, leaves it to others in other passes, whatever the order in
+//! which they are woken. The turn within a block moves only in a pass that enters it first: if it
+//! moved in all passes, it could keep step with the turns of the blocks, and leave out the same
+//! members each time.
+//!
+//! Now and then, irregularly, the beginning stays where it is, so that it does not keep step with
+//! whatever polls the set several times in one go. A pass that goes on with what the last one has
+//! left ends early then, so that passes do not always end at the same members, and begin at the
+//! same others.
 //!
 //! # Foreign code
 //!
@@ -163,8 +174,11 @@ pub struct Set<F> {
     current: Current,
     /// Says which passes may begin where the last one did.
     dice: u32,
-    /// The block at which the last pass began, to be compared with others. It may have been given back since.
-    began: Option<Block>,
+    /// The first key of the block at which the last pass began that did not go on with what the one
+    /// before had left. The block may have been given back since.
+    began: u32,
+    /// Whether the next block is the first that this pass enters, and its turn moves on.
+    leads: bool,
     pass: Pass,
     /// Polls left in this pass while no other set is around this one.
     budget: u32,
@@ -203,7 +217,8 @@ impl<F> Set<F> {
             list: List::new(),
             current: Current::none(),
             dice: 0,
-            began: None,
+            began: 0,
+            leads: false,
             pass: Pass::Over,
             budget: BUDGET,
             members: PhantomData,
@@ -357,10 +372,10 @@ impl<F> Set<F> {
     /// Polls ready members, drops those that are done, and returns when one of them has something to return: as
     /// [`poll_next`](Self::poll_next), and cheaper where there is no need to return for each.
     ///
-    /// A pass polls a member once, however often it is woken meanwhile, first those that were inserted since the last
-    /// one, and ends after [`BUDGET`] polls. Sets
-    /// inside members share that budget; one that finds it used up polls a single member a pass, so that deep nesting
-    /// still gets on.
+    /// A pass polls a member once, however often it is woken meanwhile, first those that were inserted
+    /// since the last one, and ends after at most [`BUDGET`] polls. Sets inside members share that
+    /// budget. One that finds it used up polls a single member a pass, so that deep nesting still
+    /// gets on.
     ///
     /// # Panics
     ///
@@ -434,19 +449,40 @@ impl<F> Set<F> {
 
     #[inline]
     fn begin_pass(&mut self) {
-        // A linear congruence: three in four passes begin elsewhere.
+        // A linear congruence, whose uppermost bits are random enough: three in four passes begin
+        // elsewhere than the last one.
         self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        if let Some(root) = self.root {
-            // What the last pass has not polled comes first in any case.
-            let goes_on = !self.current.is_finished() || self.list.first().is_some();
-            let last = self.began.filter(|_| self.moves_on() && !goes_on);
-            root.stack.take(&mut self.list, last);
-            if !goes_on {
-                self.began = self.list.first();
-            }
-        }
+        self.leads = self.dice >> 30 != 0;
         self.pass = Pass::UnderWay;
         self.budget = BUDGET;
+        let Some(root) = self.root else { return };
+        // What the last pass has not polled comes first in any case.
+        if self.goes_on() {
+            root.stack.take(&mut self.list, None);
+            if !self.leads && !self.begins_fresh() {
+                self.budget = 1 + (self.dice >> 8) % BUDGET;
+            }
+        } else {
+            let lead = self.began.wrapping_add(u32::from(self.leads));
+            root.stack.take(&mut self.list, Some(lead));
+            if let Some(first) = self.list.first() {
+                self.began = first.first_key;
+            }
+        }
+    }
+
+    /// Returns whether there is something to poll that the last pass has left, or that came after it.
+    #[inline]
+    fn goes_on(&self) -> bool {
+        !self.current.is_finished() || self.list.first().is_some()
+    }
+
+    /// Returns whether this pass goes on with members that have not been polled before.
+    fn begins_fresh(&self) -> bool {
+        if self.current.is_finished() {
+            return self.list.first().is_some_and(|block| block.fresh.get() != 0);
+        }
+        self.current.is_fresh()
     }
 
     #[cold]
@@ -455,12 +491,6 @@ impl<F> Set<F> {
         if let Some(root) = self.root {
             root.stack.take(&mut self.list, None);
         }
-    }
-
-    /// Returns whether this pass begins elsewhere than the last one.
-    #[inline]
-    fn moves_on(&self) -> bool {
-        self.dice >> 30 != 0
     }
 
     /// Ends a pass whose budget is used up. The next one goes on there.
@@ -499,7 +529,7 @@ impl<F> Set<F> {
             self.leave_block();
             let block = self.list.pop()?;
             let bits = block.take_ready();
-            let ahead = block.begin(bits, self.moves_on());
+            let ahead = block.begin(bits, mem::take(&mut self.leads));
             // In the order in which they came, those that are fresh; then in turn, unless somebody else settles that.
             let ahead = if is_shuffled { usize::MAX } else { ahead };
             self.current.enter(block, bits, block.fresh.take(), ahead);

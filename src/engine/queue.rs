@@ -46,31 +46,32 @@ impl Stack {
         }
     }
 
-    /// Moves everything to the end of `list`, oldest first, but `last` after all others if it is the oldest. The poller is
-    /// awake from here on.
-    pub(super) fn take(&self, list: &mut List, last: Option<Block>) {
+    /// Moves everything to the end of `list`, oldest first. The poller is awake from here on.
+    ///
+    /// With a `lead`, one of the blocks goes before the others: that with the least key from this
+    /// one on, or else with the least of all.
+    pub(super) fn take(&self, list: &mut List, lead: Option<u32>) {
         // What is pushed between this load and the end of the pass is found there.
         if self.top.load(Ordering::Relaxed) == AWAKE {
             return;
         }
-        let newest = self.top.swap(AWAKE, Ordering::AcqRel);
-        let (mut oldest, mut at) = (ptr::null_mut(), newest);
+        let mut at = self.top.swap(AWAKE, Ordering::AcqRel);
+        let mut woken = List::new();
+        let mut leader: Option<Leader> = None;
         while at != ASLEEP && at != AWAKE {
             // SAFETY: the set, alive as it calls this, holds a reference on each of its blocks.
             let block = unsafe { Block::from_ptr(at) };
             at = block.next.load(Ordering::Relaxed);
-            block.next.store(oldest, Ordering::Relaxed);
-            oldest = block.as_ptr();
-        }
-        if oldest.is_null() {
-            return;
-        }
-        match last.filter(|last| last.as_ptr() == oldest && oldest != newest) {
-            Some(last) => {
-                list.append(last.next.load(Ordering::Relaxed), newest);
-                list.push(last);
+            if let Some(lead) = lead {
+                leader = Some(Leader::elect(leader, block, lead));
             }
-            None => list.append(oldest, newest),
+            woken.push_front(block);
+        }
+        if let Some(Leader { block, older: Some(older), .. }) = leader {
+            woken.bring_forward(block, older);
+        }
+        if let Some(oldest) = woken.first() {
+            list.append(oldest.as_ptr(), woken.last);
         }
     }
 
@@ -92,6 +93,30 @@ impl Stack {
     }
 }
 
+/// The one of some blocks that goes before the others.
+struct Leader {
+    block: Block,
+    /// How far its key is from the one that was looked for, upwards and from 0 again.
+    distance: u32,
+    /// The block that is followed by this one. `None` if this is the oldest.
+    older: Option<Block>,
+}
+
+impl Leader {
+    /// Chooses between the leader of some blocks and the next older `block`.
+    #[inline]
+    fn elect(leader: Option<Self>, block: Block, lead: u32) -> Self {
+        let distance = block.first_key.wrapping_sub(lead);
+        match leader {
+            Some(mut leader) if leader.distance < distance => {
+                leader.older.get_or_insert(block);
+                leader
+            }
+            _ => Leader { block, distance, older: None },
+        }
+    }
+}
+
 /// The blocks that the set has yet to work off, oldest first.
 pub(super) struct List {
     first: *mut Header,
@@ -109,6 +134,26 @@ impl List {
     pub(super) fn push(&mut self, block: Block) {
         block.next.store(ptr::null_mut(), Ordering::Relaxed);
         self.append(block.as_ptr(), block.as_ptr());
+    }
+
+    /// Adds a block that is in no other queue before all others.
+    #[inline]
+    fn push_front(&mut self, block: Block) {
+        if self.first.is_null() {
+            self.last = block.as_ptr();
+        }
+        block.next.store(self.first, Ordering::Relaxed);
+        self.first = block.as_ptr();
+    }
+
+    /// Moves a block of the list, which follows `older`, before all others.
+    fn bring_forward(&mut self, block: Block, older: Block) {
+        let newer = block.next.load(Ordering::Relaxed);
+        older.next.store(newer, Ordering::Relaxed);
+        if newer.is_null() {
+            self.last = older.as_ptr();
+        }
+        self.push_front(block);
     }
 
     /// Adds a chain of blocks that ends with a null link.

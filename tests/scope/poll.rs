@@ -204,6 +204,27 @@ async fn a_child_that_uses_up_the_budget_of_its_task_does_not_starve_its_sibling
     }
 }
 
+// S11. tokio wakes those that found its budget used up in reverse order. So of several blocks of
+// children the oldest ones never came first, and those in them never received anything.
+#[foster::test(runtimes(tokio, tokio_multi), timeout = "10s")]
+async fn children_that_use_up_the_budget_of_their_task_do_not_starve_those_between_them() {
+    for pairs in [2, 20, 50] {
+        scope(async |s| {
+            let receiving: Vec<_> = (0..pairs)
+                .map(|_| {
+                    let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+                    (0..3).for_each(|n| tx.send(n).unwrap());
+                    s.spawn(busy());
+                    s.spawn(async move { while rx.recv().await != Some(2) {} })
+                })
+                .collect();
+            gather(receiving).await;
+            s.cancel("all have received");
+        })
+        .await;
+    }
+}
+
 // S12. Whoever spawns while the scope is being polled need not wake it.
 #[test]
 fn a_body_that_spawns_wakes_nobody() {
