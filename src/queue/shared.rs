@@ -110,7 +110,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Takers<P> {
         &mut state.takers
     }
 
-    fn join(&self, state: &mut State<T>, (): ()) -> Result<Self::Answer, ()> {
+    fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<Self::Answer, ()> {
         if state.available() > 0 {
             state.promise();
             return Ok(Ok(()));
@@ -146,7 +146,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Putters<P> {
         &mut state.putters
     }
 
-    fn join(&self, state: &mut State<T>, (): ()) -> Result<Self::Answer, ()> {
+    fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<Self::Answer, ()> {
         match state.check_room() {
             Ok(()) => {
                 state.keep_slot();
@@ -185,7 +185,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Joiners<P> {
         &mut state.joiners
     }
 
-    fn join(&self, state: &mut State<T>, (): ()) -> Result<(), ()> {
+    fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<(), ()> {
         if state.unfinished() == 0 { Ok(()) } else { Err(()) }
     }
 

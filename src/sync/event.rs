@@ -147,7 +147,7 @@ impl Line for Event {
         self.is_set().then_some(())
     }
 
-    fn join(&self, _: &mut Waiters, (): ()) -> Result<(), ()> {
+    fn join(&self, _: &mut Waiters, (): (), _: &mut Wakes) -> Result<(), ()> {
         if self.is_set() { Ok(()) } else { Err(()) }
     }
 

@@ -7,6 +7,7 @@
 //! | change the limit while it is used | [`Semaphore::resize`] | – | – |
 //! | change a value across `.await`, one at a time | [`Mutex`] | `Lock` | `Mutex` |
 //! | wait until something has happened | [`Event`] | `Event` | `Notify` |
+//! | let several wait for each other | [`Barrier`] | `Barrier` | `Barrier` |
 //! | give one value to who waits for it | [`oneshot`] | `Future` | `oneshot` |
 //! | compute a value once, when it is needed | [`OnceCell`] | – | `OnceCell` |
 //!
@@ -43,6 +44,7 @@
 //! Nothing here needs a runtime. Tasks of several runtimes and threads may share one lock. No lock
 //! is held while a waker, a destructor or code of the caller runs.
 
+mod barrier;
 mod event;
 mod free;
 mod mutex;
@@ -54,6 +56,7 @@ pub(crate) mod wait_list;
 pub(crate) mod waiters;
 pub(crate) mod wakes;
 
+pub use barrier::{Barrier, BarrierWait, BarrierWaitResult, BrokenBarrier};
 pub use event::{Event, EventWait};
 pub use mutex::{Guard, Lock, LockOwned, Locking, Mutex, MutexGuard, OwnedMutexGuard};
 pub use once_cell::{GetOrInit, GetOrTryInit, OnceCell, SetError};

@@ -201,8 +201,8 @@ impl<T: ?Sized> Line for Mutex<T> {
         self.turn.pass(count)
     }
 
-    fn join(&self, state: &mut Self::State, count: usize) -> Result<Self::Answer, usize> {
-        self.turn.join(state, count)
+    fn join(&self, state: &mut Self::State, count: usize, wakes: &mut Wakes) -> Result<Self::Answer, usize> {
+        self.turn.join(state, count, wakes)
     }
 
     fn leave(&self, state: &mut Self::State, count: usize, answer: Option<Self::Answer>, wakes: &mut Wakes) {

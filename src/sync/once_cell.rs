@@ -252,7 +252,7 @@ impl<T> Line for OnceCell<T> {
         &mut state.waiters
     }
 
-    fn join(&self, state: &mut State, (): ()) -> Result<Answer, ()> {
+    fn join(&self, state: &mut State, (): (), _: &mut Wakes) -> Result<Answer, ()> {
         if self.value.get().is_some() {
             return Ok(Answer::Look);
         }

@@ -429,7 +429,7 @@ impl Line for Semaphore {
         self.free.take(*count).then_some(Ok(()))
     }
 
-    fn join(&self, state: &mut State, count: usize) -> Result<Self::Answer, usize> {
+    fn join(&self, state: &mut State, count: usize, _: &mut Wakes) -> Result<Self::Answer, usize> {
         let mut free = self.free.shut();
         let taken = match state.try_take(count, &mut free) {
             // It stays shut, because it becomes a waiter before the lock is released. Were it

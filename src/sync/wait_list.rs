@@ -111,9 +111,9 @@ pub(crate) trait Line {
         None
     }
 
-    /// Tries to go on at once. Returns what it asks for if it must wait. Then it joins the line
-    /// before the lock is released.
-    fn join(&self, state: &mut Self::State, ask: Self::Ask) -> Result<Self::Answer, Self::Ask>;
+    /// Tries to go on at once, and lets in those who can go on with it. Returns what it asks for if
+    /// it must wait. Then it has let in nobody, and joins the line before the lock is released.
+    fn join(&self, state: &mut Self::State, ask: Self::Ask, wakes: &mut Wakes) -> Result<Self::Answer, Self::Ask>;
 
     /// Lets in those who can go on now that one has left, and takes back its answer, if it had got
     /// one. It is no longer among the waiters.
@@ -142,8 +142,8 @@ impl<P: Deref<Target: Line>> Line for P {
         (**self).pass(ask)
     }
 
-    fn join(&self, state: &mut Self::State, ask: Self::Ask) -> Result<Self::Answer, Self::Ask> {
-        (**self).join(state, ask)
+    fn join(&self, state: &mut Self::State, ask: Self::Ask, wakes: &mut Wakes) -> Result<Self::Answer, Self::Ask> {
+        (**self).join(state, ask, wakes)
     }
 
     fn leave(&self, state: &mut Self::State, ask: Self::Ask, answer: Option<Self::Answer>, wakes: &mut Wakes) {
@@ -212,7 +212,7 @@ impl<L: Line> Wait<L> {
         let Stage::Outside { line, ask } = mem::replace(&mut self.stage, Stage::Over) else {
             unreachable!("it has not joined");
         };
-        let joined = line.list().with(|state| match line.join(state, ask) {
+        let joined = line.list().change(|state, wakes| match line.join(state, ask, wakes) {
             // With the waker, which is not to be dropped under the lock.
             Ok(answer) => Err((answer, waker)),
             Err(ask) => Ok(L::waiters(state).push(ask, waker)),

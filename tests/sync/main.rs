@@ -6,6 +6,7 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+mod barrier;
 mod by_hand;
 mod event;
 mod meddling;
