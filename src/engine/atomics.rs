@@ -20,6 +20,11 @@ pub(crate) use {
 pub(crate) use std::sync::atomic::Ordering;
 
 #[cfg(foster_loom)]
+pub(crate) use loom::thread;
+#[cfg(not(foster_loom))]
+pub(crate) use std::thread;
+
+#[cfg(foster_loom)]
 use loom::sync as locks;
 #[cfg(not(foster_loom))]
 use std::sync as locks;

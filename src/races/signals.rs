@@ -1,12 +1,12 @@
 //! What one thread tells another: that something has happened, or a value.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::{Letter, block_on, model, thread};
-use crate::sync::{Event, oneshot};
+use crate::sync::{Barrier, BarrierWait, Condition, Event, Mutex, oneshot, watch};
 
 #[test]
 fn what_was_written_before_an_event_is_set_is_seen_by_all_who_waited() {
@@ -121,5 +121,115 @@ fn each_side_hears_that_the_other_has_gone() {
         let thread = thread::spawn(move || drop(sender));
         assert!(block_on(receiver).is_err());
         thread.join().unwrap();
+    });
+}
+
+#[test]
+fn parties_of_a_barrier_see_what_the_others_have_written() {
+    model(|| {
+        let barrier = Arc::new(Barrier::new(2));
+        let letters = Arc::new([Letter::new(), Letter::new()]);
+        let (other, theirs) = (barrier.clone(), letters.clone());
+        let thread = thread::spawn(move || {
+            theirs[0].write();
+            let result = block_on(other.wait()).unwrap();
+            assert!(theirs[1].arrived().is_ready());
+            result.index()
+        });
+        letters[1].write();
+        let index = block_on(barrier.wait()).unwrap().index();
+        assert!(letters[0].arrived().is_ready());
+        assert_eq!(index + thread.join().unwrap(), 1);
+        assert_eq!(barrier.waiting(), 0);
+    });
+}
+
+#[test]
+fn a_party_that_leaves_a_barrier_is_met_or_does_not_count() {
+    model(|| {
+        let barrier = Arc::new(Barrier::new(2));
+        let poll = |wait: &mut Pin<Box<BarrierWait<'_>>>| {
+            let polled = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(result) = polled { Some(result.unwrap().index()) } else { None }
+        };
+        let mut leaves = Box::pin(barrier.wait());
+        assert!(poll(&mut leaves).is_none());
+        let other = barrier.clone();
+        let thread = thread::spawn(move || block_on(other.wait()).unwrap().index());
+        drop(leaves);
+        // It meets the thread, unless that has met the one who left.
+        let mut stays = Box::pin(barrier.wait());
+        let first = poll(&mut stays);
+        let index = thread.join().unwrap();
+        match first.or_else(|| if barrier.waiting() == 0 { poll(&mut stays) } else { None }) {
+            Some(own) => assert_eq!(own + index, 1),
+            None => assert_eq!((index, barrier.waiting()), (1, 1)),
+        }
+    });
+}
+
+#[test]
+fn a_notification_is_not_missed_between_the_unlocking_and_the_wait() {
+    model(|| {
+        let (mutex, condition) = (Arc::new(Mutex::new(false)), Arc::new(Condition::new()));
+        let (theirs, notifies) = (mutex.clone(), condition.clone());
+        let thread = thread::spawn(move || {
+            *block_on(theirs.lock()) = true;
+            notifies.notify(1);
+        });
+        let guard = block_on(condition.wait_for(block_on(mutex.lock()), |is_set| *is_set));
+        assert!(*guard);
+        drop(guard);
+        thread.join().unwrap();
+        assert!(!mutex.is_locked());
+    });
+}
+
+#[test]
+fn a_notified_waiter_that_leaves_passes_its_notification_on() {
+    model(|| {
+        let (mutex, condition) = (Arc::new(Mutex::new(())), Arc::new(Condition::new()));
+        let mut leaves = Box::pin(condition.wait(mutex.try_lock().unwrap()));
+        assert!(leaves.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let mut stays = Box::pin(condition.wait(mutex.try_lock().unwrap()));
+        assert!(stays.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let notifies = condition.clone();
+        let thread = thread::spawn(move || notifies.notify(1));
+        let guard = leaves.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        drop(leaves);
+        if !guard {
+            drop(block_on(stays));
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_value_of_a_watch_arrives() {
+    model(|| {
+        let (sender, mut receiver) = watch::channel(0);
+        let thread = thread::spawn(move || {
+            sender.send(1);
+            sender.send(2);
+        });
+        let mut last = 0;
+        while let Ok(value) = block_on(receiver.changed()) {
+            assert!(*value > last);
+            last = *value;
+        }
+        assert_eq!(last, 2);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn changes_of_a_watch_by_two_threads_both_count() {
+    model(|| {
+        let (sender, receiver) = watch::channel(0);
+        let other = sender.clone();
+        let thread = thread::spawn(move || other.send_modify(|value| *value += 1));
+        sender.send_modify(|value| *value += 10);
+        thread.join().unwrap();
+        assert_eq!(*receiver.get(), 11);
     });
 }

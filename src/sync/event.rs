@@ -21,8 +21,9 @@ use crate::engine::atomics::{AtomicBool, Ordering, const_unless_loom};
 /// `set` lets in all who wait at that moment, in the order in which they came. This cannot be taken
 /// back: if `clear` follows before their tasks run, they have been let in all the same.
 ///
-/// To give one waiter a value, use a [`oneshot`](super::oneshot). To tell a scope, and all that runs
-/// in it, that it should end, use a [`Token`](crate::Token).
+/// To wait for a change of a value, use a [`Condition`](super::Condition) or a
+/// [`watch`](super::watch). To give one waiter a value, use a [`oneshot`](super::oneshot). To tell a
+/// scope, and all that runs in it, that it should end, use a [`Token`](crate::Token).
 ///
 /// # Cost
 ///

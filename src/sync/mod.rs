@@ -8,7 +8,9 @@
 //! | change a value across `.await`, one at a time | [`Mutex`] | `Lock` | `Mutex` |
 //! | wait until something has happened | [`Event`] | `Event` | `Notify` |
 //! | let several wait for each other | [`Barrier`] | `Barrier` | `Barrier` |
+//! | wait for a change of what a mutex protects | [`Condition`] | `Condition` | – |
 //! | give one value to who waits for it | [`oneshot`] | `Future` | `oneshot` |
+//! | tell many the latest value | [`watch`] | – | `watch` |
 //! | compute a value once, when it is needed | [`OnceCell`] | – | `OnceCell` |
 //!
 //! Where items come from an iterator or a stream,
@@ -45,6 +47,7 @@
 //! is held while a waker, a destructor or code of the caller runs.
 
 mod barrier;
+mod condition;
 mod event;
 mod free;
 mod mutex;
@@ -55,8 +58,10 @@ mod statistics;
 pub(crate) mod wait_list;
 pub(crate) mod waiters;
 pub(crate) mod wakes;
+pub mod watch;
 
 pub use barrier::{Barrier, BarrierWait, BarrierWaitResult, BrokenBarrier};
+pub use condition::{Condition, ConditionWait, ConditionWaitFor};
 pub use event::{Event, EventWait};
 pub use mutex::{Guard, Lock, LockOwned, Locking, Mutex, MutexGuard, OwnedMutexGuard};
 pub use once_cell::{GetOrInit, GetOrTryInit, OnceCell, SetError};

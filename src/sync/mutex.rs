@@ -229,7 +229,7 @@ pub struct Locking<P: Deref<Target = Mutex<T>>, T: ?Sized> {
 }
 
 impl<P: Deref<Target = Mutex<T>>, T: ?Sized> Locking<P, T> {
-    fn new(mutex: P) -> Self {
+    pub(super) fn new(mutex: P) -> Self {
         Locking { wait: Wait::new(mutex, 1) }
     }
 }

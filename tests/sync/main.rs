@@ -8,6 +8,8 @@ mod harness;
 
 mod barrier;
 mod by_hand;
+mod cancelled;
+mod condition;
 mod event;
 mod meddling;
 mod mutex;
@@ -15,3 +17,4 @@ mod once_cell;
 mod oneshot;
 mod rows;
 mod semaphore;
+mod watch;
