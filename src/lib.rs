@@ -53,6 +53,8 @@
 //! | change a value across `.await` | [`sync::Mutex`] | `Lock` | `Mutex` |
 //! | limit what is done at once | [`sync::Semaphore`] | `Semaphore` | `Semaphore` |
 //! | give work to consumers, and wait until it is done | [`queue`] | `Queue` | `mpsc` |
+//! | compute a value once, when it is needed | [`sync::OnceCell`] | – | `OnceCell` |
+//! | do the same work once for all who ask | [`future::Singleflight`] | – | – |
 //! | give a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |
 //! | test in virtual time | [`runtimes::Sim`](runtimes) | – | `pause` |

@@ -15,6 +15,7 @@
 //! iterator over any number. Operations that cancel losers, or the siblings of a failure, [wind
 //! them down](crate::cancel): they wait for cleanup before they return.
 //!
+//! [`Singleflight`] shares one piece of work among all who ask for the same thing while it runs.
 //! [`catch_panic`] returns the panic of one future as a value, and [`FutureExt`] has foster's
 //! functions as methods.
 //!
@@ -36,6 +37,7 @@ mod hedge;
 mod inputs;
 mod race;
 pub(crate) mod select;
+mod singleflight;
 pub(crate) mod tuples;
 
 pub use as_completed::{AsCompleted, Wait, as_completed};
@@ -45,6 +47,7 @@ pub use gather::{Gather, TryGather, gather, try_gather};
 pub use hedge::{Hedge, hedge};
 pub use inputs::{AlikeFutures, Array, Collection, Futures, TryFutures};
 pub use race::{Quorum, QuorumMissed, Race, RaceOk, quorum, race, race_ok};
+pub use singleflight::{Flight, FlightError, FlightOutcome, Singleflight};
 pub use tuples::Tuple;
 
 pub use crate::engine::{Few, Many};

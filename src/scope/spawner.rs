@@ -9,6 +9,7 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 
 use super::adapters::Plain;
 use super::remote_child;
+use crate::cancel::reason::Reason;
 use crate::context;
 use crate::runtime::{Handle, WeakHandle};
 use crate::scope::control::{Control, News};
@@ -85,6 +86,15 @@ impl Spawner {
     pub fn try_current() -> Option<Self> {
         let at = Location::caller();
         context::with(|ambient| Some(Spawner::new(ambient.scope()?, ambient.runtime().as_ref(), at)))
+    }
+
+    /// Returns why what was spawned has no outcome: it was refused, or dropped.
+    pub(crate) fn refusal(&self) -> Arc<Reason> {
+        if self.control.is_cancelled() || self.control.refuses_parallel() {
+            self.control.refusal()
+        } else {
+            Arc::new(Reason::Shutdown)
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! | give one value to who waits for it | [`oneshot`] | `Future` | `oneshot` |
 //! | tell many the latest value | [`watch`] | – | `watch` |
 //! | compute a value once, when it is needed | [`OnceCell`] | – | `OnceCell` |
+//! | do the same work once for all who ask meanwhile | [`Singleflight`](crate::future::Singleflight) | – | – |
 //!
 //! Where items come from an iterator or a stream,
 //! [`map_concurrent`](crate::ConcurrentIterator::map_concurrent) limits how many are in flight, and

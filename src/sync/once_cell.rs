@@ -39,7 +39,9 @@ use crate::engine::atomics::const_unless_loom;
 ///   a `select` by reference, or one in a buffered stream whose consumer is busy.
 ///
 /// [`race`](crate::race), [`select!`](crate::select), [`timeout`](crate::timeout) and scopes keep
-/// no such future: they poll it, or they drop it.
+/// no such future: they poll it, or they drop it. Where others may keep one, let the initialiser
+/// await a [`Singleflight`](crate::future::Singleflight). That work belongs to a scope, which polls
+/// it whoever waits.
 ///
 /// An initialiser that needs the value of its own cell waits for itself, for ever.
 ///

@@ -20,3 +20,4 @@ mod members;
 mod race;
 mod select;
 mod shuffle;
+mod singleflight;
