@@ -9,10 +9,9 @@
 //! bell was rung costs a few atomic operations, and takes no lock.
 
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::engine::atomics::{AtomicU8, AtomicWaker, Ordering};
+use crate::engine::atomics::{AtomicU8, AtomicWaker, Ordering, ShortLock};
 
 /// The poller has seen everything, and is awake.
 const AWAKE: u8 = 0;
@@ -115,7 +114,7 @@ impl Bell {
 /// Holds items for one poller. Its first `FIRST` places need no allocation. See the [module](self).
 pub(crate) struct Lane<T, const FIRST: usize> {
     /// No user code runs under this lock: items are dropped, and the bell is rung, outside it.
-    state: Mutex<State<T, FIRST>>,
+    state: ShortLock<State<T, FIRST>>,
 }
 
 struct State<T, const FIRST: usize> {
@@ -132,11 +131,7 @@ struct State<T, const FIRST: usize> {
 impl<T, const FIRST: usize> Lane<T, FIRST> {
     pub(crate) fn new() -> Self {
         let state = State { first: [const { None }; FIRST], taken: 0, more: Vec::new(), pushed: 0, closed: false };
-        Lane { state: Mutex::new(state) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T, FIRST>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Lane { state: ShortLock::new(state) }
     }
 
     /// Puts `item` into the lane, and rings for the poller.
@@ -145,7 +140,7 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
     ///
     /// Returns the item if the lane is closed.
     pub(crate) fn push(&self, item: T, bell: &Bell) -> Result<(), T> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(item);
         }
@@ -164,11 +159,11 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
 
     /// Returns how many items have ever been pushed.
     pub(crate) fn pushed(&self) -> usize {
-        self.lock().pushed
+        self.state.lock().pushed
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.taken == 0 && state.more.is_empty()
     }
 
@@ -178,21 +173,21 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
     /// calls this, so that it misses no ring for what comes later.
     pub(crate) fn take(&self, spare: Vec<T>) -> ([Option<T>; FIRST], Vec<T>) {
         debug_assert!(spare.is_empty());
-        self.lock().take(spare)
+        self.state.lock().take(spare)
     }
 
     /// Orders the caller before the poller's next [`take`](Self::take), or after its last one.
     pub(crate) fn synchronize(&self) {
-        drop(self.lock());
+        drop(self.state.lock());
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.state.lock().closed
     }
 
     /// Closes the lane and returns what is still in it.
     pub(crate) fn close(&self) -> Vec<T> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         let (first, more) = state.take(Vec::new());
         drop(state);

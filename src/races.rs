@@ -30,12 +30,14 @@ mod bells;
 mod cells;
 mod chains;
 mod crews;
+mod handoff;
 mod links;
 mod mutexes;
 mod nodes;
 mod owners;
 mod semaphores;
 mod signals;
+mod tokens;
 mod wakers;
 
 /// Explores all interleavings with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS`
@@ -103,7 +105,7 @@ mod real {
     /// Lets other threads be first now and then.
     fn dawdle() {
         static TURN: AtomicU64 = AtomicU64::new(0);
-        thread::sleep(Duration::from_micros(TURN.fetch_add(1, Ordering::Relaxed) % 4 * 50));
+        (0..TURN.fetch_add(1, Ordering::Relaxed) % 4).for_each(|_| thread::yield_now());
     }
 
     pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -22,13 +22,13 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
 use super::reason::Reason;
+use crate::engine::atomics::{AtomicU8, Ordering, ShortLock};
 use crate::name::Name;
 use crate::panic::wake_all;
 
@@ -90,7 +90,7 @@ pub struct Token {
 struct Inner {
     /// A [`Level`]. It is written under the lock of `state`, and read without it.
     level: AtomicU8,
-    state: Mutex<State>,
+    state: ShortLock<State>,
 }
 
 struct State {
@@ -121,7 +121,7 @@ impl Token {
             holds: 0,
             overrun: Vec::new(),
         };
-        Token { inner: Arc::new(Inner { level: AtomicU8::new(Level::Live as u8), state: Mutex::new(state) }) }
+        Token { inner: Arc::new(Inner { level: AtomicU8::new(Level::Live as u8), state: ShortLock::new(state) }) }
     }
 
     /// Creates a token that is cancelled when this one is, with the same reason.
@@ -172,7 +172,7 @@ impl Token {
 
     /// Returns the reason without a copy of its text.
     pub(crate) fn shared_reason(&self) -> Option<Arc<Reason>> {
-        self.inner.lock().reason.clone()
+        self.inner.state.lock().reason.clone()
     }
 
     /// Waits until the token is cancelled, and returns the reason.
@@ -208,7 +208,7 @@ impl Token {
 
     /// Returns whether something inside the region of this token needs time to end.
     pub(crate) fn is_held(&self) -> bool {
-        self.inner.lock().holds > 0
+        self.inner.state.lock().holds > 0
     }
 
     /// Returns whether both are the same token.
@@ -224,7 +224,7 @@ impl Token {
         let mut wakers = Vec::new();
         let mut queue = vec![self.clone()];
         while let Some(token) = queue.pop() {
-            let mut state = token.inner.lock();
+            let mut state = token.inner.state.lock();
             if token.level() >= level {
                 continue;
             }
@@ -240,13 +240,13 @@ impl Token {
 
     /// Moves this token below `parent`.
     pub(crate) fn attach(&self, parent: &Token) {
-        if self.inner.lock().parent.as_ref().is_some_and(|(current, _)| current.is(parent)) {
+        if self.inner.state.lock().parent.as_ref().is_some_and(|(current, _)| current.is(parent)) {
             return;
         }
         self.detach();
-        let key = parent.inner.lock().children.insert(Arc::downgrade(&self.inner));
+        let key = parent.inner.state.lock().children.insert(Arc::downgrade(&self.inner));
         {
-            let mut state = self.inner.lock();
+            let mut state = self.inner.state.lock();
             state.parent = Some((parent.clone(), key));
             if state.holds > 0 {
                 // A hold that begins wakes nobody, so there is nothing to collect.
@@ -266,7 +266,7 @@ impl Token {
     pub(crate) fn detach(&self) {
         let mut wakers = Vec::new();
         let parent = {
-            let mut state = self.inner.lock();
+            let mut state = self.inner.state.lock();
             let parent = state.parent.take();
             if let (Some((parent, _)), true) = (&parent, state.holds > 0) {
                 parent.count(-1, &mut wakers);
@@ -274,7 +274,7 @@ impl Token {
             parent
         };
         if let Some((parent, key)) = parent {
-            drop(parent.inner.lock().children.try_remove(key));
+            drop(parent.inner.state.lock().children.try_remove(key));
         }
         wake_all(wakers);
     }
@@ -297,7 +297,7 @@ impl Token {
     /// The recursion goes up with this token's lock held, so that two changes reach the parent in
     /// the order in which they were made here. It ends at the first ancestor that has other holds.
     fn count(&self, change: isize, wakers: &mut Vec<Waker>) {
-        let mut state = self.inner.lock();
+        let mut state = self.inner.state.lock();
         let before = state.holds > 0;
         state.holds += change;
         let after = state.holds > 0;
@@ -311,17 +311,17 @@ impl Token {
 
     /// Wakes `waker`, of the region's poller, as [`Listener::listen`] does.
     pub(crate) fn listen(&self, waker: &Waker) {
-        if self.inner.lock().poller.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if self.inner.state.lock().poller.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return;
         }
         let waker = waker.clone();
-        let before = self.inner.lock().poller.replace(waker);
+        let before = self.inner.state.lock().poller.replace(waker);
         drop(before);
     }
 
     /// Forgets the waker that was given to [`listen`](Token::listen).
     pub(crate) fn forget_poller(&self) {
-        let waker = self.inner.lock().poller.take();
+        let waker = self.inner.state.lock().poller.take();
         drop(waker);
     }
 
@@ -331,18 +331,18 @@ impl Token {
     pub(crate) fn report_overrun(&self, name: &Name) {
         let mut token = self.clone();
         loop {
-            let parent = token.inner.lock().parent.as_ref().map(|(parent, _)| parent.clone());
+            let parent = token.inner.state.lock().parent.as_ref().map(|(parent, _)| parent.clone());
             match parent {
                 Some(parent) if parent.level() == Level::Overdue => token = parent,
                 _ => break,
             }
         }
-        token.inner.lock().overrun.push(name.clone());
+        token.inner.state.lock().overrun.push(name.clone());
     }
 
     /// Takes the names that were noted with this token.
     pub(crate) fn take_overrun(&self) -> Vec<Name> {
-        std::mem::take(&mut self.inner.lock().overrun)
+        std::mem::take(&mut self.inner.state.lock().overrun)
     }
 }
 
@@ -381,21 +381,15 @@ impl State {
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         // This is a loop and not a recursion, because a chain of parents may be thousands long.
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         let mut next = state.parent.take();
         while let Some((parent, key)) = next.take() {
-            drop(parent.inner.lock().children.try_remove(key));
+            drop(parent.inner.state.lock().children.try_remove(key));
             if let Some(mut inner) = Arc::into_inner(parent.inner) {
-                next = inner.state.get_mut().unwrap_or_else(PoisonError::into_inner).parent.take();
+                next = inner.state.get_mut().parent.take();
             }
         }
     }
@@ -442,13 +436,13 @@ impl Listener {
     /// missed.
     pub(crate) fn listen(&mut self, waker: &Waker) {
         if let Some(key) = self.key {
-            let state = self.token.inner.lock();
+            let state = self.token.inner.state.lock();
             if state.listeners[key].as_ref().is_some_and(|known| known.will_wake(waker)) {
                 return;
             }
         }
         let waker = waker.clone();
-        let mut state = self.token.inner.lock();
+        let mut state = self.token.inner.state.lock();
         let (key, before) = match self.key {
             Some(key) => (key, state.listeners[key].replace(waker)),
             None => (state.listeners.insert(Some(waker)), None),
@@ -462,7 +456,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            let waker = self.token.inner.lock().listeners.remove(key);
+            let waker = self.token.inner.state.lock().listeners.remove(key);
             drop(waker);
         }
     }
@@ -523,7 +517,7 @@ mod tests {
             over.store(true, Ordering::Relaxed);
             assert!(held, "it was not counted for a moment");
         });
-        assert_eq!(inside.inner.lock().holds, 0);
-        assert_eq!(around.inner.lock().holds, 1);
+        assert_eq!(inside.inner.state.lock().holds, 0);
+        assert_eq!(around.inner.state.lock().holds, 1);
     }
 }

@@ -1,19 +1,20 @@
-//! The atomics, the cell and the allocator of the engine, and of the bell that calls a scope:
-//! std's, or loom's under `--cfg foster_loom`.
+//! The atomics, the locks, the cell and the allocator of the engine, and of what calls a scope
+//! from other threads (bells, lanes, tokens, the counts of a scope): std's, or loom's under `--cfg
+//! foster_loom`.
 
 #[cfg(not(foster_loom))]
 pub(crate) use {
     futures_util::task::AtomicWaker,
     real::UnsafeCell,
     std::alloc::{alloc, dealloc},
-    std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize},
+    std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize},
 };
 
 #[cfg(foster_loom)]
 pub(crate) use {
     loom::alloc::{alloc, dealloc},
     loom::cell::UnsafeCell,
-    loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize},
+    loom::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize},
     model::AtomicWaker,
 };
 
@@ -53,6 +54,10 @@ impl<T> ShortLock<T> {
         pub(crate) const fn new(value: T) -> Self {
             ShortLock(locks::Mutex::new(value))
         }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     #[inline]

@@ -6,8 +6,7 @@ use std::future::Future;
 use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_task::FutureObj;
@@ -15,6 +14,7 @@ use futures_task::FutureObj;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
 use crate::engine::Key;
+use crate::engine::atomics::{AtomicIsize, AtomicUsize, Ordering, ShortLock};
 use crate::mailbox::{Bell, Lane};
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::{Handle, WeakHandle};
@@ -61,7 +61,7 @@ pub(crate) struct Control {
     finished: AtomicUsize,
     /// How many parallel children were ever started. It is written under the roster's lock.
     started: AtomicUsize,
-    roster: Mutex<Roster>,
+    roster: ShortLock<Roster>,
     /// How many in-task children have ended. Only the scope's poll writes it.
     pub(crate) ended: AtomicUsize,
     /// Corrects the inbox's count of pushes to that of children. A finalizer subtracts one. A child
@@ -69,7 +69,7 @@ pub(crate) struct Control {
     pub(crate) uncounted: AtomicIsize,
     /// The enclosing scope or root, to which what outlives this scope is transferred. Each poll of
     /// the scope sets it.
-    around: Mutex<Option<Arc<Control>>>,
+    around: ShortLock<Option<Arc<Control>>>,
 }
 
 /// What the scope needs of its parallel children, and they of it.
@@ -92,10 +92,10 @@ impl Control {
             members: Members::new(),
             finished: AtomicUsize::new(0),
             started: AtomicUsize::new(0),
-            roster: Mutex::default(),
+            roster: ShortLock::new(Roster::default()),
             ended: AtomicUsize::new(0),
             uncounted: AtomicIsize::new(0),
-            around: Mutex::new(None),
+            around: ShortLock::new(None),
         })
     }
 
@@ -140,15 +140,15 @@ impl Control {
     }
 
     fn take_around(&mut self) -> Option<Arc<Control>> {
-        self.around.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+        self.around.get_mut().take()
     }
 
     pub(crate) fn around(&self) -> Option<Arc<Control>> {
-        self.around.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.around.lock().clone()
     }
 
     pub(crate) fn set_around(&self, around: Option<Arc<Control>>) {
-        let before = mem::replace(&mut *self.around.lock().unwrap_or_else(PoisonError::into_inner), around);
+        let before = mem::replace(&mut *self.around.lock(), around);
         drop(before);
     }
 
@@ -236,7 +236,7 @@ impl Control {
         runtime: Option<&Handle>,
         start: impl FnOnce(Option<&Arc<WeakHandle>>),
     ) {
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         start(runtime.map(|runtime| roster.known(runtime)));
         let alive = self.parallel();
         if roster.remotes.len() > alive + alive / 2 + KEPT {
@@ -253,14 +253,10 @@ impl Control {
     /// The scope is cancelled before this. So a child that is put on the roster later finds it
     /// cancelled, and ends, too.
     pub(crate) fn tell_parallel(&self, panics: &mut FirstPanic) {
-        let mut remotes = mem::take(&mut self.roster().remotes);
+        let mut remotes = mem::take(&mut self.roster.lock().remotes);
         while let Some(remote) = remotes.pop() {
             panics.run_result(catch(|| remote.tell()));
         }
-    }
-
-    fn roster(&self) -> MutexGuard<'_, Roster> {
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -270,7 +266,7 @@ impl Crew for Control {
     }
 
     fn left(&self) {
-        let mut roster = self.roster();
+        let mut roster = self.roster.lock();
         let mut over = Chain::default();
         // A child that comes now is counted as a member first, and put on the roster after that. So
         // no such child is lost here.

@@ -11,7 +11,7 @@ use crate::panic::FirstPanic;
 use crate::scope::control::{Adopted, Control, News};
 
 /// Waits for the parallel children of a scope that is gone. They have been cancelled.
-pub(super) struct Orphans {
+pub(crate) struct Orphans {
     /// The control of that scope.
     left: Arc<Control>,
     /// The scope that polls this. `None` if no scope was left, and a runtime that was found polls
@@ -22,7 +22,7 @@ pub(super) struct Orphans {
 }
 
 impl Orphans {
-    pub(super) fn new(left: Arc<Control>, around: Option<Arc<Control>>) -> Self {
+    pub(crate) fn new(left: Arc<Control>, around: Option<Arc<Control>>) -> Self {
         Orphans { left, around, panics: FirstPanic::default() }
     }
 }

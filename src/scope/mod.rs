@@ -95,7 +95,7 @@ pub(crate) mod control;
 mod errors;
 mod future;
 mod handle;
-mod handoff;
+pub(crate) mod handoff;
 mod inner;
 mod job;
 mod kind;
