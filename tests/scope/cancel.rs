@@ -291,6 +291,23 @@ matrix! {
         assert_eq!(log.entries(), ["finalized"]);
     }
 
+    // S4, S12. Both tokens are made in the same poll, the inner one after the outer one was tripped. Nobody was woken for
+    // that, and between the two lies a combinator that polls only what is woken.
+    async fn a_scope_that_cancels_the_enclosing_one_in_its_first_poll_is_polled_again() {
+        let log = &Log::new();
+        let cancelled = scope(async |outer| {
+            let inner = scope(async |s| {
+                s.defer(async { log.note("finalized") });
+                outer.cancel("enough");
+                pending::<()>().await
+            });
+            let members: [BoxFuture<'_, ()>; 2] = [inner.boxed(), pending().boxed()];
+            FuturesUnordered::from_iter(members).collect::<()>().await
+        });
+        assert_eq!(reason(cancelled.outcome().await), "enough".into());
+        assert_eq!(log.entries(), ["finalized"]);
+    }
+
     // C017
     async fn a_blocked_body_without_children_is_dropped_once_by_a_cancel_from_around() {
         let (token, probe) = (Token::new(), Probe::new());
