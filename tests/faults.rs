@@ -113,7 +113,13 @@ async fn work(mut dice: Dice, depth: u32, alive: Alive) {
 /// Random programs under `faults`: nothing of them is alive after a run, and none hangs.
 #[track_caller]
 fn holds(faults: Faults) {
-    Test::new(60_000, false).call(move || try_programs(&faults));
+    watched(move || try_programs(&faults));
+}
+
+/// Runs `test` on a thread of its own; one that hangs fails.
+#[track_caller]
+fn watched(test: impl FnOnce() + Send + 'static) {
+    Test::new(60_000, false).call(test);
 }
 
 fn try_programs(faults: &Faults) {
@@ -171,82 +177,94 @@ fn scopes_hold_when_everything_goes_wrong() {
 
 #[test]
 fn a_plan_says_exactly_what_goes_wrong() {
-    let plan = |moment: &Moment<'_>| match moment {
-        Moment::Spawn { task } if task.contains("refused") => Some(Fault::Refuse),
-        Moment::Poll { step: 4, .. } => Some(Fault::Drop),
-        Moment::Timer { number: 1 } => Some(Fault::Delay(MILLI)),
-        _ => None,
-    };
-    let sim = Sim::builder().faults(Faults::none().plan(plan)).build();
-    sim.run(async { sleep(MILLI).await });
-    assert_eq!(sim.elapsed(), 2 * MILLI);
-    let outcome = Sim::builder().faults(Faults::none().refuse_spawns(1.0)).build();
-    let outcome = outcome.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
-    assert!(matches!(outcome.unwrap_err().reason(), Reason::Shutdown));
+    watched(|| {
+        let plan = |moment: &Moment<'_>| match moment {
+            Moment::Spawn { task } if task.contains("refused") => Some(Fault::Refuse),
+            Moment::Poll { step: 4, .. } => Some(Fault::Drop),
+            Moment::Timer { number: 1 } => Some(Fault::Delay(MILLI)),
+            _ => None,
+        };
+        let sim = Sim::builder().faults(Faults::none().plan(plan)).build();
+        sim.run(async { sleep(MILLI).await });
+        assert_eq!(sim.elapsed(), 2 * MILLI);
+        let outcome = Sim::builder().faults(Faults::none().refuse_spawns(1.0)).build();
+        let outcome = outcome.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
+        assert!(matches!(outcome.unwrap_err().reason(), Reason::Shutdown));
+    });
 }
 
 // It was waited for until the pool had come to it.
 #[test]
 fn a_job_that_has_not_begun_is_dropped_unrun_by_its_timeout() {
-    let drops = Drops::new();
-    Sim::builder().faults(Faults::none().late_blocking()).strict().build().run(async {
-        let guard = drops.guard();
-        let late = timeout(Duration::ZERO, blocking(move || panic!("a job that is late was run, with {guard:?}")));
-        assert!(late.await.is_err());
-        assert_eq!(drops.count(), 1);
+    watched(|| {
+        let drops = Drops::new();
+        Sim::builder().faults(Faults::none().late_blocking()).strict().build().run(async {
+            let guard = drops.guard();
+            let late = timeout(Duration::ZERO, blocking(move || panic!("a job that is late was run, with {guard:?}")));
+            assert!(late.await.is_err());
+            assert_eq!(drops.count(), 1);
+        });
     });
 }
 
 #[test]
 fn the_trace_says_what_went_wrong() {
-    let sim = Sim::builder().faults(Faults::none().drop_tasks(1.0)).build();
-    let outcome = sim.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
-    assert!(outcome.is_err());
-    assert!(sim.trace().to_string().contains("fault: drop `tests/faults.rs:"), "{}", sim.trace());
+    watched(|| {
+        let sim = Sim::builder().faults(Faults::none().drop_tasks(1.0)).build();
+        let outcome = sim.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
+        assert!(outcome.is_err());
+        assert!(sim.trace().to_string().contains("fault: drop `tests/faults.rs:"), "{}", sim.trace());
+    });
 }
 
 #[test]
 fn timers_are_never_early() {
-    for faults in [Faults::none().delay_timers(MILLI), Faults::none().coalesce_timers(3 * MILLI)] {
-        for seed in 0..50 {
-            let sim = Sim::builder().seed(seed).faults(faults.clone()).build();
-            sim.run(async { sleep(10 * MILLI).await });
-            assert!(sim.elapsed() >= 10 * MILLI && sim.elapsed() <= 12 * MILLI, "{:?}", sim.elapsed());
+    watched(|| {
+        for faults in [Faults::none().delay_timers(MILLI), Faults::none().coalesce_timers(3 * MILLI)] {
+            for seed in 0..50 {
+                let sim = Sim::builder().seed(seed).faults(faults.clone()).build();
+                sim.run(async { sleep(10 * MILLI).await });
+                assert!(sim.elapsed() >= 10 * MILLI && sim.elapsed() <= 12 * MILLI, "{:?}", sim.elapsed());
+            }
         }
-    }
+    });
 }
 
 #[test]
 #[should_panic(expected = "a chance is between 0 and 1, and not 1.5")]
 fn a_chance_above_one_is_an_error() {
-    drop(Faults::none().drop_tasks(1.5));
+    watched(|| {
+        drop(Faults::none().drop_tasks(1.5));
+    });
 }
 
 /// What the guide says of its hall: two customers, 5 ms at the bank, and the second comes so late.
 #[test]
 fn a_race_between_different_instants_is_found_when_timers_are_late_and_only_then() {
-    async fn evening(late: Duration) {
-        let (free, sold) = (&Cell::new(1), &Cell::new(0));
-        let book = || async {
-            if free.get() > 0 {
-                sleep(Duration::from_millis(5)).await;
-                free.set(free.get() - 1);
-                sold.set(sold.get() + 1);
-            }
-        };
-        local::scope(|s| async move {
-            s.spawn(book());
-            s.spawn(async move {
-                sleep(late).await;
-                book().await
-            });
-        })
-        .await;
-        assert_eq!(sold.get(), 1);
-    }
-    let (five, six) = (Duration::from_millis(5), Duration::from_millis(6));
-    assert!(Explore::new().seeds(0..200).run(move || evening(five)).is_err());
-    assert!(Explore::new().seeds(0..200).run(move || evening(six)).is_ok());
-    let late = Explore::new().seeds(0..200).faults(Faults::none().delay_timers(five));
-    assert!(late.run(move || evening(six)).is_err());
+    watched(|| {
+        async fn evening(late: Duration) {
+            let (free, sold) = (&Cell::new(1), &Cell::new(0));
+            let book = || async {
+                if free.get() > 0 {
+                    sleep(Duration::from_millis(5)).await;
+                    free.set(free.get() - 1);
+                    sold.set(sold.get() + 1);
+                }
+            };
+            local::scope(|s| async move {
+                s.spawn(book());
+                s.spawn(async move {
+                    sleep(late).await;
+                    book().await
+                });
+            })
+            .await;
+            assert_eq!(sold.get(), 1);
+        }
+        let (five, six) = (Duration::from_millis(5), Duration::from_millis(6));
+        assert!(Explore::new().seeds(0..200).run(move || evening(five)).is_err());
+        assert!(Explore::new().seeds(0..200).run(move || evening(six)).is_ok());
+        let late = Explore::new().seeds(0..200).faults(Faults::none().delay_timers(five));
+        assert!(late.run(move || evening(six)).is_err());
+    });
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use foster::Handle;
 use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
+use futures::executor::block_on;
 use futures::task::{FutureObj, Spawn, SpawnError};
 
 /// What is wrong with it.
@@ -243,7 +244,7 @@ impl Future for FirstWaker {
             let waker = Arc::new(Mutex::new(cx.waker().clone()));
             self.waker = Some(waker.clone());
             thread::spawn(move || {
-                thread::sleep(after);
+                block_on(Timer::thread(after));
                 waker.lock().unwrap().wake_by_ref();
             });
         }

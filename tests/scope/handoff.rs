@@ -163,23 +163,24 @@ matrix! {
 
     // S4
     async fn a_panic_of_an_orphan_is_resumed_by_the_scope_that_was_handed_it() {
+        let (begun, gate) = (Gate::new(), Gate::new());
         let panicking = scope(|_| async {
+            let (beginning, shut) = (begun.clone(), gate.clone());
             let mut inner = Box::pin(scope(|s| async move {
-                s.spawn_parallel(async {
-                    shield(sleep(T)).await;
+                s.spawn_parallel(async move {
+                    beginning.open();
+                    shield(shut.wait()).await;
                     panic!("in an orphan");
                 });
                 pending::<()>().await
             }));
             assert!(poll_immediate(&mut inner).await.is_none());
-            // Under way, or else it would never be polled.
-            sleep(T / 2).await;
+            begun.wait().await;
             drop(inner);
+            gate.open();
         });
         let panicked = AssertUnwindSafe(panicking).catch_unwind().await;
-        if let Err(payload) = panicked {
-            assert_eq!(message(payload), "in an orphan");
-        }
+        assert_eq!(message(panicked.unwrap_err()), "in an orphan");
     }
 
     // S4

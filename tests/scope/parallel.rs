@@ -2,10 +2,10 @@
 
 use std::future::{Future, pending};
 
-use foster::{Reason, scope, shield, sleep, timeout, try_scope, yield_now};
+use foster::{Deadline, Reason, now, scope, shield, sleep, timeout, try_scope, yield_now};
 
 use crate::harness::{T, ok};
-use crate::probes::{Log, Probe, boom, caught, turns, until};
+use crate::probes::{Gate, Log, Probe, boom, caught, turns, until};
 
 async fn shielded<F: Future>(future: F) -> F::Output {
     shield(future).await
@@ -69,18 +69,21 @@ matrix! {
 
     // S4
     async fn parallel_children_may_have_scopes_with_finalizers_of_their_own() {
-        let log = Log::new();
-        let inside = log.clone();
-        let elapsed = timeout(2 * T, scope(|s| async move {
-            let noting = inside.clone();
+        let (log, begun, deadline) = (Log::new(), Gate::new(), Deadline::never());
+        let (inside, due) = (log.clone(), deadline.clone());
+        let elapsed = deadline.timeout(scope(|s| async move {
+            let (noting, beginning) = (inside.clone(), begun.clone());
             s.defer(async move { inside.note("outer") });
             s.spawn_parallel(scope(|inner| async move {
                 inner.defer(async move {
                     sleep(T / 2).await;
                     noting.note("inner");
                 });
+                beginning.open();
                 pending::<()>().await
             }));
+            begun.wait().await;
+            due.set(now()).unwrap();
             pending::<()>().await
         }))
         .await;

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::poll_immediate;
 
 use crate::harness::{self, ALL, REAL, T, each, watched};
-use crate::probes::{Log, Probe, boom, message, poll_by_hand, secs, turns, what};
+use crate::probes::{Gate, Log, Probe, boom, message, poll_by_hand, secs, turns, what};
 
 /// What a `run` on a thread that must not block says.
 fn refused(rt: &Handle) -> String {
@@ -99,23 +99,27 @@ roots! {
 
     // S1, S4
     fn a_root_waits_for_the_parallel_orphans_of_a_dropped_scope(rt) {
-        let log = Log::new();
+        let (log, started, saving) = (Log::new(), Gate::new(), Gate::new());
         rt.run(async {
-            let noting = log.clone();
+            let (noting, starting, saved) = (log.clone(), started.clone(), saving.clone());
             let mut inner = Box::pin(scope(|s| async move {
                 s.spawn_parallel(async move {
                     let _over = noting.on_drop("over");
-                    shield(async { noting.note("started"); sleep(2 * T).await; noting.note("saved") }).await;
+                    shield(async {
+                        noting.note("started");
+                        starting.open();
+                        saved.wait().await;
+                        noting.note("saved");
+                    }).await;
                     pending::<()>().await
                 });
                 pending::<()>().await
             }));
             assert!(poll_immediate(&mut inner).await.is_none());
-            while !log.has("started") {
-                sleep(T / 10).await;
-            }
+            started.wait().await;
             drop(inner);
             log.note("the root is over");
+            saving.open();
         });
         assert_eq!(log.entries(), ["started", "the root is over", "saved", "over"]);
     }

@@ -7,12 +7,13 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
-use std::time::Duration;
 
 use foster::stream::{Emit, Emitter, generator, try_generator};
 use foster::testing::CountingWaker;
-use foster::{scope, sleep, yield_now};
+use foster::{scope, yield_now};
 use futures::stream::{FusedStream, StreamExt, TryStreamExt};
+
+use crate::probes::turns;
 
 /// A waker that emits when it is cloned.
 struct EmitsWhenCloned {
@@ -200,7 +201,7 @@ matrix! {
         let numbers = generator(|y| { kept = Some(y); async { for _ in 0..3 { yield_now().await } } });
         let kept: Emitter<u32> = kept.unwrap();
         let (seen, first, second) = futures::join!(numbers.collect::<Vec<_>>(), kept.emit(1), async {
-            sleep(Duration::from_millis(5)).await;
+            turns().await;
             kept.emit(2).await.map_err(|error| error.into_inner())
         });
         assert_eq!((seen, first.is_ok(), second), (vec![1], true, Err(2)));
