@@ -17,6 +17,7 @@ mod coop;
 mod failure;
 mod few;
 mod gather;
+mod locks;
 mod map;
 mod memory;
 mod parallel;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Row> {
         few::rows(),
         small::rows(),
         root::rows(),
+        locks::rows(),
         memory::rows(),
     ]
     .into_iter()
