@@ -46,7 +46,7 @@ impl<T> Shared<T> {
             }
             result
         });
-        if let Some(wakes) = wakes {
+        if let Some(mut wakes) = wakes {
             wakes.wake();
         }
         result

@@ -1,11 +1,12 @@
 //! Whom to wake when the lock has been released.
 
+use std::mem;
 use std::task::Waker;
 
-use crate::panic::wake_all;
+use crate::panic::take_all;
 
 /// As many wakers need no allocation.
-const FEW: usize = 8;
+const FEW: usize = 4;
 
 /// Wakers, in the order in which they are to be woken.
 pub(crate) struct Wakes {
@@ -15,10 +16,12 @@ pub(crate) struct Wakes {
 }
 
 impl Wakes {
+    #[inline]
     pub(crate) const fn new() -> Self {
         Wakes { few: [const { None }; FEW], len: 0, rest: Vec::new() }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
         match self.few.get_mut(self.len) {
             Some(place) => *place = Some(waker),
@@ -29,9 +32,18 @@ impl Wakes {
 
     /// Wakes them all. A waker that panics does not keep the others from being woken.
     #[inline]
-    pub(crate) fn wake(self) {
+    pub(crate) fn wake(&mut self) {
         if self.len > 0 {
-            wake_all(self.few.into_iter().flatten().chain(self.rest));
+            self.wake_some();
         }
+    }
+
+    fn wake_some(&mut self) {
+        let mut rest = mem::take(&mut self.rest).into_iter();
+        let mut few = self.few[..self.len.min(FEW)].iter_mut();
+        take_all(&mut || {
+            let next = few.next().and_then(Option::take).or_else(|| rest.next());
+            next.map(Waker::wake).is_some()
+        });
     }
 }
