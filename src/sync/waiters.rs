@@ -208,3 +208,42 @@ impl<Q, A> Waiters<Q, A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crowd(waiters: &mut Waiters, n: usize) -> Vec<Key> {
+        (0..n).map(|_| waiters.push((), Waker::noop().clone())).collect()
+    }
+
+    #[test]
+    fn the_memory_of_a_crowd_is_given_back_and_that_of_a_few_is_kept() {
+        let mut waiters = Waiters::new();
+        assert_eq!(waiters.entries.capacity(), 0);
+        for key in crowd(&mut waiters, 100_000) {
+            waiters.remove(key);
+        }
+        assert_eq!(waiters.entries.capacity(), 0);
+        for key in crowd(&mut waiters, 3) {
+            waiters.remove(key);
+        }
+        assert!((3..=KEPT).contains(&waiters.entries.capacity()));
+    }
+
+    #[test]
+    fn an_answered_waiter_keeps_its_entry_until_it_looks() {
+        let (mut waiters, mut wakes) = (Waiters::new(), Wakes::new());
+        let [first, second] = [1, 2].map(|ask| waiters.push(ask, Waker::noop().clone()));
+        waiters.answer_first('a', &mut wakes);
+        assert_eq!((waiters.len(), waiters.first(), waiters.entries.len()), (1, Some(&2), 2));
+        assert!(matches!(waiters.look(second, Waker::noop()), Found::Nothing));
+        assert!(matches!(waiters.look(first, Waker::noop()), Found::Answer('a')));
+        waiters.answer_first('b', &mut wakes);
+        let Left { ask, answer, waker } = waiters.remove(second);
+        assert_eq!((ask, answer, waker.is_none(), waiters.is_empty()), (2, Some('b'), true, true));
+        waiters.answer_first('c', &mut wakes);
+        assert_eq!((waiters.first(), waiters.peak(), waiters.entries.len()), (None, 2, 0));
+        wakes.wake();
+    }
+}
