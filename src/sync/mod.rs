@@ -3,7 +3,7 @@
 //! | to do | use | asyncio | tokio |
 //! |---|---|---|---|
 //! | let only a few do something at once | [`Semaphore`] | `Semaphore` | `Semaphore` |
-//! | the same, and notice a release too many | [`Semaphore::bounded`] | `BoundedSemaphore` | – |
+//! | the same, and refuse to raise the limit | [`Semaphore::bounded`] | `BoundedSemaphore` | – |
 //! | change the limit while it is used | [`Semaphore::resize`] | – | – |
 //! | change a value across `.await`, one at a time | [`Mutex`] | `Lock` | `Mutex` |
 //! | wait until something has happened | [`Event`] | `Event` | `Notify` |
@@ -50,7 +50,6 @@
 mod barrier;
 mod condition;
 mod event;
-mod free;
 mod mutex;
 mod once_cell;
 pub mod oneshot;

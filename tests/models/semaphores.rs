@@ -20,6 +20,9 @@ enum Operation {
     Cancel(usize),
     Release(usize),
     ForgetPermit(usize),
+    Detach(usize),
+    /// Gives some of the detached ones back.
+    ReleaseDetached(usize),
     Split(usize, usize),
     Merge(usize, usize),
     Add(usize),
@@ -39,6 +42,8 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
         6 => index.clone().prop_map(Cancel),
         10 => index.clone().prop_map(Release),
         1 => index.clone().prop_map(ForgetPermit),
+        1 => index.clone().prop_map(Detach),
+        2 => count.clone().prop_map(ReleaseDetached),
         1 => (index.clone(), count.clone()).prop_map(|(index, count)| Split(index, count)),
         1 => (index.clone(), index.clone()).prop_map(|(one, other)| Merge(one, other)),
         2 => count.clone().prop_map(Add),
@@ -76,6 +81,8 @@ struct World {
     semaphore: Arc<Semaphore>,
     bound: Option<usize>,
     permits: Vec<OwnedPermit>,
+    /// How many have no guard.
+    detached: usize,
     /// Those that wait, in order, and those that have been answered and not been polled since.
     waiters: VecDeque<Waiter>,
     total: usize,
@@ -89,6 +96,7 @@ impl World {
             semaphore,
             bound: bounded.then_some(total),
             permits: Vec::new(),
+            detached: 0,
             waiters: VecDeque::new(),
             total,
             closed: false,
@@ -97,7 +105,8 @@ impl World {
 
     fn in_use(&self) -> usize {
         let given = self.waiters.iter().filter(|waiter| waiter.answer == Some(Answer::Permits));
-        self.permits.iter().map(OwnedPermit::count).chain(given.map(|waiter| waiter.count)).sum()
+        self.permits.iter().map(OwnedPermit::count).chain(given.map(|waiter| waiter.count)).sum::<usize>()
+            + self.detached
     }
 
     fn free(&self) -> usize {
@@ -152,6 +161,14 @@ impl World {
                 let permit = self.permits.swap_remove(index % self.permits.len());
                 self.set_total(self.total.saturating_sub(permit.count()));
                 permit.forget();
+            }
+            Detach(index) if !self.permits.is_empty() => {
+                self.detached += self.permits.swap_remove(index % self.permits.len()).detach();
+            }
+            ReleaseDetached(count) => {
+                let count = count.min(self.detached);
+                self.semaphore.release(count);
+                self.detached -= count;
             }
             Split(index, count) if !self.permits.is_empty() => {
                 let len = self.permits.len();
@@ -280,6 +297,7 @@ fn check(total: usize, bounded: bool, operations: &[Operation]) {
         world.step(*operation);
         world.check();
     }
+    world.step(ReleaseDetached(usize::MAX));
     // All go, those in the line first or last, and all is as if nobody had been there.
     if operations.len() % 2 == 0 {
         world.waiters.clear();

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
 
-use foster::testing::CountingWaker;
+use foster::testing::{CountingWaker, Gate};
+use foster::{local, shield, yield_now};
 
 /// A future that is polled by hand, with a waker that counts.
 pub(crate) struct ByHand<'a, T> {
@@ -60,4 +61,23 @@ pub(crate) fn finish(futures: &mut [ByHand<'_, ()>]) {
         });
         assert!(polled, "{before} are left, and nobody is woken");
     }
+}
+
+/// Polls `future` in a region that is cancelled, until it is pending or has completed.
+pub(crate) async fn in_a_cancelled_region<'a>(future: impl Future<Output = ()> + 'a) {
+    let gate = Gate::new();
+    local::scope(async |s| {
+        let child = s.spawn(async {
+            shield(gate.wait()).await;
+            // In the same poll as the end of the shield. After it the region is dropped.
+            future.await;
+        });
+        while gate.waiting() == 0 {
+            yield_now().await;
+        }
+        child.cancel();
+        gate.open();
+        drop(child.outcome().await);
+    })
+    .await;
 }

@@ -17,4 +17,5 @@ mod once_cell;
 mod oneshot;
 mod rows;
 mod semaphore;
+mod sqlx;
 mod watch;

@@ -1,6 +1,8 @@
 //! The rows of the contract on semaphores and limiters, from the test suites of asyncio, Trio and
 //! anyio. Each test names its row.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use foster::sync::{Permit, Semaphore};
 use foster::testing::Drops;
 use foster::{scope, yield_now};
@@ -161,7 +163,25 @@ matrix! {
         drop(second.turn().unwrap());
     }
 
-    // C282: too many releases are refused, and change nothing.
+    // C125, C282: a release of what was not acquired is refused, and changes nothing. With guards
+    // it is impossible.
+    async fn a_release_of_what_nobody_has_is_refused() {
+        let semaphore = Semaphore::new(3);
+        let two = taken(&semaphore, 2);
+        assert!(catch_unwind(AssertUnwindSafe(|| semaphore.release(3))).is_err());
+        assert_eq!((semaphore.available(), semaphore.statistics().in_use()), (1, 2));
+        let waiter = ByHand::waiting(semaphore.acquire(2));
+        semaphore.release(two.detach());
+        let count = waiter.turn().unwrap().detach();
+        semaphore.resize(1);
+        semaphore.release(1);
+        assert_eq!((semaphore.available(), semaphore.statistics().in_use()), (0, 1));
+        semaphore.release(count - 1);
+        assert!(catch_unwind(AssertUnwindSafe(|| semaphore.release(1))).is_err());
+        assert_eq!(semaphore.available(), 1);
+    }
+
+    // C282: a bounded semaphore refuses to have more permits than it may, too.
     async fn a_bounded_semaphore_refuses_what_was_never_taken() {
         let semaphore = Semaphore::bounded(2);
         assert!(semaphore.try_add(1).is_err());

@@ -7,12 +7,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::free::Free;
 use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
 use crate::engine::atomics::const_unless_loom;
+
+mod error;
+mod free;
+mod state;
+
+use error::Kind;
+pub use error::{AcquireError, AddError, TryAcquireError};
+use free::Free;
+pub(crate) use state::State;
 
 /// Limits how many do something at the same time.
 ///
@@ -65,82 +73,6 @@ pub struct Semaphore {
     list: WaitList<State>,
 }
 
-/// What is under the lock.
-pub(crate) struct State {
-    /// How many permits there are, free or in use.
-    total: usize,
-    /// How many of those in use are too many, and cease to exist when they are given back. Above
-    /// zero only while none is free.
-    excess: usize,
-    /// How many there may be at most.
-    bound: Option<usize>,
-    is_closed: bool,
-    waiters: Waiters<usize, Result<(), AcquireError>>,
-}
-
-impl State {
-    fn needs_the_lock(&self) -> bool {
-        self.is_closed || self.excess > 0 || !self.waiters.is_empty()
-    }
-
-    /// Whether so many are more than there can be. A total of zero says nothing: it keeps everybody
-    /// waiting until there are permits.
-    fn is_too_many(&self, count: usize) -> bool {
-        count > self.total && self.total > 0
-    }
-
-    /// Takes permits if they are free and nobody waits.
-    fn try_take(&self, count: usize, free: &mut usize) -> Result<(), Kind> {
-        if self.is_closed {
-            return Err(Kind::Closed);
-        }
-        if self.is_too_many(count) {
-            return Err(Kind::TooMany);
-        }
-        if count > *free || !self.waiters.is_empty() {
-            return Err(Kind::NoPermits);
-        }
-        *free -= count;
-        Ok(())
-    }
-
-    /// Answers as many of the first waiters as there are permits for.
-    fn let_in(&mut self, free: &mut usize, wakes: &mut Wakes) {
-        while let Some(&count) = self.waiters.first() {
-            if count > *free {
-                return;
-            }
-            *free -= count;
-            self.waiters.answer_first(Ok(()), wakes);
-        }
-    }
-
-    /// Takes permits back, and passes them on.
-    fn give(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) {
-        let gone = count.min(self.excess);
-        self.excess -= gone;
-        *free += count - gone;
-        self.let_in(free, wakes);
-    }
-
-    /// Sets the number of permits, of which so many are in use.
-    fn set_total(&mut self, total: usize, in_use: usize, free: &mut usize, wakes: &mut Wakes) {
-        let shrinks = total < self.total;
-        self.total = total;
-        *free = total.saturating_sub(in_use);
-        self.excess = in_use.saturating_sub(total);
-        if shrinks && total > 0 {
-            let error = AcquireError { kind: Kind::TooMany };
-            self.waiters.answer_where(wakes, |&count| (count > total).then_some(Err(error)));
-        }
-        self.let_in(free, wakes);
-    }
-
-    fn in_use(&self, free: usize) -> usize {
-        self.total + self.excess - free
-    }
-}
-
 impl Semaphore {
     /// The largest number of permits that a semaphore can have.
     pub const MAX_PERMITS: usize = Free::MAX;
@@ -153,6 +85,7 @@ impl Semaphore {
         /// # Panics
         ///
         /// Panics if `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+        #[track_caller]
         pub const fn new(permits: usize) -> Semaphore {
             Semaphore::with(permits, None)
         }
@@ -168,16 +101,17 @@ impl Semaphore {
         /// # Panics
         ///
         /// Panics if `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+        #[track_caller]
         pub const fn bounded(permits: usize) -> Semaphore {
             Semaphore::with(permits, Some(permits))
         }
     }
 
     const_unless_loom! {
+        #[track_caller]
         const fn with(permits: usize, bound: Option<usize>) -> Semaphore {
             assert!(permits <= Semaphore::MAX_PERMITS, "a semaphore can have at most `Semaphore::MAX_PERMITS` permits");
-            let state = State { total: permits, excess: 0, bound, is_closed: false, waiters: Waiters::new() };
-            Semaphore { free: Free::new(permits), list: WaitList::new(state) }
+            Semaphore { free: Free::new(permits), list: WaitList::new(State::new(permits, bound)) }
         }
     }
 
@@ -262,16 +196,12 @@ impl Semaphore {
     /// Permits that have been given out stay valid, also those whose future has not been polled
     /// since.
     pub fn close(&self) {
-        self.change(|state, _, wakes| {
-            state.is_closed = true;
-            let error = AcquireError { kind: Kind::Closed };
-            state.waiters.answer_where(wakes, |_| Some(Err(error)));
-        });
+        self.change(|state, _, wakes| state.close(wakes));
     }
 
     /// Returns whether the semaphore was closed.
     pub fn is_closed(&self) -> bool {
-        self.list.with(|state| state.is_closed)
+        self.list.with(|state| state.is_closed())
     }
 
     /// Adds `count` permits to those that there are.
@@ -293,23 +223,25 @@ impl Semaphore {
     /// Returns an error if there would be more than the [bound](Semaphore::bounded), or more than
     /// [`MAX_PERMITS`](Semaphore::MAX_PERMITS). Then nothing has changed.
     pub fn try_add(&self, count: usize) -> Result<(), AddError> {
-        self.change(|state, free, wakes| {
-            let bound = state.bound.unwrap_or(Semaphore::MAX_PERMITS);
-            let total = state.total.checked_add(count).filter(|total| *total <= bound).ok_or(AddError { bound })?;
-            state.set_total(total, state.in_use(*free), free, wakes);
-            Ok(())
-        })
+        self.change(|state, free, wakes| state.add(count, free, wakes))
+    }
+
+    /// Gives `count` permits back that were [detached](Permits::detach) from their guards.
+    ///
+    /// # Panics
+    ///
+    /// Panics if fewer are in use. Then nothing has changed.
+    #[track_caller]
+    pub fn release(&self, count: usize) {
+        let released = self.change(|state, free, wakes| state.release(count, free, wakes));
+        assert!(released, "fewer than {count} permits are in use; release those that were detached, once");
     }
 
     /// Takes up to `count` of the free permits away for good, and returns how many that were.
     ///
     /// To take away those in use as well, use [`resize`](Semaphore::resize).
     pub fn forget(&self, count: usize) -> usize {
-        self.change(|state, free, wakes| {
-            let count = count.min(*free);
-            state.set_total(state.total - count, state.in_use(*free), free, wakes);
-            count
-        })
+        self.change(|state, free, wakes| state.forget_free(count, free, wakes))
     }
 
     /// Makes `total` the number of permits, free and in use. It is the new bound of a semaphore
@@ -336,10 +268,7 @@ impl Semaphore {
     #[track_caller]
     pub fn resize(&self, total: usize) {
         assert!(total <= Self::MAX_PERMITS, "a semaphore can have at most `Semaphore::MAX_PERMITS` permits");
-        self.change(|state, free, wakes| {
-            state.bound = state.bound.map(|_| total);
-            state.set_total(total, state.in_use(*free), free, wakes);
-        });
+        self.change(|state, free, wakes| state.resize(total, free, wakes));
     }
 
     /// Returns how many permits are free.
@@ -351,11 +280,7 @@ impl Semaphore {
 
     /// Returns how many permits are in use and how many futures wait.
     pub fn statistics(&self) -> Statistics {
-        self.change(|state, free, _| Statistics {
-            in_use: state.in_use(*free),
-            waiting: state.waiters.len(),
-            peak_waiting: state.waiters.peak(),
-        })
+        self.change(|state, free, _| state.statistics(*free))
     }
 
     #[inline]
@@ -366,14 +291,6 @@ impl Semaphore {
     #[cold]
     fn try_take_slowly(&self, count: usize) -> Result<(), TryAcquireError> {
         self.change(|state, free, _| state.try_take(count, free)).map_err(|kind| TryAcquireError { kind })
-    }
-
-    /// Takes permits out of those in use, for good.
-    fn take_away(&self, count: usize) {
-        self.change(|state, free, wakes| {
-            let in_use = state.in_use(*free) - count;
-            state.set_total(state.total.saturating_sub(count), in_use, free, wakes);
-        });
     }
 
     /// Takes permits back.
@@ -421,7 +338,7 @@ impl Line for Semaphore {
     }
 
     fn waiters(state: &mut State) -> &mut Waiters<usize, Self::Answer> {
-        &mut state.waiters
+        state.waiters()
     }
 
     #[inline]
@@ -496,8 +413,9 @@ pub type OwnedPermit = Permits<Arc<Semaphore>>;
 
 /// Permits of a semaphore, which it has by reference or in an [`Arc`].
 ///
-/// This is a [`Permit`] or an [`OwnedPermit`]. Where it is [forgotten](std::mem::forget), its
-/// permits stay in use for good, and those who need them wait for ever.
+/// This is a [`Permit`] or an [`OwnedPermit`]. Where it is leaked by [`std::mem::forget`], its
+/// permits stay in use, as those that are [detached](Permits::detach). Those who need them wait
+/// for ever.
 #[must_use = "permits are given back when they are dropped"]
 pub struct Permits<S: Deref<Target = Semaphore>> {
     semaphore: S,
@@ -510,12 +428,29 @@ impl<S: Deref<Target = Semaphore>> Permits<S> {
         self.count
     }
 
+    /// Keeps these permits in use without a guard, and returns how many they are.
+    ///
+    /// They are given back by [`Semaphore::release`], from wherever the number is known. The
+    /// counterpart of asyncio's `acquire` and `release`.
+    ///
+    /// ```
+    /// # use foster::sync::Semaphore;
+    /// let slots = Semaphore::new(3);
+    /// let count = slots.try_acquire(2).unwrap().detach();
+    /// assert_eq!((count, slots.available()), (2, 1));
+    /// slots.release(count);
+    /// assert_eq!(slots.available(), 3);
+    /// ```
+    pub fn detach(mut self) -> usize {
+        std::mem::take(&mut self.count)
+    }
+
     /// Takes these permits away for good: the semaphore has so many fewer.
     ///
     /// Another part of the program can [`add`](Semaphore::add) them again.
     pub fn forget(mut self) {
         let count = std::mem::take(&mut self.count);
-        self.semaphore.take_away(count);
+        self.semaphore.change(|state, free, wakes| state.forget_used(count, free, wakes));
     }
 
     /// Splits `count` permits off. Returns `None` if there are not so many.
@@ -553,92 +488,3 @@ impl<S: Deref<Target = Semaphore>> fmt::Debug for Permits<S> {
         f.debug_struct("Permits").field("count", &self.count).finish_non_exhaustive()
     }
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Closed,
-    TooMany,
-    NoPermits,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Closed => "the semaphore is closed",
-            Kind::TooMany => "the semaphore does not have so many permits; ask for fewer, or add some",
-            Kind::NoPermits => "there are not enough free permits now",
-        })
-    }
-}
-
-/// Tells why a [`Semaphore`] gave no permits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AcquireError {
-    kind: Kind,
-}
-
-impl AcquireError {
-    /// Returns whether the semaphore is closed.
-    pub fn is_closed(&self) -> bool {
-        self.kind == Kind::Closed
-    }
-
-    /// Returns whether more permits were asked for than the semaphore has.
-    pub fn is_too_many(&self) -> bool {
-        self.kind == Kind::TooMany
-    }
-}
-
-impl fmt::Display for AcquireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
-    }
-}
-
-impl std::error::Error for AcquireError {}
-
-/// Tells why a [`Semaphore`] gave no permits without waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TryAcquireError {
-    kind: Kind,
-}
-
-impl TryAcquireError {
-    /// Returns whether there were too few free permits, or others were waiting. Later there may be
-    /// enough.
-    pub fn is_no_permits(&self) -> bool {
-        self.kind == Kind::NoPermits
-    }
-
-    /// Returns whether the semaphore is closed.
-    pub fn is_closed(&self) -> bool {
-        self.kind == Kind::Closed
-    }
-
-    /// Returns whether more permits were asked for than the semaphore has.
-    pub fn is_too_many(&self) -> bool {
-        self.kind == Kind::TooMany
-    }
-}
-
-impl fmt::Display for TryAcquireError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
-    }
-}
-
-impl std::error::Error for TryAcquireError {}
-
-/// Tells that permits were added to a [`Semaphore`] that would then have had too many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AddError {
-    bound: usize,
-}
-
-impl fmt::Display for AddError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the semaphore can have at most {} permits; add those that were forgotten", self.bound)
-    }
-}
-
-impl std::error::Error for AddError {}

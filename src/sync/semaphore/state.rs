@@ -1,0 +1,140 @@
+//! What a semaphore counts under its lock.
+//!
+//! The free permits are not among it, since they can be taken without the lock. Who holds it has shut
+//! them, and passes their number to each function.
+
+use super::Semaphore;
+use super::error::{AcquireError, AddError, Kind};
+use crate::sync::statistics::Statistics;
+use crate::sync::waiters::Waiters;
+use crate::sync::wakes::Wakes;
+
+/// What is under the lock.
+pub(crate) struct State {
+    /// How many permits there are, free or in use.
+    total: usize,
+    /// How many of those in use are too many, and cease to exist when they are given back. Above
+    /// zero only while none is free.
+    excess: usize,
+    /// How many there may be at most.
+    bound: Option<usize>,
+    is_closed: bool,
+    waiters: Waiters<usize, Result<(), AcquireError>>,
+}
+
+impl State {
+    pub(super) const fn new(total: usize, bound: Option<usize>) -> Self {
+        State { total, excess: 0, bound, is_closed: false, waiters: Waiters::new() }
+    }
+
+    /// Whether the free permits stay shut when the lock is released.
+    pub(super) fn needs_the_lock(&self) -> bool {
+        self.is_closed || self.excess > 0 || !self.waiters.is_empty()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    pub(super) fn waiters(&mut self) -> &mut Waiters<usize, Result<(), AcquireError>> {
+        &mut self.waiters
+    }
+
+    pub(super) fn statistics(&self, free: usize) -> Statistics {
+        Statistics { in_use: self.in_use(free), waiting: self.waiters.len(), peak_waiting: self.waiters.peak() }
+    }
+
+    /// Takes permits if they are free and nobody waits.
+    pub(super) fn try_take(&self, count: usize, free: &mut usize) -> Result<(), Kind> {
+        // A total of zero says nothing about what is too many: it keeps everybody waiting until
+        // there are permits.
+        let is_too_many = count > self.total && self.total > 0;
+        if self.is_closed {
+            return Err(Kind::Closed);
+        }
+        if is_too_many {
+            return Err(Kind::TooMany);
+        }
+        if count > *free || !self.waiters.is_empty() {
+            return Err(Kind::NoPermits);
+        }
+        *free -= count;
+        Ok(())
+    }
+
+    /// Takes back permits that are in use, and passes them on.
+    pub(super) fn give(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) {
+        let gone = count.min(self.excess);
+        self.excess -= gone;
+        *free += count - gone;
+        self.let_in(free, wakes);
+    }
+
+    /// Takes back permits, if so many are in use.
+    pub(super) fn release(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) -> bool {
+        let is_in_use = count <= self.in_use(*free);
+        if is_in_use {
+            self.give(count, free, wakes);
+        }
+        is_in_use
+    }
+
+    pub(super) fn add(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) -> Result<(), AddError> {
+        let bound = self.bound.unwrap_or(Semaphore::MAX_PERMITS);
+        let total = self.total.checked_add(count).filter(|total| *total <= bound).ok_or(AddError { bound })?;
+        self.set_total(total, self.in_use(*free), free, wakes);
+        Ok(())
+    }
+
+    /// Sets the total, and the bound if there is one.
+    pub(super) fn resize(&mut self, total: usize, free: &mut usize, wakes: &mut Wakes) {
+        self.bound = self.bound.map(|_| total);
+        self.set_total(total, self.in_use(*free), free, wakes);
+    }
+
+    /// Takes up to `count` free permits away for good. Returns how many.
+    pub(super) fn forget_free(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) -> usize {
+        let count = count.min(*free);
+        self.set_total(self.total - count, self.in_use(*free), free, wakes);
+        count
+    }
+
+    /// Takes permits that are in use away for good.
+    pub(super) fn forget_used(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) {
+        let in_use = self.in_use(*free) - count;
+        self.set_total(self.total.saturating_sub(count), in_use, free, wakes);
+    }
+
+    pub(super) fn close(&mut self, wakes: &mut Wakes) {
+        self.is_closed = true;
+        self.waiters.answer_where(wakes, |_| Some(Err(AcquireError { kind: Kind::Closed })));
+    }
+
+    fn in_use(&self, free: usize) -> usize {
+        self.total + self.excess - free
+    }
+
+    /// Sets the total, while so many are in use.
+    fn set_total(&mut self, total: usize, in_use: usize, free: &mut usize, wakes: &mut Wakes) {
+        let shrinks = total < self.total;
+        self.total = total;
+        *free = total.saturating_sub(in_use);
+        self.excess = in_use.saturating_sub(total);
+        if shrinks && total > 0 {
+            let error = AcquireError { kind: Kind::TooMany };
+            self.waiters.answer_where(wakes, |&count| (count > total).then_some(Err(error)));
+        }
+        self.let_in(free, wakes);
+    }
+
+    /// Answers as many of the first waiters as there are permits for.
+    fn let_in(&mut self, free: &mut usize, wakes: &mut Wakes) {
+        while let Some(&count) = self.waiters.first() {
+            if count > *free {
+                return;
+            }
+            *free -= count;
+            self.waiters.answer_first(Ok(()), wakes);
+        }
+    }
+}
