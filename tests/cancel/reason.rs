@@ -175,6 +175,15 @@ matrix! {
             outer.await;
             assert_eq!(why(&kept).await, "enough".into(), "finalizer: {finalizer}");
 
+            // In the body it is dropped by another hand than in a child.
+            scope(async |outer| {
+                let inside = scope(async |s| { keep(&s); pending::<()>().await });
+                let cancelling = async { yield_now().await; outer.cancel("enough") };
+                futures::join!(inside, cancelling);
+            })
+            .await;
+            assert_eq!(why(&kept).await, "enough".into(), "finalizer: {finalizer}");
+
             let failing = async { yield_now().await; Err::<(), _>(()) };
             let inside = async { scope(async |s| { keep(&s); pending::<()>().await }).await; Ok(()) };
             assert!(try_gather((inside, failing)).await.is_err());

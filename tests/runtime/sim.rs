@@ -8,7 +8,7 @@ use foster::runtimes::Sim;
 use foster::{gather, interval, now, scope, sleep, sleep_until, timeout, yield_now};
 
 use crate::harness::{self, T};
-use crate::probes::{Log, message, secs};
+use crate::probes::{Log, message, secs, turns};
 
 /// Lets all others go as far as they can without the clock.
 async fn settle() {
@@ -192,6 +192,17 @@ fn a_seed_gives_one_schedule_and_another_seed_another() {
     };
     assert_eq!(run(1), run(1));
     assert!((2..10).any(|seed| run(seed) != run(1)));
+}
+
+// A scope that has nothing but its body is polled in another way than others.
+#[test]
+fn a_deadlock_names_a_scope_without_children() {
+    let stuck = scope(async |_| {
+        turns().await;
+        pending::<()>().await
+    });
+    let error = Sim::new(7).try_run(stuck.named("lonely")).unwrap_err().to_string();
+    assert!(error.contains("scope `lonely`"), "{error}");
 }
 
 #[test]

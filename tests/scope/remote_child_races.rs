@@ -28,35 +28,37 @@ fn moment(round: usize) {
 // S4. The scope may be dropped between a child's look whether it is cancelled and its suspension.
 #[test]
 fn a_child_whose_scope_is_dropped_while_it_falls_asleep_is_told() {
-    harness::run(harness::tokio_multi, || async {
-        for round in 0..ROUNDS {
-            let begun = Arc::new(AtomicBool::new(false));
-            let begins = Arc::clone(&begun);
-            scope(async |_| {
-                let orphan = scope(async |s| {
-                    s.spawn_parallel(poll_fn(move |_| {
-                        begins.store(true, Ordering::Relaxed);
-                        Poll::<()>::Pending
-                    }));
-                    pending::<()>().await
-                });
-                let mut orphan = Box::pin(orphan);
-                assert!(poll_immediate(&mut orphan).await.is_none());
-                while !begun.load(Ordering::Relaxed) {
-                    spin_loop();
-                }
-                moment(round);
-                drop(orphan);
-            })
-            .await;
-        }
+    harness::raced(|| {
+        harness::tokio_multi().run(async {
+            for round in 0..ROUNDS {
+                let begun = Arc::new(AtomicBool::new(false));
+                let begins = Arc::clone(&begun);
+                scope(async |_| {
+                    let orphan = scope(async |s| {
+                        s.spawn_parallel(poll_fn(move |_| {
+                            begins.store(true, Ordering::Relaxed);
+                            Poll::<()>::Pending
+                        }));
+                        pending::<()>().await
+                    });
+                    let mut orphan = Box::pin(orphan);
+                    assert!(poll_immediate(&mut orphan).await.is_none());
+                    while !begun.load(Ordering::Relaxed) {
+                        thread::yield_now();
+                    }
+                    moment(round);
+                    drop(orphan);
+                })
+                .await;
+            }
+        })
     });
 }
 
 // S5. A scope may be dropped between a spawn's look at it and the child's way onto its roster.
 #[test]
 fn a_child_that_comes_while_its_scope_is_dropped_is_refused_or_told() {
-    harness::watched(|| {
+    harness::raced(|| {
         let busy = Handle::new(Busy::default());
         let (give, take) = mpsc::channel::<(usize, Scope<'static>)>();
         let there = busy.clone();

@@ -71,6 +71,22 @@ roots! {
         assert_eq!(log.entries(), ["the root is over", "saved"]);
     }
 
+    // S4. A root whose body waits is polled as one that has nothing but its body, which what it adopted is not.
+    fn what_a_root_adopted_goes_on_while_the_body_waits_for_it(rt) {
+        let gate = Gate::new();
+        let opening = gate.clone();
+        rt.run(async {
+            start_and_drop(async move {
+                for _ in 0..20 {
+                    yield_now().await;
+                }
+                opening.open();
+            })
+            .await;
+            gate.wait().await;
+        });
+    }
+
     // S4
     fn a_root_drops_what_it_adopted_after_its_grace(rt) {
         for grace in [Duration::ZERO, T] {

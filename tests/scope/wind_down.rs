@@ -232,7 +232,7 @@ matrix! {
 // S4. The hold went between the look at it and the registration of who waits for its end.
 #[test]
 fn the_last_hold_may_be_let_go_of_on_another_thread_at_any_moment() {
-    crate::harness::watched(|| {
+    crate::harness::raced(|| {
         let (give, given) = std::sync::mpsc::channel::<Shelf>();
         let letting_go = std::thread::spawn(move || {
             for (round, shelf) in given.into_iter().enumerate() {

@@ -28,6 +28,8 @@ pub(crate) const REAL: [fn() -> Handle; 5] = [tokio, tokio_multi, smol, async_st
 /// Ten seconds by the wall clock, as for those with the attribute.
 const TEST: Test = Test::new(10_000, false);
 
+const RACE: Test = Test::new(60_000, false);
+
 /// Runs `test` on the runtime that `runtime` makes; a test that hangs fails.
 pub(crate) fn run<F: Future<Output = ()> + 'static>(runtime: fn() -> Handle, test: fn() -> F) {
     TEST.run(runtime, test);
@@ -50,9 +52,14 @@ pub(crate) fn watched(test: impl FnOnce() + Send + 'static) {
     TEST.call(test);
 }
 
-/// Runs `test` for each round below `rounds`, as [`watched`]. What fails or hangs says in which round that was.
+/// Runs a race of threads, as [`watched`]. It has a minute, because the threads may share one processor.
+pub(crate) fn raced(test: impl FnOnce() + Send + 'static) {
+    RACE.call(test);
+}
+
+/// Runs `test` for each round below `rounds`, as [`raced`]. What fails or hangs says in which round that was.
 pub(crate) fn rounds(rounds: u32, test: impl FnMut(u32) + Send + 'static) {
-    TEST.rounds(rounds, test);
+    RACE.rounds(rounds, test);
 }
 
 /// A child that cannot fail, for a scope whose children can.

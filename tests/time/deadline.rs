@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use foster::{Deadline, Reason, now, remaining, scope, sleep, timeout, yield_now};
 use futures::executor::block_on;
 
-use crate::harness::{self, T, run, watched};
+use crate::harness::{self, T, raced, run};
 use crate::probes::{Log, poll_by_hand, secs};
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -274,7 +274,7 @@ fn a_timeout_in_a_parallel_child_fires_though_the_deadline_around_was_moved() {
 
 #[test]
 fn a_deadline_that_was_moved_at_the_last_moment_does_not_expire() {
-    watched(|| {
+    raced(|| {
         for i in 0..400u64 {
             let deadline = Deadline::after(Duration::from_micros(500));
             let other = deadline.clone();
