@@ -35,6 +35,7 @@ mod links;
 mod mutexes;
 mod nodes;
 mod owners;
+mod rwlocks;
 mod semaphores;
 mod signals;
 mod tokens;

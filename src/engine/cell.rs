@@ -13,6 +13,7 @@
 //! - A guard's `value` points into what the cell holds, or to what that has lent to a guard that is
 //!   the only one to use it, or to those that share it.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -57,19 +58,26 @@ impl<T: ?Sized> LockedCell<T> {
 }
 
 /// A value that is used alone, or that many share.
-///
-/// The marker makes it `Sync` only where `T` is, because several threads may read the value.
 pub(crate) struct SharedCell<T: ?Sized> {
-    shared: PhantomData<T>,
+    /// Keeps this from being `Sync` for the reason for which a [`LockedCell`] is. A marker with `T`
+    /// in it would keep a `T` from being made unsized.
+    not_sync: PhantomData<Cell<()>>,
     cell: LockedCell<T>,
 }
 
+// SAFETY: as for a `LockedCell`. In addition several threads may have a `&T` by `Shared`s, which
+// `T: Sync` allows.
+unsafe impl<T: ?Sized + Send + Sync> Sync for SharedCell<T> {}
+
 impl<T> SharedCell<T> {
     const_unless_loom! {
-        #[allow(dead_code, reason = "for a lock that readers share")]
         pub(crate) const fn new(value: T) -> Self {
-            SharedCell { cell: LockedCell::new(value), shared: PhantomData }
+            SharedCell { cell: LockedCell::new(value), not_sync: PhantomData }
         }
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.cell.into_inner()
     }
 }
 
@@ -98,7 +106,6 @@ pub(crate) trait Locked {
 }
 
 /// What has a cell that many may share.
-#[allow(dead_code, reason = "for a lock that readers share")]
 pub(crate) trait LockedShared: Locked {
     fn shared_cell(&self) -> &SharedCell<Self::Value>;
 
@@ -160,6 +167,23 @@ where
             unsafe { NonNull::new_unchecked(value) }
         });
         Exclusive { users: NonNull::from(&cell.users), value, invariant: PhantomData, owner }
+    }
+}
+
+impl<P, T: ?Sized> Exclusive<P, T, T>
+where
+    P: Deref<Target: LockedShared<Value = T>>,
+{
+    /// Shares the cell from now on, as the first one to do so. The lock does not hear of it.
+    ///
+    /// Only the whole value can be shared. A part may have been lent by a value that does not lend
+    /// it to those who share the whole, as a `Cell` does by `get_mut`.
+    pub(crate) fn downgrade(self) -> Shared<P, T, T> {
+        let (users, value) = (self.users, self.value);
+        let owner = self.into_owner();
+        // SAFETY: the owner keeps the cell alive and in its place.
+        unsafe { users.as_ref() }.store(1, Ordering::Release);
+        Shared { users, value, owner }
     }
 }
 
@@ -255,7 +279,6 @@ where
 
 /// Shares a value with others: all that the cell of `P`'s target holds, a `T`, or a part of it, a
 /// `U`.
-#[allow(dead_code, reason = "for a lock that readers share")]
 pub(crate) struct Shared<P, T: ?Sized, U: ?Sized>
 where
     P: Deref<Target: LockedShared<Value = T>>,
@@ -277,7 +300,6 @@ unsafe impl<P, T: ?Sized, U: ?Sized + Sync> Sync for Shared<P, T, U> where
 {
 }
 
-#[allow(dead_code, reason = "for a lock that readers share")]
 impl<P, T: ?Sized> Shared<P, T, T>
 where
     P: Deref<Target: LockedShared<Value = T>>,
@@ -305,17 +327,26 @@ where
     }
 }
 
-#[allow(dead_code, reason = "for a lock that readers share")]
 impl<P, T: ?Sized, U: ?Sized> Shared<P, T, U>
 where
     P: Deref<Target: LockedShared<Value = T>>,
 {
+    /// Goes on with a part of the value.
+    pub(crate) fn map<V: ?Sized>(self, part: impl FnOnce(&U) -> &V) -> Shared<P, T, V> {
+        let value = NonNull::from(part(&self));
+        self.with_value(value)
+    }
+
     /// Goes on with a part of the value, if there is such a part.
     pub(crate) fn filter_map<V: ?Sized>(self, part: impl FnOnce(&U) -> Option<&V>) -> Result<Shared<P, T, V>, Self> {
         match part(&self).map(NonNull::from) {
-            Some(value) => Ok(Shared { users: self.users, value, owner: self.into_owner() }),
+            Some(value) => Ok(self.with_value(value)),
             None => Err(self),
         }
+    }
+
+    fn with_value<V: ?Sized>(self, value: NonNull<V>) -> Shared<P, T, V> {
+        Shared { users: self.users, value, owner: self.into_owner() }
     }
 
     pub(crate) fn owner(&self) -> &P {

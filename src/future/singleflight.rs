@@ -54,8 +54,9 @@ use crate::sync::wakes::Wakes;
 ///
 /// # Cost
 ///
-/// The first caller for a key makes four allocations, the others none. `K`'s `Hash` and `Eq` run
-/// under a lock, and must not use this value.
+/// The first caller for a key allocates the work, as a child of the scope. The others allocate
+/// nothing but their place in the line. `K`'s `Hash` and `Eq` run under a lock, and must not use
+/// this value.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -128,12 +129,12 @@ impl<K, V> Singleflight<K, V> {
         Singleflight { cancels_abandoned: true, ..self }
     }
 
-    /// Returns how many pieces of work run.
+    /// Returns for how many keys work runs.
     pub fn len(&self) -> usize {
         self.board.work.lock().len()
     }
 
-    /// Returns whether no work runs.
+    /// Returns whether no work runs for any key.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -6,6 +6,7 @@
 //! | the same, and refuse to raise the limit | [`Semaphore::bounded`] | `BoundedSemaphore` | – |
 //! | change the limit while it is used | [`Semaphore::resize`] | – | – |
 //! | change a value across `.await`, one at a time | [`Mutex`] | `Lock` | `Mutex` |
+//! | let many read a value across `.await`, or one change it | [`RwLock`] | – | `RwLock` |
 //! | wait until something has happened | [`Event`] | `Event` | `Notify` |
 //! | let several wait for each other | [`Barrier`] | `Barrier` | `Barrier` |
 //! | wait for a change of what a mutex protects | [`Condition`] | `Condition` | – |
@@ -30,11 +31,11 @@
 //!   Either way, those whom it kept waiting are let in by its drop.
 //! - Whoever is woken has its turn. No future is woken and then has to go on waiting.
 //!
-//! Only the initialisers of a [`OnceCell`] may begin in any order: what they compute is for all.
-//!
 //! This has a price. If the first waiter belongs to a task that does not run for a while, all
 //! others wait for it. Where this matters more than order, `async_lock` has locks that newcomers
 //! may take first.
+//!
+//! Only the initialisers of a [`OnceCell`] may begin in any order: what they compute is for all.
 //!
 //! # Cancellation
 //!
@@ -53,6 +54,7 @@ mod event;
 mod mutex;
 mod once_cell;
 pub mod oneshot;
+mod rwlock;
 mod semaphore;
 mod statistics;
 pub(crate) mod wait_list;
@@ -65,6 +67,10 @@ pub use condition::{Condition, ConditionWait, ConditionWaitFor};
 pub use event::{Event, EventWait};
 pub use mutex::{Guard, Lock, LockOwned, Locking, Mutex, MutexGuard, OwnedMutexGuard};
 pub use once_cell::{GetOrInit, GetOrTryInit, OnceCell, SetError};
+pub use rwlock::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, ReadGuard, ReadOwned, Reading, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, Write, WriteGuard, WriteOwned, Writing,
+};
 pub use semaphore::{
     Acquire, AcquireError, AcquireOwned, Acquiring, AddError, OwnedPermit, Permit, Permits, Semaphore, TryAcquireError,
 };

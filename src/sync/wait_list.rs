@@ -41,7 +41,7 @@
 //! |---|---|---|---|
 //! | `Semaphore` | free permits | how many | it is first and there are enough |
 //! | `Mutex` | a semaphore of one | | |
-//! | `RwLock` | readers, writer | to read or to write | its policy says so |
+//! | `RwLock` | a semaphore, of which a reader has one permit and a writer all | | |
 //! | `Event` | whether it is set | nothing | `set`, which answers all, even if `clear` comes next |
 //! | `Condition` | nothing | nothing | `notify(n)` answers the first `n` |
 //! | `Barrier` | how many came | nothing | the last one comes, with its index |

@@ -16,6 +16,7 @@ mod mutex;
 mod once_cell;
 mod oneshot;
 mod rows;
+mod rwlock;
 mod semaphore;
 mod sqlx;
 mod watch;
