@@ -74,8 +74,9 @@
 //! and `sim`. Features only add, and all adapters work side by side. To support another runtime,
 //! implement [`Runtime`](runtime::Runtime).
 //!
-//! Two more features are `macros`, for `#[foster::main]`, and `testing`, for `foster::testing` and
-//! `#[foster::test]`. By default no feature is on.
+//! Other features are `macros`, for `#[foster::main]`, `testing`, for `foster::testing` and
+//! `#[foster::test]`, and `async-lock` and `async-channel`, for modules of these names in [`sync`].
+//! By default no feature is on.
 
 #[cfg(feature = "macros")]
 mod attributes;

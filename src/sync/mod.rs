@@ -32,8 +32,9 @@
 //! - Whoever is woken has its turn. No future is woken and then has to go on waiting.
 //!
 //! This has a price. If the first waiter belongs to a task that does not run for a while, all
-//! others wait for it. Where this matters more than order, `async_lock` has locks that newcomers
-//! may take first.
+//! others wait for it. Where this matters more than order, the crate `async-lock` has locks that
+//! newcomers may take first. With the features `async-lock` and `async-channel` they are here, as
+//! `async_lock` and `async_channel`, with a table of what is different.
 //!
 //! Only the initialisers of a [`OnceCell`] may begin in any order: what they compute is for all.
 //!
@@ -48,6 +49,10 @@
 //! Nothing here needs a runtime. Tasks of several runtimes and threads may share one lock. No lock
 //! is held while a waker, a destructor or code of the caller runs.
 
+#[cfg(feature = "async-channel")]
+pub mod async_channel;
+#[cfg(feature = "async-lock")]
+pub mod async_lock;
 mod barrier;
 mod condition;
 mod event;

@@ -6,6 +6,10 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+#[cfg(feature = "async-channel")]
+mod async_channel;
+#[cfg(feature = "async-lock")]
+mod async_lock;
 mod barrier;
 mod by_hand;
 mod cancelled;
@@ -15,6 +19,7 @@ mod meddling;
 mod mutex;
 mod once_cell;
 mod oneshot;
+mod replacement;
 mod rows;
 mod rwlock;
 mod semaphore;
