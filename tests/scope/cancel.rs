@@ -291,21 +291,28 @@ matrix! {
         assert_eq!(log.entries(), ["finalized"]);
     }
 
-    // S4, S12. Both tokens are made in the same poll, the inner one after the outer one was tripped. Nobody was woken for
-    // that, and between the two lies a combinator that polls only what is woken.
+    // S4, S12. The inner scope's token is made after the outer one was tripped, and so is raised before anybody listens to
+    // it. Between the two lies a combinator that polls only what is woken.
     async fn a_scope_that_cancels_the_enclosing_one_in_its_first_poll_is_polled_again() {
-        let log = &Log::new();
-        let cancelled = scope(async |outer| {
-            let inner = scope(async |s| {
-                s.defer(async { log.note("finalized") });
-                outer.cancel("enough");
-                pending::<()>().await
+        for is_linked in [false, true] {
+            let log = &Log::new();
+            let cancelled = scope(async |outer| {
+                if is_linked {
+                    // The token of this region is below that of the scope from the end of this poll on.
+                    let _region = Token::current();
+                    yield_now().await;
+                }
+                let inner = scope(async |s| {
+                    s.defer(async { log.note("finalized") });
+                    outer.cancel("enough");
+                    pending::<()>().await
+                });
+                let members: [BoxFuture<'_, ()>; 2] = [inner.boxed(), pending().boxed()];
+                FuturesUnordered::from_iter(members).collect::<()>().await
             });
-            let members: [BoxFuture<'_, ()>; 2] = [inner.boxed(), pending().boxed()];
-            FuturesUnordered::from_iter(members).collect::<()>().await
-        });
-        assert_eq!(reason(cancelled.outcome().await), "enough".into());
-        assert_eq!(log.entries(), ["finalized"]);
+            assert_eq!(reason(cancelled.outcome().await), "enough".into());
+            assert_eq!(log.entries(), ["finalized"], "is_linked: {is_linked}");
+        }
     }
 
     // C017

@@ -225,6 +225,23 @@ async fn children_that_use_up_the_budget_of_their_task_do_not_starve_those_betwe
     }
 }
 
+// A body that has its scope to itself has the caller's waker. With children it needs one of its own.
+#[test]
+fn a_body_that_was_alone_is_woken_by_one_child_while_another_goes_on() {
+    let (gate, waker) = (Gate::new(), CountingWaker::new());
+    let mut alone = pin!(scope(async |s| {
+        gate.wait().await;
+        let endless = s.spawn(pending::<()>());
+        let quick = s.spawn(async { turns().await });
+        quick.await;
+        endless.cancel();
+    }));
+    assert!(waker.poll(alone.as_mut()).is_pending());
+    assert!(waker.poll(alone.as_mut()).is_pending());
+    gate.open();
+    assert!((0..100).any(|_| waker.poll(alone.as_mut()).is_ready()), "the body is not polled");
+}
+
 // S12. Whoever spawns while the scope is being polled need not wake it.
 #[test]
 fn a_body_that_spawns_wakes_nobody() {

@@ -29,6 +29,22 @@ matrix! {
         assert_eq!(errors.into_vec(), ["failed"]);
     }
 
+    // S6
+    async fn a_child_that_is_cancelled_is_no_longer_counted() {
+        scope(async |s| {
+            let (one, other) = (s.spawn(pending::<()>()), s.spawn(pending::<()>()));
+            yield_now().await;
+            assert_eq!(s.len(), 2);
+            one.cancel();
+            assert!(one.outcome().await.is_err());
+            assert_eq!(s.len(), 1);
+            other.cancel();
+            assert!(other.outcome().await.is_err());
+            assert_eq!(s.len(), 0);
+        })
+        .await;
+    }
+
     async fn a_task_tells_a_cancellation_a_failure_and_a_panic_apart() {
         let (cancelled, failed, sibling) = {
             let mut kept = None;
