@@ -2,7 +2,7 @@
 //!
 //! A scope has two lanes. Its handles put children and finalizers into the inbox. The other lane
 //! borrows nothing, and has what comes from further away: futures to adopt, children to cancel,
-//! news of parallel children. One bell serves both lanes.
+//! news of parallel children. One bell serves both lanes, and tells for which one it was rung.
 //!
 //! The poller is awake from the moment it rouses itself until it goes to sleep on the bell. A ring
 //! while it is awake wakes nobody, so spawning from inside a scope is cheap. A poll for which no
@@ -13,15 +13,43 @@ use std::task::Waker;
 
 use crate::engine::atomics::{AtomicU8, AtomicWaker, Ordering, ShortLock};
 
-/// The poller has seen everything, and is awake.
-const AWAKE: u8 = 0;
+// The status of a bell is a set of flags. Without `ASLEEP` the poller is awake. With a call in it,
+// the poller is awake and will look, or has been woken.
+
 /// The poller has seen everything, and sleeps. A ring wakes it.
 const ASLEEP: u8 = 1;
-/// There is something to see. The poller is awake and will look, or has been woken.
-const RUNG: u8 = 2;
-/// Beside one of these: a ring has found the poller asleep at some time, and may not have woken it
-/// yet.
-const WOKEN: u8 = 4;
+/// A ring has found the poller asleep at some time, and may not have woken it yet.
+const WOKEN: u8 = 2;
+/// Any call.
+const RUNG: u8 = Call::Other as u8 | Call::Inbox as u8 | Call::News as u8;
+
+/// What a bell is rung for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Call {
+    /// There is something in the inbox.
+    Inbox = 4,
+    /// There is something in the lane of the news.
+    News = 8,
+    /// There is something to see elsewhere.
+    Other = 16,
+}
+
+/// What a bell was rung for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calls(u8);
+
+impl Calls {
+    #[cfg(test)]
+    pub(crate) fn any(self) -> bool {
+        self.0 & RUNG != 0
+    }
+
+    #[inline]
+    pub(crate) fn has(self, call: Call) -> bool {
+        self.0 & call as u8 != 0
+    }
+}
 
 /// Wakes one poller. See the [module](self).
 pub(crate) struct Bell {
@@ -31,21 +59,25 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(crate) fn new() -> Self {
-        Bell { status: AtomicU8::new(AWAKE), waker: AtomicWaker::new() }
+        Bell { status: AtomicU8::new(0), waker: AtomicWaker::new() }
     }
 
-    /// Makes the poller look into its lanes, and wakes it if it sleeps.
+    /// Makes the poller look at everything but its lanes, and wakes it if it sleeps.
     ///
-    /// The caller puts in what there is to see before it rings.
+    /// The caller puts there what there is to see before it rings.
     pub(crate) fn ring(&self) {
+        self.ring_for(Call::Other);
+    }
+
+    fn ring_for(&self, call: Call) {
         let mut status = self.status.load(Ordering::Relaxed);
         loop {
-            let found = status & !WOKEN;
-            let rung = if found == ASLEEP { RUNG | WOKEN } else { RUNG | status & WOKEN };
+            let sleeps = status & (ASLEEP | RUNG) == ASLEEP;
+            let rung = status | call as u8 | if sleeps { WOKEN } else { 0 };
             // Release shows the poller what there is to see when it rouses itself. Acquire pairs
             // with `sleep`: either this finds the waker, or the poller finds the ring.
             match self.status.compare_exchange_weak(status, rung, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if found == ASLEEP => return self.waker.wake(),
+                Ok(_) if sleeps => return self.waker.wake(),
                 Ok(_) => return,
                 Err(now) => status = now,
             }
@@ -53,12 +85,13 @@ impl Bell {
     }
 
     /// Rings for an item that was put into a lane, under the lane's lock.
-    fn ring_for_lane(&self) {
-        // If the bell is rung already, the poller has yet to rouse itself, and looks after that.
-        // Had it looked before this push, the lane's lock, which it took for that, would show it
-        // roused here.
-        if self.status.load(Ordering::Relaxed) & RUNG == 0 {
-            self.ring();
+    #[inline]
+    fn ring_for_lane(&self, call: Call) {
+        // If the bell is rung for this lane already, the poller has yet to rouse itself, and looks
+        // there after that. Had it looked before this push, the lane's lock, which it took for
+        // that, would show it roused here.
+        if self.status.load(Ordering::Relaxed) & call as u8 == 0 {
+            self.ring_for(call);
         }
     }
 
@@ -83,12 +116,13 @@ impl Bell {
         self.status.load(Ordering::Acquire) == ASLEEP
     }
 
-    /// Marks the poller as awake. Returns true if the bell was rung: then the poller looks into its
-    /// lanes.
+    /// Marks the poller as awake. Returns what the bell was rung for: the poller looks there.
     #[inline]
-    pub(crate) fn rouse(&self) -> bool {
-        let status = self.status.load(Ordering::Relaxed);
-        status & !WOKEN != AWAKE && self.status.fetch_and(WOKEN, Ordering::AcqRel) & RUNG != 0
+    pub(crate) fn rouse(&self) -> Calls {
+        if self.status.load(Ordering::Relaxed) & !WOKEN == 0 {
+            return Calls(0);
+        }
+        Calls(self.status.fetch_and(WOKEN, Ordering::AcqRel))
     }
 
     /// Lets the poller sleep until the next ring.
@@ -100,8 +134,8 @@ impl Bell {
         }
         self.waker.register(waker);
         // A poller that is asleep already stays so. The waker is registered before the status
-        // changes, so that whoever sees it asleep finds the waker. A poller that was rung for in
-        // between counts as rung, whether it is marked asleep or not.
+        // changes, so that whoever sees it asleep finds the waker. Where there is a call, it makes
+        // no difference whether the poller is marked as asleep.
         self.status.fetch_or(ASLEEP, Ordering::AcqRel) & RUNG == 0
     }
 
@@ -113,25 +147,68 @@ impl Bell {
 
 /// Holds items for one poller. Its first `FIRST` places need no allocation. See the [module](self).
 pub(crate) struct Lane<T, const FIRST: usize> {
+    call: Call,
     /// No user code runs under this lock: items are dropped, and the bell is rung, outside it.
     state: ShortLock<State<T, FIRST>>,
 }
 
 struct State<T, const FIRST: usize> {
-    /// The first items. `taken` of these places are in use.
-    first: [Option<T>; FIRST],
-    taken: usize,
-    /// The items that came after them.
-    more: Vec<T>,
+    items: Items<T, FIRST>,
     /// How many items have ever been pushed.
     pushed: usize,
     closed: bool,
 }
 
+/// What was in a lane, in the order in which it came.
+pub(crate) struct Items<T, const FIRST: usize> {
+    /// The first items. `taken` of these places are in use.
+    first: [Option<T>; FIRST],
+    taken: usize,
+    /// The items that came after them.
+    more: Vec<T>,
+}
+
+impl<T, const FIRST: usize> Items<T, FIRST> {
+    const fn none() -> Self {
+        Items { first: [const { None }; FIRST], taken: 0, more: Vec::new() }
+    }
+
+    #[inline]
+    fn push(&mut self, item: T) {
+        match self.first.get_mut(self.taken) {
+            Some(place) => {
+                *place = Some(item);
+                self.taken += 1;
+            }
+            None => self.more.push(item),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken == 0 && self.more.is_empty()
+    }
+
+    /// Calls `each` with the items.
+    #[inline]
+    pub(crate) fn for_each(mut self, mut each: impl FnMut(T)) {
+        self.first.iter_mut().take(self.taken).filter_map(Option::take).for_each(&mut each);
+        if !self.more.is_empty() {
+            self.more.into_iter().for_each(each);
+        }
+    }
+
+    /// Calls `each` with the items, the last one first.
+    pub(crate) fn for_each_rev(mut self, mut each: impl FnMut(T)) {
+        self.more.into_iter().rev().for_each(&mut each);
+        self.first.iter_mut().rev().filter_map(Option::take).for_each(each);
+    }
+}
+
 impl<T, const FIRST: usize> Lane<T, FIRST> {
-    pub(crate) fn new() -> Self {
-        let state = State { first: [const { None }; FIRST], taken: 0, more: Vec::new(), pushed: 0, closed: false };
-        Lane { state: ShortLock::new(state) }
+    /// Makes a lane for which the bell is rung with `call`.
+    pub(crate) fn new(call: Call) -> Self {
+        Lane { call, state: ShortLock::new(State { items: Items::none(), pushed: 0, closed: false }) }
     }
 
     /// Puts `item` into the lane, and rings for the poller.
@@ -139,21 +216,16 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
     /// # Errors
     ///
     /// Returns the item if the lane is closed.
+    #[inline]
     pub(crate) fn push(&self, item: T, bell: &Bell) -> Result<(), T> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(item);
         }
-        if state.taken < FIRST {
-            let place = state.taken;
-            state.first[place] = Some(item);
-            state.taken += 1;
-        } else {
-            state.more.push(item);
-        }
+        state.items.push(item);
         state.pushed += 1;
         drop(state);
-        bell.ring_for_lane();
+        bell.ring_for_lane(self.call);
         Ok(())
     }
 
@@ -163,44 +235,61 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        let state = self.state.lock();
-        state.taken == 0 && state.more.is_empty()
+        self.state.lock().items.is_empty()
     }
 
-    /// Takes all items out, in the order in which they came: the first ones, then the rest.
+    /// Takes all items out.
     ///
-    /// The empty vector `spare` takes the place of the rest. The poller rouses itself before it
-    /// calls this, so that it misses no ring for what comes later.
-    pub(crate) fn take(&self, spare: Vec<T>) -> ([Option<T>; FIRST], Vec<T>) {
-        debug_assert!(spare.is_empty());
-        self.state.lock().take(spare)
-    }
-
-    /// Orders the caller before the poller's next [`take`](Self::take), or after its last one.
-    pub(crate) fn synchronize(&self) {
-        drop(self.state.lock());
+    /// The poller rouses itself before it calls this, so that it misses no ring for what comes
+    /// later.
+    #[inline]
+    pub(crate) fn take(&self) -> Items<T, FIRST> {
+        mem::replace(&mut self.state.lock().items, Items::none())
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.state.lock().closed
     }
 
-    /// Closes the lane and returns what is still in it.
-    pub(crate) fn close(&self) -> Vec<T> {
+    /// Closes the lane and returns what is still in it, if there is something.
+    #[inline]
+    pub(crate) fn close(&self) -> Option<Items<T, FIRST>> {
         let mut state = self.state.lock();
         state.closed = true;
-        let (first, more) = state.take(Vec::new());
-        drop(state);
-        if first.iter().all(Option::is_none) {
-            return more;
-        }
-        first.into_iter().flatten().chain(more).collect()
+        (!state.items.is_empty()).then(|| mem::replace(&mut state.items, Items::none()))
     }
 }
 
-impl<T, const FIRST: usize> State<T, FIRST> {
-    fn take(&mut self, spare: Vec<T>) -> ([Option<T>; FIRST], Vec<T>) {
-        self.taken = 0;
-        (mem::replace(&mut self.first, [const { None }; FIRST]), mem::replace(&mut self.more, spare))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A call for one lane is no call for the other: an item there must not be left until something else rings.
+    #[test]
+    fn a_bell_tells_each_lane_for_which_it_was_rung() {
+        let bell = Bell::new();
+        let (inbox, news) = (Lane::<u8, 2>::new(Call::Inbox), Lane::<u8, 0>::new(Call::News));
+        assert!(inbox.push(1, &bell).is_ok());
+        let calls = bell.rouse();
+        assert!(calls.has(Call::Inbox) && !calls.has(Call::News) && !calls.has(Call::Other));
+        assert!(inbox.push(2, &bell).is_ok() && news.push(3, &bell).is_ok());
+        bell.ring();
+        let calls = bell.rouse();
+        assert!(calls.has(Call::Inbox) && calls.has(Call::News) && calls.has(Call::Other));
+        assert!(!bell.rouse().any());
+    }
+
+    #[test]
+    fn a_lane_keeps_the_order_in_which_items_came() {
+        let (bell, lane) = (Bell::new(), Lane::<u8, 2>::new(Call::Inbox));
+        let fill = || (1..=4).for_each(|item| assert!(lane.push(item, &bell).is_ok()));
+        let (mut forwards, mut backwards) = (Vec::new(), Vec::new());
+        fill();
+        lane.take().for_each(|item| forwards.push(item));
+        fill();
+        lane.close().expect("it is full").for_each_rev(|item| backwards.push(item));
+        assert_eq!((forwards, backwards), (vec![1, 2, 3, 4], vec![4, 3, 2, 1]));
+        assert!(lane.close().is_none() && lane.push(5, &bell) == Err(5));
+        assert_eq!(lane.pushed(), 8);
     }
 }

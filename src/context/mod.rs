@@ -368,7 +368,7 @@ impl Drop for Entered<'_> {
 
 impl Ambient {
     /// Looks at the value of a cell without cloning it.
-    #[inline]
+    #[inline(always)]
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
         let Some(value) = cell.take() else { return look(None) };
         let result = look(Some(&value));

@@ -7,14 +7,14 @@ pub(crate) use {
     futures_util::task::AtomicWaker,
     real::UnsafeCell,
     std::alloc::{alloc, dealloc},
-    std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize},
+    std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, fence},
 };
 
 #[cfg(foster_loom)]
 pub(crate) use {
     loom::alloc::{alloc, dealloc},
     loom::cell::UnsafeCell,
-    loom::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize},
+    loom::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, fence},
     model::AtomicWaker,
 };
 

@@ -4,14 +4,14 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::{Arc, AtomicUsize, Letter, Ordering, block_on, model, thread};
-use crate::mailbox::Bell;
+use crate::mailbox::{Bell, Call, Lane};
 
 /// Waits until the letters of all ringers have arrived, and looks for them only where the bell was
 /// rung.
 fn answer(bell: &Bell, letters: &[Arc<Letter>]) {
     block_on(poll_fn(|cx| {
         loop {
-            if bell.rouse() && letters.iter().all(|letter| letter.arrived().is_ready()) {
+            if bell.rouse().any() && letters.iter().all(|letter| letter.arrived().is_ready()) {
                 return Poll::Ready(());
             }
             if bell.sleep(cx.waker()) {
@@ -49,7 +49,7 @@ fn a_second_ring_while_the_first_is_answered_is_not_lost() {
         });
         block_on(poll_fn(|cx| {
             loop {
-                if bell.rouse() && rings.load(Ordering::Relaxed) == 2 {
+                if bell.rouse().any() && rings.load(Ordering::Relaxed) == 2 {
                     return Poll::Ready(());
                 }
                 if bell.sleep(cx.waker()) {
@@ -84,7 +84,7 @@ fn a_bell_that_is_untouched_has_its_waker() {
                 return Poll::Pending;
             }
             loop {
-                if bell.rouse() && rings.load(Ordering::Relaxed) == 2 {
+                if bell.rouse().any() && rings.load(Ordering::Relaxed) == 2 {
                     return Poll::Ready(());
                 }
                 if bell.sleep(cx.waker()) {
@@ -93,6 +93,43 @@ fn a_bell_that_is_untouched_has_its_waker() {
             }
         }));
         ringing.join().unwrap();
+    });
+}
+
+/// A lane does not ring where the bell is rung for it, and the poller looks into no lane for which
+/// it is not.
+#[test]
+fn what_is_put_into_two_lanes_is_taken_out() {
+    model(|| {
+        let lanes = (Bell::new(), Lane::<u8, 1>::new(Call::Inbox), Lane::<u8, 1>::new(Call::News));
+        let lanes = Arc::new(lanes);
+        let theirs = lanes.clone();
+        let pushing = thread::spawn(move || {
+            let (bell, inbox, news) = &*theirs;
+            inbox.push(1, bell).unwrap();
+            news.push(2, bell).unwrap();
+            inbox.push(3, bell).unwrap();
+        });
+        let (bell, inbox, news) = &*lanes;
+        let mut sum = 0;
+        block_on(poll_fn(|cx| {
+            loop {
+                let calls = bell.rouse();
+                if calls.has(Call::Inbox) {
+                    inbox.take().for_each(|item| sum += item);
+                }
+                if calls.has(Call::News) {
+                    news.take().for_each(|item| sum += item);
+                }
+                if sum == 1 + 2 + 3 {
+                    return Poll::Ready(());
+                }
+                if bell.sleep(cx.waker()) {
+                    return Poll::Pending;
+                }
+            }
+        }));
+        pushing.join().unwrap();
     });
 }
 

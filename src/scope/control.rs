@@ -15,7 +15,7 @@ use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
 use crate::engine::Key;
 use crate::engine::atomics::{AtomicIsize, AtomicUsize, Ordering, ShortLock};
-use crate::mailbox::{Bell, Lane};
+use crate::mailbox::{Bell, Call, Lane};
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::{Handle, WeakHandle};
 use crate::task::cell::{Runner, Shared};
@@ -87,7 +87,7 @@ impl Control {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Control {
             bell: Bell::new(),
-            news: Lane::new(),
+            news: Lane::new(Call::News),
             token: OnceLock::new(),
             members: Members::new(),
             finished: AtomicUsize::new(0),

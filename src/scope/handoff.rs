@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::cancel::reason::Reason;
 use crate::context;
 use crate::panic::FirstPanic;
 use crate::scope::control::{Adopted, Control, News};
@@ -37,9 +38,9 @@ impl Future for Orphans {
             // mistaken for an earlier one.
             this.left.bell.rouse();
             let over = this.left.close_parallel();
-            let news = if over { this.left.news().close() } else { this.left.news().take(Vec::new()).1 };
-            for item in news {
-                forward(item, this.around.as_ref(), &mut this.panics);
+            let news = if over { this.left.news().close() } else { Some(this.left.news().take()) };
+            if let Some(news) = news {
+                news.for_each(|item| forward(item, this.around.as_ref(), &mut this.panics));
             }
             if over {
                 std::mem::take(&mut this.panics).resume();
@@ -55,8 +56,9 @@ impl Future for Orphans {
 impl Drop for Orphans {
     fn drop(&mut self) {
         // Nobody listens any more, so what is sent from here on is refused.
-        for item in self.left.news().close() {
-            forward(item, self.around.as_ref(), &mut self.panics);
+        let Orphans { left, around, panics } = &mut *self;
+        if let Some(news) = left.news().close() {
+            news.for_each(|item| forward(item, around.as_ref(), panics));
         }
         self.left.bell.unhang();
         pass_on(std::mem::take(&mut self.panics), self.around.as_ref());
@@ -83,8 +85,7 @@ pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut Fi
             if let Some(payload) = payload {
                 panics.add(payload);
             }
-            let name = runner.name();
-            let reason = Arc::new(crate::cancel::reason::Reason::Failed(name));
+            let reason = Arc::new(Reason::Failed(runner.name()));
             panics.run_result(context::outside(|| runner.refuse(Some(reason))));
         }
         News::Panicked(payload) => panics.add(payload),

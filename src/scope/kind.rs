@@ -10,7 +10,7 @@ use futures_task::FutureObj;
 
 use super::adapters::Plain;
 use crate::cancel::reason::Reason;
-use crate::cancel::token::{Listener, Token};
+use crate::cancel::token::Token;
 use crate::task::cell::{Local, Run, Runner, Shared};
 
 /// Tells whether a scope's children are `Send`: [`AnyThread`] or [`OneThread`].
@@ -61,19 +61,18 @@ pub(crate) struct Member<'env, K: Kind> {
     pub(super) runner: Option<ChildRunner<'env, K>>,
     /// The token of the member's region, once something inside has asked for one. The context holds
     /// it while the member is polled.
+    ///
+    /// It wakes the member when its last hold ends, once the member is wound down.
     pub(super) token: Option<Token>,
-    /// Wakes the scope when the member's last hold ends. Made when the member is wound down and has
-    /// holds.
-    pub(super) listener: Option<Box<Listener>>,
 }
 
 impl<'env, K: Kind> Member<'env, K> {
     pub(super) fn body() -> Self {
-        Member { runner: None, token: None, listener: None }
+        Member { runner: None, token: None }
     }
 
     pub(super) fn new(runner: ChildRunner<'env, K>) -> Self {
-        Member { runner: Some(runner), token: None, listener: None }
+        Member { runner: Some(runner), token: None }
     }
 
     pub(super) fn is_finalizer(&self) -> bool {
@@ -93,5 +92,13 @@ impl<'env, K: Kind> Member<'env, K> {
     /// Returns the child's number in the order of arrival. The body has 0.
     pub(super) fn age(&self) -> u32 {
         self.runner.as_ref().map_or(0, |runner| runner.header().age())
+    }
+}
+
+impl<K: Kind> Drop for Member<'_, K> {
+    fn drop(&mut self) {
+        if let Some(token) = &self.token {
+            token.forget_poller();
+        }
     }
 }

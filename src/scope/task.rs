@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use crate::cancel::reason::Reason;
 use crate::context;
 use crate::engine::Key;
+use crate::engine::atomics::{Ordering, fence};
 use crate::name::Name;
 use crate::scope::control::{Control, News};
 use crate::task::cell::{Failure, Reader};
@@ -129,13 +130,10 @@ impl<T> Task<T> {
         self.reader.cancel();
         let header = self.reader.header();
         // A child without a place has not been polled, and the scope sees the mark before it polls
-        // it. But the scope may be taking the child in right now. The lane's lock orders the two:
-        // whoever takes it second sees what the other did.
-        let place = header.place().or_else(|| {
-            control.news().synchronize();
-            header.place()
-        });
-        if let Some(place) = place {
+        // it. But the scope may be taking the child in right now. The fence pairs with the one in
+        // `Machine::take_children`: the scope sees the mark, or this sees the place.
+        fence(Ordering::SeqCst);
+        if let Some(place) = header.place() {
             drop(control.send(News::CancelChild(Key::new(place))));
         }
     }

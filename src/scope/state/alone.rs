@@ -15,7 +15,7 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
 use super::poll_member::poll_or_stop;
-use super::{Body, Machine, Phase};
+use super::{Body, Machine};
 use crate::context::Ambient;
 use crate::engine::Key;
 use crate::scope::kind::Kind;
@@ -119,8 +119,8 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     #[inline]
     pub(super) fn rest(&mut self, waker: &Waker) {
         let alone = self.set.len() == 1
-            && self.phase == Phase::Running
-            && self.adopted.is_empty()
+            && self.is_running()
+            && !self.has_adopted()
             && self.alarm.is_none()
             && self.is_quiet()
             && self.set.get(BODY).is_some_and(|member| member.runner.is_none());

@@ -22,7 +22,6 @@ use std::future::Future;
 use std::mem;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -37,12 +36,14 @@ use crate::cancel::token::{Hold, Level, Listener, Token};
 #[cfg(feature = "sim")]
 use crate::context::Watch;
 use crate::context::{self, Ambient, Swap};
+use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
-use crate::mailbox::Lane;
+use crate::mailbox::{Call, Lane};
 use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
 use crate::scope::control::{Adopted, Control, News};
+use crate::task::cell::{Run, Runner};
 use crate::trace::tree;
 
 /// What the handles of a scope share with its future.
@@ -56,7 +57,7 @@ pub(super) struct Core<'env, E, K: Kind> {
 impl<E, K: Kind> Core<'_, E, K> {
     pub(super) fn new() -> Arc<Self> {
         #[allow(clippy::arc_with_non_send_sync)] // It is `Sync` where the children are `Send`.
-        Arc::new(Core { control: Control::new(), inbox: Lane::new(), errors: OnceLock::new() })
+        Arc::new(Core { control: Control::new(), inbox: Lane::new(Call::Inbox), errors: OnceLock::new() })
     }
 
     pub(super) fn errors(&self) -> &Arc<Errors<E>> {
@@ -70,18 +71,48 @@ const FIRST: usize = 4;
 /// How many rounds one poll of a scope makes at most.
 const ROUNDS: usize = 3;
 
-/// How much room for arrivals a scope keeps after a rush.
-const KEPT: usize = 1024;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far a scope is.
 enum Phase {
     /// Not polled yet.
     Fresh,
+    /// Everything goes on, also while the body has completed and children have not.
     Running,
-    WindingDown,
+    /// The scope is cancelled, for this reason. What needs time to end goes on.
+    WindingDown {
+        reason: Arc<Reason>,
+        /// Whether the grace of an enclosing wind-down has passed. Then a finalizer is polled once.
+        overdue: bool,
+    },
     /// Everything has ended. The enclosing region, which was cancelled, drops the scope's future.
     Detached,
     Over,
+}
+
+impl Phase {
+    fn reason(&self) -> Option<&Arc<Reason>> {
+        match self {
+            Phase::WindingDown { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn into_reason(self) -> Option<Arc<Reason>> {
+        match self {
+            Phase::WindingDown { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// Who waits for the parallel children, and hears their news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Custody {
+    /// This scope does.
+    Own,
+    /// The enclosing scope hears the news. There are no parallel children, or nobody waits for them.
+    Transferred,
+    /// An [`Orphans`](super::handoff::Orphans) waits for them, and has the news and the bell.
+    Orphaned,
 }
 
 /// What to do when the alarm's time has come.
@@ -104,13 +135,11 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     set: Set<Member<'env, K>>,
     /// Whether the body is all that is left to poll, and has the caller's waker in place of the set's.
     alone: Alone,
-    adopted: Set<AdoptedMember>,
+    /// Made for the first future that is adopted.
+    adopted: Option<Box<Set<AdoptedMember>>>,
     /// Those that have not run yet. The last one runs first.
     finalizers: Vec<ChildRunner<'env, K>>,
     finalizing: Option<Key>,
-    /// Room for what is taken out of the lanes. Empty between polls.
-    arrivals: Vec<ChildRunner<'env, K>>,
-    news: Vec<News>,
     /// The age of the next child: its number in the order of arrival. Slots are no longer in the
     /// order of age once they were `reordered`.
     births: u32,
@@ -121,13 +150,7 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     listener: Option<Listener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
-    /// Whether the grace of an enclosing wind-down has passed. Then a finalizer is polled once.
-    overdue: bool,
-    /// Whether the parallel children, and the news of them, were transferred.
-    handed_on: bool,
-    /// Whether an [`Orphans`](super::handoff::Orphans) waits for them, and so has the bell.
-    orphaned: bool,
-    reason: Option<Arc<Reason>>,
+    custody: Custody,
     output: Option<T>,
     panics: FirstPanic,
 }
@@ -149,21 +172,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             phase: Phase::Fresh,
             set: Set::new(),
             alone: Alone::No,
-            adopted: Set::new(),
+            adopted: None,
             finalizers: Vec::new(),
             finalizing: None,
-            arrivals: Vec::new(),
-            news: Vec::new(),
             births: 0,
             reordered: false,
             around: 0,
             listener: None,
             hold: None,
             alarm: None,
-            overdue: false,
-            handed_on: false,
-            orphaned: false,
-            reason: None,
+            custody: Custody::Own,
             output: None,
             panics: FirstPanic::default(),
         }
@@ -171,6 +189,23 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     fn control(&self) -> &Arc<Control> {
         &self.core.control
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
+    fn is_winding_down(&self) -> bool {
+        matches!(self.phase, Phase::WindingDown { .. })
+    }
+
+    fn is_overdue(&self) -> bool {
+        matches!(self.phase, Phase::WindingDown { overdue: true, .. })
+    }
+
+    #[inline]
+    fn has_adopted(&self) -> bool {
+        self.adopted.as_ref().is_some_and(|adopted| !adopted.is_empty())
     }
 
     pub(super) fn poll<B>(&mut self, mut body: Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<End<T, E>>
@@ -182,7 +217,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Phase::Detached => return Poll::Pending,
             Phase::Fresh if ambient.is_tripped() => return Poll::Pending,
             Phase::Fresh => self.start(ambient),
-            Phase::Running | Phase::WindingDown => {}
+            Phase::Running | Phase::WindingDown { .. } => {}
         }
         if self.poll_alone(&mut body, ambient, cx) {
             return Poll::Pending;
@@ -192,6 +227,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             // Made if there was none, so that `settle` passes the cancellation on.
             self.control().token();
         }
+        // Before the turn, so that the turn sees what an enclosing region was told meanwhile.
         self.settle(ambient, cx);
         let flow = self.within(ambient, |machine| {
             if ambient.is_drawing() {
@@ -204,9 +240,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.hold = None;
             return self.finish(ambient);
         }
+        // After the turn, which shows what needs time to end, and before the token is linked, so
+        // that the enclosing region never sees it there without the hold.
         self.update_hold(ambient);
         // Once more, as the turn or the hold may have made the token.
         self.settle(ambient, cx);
+        // Last, because the token may have been raised when it was linked.
         if self.has_news_of_token() {
             cx.waker().wake_by_ref();
         }
@@ -265,16 +304,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn has_news_of_token(&self) -> bool {
         self.core.control.known_token().is_some_and(|token| match token.level() {
             Level::Live | Level::Asked => false,
-            Level::Cancelled => self.phase == Phase::Running,
-            Level::Overdue => !self.overdue,
+            Level::Cancelled => self.is_running(),
+            Level::Overdue => !self.is_overdue(),
         })
     }
 
+    #[inline]
     fn update_hold(&mut self, ambient: &Ambient) {
         let needed = self.finalizing.is_some()
             || !self.finalizers.is_empty()
-            || !self.adopted.is_empty()
-            || (self.control().parallel() > 0 && !self.handed_on)
+            || self.has_adopted()
+            || (self.custody == Custody::Own && self.control().parallel() > 0)
             || self.has_failed();
         if !needed {
             if self.hold.is_some() {
@@ -320,13 +360,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.check(body, ambient);
             self.poll_adopted(ambient, cx);
             self.poll_members(body, ambient, cx);
-            if self.phase == Phase::Running && self.control().is_cancelled() {
+            if self.is_running() && self.control().is_cancelled() {
                 continue;
             }
-            if self.overdue && !self.drop_overdue_finalizer() {
+            if self.is_overdue() && !self.drop_overdue_finalizer() {
                 continue;
             }
-            if self.set.is_empty() && self.adopted.is_empty() && self.next(ambient)? {
+            if self.set.is_empty() && !self.has_adopted() && self.next(ambient)? {
                 continue;
             }
             if self.poll_alarm(cx) {
@@ -334,7 +374,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 continue;
             }
             // After `hand_on` the bell belongs to the `Orphans`, and no child is taken in.
-            if self.handed_on || self.control().bell.sleep(cx.waker()) {
+            if self.custody != Custody::Own || self.control().bell.sleep(cx.waker()) {
                 return ControlFlow::Continue(());
             }
         }
@@ -351,23 +391,24 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     ///
     /// Returns true if there is more to do now, and `Break` if the scope has completed.
     fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
-        if self.control().parallel() > 0 && !self.handed_on {
+        let own = self.custody == Custody::Own;
+        if own && self.control().parallel() > 0 {
             return ControlFlow::Continue(false);
         }
         // The bell is looked at after the count of parallel children, so that what the last of them
         // sent is seen.
-        let arrived = if self.handed_on { !self.core.inbox.is_empty() } else { self.control().bell.is_rung() };
+        let arrived = if own { self.control().bell.is_rung() } else { !self.core.inbox.is_empty() };
         if arrived {
             return ControlFlow::Continue(true);
         }
         if let Some(finalizer) = self.finalizers.pop() {
-            if self.phase == Phase::WindingDown {
+            if self.is_winding_down() {
                 self.set_alarm(Alarm::Grace, self.policy.grace, ambient);
             }
             self.finalizing = Some(self.set.insert(Member::new(finalizer)));
             return ControlFlow::Continue(true);
         }
-        if !self.handed_on && !self.control().close_parallel() {
+        if own && !self.control().close_parallel() {
             return ControlFlow::Continue(true);
         }
         ControlFlow::Break(())
@@ -376,41 +417,41 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Takes in what the handles and others have sent.
     #[inline]
     fn take_in(&mut self, ambient: &Ambient) {
-        if self.handed_on || self.control().bell.rouse() {
-            self.empty_lanes(ambient);
+        if self.custody != Custody::Own {
+            // The bell, and with it the news, is no longer for this scope.
+            self.take_children(ambient);
+            return;
+        }
+        let calls = self.control().bell.rouse();
+        // Children first: a future that they gave to the scope to adopt comes after them.
+        if calls.has(Call::Inbox) {
+            self.take_children(ambient);
+        }
+        if calls.has(Call::News) {
+            self.core.control.news().take().for_each(|item| self.hear(item, ambient));
         }
     }
 
-    fn empty_lanes(&mut self, ambient: &Ambient) {
-        let (first, mut arrivals) = self.core.inbox.take(mem::take(&mut self.arrivals));
-        for runner in first.into_iter().flatten().chain(arrivals.drain(..)) {
+    fn take_children(&mut self, #[cfg_attr(not(feature = "sim"), allow(unused))] ambient: &Ambient) {
+        self.core.inbox.take().for_each(|runner| {
             #[cfg(feature = "sim")]
             if ambient.watch.get() != Watch::No {
                 runner.watch();
             }
             self.arrive(runner);
-        }
-        arrivals.shrink_to(KEPT);
-        self.arrivals = arrivals;
-
-        if !self.handed_on {
-            let spare = mem::take(&mut self.news);
-            let (_, mut news) = self.control().news().take(spare);
-            for item in news.drain(..) {
-                self.hear(item, ambient);
-            }
-            self.news = news;
-        }
+        });
+        // Pairs with the one in `Task::cancel`: that sees the places of these children, or the poll
+        // of a child sees that it is cancelled.
+        fence(Ordering::SeqCst);
     }
 
-    fn arrive(&mut self, mut runner: ChildRunner<'env, K>) {
+    fn arrive(&mut self, runner: ChildRunner<'env, K>) {
         let header = runner.header();
         if header.finalizer {
             self.finalizers.push(runner);
         } else if self.control().is_cancelled() || header.is_cancelled() {
-            let reason = if header.is_cancelled() { by_task() } else { self.control().refusal() };
             self.control().ended_one();
-            self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+            self.refuse_cancelled(runner);
         } else {
             self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
             header.set_age(self.births);
@@ -425,22 +466,43 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn hear(&mut self, item: News, ambient: &Ambient) {
         match item {
             News::Adopt(future) => {
-                self.adopted.insert(AdoptedMember { future, token: None });
+                let adopted = self.adopted.get_or_insert_with(|| Box::new(Set::new()));
+                adopted.insert(AdoptedMember { future, token: None });
             }
             News::Spawn(future, at) => self.arrive(K::child(future, at)),
             News::CancelChild(key) => self.cancel_child(key),
             News::Stop(reason, grace) => {
-                if self.phase == Phase::Running {
+                if self.is_running() {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
                 }
             }
             News::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
-            News::Failed(mut runner, payload) => {
-                let name = runner.name();
-                self.fail(&name, payload);
-                self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::new(Reason::Failed(name))))));
-            }
+            News::Failed(runner, payload) => self.fail_child(runner, payload),
         }
+    }
+
+    /// Notes the failure of a child, and tells its task.
+    fn fail_child<R>(&mut self, runner: Runner<R>, payload: Option<Payload>)
+    where
+        R: Run<Reason = Arc<Reason>> + ?Sized,
+    {
+        let name = runner.name();
+        self.fail(&name, payload);
+        self.refuse(runner, Arc::new(Reason::Failed(name)));
+    }
+
+    /// Drops a child, and leaves `reason` to its task, which hears of it when this returns.
+    fn refuse<R>(&mut self, mut runner: Runner<R>, reason: Arc<Reason>)
+    where
+        R: Run<Reason = Arc<Reason>> + ?Sized,
+    {
+        self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+    }
+
+    /// Drops a child that its task, or else the scope, has cancelled.
+    fn refuse_cancelled(&mut self, runner: ChildRunner<'env, K>) {
+        let reason = if runner.header().is_cancelled() { by_task() } else { self.control().refusal() };
+        self.refuse(runner, reason);
     }
 
     /// Notes a failure, and cancels the rest unless the scope keeps going.
@@ -456,16 +518,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     #[inline]
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
-        if !self.adopted.is_empty() {
+        if self.has_adopted() {
             ambient.without_deadline(|| self.poll_adopted_inside(ambient, cx));
         }
     }
 
+    #[cold]
     fn poll_adopted_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         let mut no = false;
         let _member = Swap::new(&ambient.member, &mut no);
-        loop {
-            let polled = self.adopted.poll_next(cx, |_, member, cx| {
+        while let Some(adopted) = &mut self.adopted {
+            let polled = adopted.poll_next(cx, |_, member, cx| {
                 let member = member.get_mut();
                 let _token = Swap::new(&ambient.token, &mut member.token);
                 match catch(|| member.future.as_mut().poll(cx)) {
@@ -489,7 +552,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         loop {
             let mut result = None;
             let control = &self.core.control;
-            let (finalizing, winding_down) = (self.finalizing, self.phase == Phase::WindingDown);
+            let (finalizing, winding_down) = (self.finalizing, self.is_winding_down());
             let polled = self.set.poll_until(cx, |key, member, cx| {
                 if !winding_down && control.is_cancelled() {
                     // By a member of this pass. This one keeps its place, if it is not dropped.
@@ -511,7 +574,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
                 Poll::Ready(None) | Poll::Pending => return,
             }
-            if self.phase == Phase::Running && self.control().is_cancelled() {
+            if self.is_running() && self.control().is_cancelled() {
                 return;
             }
         }
@@ -533,16 +596,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         match exit {
             Exit::Ended => {}
             Exit::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
-            Exit::Failed(mut runner, payload) => {
-                let name = runner.name();
-                self.fail(&name, payload);
-                self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::new(Reason::Failed(name))))));
-            }
-            Exit::Stopped(mut runner) => {
-                let alone = runner.header().is_cancelled();
-                let reason = if alone { by_task() } else { self.control().refusal() };
-                self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
-            }
+            Exit::Failed(runner, payload) => self.fail_child(runner, payload),
+            Exit::Stopped(runner) => self.refuse_cancelled(runner),
             Exit::Body => {
                 self.panics.run(|| context::outside(|| body.set(None)));
                 self.ended_body(ambient, result);
@@ -551,7 +606,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     fn ended_body(&mut self, ambient: &Ambient, result: Option<Result<Result<T, E>, Payload>>) {
-        let name = self.policy.name.clone();
         match result {
             Some(Ok(Ok(output))) => {
                 self.output = Some(output);
@@ -560,10 +614,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 }
             }
             Some(Ok(Err(error))) => {
+                let name = self.policy.name.clone();
                 self.core.errors().push(name.clone(), error);
                 self.fail(&name, None);
             }
-            Some(Err(payload)) => self.fail(&name, Some(payload)),
+            Some(Err(payload)) => self.fail(&self.policy.name.clone(), Some(payload)),
             None => {}
         }
     }
@@ -578,14 +633,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.report_errors();
         }
         let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
-        let from_around = self.phase == Phase::WindingDown && ambient.is_tripped();
-        self.phase = Phase::Over;
+        let reason = mem::replace(&mut self.phase, Phase::Over).into_reason();
+        let from_around = reason.is_some() && ambient.is_tripped();
         mem::take(&mut self.panics).resume();
         if from_around && errors.is_empty() {
             self.phase = Phase::Detached;
             return Poll::Pending;
         }
-        Poll::Ready(End { output: self.output.take(), errors, reason: self.reason.take() })
+        Poll::Ready(End { output: self.output.take(), errors, reason })
     }
 
     /// Reports to the observer the errors that the scope will not return.

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::task::{Context, Poll};
 
 use super::Body;
-use crate::cancel::token::Listener;
 use crate::context::{Ambient, Swap, Watch};
 use crate::panic::{Payload, catch};
 use crate::scope::control::Control;
@@ -142,7 +141,7 @@ fn suspended<'env, K: Kind>(
     if token.is_held() {
         // The last hold may be dropped elsewhere: on another thread, for instance, by a sibling
         // that the future inside was moved to.
-        member.listener.get_or_insert_with(|| Box::new(Listener::new(token.clone()))).listen(cx.waker());
+        token.listen(cx.waker());
         if token.is_held() {
             return Poll::Pending;
         }

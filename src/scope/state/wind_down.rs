@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use super::{AdoptedMember, Alarm, Body, Machine, Phase};
+use super::{AdoptedMember, Alarm, Body, Custody, Machine, Phase};
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Ending};
@@ -27,13 +27,16 @@ use crate::scope::remote_child::by_task;
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Acts on the level of the scope's token, if it has been raised.
     pub(super) fn check<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
-        if self.phase == Phase::Running && self.control().is_cancelled() {
+        let Some(level) = self.control().known_token().map(Token::level) else { return };
+        if level >= Level::Cancelled && self.is_running() {
             self.wind_down(body, ambient);
         }
-        let overdue = self.control().known_token().is_some_and(|token| token.level() == Level::Overdue);
-        if overdue && !self.overdue {
-            self.overdue = true;
-            self.overrun(body);
+        match &mut self.phase {
+            Phase::WindingDown { overdue, .. } if level == Level::Overdue && !*overdue => {
+                *overdue = true;
+                self.overrun(body);
+            }
+            _ => {}
         }
     }
 
@@ -42,9 +45,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// The reason is noted first, because the tasks of what is dropped have it. Parallel children
     /// are told to end after the drops.
     pub(super) fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
-        self.phase = Phase::WindingDown;
         let reason = self.control().refusal();
-        self.reason = Some(Arc::clone(&reason));
+        self.phase = Phase::WindingDown { reason: Arc::clone(&reason), overdue: false };
         self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
         self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
         Arc::clone(self.control()).tell_parallel(&mut self.panics);
@@ -84,8 +86,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         } else {
             self.control().ended_one();
         }
-        if let Some(mut runner) = runner {
-            self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::clone(reason)))));
+        if let Some(runner) = runner {
+            self.refuse(runner, Arc::clone(reason));
         }
     }
 
@@ -142,7 +144,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Ends what has overrun the grace: drops or transfers it, and reports its name.
     pub(super) fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
-        let reason = self.reason.clone().unwrap_or_else(|| self.control().refusal());
+        let reason = self.phase.reason().cloned().unwrap_or_else(|| self.control().refusal());
         let keys: Vec<Key> = self.set.keys().collect();
         for key in keys {
             if let Some(member) = self.set.get(key) {
@@ -182,7 +184,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     ///
     /// They go to the enclosing scope, or to the runtime that is found if there is none.
     pub(super) fn hand_on(&mut self, around: Option<Arc<Control>>) {
-        let before = mem::replace(&mut self.handed_on, true);
+        let before = self.custody != Custody::Own;
+        if !before {
+            self.custody = Custody::Transferred;
+        }
         let control = Arc::clone(self.control());
         if !before && !control.close_parallel() {
             // They have been told already, unless nobody has cancelled the scope, or they were
@@ -192,15 +197,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         let around = around.or_else(|| control.around());
         if around.is_none() && !context::finishes() {
-            self.panics.run(|| context::outside(|| lose(&mut self.adopted)));
+            if let Some(mut adopted) = self.adopted.take() {
+                self.panics.run(|| context::outside(|| lose(&mut adopted)));
+            }
             return;
         }
-        let keys: Vec<Key> = self.adopted.keys().collect();
-        for key in keys {
-            if let Some(member) = self.adopted.get(key) {
-                let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
-                self.adopted.remove(key);
-                handoff::adopt(around.as_ref(), future, &mut self.panics);
+        if let Some(adopted) = &mut self.adopted {
+            let keys: Vec<Key> = adopted.keys().collect();
+            for key in keys {
+                if let Some(member) = adopted.get(key) {
+                    let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
+                    adopted.remove(key);
+                    handoff::adopt(around.as_ref(), future, &mut self.panics);
+                }
             }
         }
         if before {
@@ -212,34 +221,32 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.close_news(around.as_ref());
             return;
         }
-        self.orphaned = true;
+        self.custody = Custody::Orphaned;
         let wait = Box::pin(Orphans::new(control, around.clone()));
         handoff::adopt(around.as_ref(), wait, &mut self.panics);
     }
 
     /// Closes both lanes, and deals with what is still in them.
     pub(super) fn close(&mut self, around: Option<&Arc<Control>>) {
-        for mut runner in self.core.inbox.close().into_iter().rev() {
+        if let Some(children) = self.core.inbox.close() {
             let reason = self.control().refusal();
-            self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+            children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
         }
-        if self.orphaned {
+        if self.custody == Custody::Orphaned {
             // The lane and the bell are the `Orphans`' now, even if the last child has just ended:
             // it may be about to ring.
             return;
         }
-        match around {
-            Some(around) => self.close_news(Some(around)),
-            None => self.close_news(self.control().around().as_ref()),
-        }
+        self.close_news(around);
         self.control().bell.unhang();
     }
 
-    /// Closes the lane of the news, and transfers what is still in it.
+    /// Closes the lane of the news, and transfers what is still in it to `around`, or to the scope
+    /// in which this one was polled last.
     fn close_news(&mut self, around: Option<&Arc<Control>>) {
-        for item in self.control().news().close() {
-            handoff::forward(item, around, &mut self.panics);
-        }
+        let Some(news) = self.control().news().close() else { return };
+        let around = around.cloned().or_else(|| self.control().around());
+        news.for_each(|item| handoff::forward(item, around.as_ref(), &mut self.panics));
     }
 
     /// Ends a scope whose future is dropped before it completed.
@@ -253,17 +260,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let last = self.control().around();
         let living = last.clone().filter(|last| !last.news().is_closed());
         let around = living.or(around).or(last);
-        self.phase = Phase::Over;
+        let wound_down = mem::replace(&mut self.phase, Phase::Over).into_reason();
         let known = self.control().known_token().and_then(Token::shared_reason);
-        let first = self.reason.clone().or(known).or(why);
+        let first = wound_down.or(known).or(why);
         let reason = first.unwrap_or_else(|| Arc::new(Reason::Dropped));
         // New children are refused before anything is dropped, because a destructor may spawn.
         self.control().refuse_parallel();
         if self.control().parallel() > 0 || self.control().known_token().is_some() {
             self.control().cancel(&reason);
         }
-        for mut runner in self.core.inbox.close().into_iter().rev() {
-            self.panics.run_result(context::outside(|| runner.refuse(Some(Arc::clone(&reason)))));
+        if let Some(children) = self.core.inbox.close() {
+            children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
         }
         self.stop_all(body, &reason, |_| true);
         let _why = Ending::new(&reason);
