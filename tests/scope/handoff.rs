@@ -168,8 +168,12 @@ matrix! {
             let (beginning, shut) = (begun.clone(), gate.clone());
             let mut inner = Box::pin(scope(|s| async move {
                 s.spawn_parallel(async move {
-                    beginning.open();
-                    shield(shut.wait()).await;
+                    // Inside of the shield, because one that has not begun is dropped.
+                    let held = async {
+                        beginning.open();
+                        shut.wait().await;
+                    };
+                    shield(held).await;
                     panic!("in an orphan");
                 });
                 pending::<()>().await
