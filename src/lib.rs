@@ -75,8 +75,8 @@
 //! implement [`Runtime`](runtime::Runtime).
 //!
 //! Other features are `macros`, for `#[foster::main]`, `testing`, for `foster::testing` and
-//! `#[foster::test]`, and `async-lock` and `async-channel`, for modules of these names in [`sync`].
-//! By default no feature is on.
+//! `#[foster::test]`, and `async-lock`, `async-channel` and `async-broadcast`, for modules of
+//! these names in [`sync`]. By default no feature is on.
 
 #[cfg(feature = "macros")]
 mod attributes;

@@ -23,16 +23,16 @@ use crate::engine::atomics::const_unless_loom;
 ///
 /// # Cost
 ///
-/// A barrier allocates nothing until somebody waits. A waiter takes about 50 bytes, and leaves in a
+/// A barrier allocates nothing until somebody waits. A waiter takes 32 bytes, and leaves in a
 /// constant time. The last of a round wakes the others, in the order in which they came.
 ///
 /// ```
 /// # futures::executor::block_on(async {
-/// use foster::{scope, sync::Barrier};
+/// use foster::{local, sync::Barrier};
 /// use std::cell::RefCell;
 ///
 /// let (barrier, log) = (Barrier::new(3), RefCell::new(Vec::new()));
-/// scope(async |s| {
+/// local::scope(async |s| {
 ///     for _ in 0..3 {
 ///         s.spawn(async {
 ///             for round in ["load", "compute"] {
@@ -87,7 +87,8 @@ impl Barrier {
     /// Waits until all parties of this round have come.
     ///
     /// The result has an index, which is different for each of them. The first to come has 0. The
-    /// last has the highest. It does not wait, and it is the [leader](BarrierWaitResult::is_leader).
+    /// last has the highest. It does not wait, and it is the
+    /// [leader](BarrierWaitResult::is_leader).
     ///
     /// # Cancellation
     ///

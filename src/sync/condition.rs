@@ -17,9 +17,9 @@ use crate::engine::cell::Stable;
 /// Lets many wait until what a [`Mutex`] protects has changed.
 ///
 /// [`wait`](Condition::wait) takes the guard of the mutex, releases the mutex, waits until it is
-/// notified, locks again, and returns the new guard. [`wait_for`](Condition::wait_for) does so until
-/// the value is as it should be. The counterpart of asyncio's and Trio's `Condition`, and of std's
-/// `Condvar`. tokio has none.
+/// notified, locks again, and returns the new guard. [`wait_for`](Condition::wait_for) does so
+/// until the value is as it should be. The counterpart of asyncio's and Trio's `Condition`, and of
+/// std's `Condvar`. tokio has none.
 ///
 /// A condition belongs to no mutex. So one mutex can have several conditions, such as "not empty"
 /// and "not full". All who wait for one condition should have the same mutex.
@@ -98,10 +98,10 @@ impl Condition {
     /// # Cancellation
     ///
     /// A future that is dropped leaves the line, and passes on a notification that it has got. *The
-    /// mutex is not locked any more*, since the guard was given up with the first poll. asyncio locks
-    /// it again before the cancellation goes on, but dropping a future cannot wait. So code behind a
-    /// wait that may be cancelled, for example by a [`timeout`](crate::timeout), has to lock it
-    /// itself. A future that was never polled drops the guard.
+    /// mutex is not locked any more*, since the guard was given up with the first poll. asyncio
+    /// locks it again before the cancellation goes on, but dropping a future cannot wait. So code
+    /// behind a wait that may be cancelled, for example by a [`timeout`](crate::timeout), has to
+    /// lock it itself. A future that was never polled drops the guard.
     ///
     /// In a [cancelled region](crate::cancel#regions) a wait does not begin: the mutex is released,
     /// and the future stays pending.
@@ -117,8 +117,8 @@ impl Condition {
         ConditionWait { stage: Stage::Holding { guard, wait: Wait::new(self, ()) } }
     }
 
-    /// Waits as [`wait`](Condition::wait) does, until `predicate` accepts the value, and returns the
-    /// guard. If the value is accepted at once, this does not release the mutex.
+    /// Waits as [`wait`](Condition::wait) does, until `predicate` accepts the value, and returns
+    /// the guard. If the value is accepted at once, this does not release the mutex.
     ///
     /// The predicate runs during the poll, with the mutex locked. If it refuses the value after a
     /// notification, this waits for the next one. So where those who wait have different

@@ -1,4 +1,4 @@
-//! Locks and limits for futures, which are fair and work on any runtime.
+//! Locks, limits and signals for futures, which are fair and work on any runtime.
 //!
 //! | to do | use | asyncio | tokio |
 //! |---|---|---|---|
@@ -12,6 +12,7 @@
 //! | wait for a change of what a mutex protects | [`Condition`] | `Condition` | – |
 //! | give one value to who waits for it | [`oneshot`] | `Future` | `oneshot` |
 //! | tell many the latest value | [`watch`] | – | `watch` |
+//! | tell many every value | `async_broadcast`, with the feature `async-broadcast` | – | `broadcast` |
 //! | compute a value once, when it is needed | [`OnceCell`] | – | `OnceCell` |
 //! | do the same work once for all who ask meanwhile | [`Singleflight`](crate::future::Singleflight) | – | – |
 //!
@@ -49,6 +50,8 @@
 //! Nothing here needs a runtime. Tasks of several runtimes and threads may share one lock. No lock
 //! is held while a waker, a destructor or code of the caller runs.
 
+#[cfg(feature = "async-broadcast")]
+pub mod async_broadcast;
 #[cfg(feature = "async-channel")]
 pub mod async_channel;
 #[cfg(feature = "async-lock")]

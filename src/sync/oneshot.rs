@@ -28,8 +28,8 @@
 //!
 //! # Cost
 //!
-//! A channel is one allocation. Each operation holds a lock for a moment, and never while a waker or
-//! a destructor runs.
+//! A channel is one allocation. Each operation holds a lock for a moment, and never while a waker
+//! or a destructor runs.
 
 use std::fmt;
 use std::future::Future;
@@ -85,8 +85,8 @@ impl<T> State<T> {
         }
     }
 
-    /// Returns the place for the waker of a sender that waits until the channel is closed, unless it
-    /// is.
+    /// Returns the place for the waker of a sender that waits until the channel is closed, unless
+    /// it is.
     fn closed(&mut self) -> Result<(), &mut Option<Waker>> {
         if let State::Open { sender, .. } = self { Err(sender) } else { Ok(()) }
     }

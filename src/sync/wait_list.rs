@@ -44,7 +44,8 @@
 //! | `RwLock` | a semaphore, of which a reader has one permit and a writer all | | |
 //! | `Event` | whether it is set | nothing | `set`, which answers all, even if `clear` comes next |
 //! | `Condition` | nothing | nothing | `notify(n)` answers the first `n` |
-//! | `Barrier` | how many came | nothing | the last one comes, with its index |
+//! | `Barrier` | whether it is broken | nothing | the last one comes, with its index |
+//! | a `watch` | the latest value | the version it knows | there is another version |
 //! | a queue | items; two lists | nothing | there is an item, there is room |
 //!
 //! A `Condition` whose answered waiter leaves answers the next. A queue's answer is the right to

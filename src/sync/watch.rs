@@ -36,7 +36,7 @@
 //! # Cost
 //!
 //! Sending allocates one `Arc`. Looking holds a lock for as long as it takes to clone one. A waiter
-//! takes 32 bytes, and leaves in a constant time.
+//! takes 40 bytes, and leaves in a constant time.
 
 use std::fmt;
 use std::future::Future;
@@ -171,12 +171,12 @@ impl<T> Sender<T> {
         });
     }
 
-    /// Changes a copy of the latest value, and sends it if `modify` returns true. Returns whether it
-    /// did. Otherwise the copy is dropped, and nothing has happened.
+    /// Changes a copy of the latest value, and sends it if `modify` returns true. Returns whether
+    /// it did. Otherwise the copy is dropped, and nothing has happened.
     ///
     /// No lock is held while `modify` runs. If another thread sends meanwhile, `modify` is called
-    /// again, with a copy of what is the latest then, so that the changes of both count. If `modify`
-    /// itself sends, that value is replaced by the copy.
+    /// again, with a copy of what is the latest then, so that the changes of both count. If
+    /// `modify` itself sends, that value is replaced by the copy.
     ///
     /// If `modify` panics, nothing is sent.
     ///
@@ -341,8 +341,8 @@ impl<T> Receiver<T> {
     /// Waits until the latest value is one that `predicate` accepts, and returns it. It has been
     /// seen then. If it is the latest already, this completes at once.
     ///
-    /// It can miss a value that is replaced soon. The predicate runs during the poll, and no lock is
-    /// held meanwhile.
+    /// It can miss a value that is replaced soon. The predicate runs during the poll, and no lock
+    /// is held meanwhile.
     ///
     /// # Cancellation
     ///

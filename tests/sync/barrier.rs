@@ -236,8 +236,8 @@ proptest! {
 }
 
 matrix! {
-    // C157: so many arrive, each index from 0 is there once, and the number of those who wait counts
-    // up.
+    // C157: so many arrive, each index from 0 is there once, and the number of those who wait
+    // counts up.
     async fn all_who_arrive_have_an_index_of_their_own() {
         let barrier = Barrier::new(4);
         let mut waiting = Vec::new();

@@ -376,7 +376,6 @@ proptest! {
         let (condition, mutex) = (Condition::new(), Mutex::new(()));
         let mut held: Option<MutexGuard<'_, ()>> = None;
         let mut waiters: Vec<(ByHand<'_, MutexGuard<'_, ()>>, Stands)> = Vec::new();
-        // The places of the waiters that stand in the line of the mutex, in that order, by identity.
         let notify = |waiters: &mut Vec<(_, Stands)>, count: usize, with_all: bool| {
             let waiting = waiters.iter_mut().filter(|(_, stands)| *stands == Stands::Waits);
             waiting.take(count).for_each(|(_, stands)| *stands = Stands::Notified(with_all));
@@ -456,8 +455,8 @@ matrix! {
         assert_eq!(condition.waiting(), 0);
     }
 
-    // C133: a waiter that is cancelled leaves the line. It does not have the mutex afterwards, as it
-    // would in Python: nobody can wait for it in a drop.
+    // C133: a waiter that is cancelled leaves the line. It does not have the mutex afterwards, as
+    // it would in Python: nobody can wait for it in a drop.
     async fn a_cancelled_waiter_leaves_the_line_without_the_mutex() {
         let (condition, mutex) = (Condition::new(), Mutex::new(()));
         scope(async |s| {

@@ -1,4 +1,4 @@
-//! Locks and limits.
+//! Locks, limits and signals.
 //!
 //! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
 
@@ -6,6 +6,8 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+#[cfg(feature = "async-broadcast")]
+mod async_broadcast;
 #[cfg(feature = "async-channel")]
 mod async_channel;
 #[cfg(feature = "async-lock")]

@@ -113,6 +113,12 @@ fn a_predicate_is_asked_about_the_value_that_is_there_and_about_later_ones() {
     assert_eq!(asked.get(), 3);
     drop(waiter);
     assert!(!receiver.has_changed());
+    let mut waiter = ByHand::waiting(receiver.wait_for(|_| {
+        asked.set(asked.get() + 1);
+        false
+    }));
+    drop(sender);
+    assert_eq!((waiter.poll(), asked.get()), (Some(Err(RecvError)), 4), "it is not asked again at the end");
 }
 
 #[test]
