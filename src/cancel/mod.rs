@@ -255,7 +255,7 @@
 //! - The [grace of a timeout] bounds the whole. When it is over, shields and running finalizers are
 //!   dropped, finalizers that had no turn are polled once, and what is `'static` passes to the
 //!   enclosing scope. [`Elapsed::overrun`] names the shields, children and finalizers that were
-//!   dropped.
+//!   dropped. What nobody polls any more is dropped last, and not named.
 //! - The [grace of a handle] bounds how long a root waits, after its future has completed, for what
 //!   it has adopted.
 //!
@@ -268,11 +268,11 @@
 //! - A blocking job that has begun cannot be interrupted. Have it look at a token now and then.
 //! - Where neither a scope, nor a root, nor tokio encloses the drop, nobody is left to run cleanup.
 //! - `mem::forget` of a scope's future leaks it: its children never run again, nor are they
-//!   dropped. This is safe. If the scope has a hold, it keeps it, and a wind-down of the enclosing
-//!   region never ends.
+//!   dropped. This is safe. If the scope has a hold, it keeps it, and only a grace ends a wind-down
+//!   of the enclosing region.
 //! - Somebody must poll what has a hold. If the code in between stores a scope or a shield, and has
-//!   stopped polling it, the wind-down waits for it for ever. The grace of a scope ends that wait,
-//!   and that of a timeout does not. Drop what you no longer poll.
+//!   stopped polling it, the wind-down waits for it for ever, or until a grace is over. Then it is
+//!   dropped, and not named. Drop what you no longer poll.
 //! - A shield that waits for what only a cancelled sibling would have done waits for ever.
 //! - A token that was taken by [`Token::current`] in a `timeout` or a race that other code drops is
 //!   not cancelled by that drop. That of a scope is.

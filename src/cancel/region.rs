@@ -105,8 +105,7 @@ impl<F: Future> Region<F> {
     fn suspend(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         self.as_mut().settle(ambient, cx);
         if self.is_tripped() && !self.is_held() {
-            let _why = self.token().and_then(Token::shared_reason).as_ref().map(Ending::new);
-            self.drop_inside();
+            self.give_up();
             return Poll::Ready(None);
         }
         Poll::Pending
@@ -135,6 +134,12 @@ impl<F: Future> Region<F> {
     /// start in that poll does not start.
     pub(crate) fn trip_before_poll(self: Pin<&mut Self>, reason: &Arc<Reason>) {
         self.project().token.get_or_insert_with(Token::new).raise(Level::Cancelled, reason);
+    }
+
+    /// Drops the inside, although it may have holds.
+    pub(crate) fn give_up(self: Pin<&mut Self>) {
+        let _why = self.token().and_then(Token::shared_reason).as_ref().map(Ending::new);
+        self.drop_inside();
     }
 
     /// Drops the inside in no region, because its destructors may use what does not start in a

@@ -107,6 +107,8 @@ struct State {
     holds: isize,
     /// The names of what did not end within the grace.
     overrun: Vec<Name>,
+    /// Whether something inside has made progress since it was last asked. Noted past the grace.
+    progress: bool,
 }
 
 impl Token {
@@ -120,6 +122,7 @@ impl Token {
             listeners: Slab::new(),
             holds: 0,
             overrun: Vec::new(),
+            progress: false,
         };
         Token { inner: Arc::new(Inner { level: AtomicU8::new(Level::Live as u8), state: ShortLock::new(state) }) }
     }
@@ -325,6 +328,25 @@ impl Token {
         drop(waker);
     }
 
+    /// Notes that something inside has ended, or had its last turn, with all tokens from this one
+    /// upwards that are overdue. The owner of each goes on polling then.
+    pub(crate) fn note_progress(&self) {
+        let mut overdue = (self.level() == Level::Overdue).then(|| self.clone());
+        while let Some(token) = overdue {
+            let parent = {
+                let mut state = token.inner.state.lock();
+                state.progress = true;
+                state.parent.as_ref().map(|(parent, _)| parent.clone())
+            };
+            overdue = parent.filter(|parent| parent.level() == Level::Overdue);
+        }
+    }
+
+    /// Returns whether [progress](Token::note_progress) was noted since the last call.
+    pub(crate) fn take_progress(&self) -> bool {
+        std::mem::take(&mut self.inner.state.lock().progress)
+    }
+
     /// Notes the name of what did not end in time, with the outermost token that is overdue.
     ///
     /// That token belongs to the timeout whose grace is over, which reports the name.
@@ -410,6 +432,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.token.add_holds(-1);
+        self.token.note_progress();
     }
 }
 

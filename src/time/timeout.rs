@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
 use crate::cancel::reason::Reason;
-use crate::cancel::token::Level;
+use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Link, Swap};
 use crate::name::Name;
 use crate::runtime::{Instant, Timer};
@@ -209,6 +209,11 @@ impl Limit {
 /// times.
 const PATIENCE: u8 = 8;
 
+/// How many polls in a row may bring no progress once the grace has passed. After that, what still
+/// has holds counts as something that nobody polls. What lies between may return early, with other
+/// futures polled: the engine after its budget, and so do sets of other crates.
+const IDLE: u16 = 256;
+
 /// How far a timeout has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -218,8 +223,9 @@ enum Phase {
     Running,
     /// The deadline has passed, and the future is being wound down.
     WindingDown,
-    /// The grace after the deadline has passed, too.
-    Overdue,
+    /// The grace after the deadline has passed, too. This counts the polls in a row in which
+    /// nothing inside has made progress.
+    Overdue { idle: u16 },
 }
 
 pin_project! {
@@ -268,8 +274,8 @@ impl<F: Future> Timeout<F> {
     /// It is transferred to the scope that encloses the timeout, which waits for it before it
     /// resolves.
     ///
-    /// A shield or a scope that has begun and that nobody polls any more is a limit: its end is still
-    /// waited for, whatever the grace.
+    /// A shield or a scope that has begun and that nobody polls any more is dropped, too. It is not
+    /// named, and its finalizers have no turn.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -365,7 +371,7 @@ impl<F: Future> Timeout<F> {
                 self.overdue();
                 true
             }
-            Phase::Fresh | Phase::Overdue => false,
+            Phase::Fresh | Phase::Overdue { .. } => false,
         }
     }
 
@@ -402,7 +408,7 @@ impl<F: Future> Timeout<F> {
     /// Tells everything inside that the grace has passed.
     fn overdue(self: Pin<&mut Self>) {
         let this = self.project();
-        *this.phase = Phase::Overdue;
+        *this.phase = Phase::Overdue { idle: 0 };
         this.region.trip(Level::Overdue, &Arc::new(Reason::Deadline));
     }
 
@@ -418,12 +424,16 @@ impl<F: Future> Timeout<F> {
                 }
                 Poll::Ready(None) => {
                     return match self.phase {
-                        Phase::WindingDown | Phase::Overdue => Poll::Ready(Err(self.elapsed())),
+                        Phase::WindingDown | Phase::Overdue { .. } => Poll::Ready(Err(self.elapsed())),
                         // Cancelled from outside. Whoever did that drops this timeout.
                         Phase::Fresh | Phase::Running => Poll::Pending,
                     };
                 }
                 Poll::Pending => {
+                    if self.as_mut().is_stuck(cx) {
+                        self.as_mut().project().region.give_up();
+                        return Poll::Ready(Err(self.elapsed()));
+                    }
                     if !self.as_mut().advance(ambient, cx) {
                         return Poll::Pending;
                     }
@@ -432,10 +442,27 @@ impl<F: Future> Timeout<F> {
         }
     }
 
+    /// Returns whether the grace has passed, and what still has holds is not polled any more. Asks
+    /// for another poll to find that out.
+    ///
+    /// Whatever is polled then lets go of its holds in a few polls: a shield in one, and a scope when
+    /// each of its finalizers has had a turn.
+    fn is_stuck(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
+        let this = self.project();
+        let Phase::Overdue { idle } = this.phase else { return false };
+        let progress = this.region.as_ref().get_ref().token().is_some_and(Token::take_progress);
+        *idle = if progress { 0 } else { *idle + 1 };
+        if *idle < IDLE {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        true
+    }
+
     /// Returns the error, once nothing is left inside.
     fn elapsed(&self) -> Elapsed {
         let overrun = match self.region.token() {
-            Some(token) if self.phase == Phase::Overdue => token.take_overrun(),
+            Some(token) if matches!(self.phase, Phase::Overdue { .. }) => token.take_overrun(),
             _ => Vec::new(),
         };
         Elapsed { overrun: (!overrun.is_empty()).then(|| overrun.into()) }
@@ -474,7 +501,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(timeout) = &mut self.timeout else { return Poll::Pending };
         let polled = timeout.as_mut().poll(cx);
-        let expired = matches!(timeout.phase, Phase::WindingDown | Phase::Overdue);
+        let expired = matches!(timeout.phase, Phase::WindingDown | Phase::Overdue { .. });
         if polled.is_pending() && !expired {
             return Poll::Pending;
         }

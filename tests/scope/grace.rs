@@ -1,11 +1,13 @@
 //! How long a wind-down lasts: as long as the cleanup, or a grace.
 
-use std::future::pending;
+use std::cell::Cell;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use foster::scope::Notice;
-use foster::{Reason, adopt, now, scope, shield, sleep, timeout, yield_now};
+use foster::{Reason, adopt, gather, now, scope, shield, sleep, timeout, yield_now};
 use futures::channel::oneshot;
 use futures::future::poll_immediate;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -260,6 +262,55 @@ sim! {
         assert_eq!(elapsed.overrun().len(), 3);
         assert_eq!(now(), start + secs(3));
     }
+}
+
+sim! {
+    // S8: a hold was waited for until its owner let go of it, and an owner that nobody polls never
+    // does
+    async fn a_grace_ends_the_wait_for_what_nobody_polls() {
+        for shielded in [true, false] {
+            let (log, start) = (Log::new(), now());
+            let stored = log.on_drop("dropped");
+            let late = timeout(secs(1), async {
+                let mut stored: Pin<Box<dyn Future<Output = ()>>> = if shielded {
+                    Box::pin(shield(async move { let _stored = stored; pending::<()>().await }))
+                } else {
+                    Box::pin(scope(async move |s| {
+                        s.defer(async move { let _stored = stored; });
+                        pending::<()>().await
+                    }))
+                };
+                assert!(poll_immediate(&mut stored).await.is_none());
+                pending::<()>().await
+            });
+            assert!(late.grace(secs(1)).await.is_err());
+            assert_eq!((now() - start, log.entries()), (secs(2), vec!["dropped".to_owned()]));
+        }
+    }
+
+    // S8: the one poll that each finalizer gets past the grace takes several polls of what lies
+    // around, as does one round through many scopes
+    async fn a_grace_that_is_over_leaves_every_finalizer_its_turn() {
+        let (polled, start) = (&Cell::new(0), now());
+        let many: Vec<_> = (0..200).map(|_| scope_of_finalizers(20, polled)).collect();
+        let late = timeout(secs(1), gather(many));
+        let elapsed = late.grace(secs(1)).await.unwrap_err();
+        assert_eq!((now() - start, polled.get(), elapsed.overrun().len()), (secs(2), 200 * 20, 200 * 20));
+    }
+}
+
+/// Waits in a scope with so many finalizers that never end, and counts those that are polled.
+async fn scope_of_finalizers(count: usize, polled: &Cell<usize>) {
+    foster::local::scope(async |s| {
+        for _ in 0..count {
+            s.defer(async {
+                polled.set(polled.get() + 1);
+                pending::<()>().await
+            });
+        }
+        pending::<()>().await
+    })
+    .await
 }
 
 // S8: the root would wait for what an overdue wind-down left behind

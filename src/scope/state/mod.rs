@@ -402,6 +402,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             return ControlFlow::Continue(true);
         }
         if let Some(finalizer) = self.finalizers.pop() {
+            if let Some(token) = self.control().known_token() {
+                token.note_progress();
+            }
             if self.is_winding_down() {
                 self.set_alarm(Alarm::Grace, self.policy.grace, ambient);
             }
