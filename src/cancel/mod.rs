@@ -217,8 +217,8 @@
 //! cancelled region stays pending. Otherwise `loop { shield(step()).await }` would never end. What
 //! has begun and needs time goes on. Code in between runs up to its next suspension.
 //!
-//! A timeout whose deadline passes in a region that was cancelled before reports nothing, and is
-//! dropped: the other cause came first.
+//! A timeout whose deadline passes in a region that was cancelled before, or earlier in the same
+//! poll, reports nothing, and is dropped: the other cause came first.
 //!
 //! # Values, errors and panics
 //!

@@ -1,7 +1,9 @@
 //! Says why something was cancelled, as a value and as an error.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use crate::name::Name;
@@ -51,6 +53,49 @@ impl Reason {
     pub(crate) fn of_sibling() -> &'static Arc<Reason> {
         static REASON: LazyLock<Arc<Reason>> = LazyLock::new(|| Arc::new(Reason::Failed(Name::from("a sibling"))));
         &REASON
+    }
+}
+
+/// A cancellation's place in the order of all, which tells a first cause where two are noticed at
+/// once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(u32);
+
+/// The latest moment. The count starts anew when it is used up.
+static LATEST: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static ASKED_HERE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Returns how many cancellations this thread has asked for. Another number than before says that
+/// there was one in between.
+#[inline]
+pub(crate) fn asked_here() -> u32 {
+    ASKED_HERE.with(Cell::get)
+}
+
+impl Moment {
+    /// Returns the moment of a new cancellation, which comes after all before it.
+    ///
+    /// Relaxed: where one cancellation happens before another, each sees the counter in that order.
+    pub(crate) fn next() -> Self {
+        ASKED_HERE.with(|asked| asked.set(asked.get().wrapping_add(1)));
+        Moment(LATEST.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
+    }
+
+    pub(crate) fn is_before(self, other: Moment) -> bool {
+        // Over half of the count lies between no two that are compared.
+        self.0.wrapping_sub(other.0) > u32::MAX / 2
+    }
+
+    /// Returns the moment as a number that is not 0, for a field that is 0 before.
+    pub(crate) fn to_raw(self) -> u32 {
+        self.0.max(1)
+    }
+
+    pub(crate) fn from_raw(raw: u32) -> Option<Self> {
+        (raw != 0).then_some(Moment(raw))
     }
 }
 

@@ -27,7 +27,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use super::reason::Reason;
+use super::reason::{Moment, Reason};
 use crate::engine::atomics::{AtomicU8, Ordering, ShortLock};
 use crate::name::Name;
 use crate::panic::wake_all;
@@ -96,6 +96,8 @@ struct Inner {
 struct State {
     /// There is a reason if, and only if, the level is above `Live`.
     reason: Option<Arc<Reason>>,
+    /// When the level rose to `Cancelled`, if it did.
+    tripped_at: Option<Moment>,
     /// The parent, which this keeps alive, and this token's key in its `children`.
     parent: Option<(Token, usize)>,
     children: Slab<Weak<Inner>>,
@@ -116,6 +118,7 @@ impl Token {
     pub fn new() -> Self {
         let state = State {
             reason: None,
+            tripped_at: None,
             parent: None,
             children: Slab::new(),
             poller: None,
@@ -209,6 +212,11 @@ impl Token {
         self.level() >= Level::Cancelled
     }
 
+    /// Returns when the region of this token began to be wound down, if it did.
+    pub(crate) fn tripped_at(&self) -> Option<Moment> {
+        self.inner.state.lock().tripped_at
+    }
+
     /// Returns whether something inside the region of this token needs time to end.
     pub(crate) fn is_held(&self) -> bool {
         self.inner.state.lock().holds > 0
@@ -224,6 +232,10 @@ impl Token {
     /// The wakers are called last, when all levels are raised and no lock is held: a waker may run
     /// code that looks at any of these tokens.
     pub(crate) fn raise(&self, level: Level, reason: &Arc<Reason>) {
+        self.raise_at(level, reason, Moment::next());
+    }
+
+    fn raise_at(&self, level: Level, reason: &Arc<Reason>, moment: Moment) {
         let mut wakers = Vec::new();
         let mut queue = vec![self.clone()];
         while let Some(token) = queue.pop() {
@@ -233,6 +245,9 @@ impl Token {
             }
             if state.reason.is_none() {
                 state.reason = Some(reason.clone());
+            }
+            if level >= Level::Cancelled {
+                state.tripped_at.get_or_insert(moment);
             }
             token.inner.level.store(level as u8, Ordering::Release);
             state.take_wakers(&mut wakers);
@@ -261,7 +276,7 @@ impl Token {
         let level = parent.level();
         if level > Level::Live {
             let reason = parent.shared_reason().unwrap_or_else(|| Arc::new(Reason::Parent));
-            self.raise(level, &reason);
+            self.raise_at(level, &reason, parent.tripped_at().unwrap_or_else(Moment::next));
         }
     }
 

@@ -239,13 +239,20 @@ where
         self.runner.header().is_cancelled() || self.surroundings.scope.is_cancelled()
     }
 
+    /// Returns whether its task has cancelled it, and did so before its scope was cancelled.
+    fn is_cancelled_by_task(&self) -> bool {
+        let Some(task) = self.runner.header().cancelled_at() else { return false };
+        let scope = self.surroundings.scope.known_token().and_then(Token::tripped_at);
+        scope.is_none_or(|scope| task.is_before(scope))
+    }
+
     /// Drops the future, and leaves a reason to its task: `reason`, or that of the cancellation.
     ///
     /// Destructors find the child's surroundings, but no region, because that one is about to end.
     fn refuse(&mut self, reason: Option<Reason>) -> Ended {
         let reason = match reason {
             Some(reason) => Arc::new(reason),
-            None if self.runner.header().is_cancelled() => by_task(),
+            None if self.is_cancelled_by_task() => by_task(),
             None => self.surroundings.scope.refusal(),
         };
         let Child { runner, surroundings, rest, .. } = self;

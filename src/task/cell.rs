@@ -32,7 +32,10 @@ use std::task::{Context, Poll};
 use super::link::{Lasting, Next, Reach};
 pub(crate) use super::pair::Memory;
 use super::pair::Owner;
-use crate::engine::atomics::{AtomicBool, AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell};
+use crate::cancel::reason::Moment;
+#[cfg(feature = "sim")]
+use crate::engine::atomics::AtomicBool;
+use crate::engine::atomics::{AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 
@@ -70,8 +73,8 @@ pub(crate) struct Header {
     /// Who waits for what becomes of the future.
     reader: AtomicWaker,
     state: AtomicU8,
-    /// Set when the reader's side wants the future to end.
-    cancelled: AtomicBool,
+    /// The [`Moment`] at which the reader's side asked for the future's end, or 0.
+    cancelled: AtomicU32,
     /// How the future ended by itself without a value, as a [`Failure`]; set before the end is handed over.
     failure: AtomicU8,
     /// Whether somebody keeps a [list](crate::trace::living) in which this is.
@@ -92,7 +95,7 @@ impl Header {
         Header {
             reader: AtomicWaker::new(),
             state: AtomicU8::new(RUNNING),
-            cancelled: AtomicBool::new(false),
+            cancelled: AtomicU32::new(0),
             failure: AtomicU8::new(0),
             #[cfg(feature = "sim")]
             watched: AtomicBool::new(false),
@@ -117,14 +120,19 @@ impl Header {
         }
     }
 
-    #[inline]
+    /// The first call counts.
     fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
+        let _ = self.cancelled.compare_exchange(0, Moment::next().to_raw(), Ordering::SeqCst, Ordering::SeqCst);
     }
 
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
+        self.cancelled.load(Ordering::SeqCst) != 0
+    }
+
+    /// Returns when the reader's side asked for the future's end, if it did.
+    pub(crate) fn cancelled_at(&self) -> Option<Moment> {
+        Moment::from_raw(self.cancelled.load(Ordering::SeqCst))
     }
 
     pub(crate) fn place(&self) -> Option<u32> {

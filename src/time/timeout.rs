@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
 use crate::cancel::Region;
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::{Reason, asked_here};
 use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Link, Swap};
 use crate::name::Name;
@@ -204,9 +204,9 @@ impl Limit {
     }
 }
 
-/// How many polls an expired timeout waits for an enclosing one to report first. What lies between
-/// the two may poll more than once before it returns: `FuturesUnordered` twice, a scope three
-/// times.
+/// How many polls an expired timeout waits for what may have come first to show: an enclosing
+/// timeout, or a cancellation. What lies between may poll more than once before it returns:
+/// `FuturesUnordered` twice, a scope three times.
 const PATIENCE: u8 = 8;
 
 /// How many polls in a row may bring no progress once the grace has passed. After that, what still
@@ -243,8 +243,10 @@ pin_project! {
         #[pin]
         timer: Option<Timer>,
         timer_at: Option<Instant>,
-        // How many polls this has been expired and has left the report to an enclosing timeout.
+        // How many polls this has been expired and has left the end to what may have come first.
         deferred: u8,
+        // Whether something was cancelled in the poll in which this expired.
+        doubted: bool,
     }
 }
 
@@ -258,6 +260,7 @@ impl<F: Future> Timeout<F> {
             timer: None,
             timer_at: None,
             deferred: 0,
+            doubted: false,
         }
     }
 
@@ -351,7 +354,8 @@ impl<F: Future> Timeout<F> {
     }
 
     /// Moves to the next phase if it is time. Returns true if the future must be polled again.
-    fn advance(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+    /// `asked` cancellations had been asked for here before it was polled.
+    fn advance(mut self: Pin<&mut Self>, asked: u32, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
         let mut now = None;
         if self.phase == Phase::Fresh {
             let this = self.as_mut().project();
@@ -361,7 +365,7 @@ impl<F: Future> Timeout<F> {
         match self.phase {
             Phase::Running => {
                 let Some(at) = self.limit.listen(cx) else { return false };
-                self.as_mut().poll_timer(at, now, ambient, cx) && self.expire(at, ambient, cx)
+                self.as_mut().poll_timer(at, now, ambient, cx) && self.expire(at, asked, ambient, cx)
             }
             Phase::WindingDown => {
                 let Some(at) = self.timer_at else { return false };
@@ -377,7 +381,7 @@ impl<F: Future> Timeout<F> {
 
     /// Begins the wind-down at the deadline `at`, unless somebody else came first. Returns true if
     /// the future must be polled again.
-    fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &Context<'_>) -> bool {
+    fn expire(self: Pin<&mut Self>, at: Instant, asked: u32, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
         if ambient.is_tripped() {
             // The enclosing region was cancelled first. Its owner drops this timeout, which reports
@@ -387,15 +391,17 @@ impl<F: Future> Timeout<F> {
         if !this.limit.expire(at) {
             return true;
         }
-        if ambient.deadline().is_some_and(|around| around <= at) {
-            // The enclosing timeout expires at this instant, too, and reports it. In a destructor
-            // or in a blocking job nobody does so, which shows when the next polls still find this
-            // timeout here.
-            if *this.deferred < PATIENCE {
-                *this.deferred += 1;
-                cx.waker().wake_by_ref();
-                return false;
-            }
+        // If what was cancelled in this poll encloses this timeout, it came first. It shows when the
+        // next polls find the region cancelled.
+        *this.doubted |= asked != asked_here();
+        // The enclosing timeout expires at this instant, too, and reports it. In a destructor or in
+        // a blocking job nobody does so, which shows when the next polls still find this timeout
+        // here.
+        let is_second = *this.doubted || ambient.deadline().is_some_and(|around| around <= at);
+        if is_second && *this.deferred < PATIENCE {
+            *this.deferred += 1;
+            cx.waker().wake_by_ref();
+            return false;
         }
         *this.phase = Phase::WindingDown;
         let end = this.grace.and_then(|grace| ambient.now().checked_add(grace));
@@ -416,6 +422,7 @@ impl<F: Future> Timeout<F> {
     #[inline(never)]
     fn poll_in(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Result<F::Output, Elapsed>> {
         loop {
+            let asked = asked_here();
             // The future goes before the clock: its result wins a tie.
             match self.as_mut().poll_inside(ambient, cx) {
                 Poll::Ready(Some(value)) => {
@@ -434,7 +441,7 @@ impl<F: Future> Timeout<F> {
                         self.as_mut().project().region.give_up();
                         return Poll::Ready(Err(self.elapsed()));
                     }
-                    if !self.as_mut().advance(ambient, cx) {
+                    if !self.as_mut().advance(asked, ambient, cx) {
                         return Poll::Pending;
                     }
                 }

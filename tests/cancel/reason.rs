@@ -4,11 +4,91 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foster::{Deadline, Reason, Scope, Token, now, scope, shield, sleep, timeout, try_gather, try_scope, yield_now};
-use futures::future::poll_immediate;
+use foster::{
+    Deadline, Reason, Scope, Task, Token, local, now, scope, shield, sleep, timeout, try_gather, try_scope, yield_now,
+};
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::{OptionFuture, poll_immediate};
 
 use crate::harness::{T, ok};
 use crate::probes::{Count, Gate, Log, turns, until, why};
+
+/// Cancels a child twice, by its task and by its scope, and returns the reason that its task has.
+macro_rules! first_cause {
+    ($scope:path, $spawn:ident, $held:ident, $first:ident) => {{
+        let (begun, gate) = (Gate::new(), Gate::new());
+        let (beginning, waiting) = (begun.clone(), gate.clone());
+        let kept = $scope(async |s| {
+            let task = s.$spawn(async move {
+                beginning.open();
+                if $held {
+                    shield(waiting.wait()).await;
+                }
+                pending::<()>().await
+            });
+            begun.wait().await;
+            turns().await;
+            if $first == "task" {
+                task.cancel();
+                s.cancel("first");
+            } else {
+                s.cancel("first");
+                task.cancel();
+            }
+            gate.open();
+            task
+        });
+        kept.await.outcome().await.unwrap_err().reason().clone()
+    }};
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cancels {
+    ItsTask,
+    ItsScope,
+    TheOuterScope,
+    ItsToken,
+}
+
+/// Runs a child that cancels itself, or what encloses it, in the poll in which the deadline of a
+/// timeout inside it passes. What comes after the timeout is noted.
+async fn cancelled_before_its_deadline(cancels: Cancels, parallel: bool, held: bool, log: Log) {
+    scope(async |outer| {
+        let around = outer.clone();
+        outer.spawn(scope(async move |s| {
+            let (token, scope, (give, given)) = (Token::new(), s.clone(), oneshot::channel::<Task<()>>());
+            let ends = token.clone();
+            let child = async move {
+                let own: Task<()> = given.await.unwrap();
+                let late = timeout(Duration::ZERO, async {
+                    match cancels {
+                        Cancels::ItsTask => own.cancel(),
+                        Cancels::ItsScope => scope.cancel("first"),
+                        Cancels::TheOuterScope => around.cancel("first"),
+                        Cancels::ItsToken => token.cancel("first"),
+                    }
+                    log.note("cancelled");
+                    yield_now().await;
+                    pending::<()>().await
+                });
+                let _ = ends
+                    .run_until_cancelled(async {
+                        let held = OptionFuture::from(held.then(|| shield(turns())));
+                        let noted = late.map(|_| log.note("went on"));
+                        futures::join!(held, noted);
+                        pending::<()>().await
+                    })
+                    .await;
+            };
+            let task = if parallel { s.spawn_parallel(child) } else { s.spawn(child) };
+            // What the first polls make is linked after them.
+            turns().await;
+            drop(give.send(task));
+        }));
+    })
+    .await
+}
 
 matrix! {
     // C327
@@ -120,35 +200,32 @@ matrix! {
         assert_eq!(*seen.lock().unwrap(), Some(Reason::from("enough")));
     }
 
-    // S7. The task's own cancellation came second, and was given as the reason where the child needed time to end.
+    // S7. The task's own cancellation came second, and was given as the reason where the child
+    // needed time to end, or ran in parallel.
     async fn the_reason_of_a_child_is_the_first_cause_whichever_it_is() {
         for held in [false, true] {
-                for first in ["scope", "task"] {
-                    let gate = Gate::new();
-                    let waiting = gate.clone();
-                    let kept = scope(async |s| {
-                        let child = async move {
-                            if held {
-                                shield(waiting.wait()).await;
-                            }
-                            pending::<()>().await
-                        };
-                        let task = s.spawn(child);
-                        turns().await;
-                        if first == "task" {
-                            task.cancel();
-                            s.cancel("first");
-                        } else {
-                            s.cancel("first");
-                            task.cancel();
-                        }
-                        gate.open();
-                        task
-                    });
-                    let expected = if first == "task" { "its task was cancelled" } else { "first" };
-                    let reason = kept.await.outcome().await.unwrap_err().reason().clone();
-                    assert_eq!(reason, expected.into(), "held: {held}");
+            for first in ["scope", "task"] {
+                let reasons = [
+                    first_cause!(scope, spawn, held, first),
+                    first_cause!(scope, spawn_parallel, held, first),
+                    first_cause!(local::scope, spawn, held, first),
+                ];
+                let expected = if first == "task" { "its task was cancelled" } else { "first" };
+                assert_eq!(reasons, [(); 3].map(|()| expected.into()), "held: {held}");
+            }
+        }
+    }
+
+    // S7. The timeout reported `Elapsed` into code that had been cancelled before, in the same poll.
+    async fn a_deadline_that_passes_in_the_poll_of_a_cancellation_comes_second() {
+        for cancels in [Cancels::ItsTask, Cancels::ItsScope, Cancels::TheOuterScope, Cancels::ItsToken] {
+            for parallel in [false, true] {
+                for held in [false, true] {
+                    let log = Log::new();
+                    cancelled_before_its_deadline(cancels, parallel, held, log.clone()).await;
+                    assert_eq!(log.entries(), ["cancelled"], "{cancels:?}, parallel: {parallel}, held: {held}");
                 }
+            }
         }
     }
 
