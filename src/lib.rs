@@ -53,6 +53,9 @@
 //! | change a value across `.await` | [`sync::Mutex`] | `Lock` | `Mutex` |
 //! | limit what is done at once | [`sync::Semaphore`] | `Semaphore` | `Semaphore` |
 //! | give work to consumers, and wait until it is done | [`queue`] | `Queue` | `mpsc` |
+//! | wait for what others do | [`sync::Event`], [`sync::Condition`] | `Event`, `Condition` | `Notify` |
+//! | wait for each other | [`sync::Barrier`] | `Barrier` | `Barrier` |
+//! | tell one a value, or many the latest | [`sync::oneshot`], [`sync::watch`] | `Future` | `oneshot`, `watch` |
 //! | compute a value once, when it is needed | [`sync::OnceCell`] | – | `OnceCell` |
 //! | do the same work once for all who ask | [`future::Singleflight`] | – | – |
 //! | give a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |

@@ -19,7 +19,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Tells why a [`Semaphore`] gave no permits.
+/// Tells why a [`Semaphore`](super::Semaphore) gave no permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcquireError {
     pub(super) kind: Kind,
@@ -45,7 +45,7 @@ impl fmt::Display for AcquireError {
 
 impl std::error::Error for AcquireError {}
 
-/// Tells why a [`Semaphore`] gave no permits without waiting.
+/// Tells why a [`Semaphore`](super::Semaphore) gave no permits without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryAcquireError {
     pub(super) kind: Kind,
@@ -77,7 +77,7 @@ impl fmt::Display for TryAcquireError {
 
 impl std::error::Error for TryAcquireError {}
 
-/// Tells that permits were added to a [`Semaphore`] that would then have had too many.
+/// Tells that permits were added to a [`Semaphore`](super::Semaphore) that would then have had too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddError {
     pub(super) bound: usize,
