@@ -101,7 +101,7 @@ pub(super) fn statistics<T>(shared: &Shared<T>) -> QueueStatistics {
         unfinished: state.unfinished(),
         senders: state.senders,
         receivers: state.receivers,
-        waiting_senders: state.putters.len(),
+        waiting_senders: state.putters.len() + state.offers.len(),
         waiting_receivers: state.takers.len(),
     })
 }

@@ -6,6 +6,8 @@
 //! | the newest | [`lifo(n)`](lifo) | [`lifo_unbounded()`](lifo_unbounded) |
 //! | the smallest | [`priority(n)`](priority) | [`priority_unbounded()`](priority_unbounded) |
 //!
+//! Where a sender is to wait until its item is taken, there is [`rendezvous()`](rendezvous).
+//!
 //! Each makes a [`Sender`] and a [`Receiver`]. Both can be cloned: there may be many producers and
 //! many consumers, and each item goes to one of them.
 //!
@@ -91,6 +93,7 @@ pub use item::{Item, Unfinished};
 pub use receiver::{Receiver, Recv, RecvMany};
 pub use sender::{Reserve, SendItem, Sender, Slot, WeakSender};
 use shared::Shared;
+use state::Capacity;
 pub use statistics::QueueStatistics;
 use store::Store;
 
@@ -98,7 +101,7 @@ use store::Store;
 ///
 /// # Panics
 ///
-/// Panics if `capacity` is 0.
+/// Panics if `capacity` is 0. A queue without room is a [`rendezvous`].
 #[track_caller]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     make(Store::fifo(), at_most(capacity))
@@ -109,7 +112,31 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// Sending never waits. So where producers are faster than consumers, it grows until the memory is
 /// used up. Where this can be, take a [`bounded`] one.
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
-    make(Store::fifo(), None)
+    make(Store::fifo(), Capacity::Unbounded)
+}
+
+/// Creates a queue without room: a sender waits until a receiver has taken its item.
+///
+/// This is a channel of Go without a buffer, or a memory channel of Trio with a buffer of 0.
+///
+/// - [`send`](Sender::send) offers its item, and completes when it is taken. If it is dropped
+///   before, the item is dropped with it, and nobody gets it. A receiver that was about to take it
+///   then keeps its place at the head of the line.
+/// - [`try_send`](Sender::try_send) and [`reserve`](Sender::reserve) find room while receivers wait
+///   for which there is nothing else. If those leave before they take the item, it stays in the
+///   queue for the next one.
+/// - Items that are put back stay in the queue, too, and are received first.
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// let (jobs, work) = foster::queue::rendezvous();
+/// assert!(jobs.try_send(1).unwrap_err().is_full(), "nobody waits for it");
+/// let (sent, received) = foster::gather((jobs.send(2), work.recv())).await;
+/// assert_eq!((sent, *received.unwrap()), (Ok(()), 2));
+/// # });
+/// ```
+pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
+    make(Store::fifo(), Capacity::Rendezvous)
 }
 
 /// Creates a queue for up to `capacity` items, of which the newest is received first.
@@ -130,7 +157,7 @@ pub fn lifo<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 
 /// Creates a queue for any number of items, of which the newest is received first.
 pub fn lifo_unbounded<T>() -> (Sender<T>, Receiver<T>) {
-    make(Store::lifo(), None)
+    make(Store::lifo(), Capacity::Unbounded)
 }
 
 /// Creates a queue for up to `capacity` items, of which the smallest is received first, and the
@@ -165,16 +192,16 @@ pub fn priority<T: Ord>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// Creates a queue for any number of items, of which the smallest is received first, as in
 /// [`priority`].
 pub fn priority_unbounded<T: Ord>() -> (Sender<T>, Receiver<T>) {
-    make(Store::priority(T::cmp), None)
+    make(Store::priority(T::cmp), Capacity::Unbounded)
 }
 
 #[track_caller]
-fn at_most(capacity: usize) -> Option<usize> {
-    assert!(capacity > 0, "a queue needs room for at least one item: its capacity must not be 0");
-    Some(capacity)
+fn at_most(capacity: usize) -> Capacity {
+    assert!(capacity > 0, "a queue needs room for at least one item; one without is a `queue::rendezvous`");
+    Capacity::Bounded(capacity)
 }
 
-fn make<T>(store: Store<T>, capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
+fn make<T>(store: Store<T>, capacity: Capacity) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared::new(store, capacity));
     (Sender::first(shared.clone()), Receiver::first(shared))
 }

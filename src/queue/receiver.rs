@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,8 +13,9 @@ use super::ends::both_ends;
 use super::error::TryRecvError;
 use super::item::Item;
 use super::shared::{Shared, Takers};
-use super::state::State;
+use super::state::{Coming, State};
 use crate::sync::wait_list::Wait;
+use crate::sync::wakes::Wakes;
 
 /// Takes items out of a queue.
 ///
@@ -127,48 +129,91 @@ impl<T> Stream for Receiver<T> {
                 taken => return Poll::Ready(taken.ok()),
             }
         }
-        let wait = waiting.get_or_insert_with(|| Wait::new(Takers(shared.clone()), ()));
-        let (_, answer) = ready!(wait.poll(cx));
-        *waiting = None;
-        Poll::Ready(answer.ok().and_then(|()| take_promised(shared, take_one)))
+        let is_new = waiting.is_none();
+        let wait = waiting.get_or_insert_with(|| Wait::new(Takers(shared.clone()), Coming::New));
+        let polled = poll_turn(shared, wait, is_new, cx, take_one);
+        if polled.is_ready() {
+            *waiting = None;
+        }
+        polled
     }
 }
 
 /// Takes an item, if there is one.
 #[inline]
-fn take_one<T>(shared: &Arc<Shared<T>>, state: &mut State<T>) -> Option<Item<T>> {
-    state.take().map(|value| Item::new(value, shared.clone()))
+fn take_one<T>(shared: &Arc<Shared<T>>, state: &mut State<T>, wakes: &mut Option<Wakes>) -> Option<Item<T>> {
+    state.take(wakes).map(|value| Item::new(value, shared.clone()))
 }
 
 /// Takes up to `max` items of those that are promised to nobody.
-fn take_many<T>(shared: &Arc<Shared<T>>, state: &mut State<T>, max: usize) -> Option<Vec<Item<T>>> {
+fn take_many<T>(
+    shared: &Arc<Shared<T>>,
+    state: &mut State<T>,
+    wakes: &mut Option<Wakes>,
+    max: usize,
+) -> Option<Vec<Item<T>>> {
     let count = state.available().min(max);
-    (count > 0).then(|| (0..count).map_while(|_| take_one(shared, state)).collect())
+    (count > 0).then(|| (0..count).map_while(|_| take_one(shared, state, wakes)).collect())
 }
 
 /// Takes as a newcomer, if there is something that is promised to nobody.
 #[inline]
 fn take_new<T, R>(
     shared: &Arc<Shared<T>>,
-    take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>) -> Option<R>,
+    take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
 ) -> Result<R, TryRecvError> {
-    shared.change(|state| {
-        let taken = if state.available() > 0 { take(shared, state) } else { None };
+    shared.change_and_wake(|state, wakes| {
+        let taken = if state.may_take() { take(shared, state, wakes) } else { None };
         taken.ok_or_else(|| TryRecvError::new(state.has_ended()))
     })
 }
 
-/// Takes as one who has a promise. Finds nothing if what was promised has been taken out by
-/// `close_now`.
+/// Takes as one who has a promise. Returns `None` if what was promised has been taken out by
+/// `close_now`, and an error if it has been withdrawn.
 fn take_promised<T, R>(
     shared: &Arc<Shared<T>>,
-    take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>) -> Option<R>,
-) -> Option<R> {
-    shared.change(|state| {
+    take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
+) -> Result<Option<R>, Withdrawn> {
+    shared.change_and_wake(|state, wakes| {
         state.end_promise();
-        take(shared, state)
+        match take(shared, state, wakes) {
+            None if !state.has_ended() => Err(Withdrawn),
+            taken => Ok(taken),
+        }
     })
 }
+
+/// Waits for the turn, and takes with `take`.
+///
+/// In a rendezvous, what was promised may have been withdrawn by a sender that has left. Then this
+/// waits once more, at the head of the line.
+fn poll_turn<T, P: Deref<Target = Shared<T>>, R>(
+    shared: &Arc<Shared<T>>,
+    wait: &mut Wait<Takers<P>>,
+    mut is_new: bool,
+    cx: &mut Context<'_>,
+    take: impl Fn(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
+) -> Poll<Option<R>> {
+    loop {
+        let Poll::Ready((line, answer)) = wait.poll(cx) else {
+            if is_new {
+                shared.joined();
+            }
+            return Poll::Pending;
+        };
+        if answer.is_err() {
+            return Poll::Ready(None);
+        }
+        match take_promised(shared, &take) {
+            Ok(taken) => return Poll::Ready(taken),
+            Err(Withdrawn) => *wait = Wait::new(line, Coming::Again),
+        }
+        is_new = true;
+    }
+}
+
+/// Tells that an item which was offered and promised is no longer there.
+struct Withdrawn;
 
 /// The part of a future that takes items as soon as it is its turn.
 struct Taking<'a, T> {
@@ -185,7 +230,7 @@ enum Stage {
 
 impl<'a, T> Taking<'a, T> {
     fn new(shared: &'a Arc<Shared<T>>) -> Self {
-        Taking { shared, stage: Stage::New, wait: Wait::new(Takers(&**shared), ()) }
+        Taking { shared, stage: Stage::New, wait: Wait::new(Takers(&**shared), Coming::New) }
     }
 
     /// Takes with `take`. Returns `None` if the queue has ended.
@@ -193,31 +238,22 @@ impl<'a, T> Taking<'a, T> {
     fn poll<R>(
         &mut self,
         cx: &mut Context<'_>,
-        take: impl Fn(&Arc<Shared<T>>, &mut State<T>) -> Option<R>,
+        take: impl Fn(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
     ) -> Poll<Option<R>> {
         let taken = match self.stage {
             // If there is something, this takes the lock once and clones no waker.
             Stage::New => match take_new(self.shared, &take) {
                 Err(error) if error.is_empty() => {
                     self.stage = Stage::Waiting;
-                    ready!(self.poll_turn(cx, take))
+                    ready!(poll_turn(self.shared, &mut self.wait, true, cx, take))
                 }
                 taken => taken.ok(),
             },
-            Stage::Waiting => ready!(self.poll_turn(cx, take)),
+            Stage::Waiting => ready!(poll_turn(self.shared, &mut self.wait, false, cx, take)),
             Stage::Over => panic!("a future was polled after it had completed"),
         };
         self.stage = Stage::Over;
         Poll::Ready(taken)
-    }
-
-    fn poll_turn<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>) -> Option<R>,
-    ) -> Poll<Option<R>> {
-        let (_, answer) = ready!(self.wait.poll(cx));
-        Poll::Ready(answer.ok().and_then(|()| take_promised(self.shared, take)))
     }
 }
 
@@ -254,7 +290,7 @@ impl<T> Future for RecvMany<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Item<T>>> {
         let max = self.max;
-        self.taking.poll(cx, |shared, state| take_many(shared, state, max)).map(Option::unwrap_or_default)
+        self.taking.poll(cx, |shared, state, wakes| take_many(shared, state, wakes, max)).map(Option::unwrap_or_default)
     }
 }
 

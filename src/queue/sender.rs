@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,8 +11,8 @@ use futures_sink::Sink;
 
 use super::ends::both_ends;
 use super::error::{ReserveError, SendError, SinkError, TryReserveError, TrySendError};
-use super::shared::{Putters, Shared};
-use super::state::{Closed, Refused};
+use super::shared::{Offers, Putters, Shared};
+use super::state::{Closed, Refused, State};
 use crate::sync::wait_list::Wait;
 
 /// Puts items into a queue.
@@ -65,7 +66,7 @@ impl<T> Sender<T> {
     /// Panics if a comparison with another item panics, in a queue with priorities. Then the item
     /// is in the queue. The future panics if it is polled after it has completed.
     pub fn send(&self, item: T) -> SendItem<'_, T> {
-        SendItem { shared: &self.shared, item: Some(item), is_new: true, wait: Wait::new(Putters(&*self.shared), ()) }
+        SendItem { sending: Sending::New(item), sweep: Sweep { shared: &self.shared } }
     }
 
     /// Puts an item into the queue if there is room and nobody waits for it.
@@ -134,7 +135,7 @@ impl<T> Sender<T> {
 
     /// Gives up what it has got as a sink.
     fn leave_sink(&mut self) {
-        if let Readiness::Ready = std::mem::replace(&mut self.readiness, Readiness::Idle) {
+        if let Readiness::Ready = mem::replace(&mut self.readiness, Readiness::Idle) {
             self.shared.change(|state| state.end_slot());
         }
     }
@@ -193,12 +194,33 @@ impl<T> fmt::Debug for WeakSender<T> {
 /// The future of [`Sender::send`].
 #[must_use = "futures do nothing unless polled"]
 pub struct SendItem<'a, T> {
+    sending: Sending<'a, T>,
+    // After what may leave something for it to drop.
+    sweep: Sweep<'a, T>,
+}
+
+/// How far an item has got.
+enum Sending<'a, T> {
+    New(T),
+    /// It waits for room.
+    Waiting(T, Wait<Putters<&'a Shared<T>>>),
+    /// It waits to be taken, in a rendezvous.
+    Offered(Wait<Offers<&'a Shared<T>>>),
+    Over,
+}
+
+/// Drops what was withdrawn from a rendezvous, without the lock.
+struct Sweep<'a, T> {
     shared: &'a Shared<T>,
-    /// `None` once this has completed.
-    item: Option<T>,
-    /// Whether this has not been polled.
-    is_new: bool,
-    wait: Wait<Putters<&'a Shared<T>>>,
+}
+
+impl<T> Drop for Sweep<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.shared.is_rendezvous() {
+            drop(self.shared.change(State::take_withdrawn));
+        }
+    }
 }
 
 /// The item is moved when it is sent, so nothing relies on its address.
@@ -209,23 +231,43 @@ impl<T> Future for SendItem<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if std::mem::take(&mut this.is_new) {
+        let SendItem { sending, sweep: Sweep { shared } } = self.get_mut();
+        if let Sending::New(_) = sending {
+            let Sending::New(item) = mem::replace(sending, Sending::Over) else { unreachable!("it is new") };
+            if shared.is_rendezvous() {
+                *sending = Sending::Offered(Wait::new(Offers(*shared), Some(item)));
+                let polled = sending.poll_slowly(shared, cx);
+                shared.joined();
+                return polled;
+            }
             // With room, this takes the lock once and clones no waker.
-            let item = this.item.take().expect("it has not been polled");
-            match this.shared.try_put(item) {
+            match shared.try_put(item) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) if error.is_closed() => return Poll::Ready(Err(SendError::new(error.into_inner()))),
-                Err(error) => this.item = Some(error.into_inner()),
+                Err(error) => *sending = Sending::Waiting(error.into_inner(), Wait::new(Putters(*shared), ())),
             }
         }
-        assert!(this.item.is_some(), "a future was polled after it had completed");
-        let (_, answer) = ready!(this.wait.poll(cx));
-        let item = this.item.take().expect("it is here until the turn has come");
-        Poll::Ready(match answer {
-            Ok(()) => this.shared.put_in_slot(item),
-            Err(Closed) => Err(SendError::new(item)),
-        })
+        sending.poll_slowly(shared, cx)
+    }
+}
+
+impl<T> Sending<'_, T> {
+    /// Goes on with what is not new.
+    fn poll_slowly(&mut self, shared: &Shared<T>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        match self {
+            Sending::Offered(wait) => wait.poll(cx).map(|(_, answer)| answer),
+            Sending::Waiting(_, wait) => {
+                let (_, answer) = ready!(wait.poll(cx));
+                let Sending::Waiting(item, _) = mem::replace(self, Sending::Over) else {
+                    unreachable!("it has waited");
+                };
+                Poll::Ready(match answer {
+                    Ok(()) => shared.put_in_slot(item),
+                    Err(Closed) => Err(SendError::new(item)),
+                })
+            }
+            Sending::New(_) | Sending::Over => panic!("a future was polled after it had completed"),
+        }
     }
 }
 
@@ -278,7 +320,7 @@ impl<T> Slot<'_, T> {
     pub fn send(self, item: T) -> Result<(), SendError<T>> {
         let shared = self.shared;
         // The slot is given up there, with the lock that it takes to put the item.
-        std::mem::forget(self);
+        mem::forget(self);
         shared.put_in_slot(item)
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::panic::resume_unwind;
 
 use super::error::{SendError, TrySendError};
-use super::state::{Closed, Refused, State};
+use super::state::{Capacity, Closed, Coming, Refused, State};
 use super::store::Store;
 use crate::panic::Payload;
 use crate::sync::wait_list::{Line, WaitList};
@@ -14,16 +14,24 @@ use crate::sync::wakes::Wakes;
 /// A queue.
 pub(super) struct Shared<T> {
     list: WaitList<State<T>>,
-    capacity: Option<usize>,
+    capacity: Capacity,
 }
 
 impl<T> Shared<T> {
-    pub(super) fn new(store: Store<T>, capacity: Option<usize>) -> Self {
+    pub(super) fn new(store: Store<T>, capacity: Capacity) -> Self {
         Shared { list: WaitList::new(State::new(store, capacity)), capacity }
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
-        self.capacity
+        match self.capacity {
+            Capacity::Unbounded => None,
+            Capacity::Bounded(capacity) => Some(capacity),
+            Capacity::Rendezvous => Some(0),
+        }
+    }
+
+    pub(super) fn is_rendezvous(&self) -> bool {
+        self.capacity == Capacity::Rendezvous
     }
 
     /// Looks at the state.
@@ -38,11 +46,17 @@ impl<T> Shared<T> {
     /// panics, what it returned is dropped.
     #[inline]
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut State<T>) -> R) -> R {
+        self.change_and_wake(|state, _| change(state))
+    }
+
+    /// The same, where the change itself may answer someone.
+    #[inline]
+    pub(super) fn change_and_wake<R>(&self, change: impl FnOnce(&mut State<T>, &mut Option<Wakes>) -> R) -> R {
         let mut wakes = None;
         let result = self.list.with(|state| {
-            let result = change(state);
+            let result = change(state, &mut wakes);
             if !state.is_quiet() {
-                state.settle(wakes.insert(Wakes::new()));
+                state.settle(wakes.get_or_insert_with(Wakes::new));
             }
             result
         });
@@ -50,6 +64,14 @@ impl<T> Shared<T> {
             wakes.wake();
         }
         result
+    }
+
+    /// Lets those go on for whom one who has just joined a line is the partner. Only in a rendezvous
+    /// does anyone wait for that.
+    pub(super) fn joined(&self) {
+        if self.is_rendezvous() {
+            self.change(|_| ());
+        }
     }
 
     /// Puts an item if there is room.
@@ -99,26 +121,30 @@ pub(super) struct Takers<P>(pub(super) P);
 
 impl<T, P: Deref<Target = Shared<T>>> Line for Takers<P> {
     type State = State<T>;
-    type Ask = ();
+    type Ask = Coming;
     type Answer = Result<(), Closed>;
 
     fn list(&self) -> &WaitList<State<T>> {
         &self.0.list
     }
 
-    fn waiters(state: &mut State<T>) -> &mut Waiters<(), Self::Answer> {
+    fn waiters(state: &mut State<T>) -> &mut Waiters<Coming, Self::Answer> {
         &mut state.takers
     }
 
-    fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<Self::Answer, ()> {
-        if state.available() > 0 {
+    fn join(&self, state: &mut State<T>, coming: Coming, _: &mut Wakes) -> Result<Self::Answer, Coming> {
+        if state.may_take() {
             state.promise();
             return Ok(Ok(()));
         }
-        if state.has_ended() { Ok(Err(Closed)) } else { Err(()) }
+        if state.has_ended() { Ok(Err(Closed)) } else { Err(coming) }
     }
 
-    fn leave(&self, state: &mut State<T>, (): (), answer: Option<Self::Answer>, wakes: &mut Wakes) {
+    fn comes_again(coming: &Coming) -> bool {
+        *coming == Coming::Again
+    }
+
+    fn leave(&self, state: &mut State<T>, _: Coming, answer: Option<Self::Answer>, wakes: &mut Wakes) {
         if let Some(Ok(())) = answer {
             state.end_promise();
             state.settle(wakes);
@@ -166,6 +192,37 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Putters<P> {
 
     fn describe(&self) -> String {
         "room in a queue".into()
+    }
+}
+
+/// The line of those who wait until their item is taken, in a rendezvous.
+pub(super) struct Offers<P>(pub(super) P);
+
+impl<T, P: Deref<Target = Shared<T>>> Line for Offers<P> {
+    type State = State<T>;
+    type Ask = Option<T>;
+    type Answer = Result<(), SendError<T>>;
+
+    fn list(&self) -> &WaitList<State<T>> {
+        &self.0.list
+    }
+
+    fn waiters(state: &mut State<T>) -> &mut Waiters<Option<T>, Self::Answer> {
+        &mut state.offers
+    }
+
+    fn join(&self, state: &mut State<T>, mut item: Option<T>, _: &mut Wakes) -> Result<Self::Answer, Option<T>> {
+        if state.is_closed() { item.take().map(|item| Err(SendError::new(item))).ok_or(item) } else { Err(item) }
+    }
+
+    fn leave(&self, state: &mut State<T>, item: Option<T>, answer: Option<Self::Answer>, _: &mut Wakes) {
+        if let Some(item) = item.or(answer.and_then(Result::err).map(SendError::into_inner)) {
+            state.withdraw(item);
+        }
+    }
+
+    fn describe(&self) -> String {
+        "receiver of what is offered in a rendezvous".into()
     }
 }
 

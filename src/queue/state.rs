@@ -1,5 +1,6 @@
 //! What is under the lock of a queue.
 
+use super::error::SendError;
 use super::store::{Store, Unread};
 use crate::panic::Payload;
 use crate::sync::waiters::Waiters;
@@ -9,20 +10,31 @@ use crate::sync::wakes::Wakes;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closed;
 
+/// How many items have room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Capacity {
+    Unbounded,
+    Bounded(usize),
+    /// As many as there are receivers that wait. Other items stay with their senders, which offer
+    /// them.
+    Rendezvous,
+}
+
 /// The items of a queue, who has a right to take or to put one, and who waits for that.
 ///
 /// After each operation [`settle`](Self::settle) gives rights to those who wait, under the same
 /// lock. So while it is not held:
 ///
 /// - if a receiver waits, all items are promised to others, and there may be more to come,
+/// - if a sender offers an item, the queue is not closed,
 /// - if a sender waits, there is no room, and the queue is not closed,
 /// - if somebody waits for the end of all work, there is some.
 pub(super) struct State<T> {
     store: Store<T>,
-    /// `None` if the queue is unbounded.
-    capacity: Option<usize>,
+    capacity: Capacity,
     /// How many items are promised to receivers that will take them when they are polled. They are
-    /// still in the store. There may be fewer in it once the queue was closed.
+    /// still in the store, or offered. There may be fewer once the queue was closed, or an offer was
+    /// withdrawn.
     promised: usize,
     /// How many places are kept for senders that will put an item.
     slots: usize,
@@ -33,9 +45,22 @@ pub(super) struct State<T> {
     is_closed: bool,
     /// The most items that have been here at once.
     peak: usize,
-    pub(super) takers: Waiters<(), Result<(), Closed>>,
+    pub(super) takers: Waiters<Coming, Result<(), Closed>>,
     pub(super) putters: Waiters<(), Result<(), Closed>>,
+    /// Those who offer an item, in a rendezvous. It is with them until it is taken. Then there is
+    /// none any more, and they are answered.
+    pub(super) offers: Waiters<Option<T>, Result<(), SendError<T>>>,
+    /// What was offered by those who have left. It is dropped when the lock has been released.
+    withdrawn: Vec<T>,
     pub(super) joiners: Waiters,
+}
+
+/// Whether a receiver joins the line for the first time, or once more, because what it was promised
+/// has been withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coming {
+    New,
+    Again,
 }
 
 /// Why an item was not put.
@@ -46,7 +71,7 @@ pub(super) enum Refused {
 
 impl<T> State<T> {
     /// The state of a queue with one sender and one receiver.
-    pub(super) fn new(store: Store<T>, capacity: Option<usize>) -> Self {
+    pub(super) fn new(store: Store<T>, capacity: Capacity) -> Self {
         State {
             store,
             capacity,
@@ -59,6 +84,8 @@ impl<T> State<T> {
             peak: 0,
             takers: Waiters::new(),
             putters: Waiters::new(),
+            offers: Waiters::new(),
+            withdrawn: Vec::new(),
             joiners: Waiters::new(),
         }
     }
@@ -79,16 +106,27 @@ impl<T> State<T> {
         self.is_closed
     }
 
-    /// Returns how many items a newcomer may take.
+    /// Returns how many items are promised to nobody.
     #[inline]
     pub(super) fn available(&self) -> usize {
-        self.store.len().saturating_sub(self.promised)
+        (self.store.len() + self.offers.len()).saturating_sub(self.promised)
     }
 
-    /// Returns how many items a newcomer may put.
+    /// Returns how many items have room that is kept for nobody.
     #[inline]
     fn room(&self) -> usize {
-        self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.store.len() + self.slots))
+        match self.capacity {
+            Capacity::Unbounded => usize::MAX,
+            Capacity::Bounded(capacity) => capacity.saturating_sub(self.store.len() + self.slots),
+            Capacity::Rendezvous => self.takers.len().saturating_sub(self.available() + self.slots),
+        }
+    }
+
+    /// Whether a newcomer may take an item. One who offers an item joins its line before the receivers
+    /// are answered, and they come first.
+    #[inline]
+    pub(super) fn may_take(&self) -> bool {
+        self.available() > 0 && self.takers.is_empty()
     }
 
     /// Whether there is no item, and none will come. While the last ones are promised, others wait,
@@ -128,10 +166,30 @@ impl<T> State<T> {
         (None, pushed)
     }
 
-    /// Takes the next item, which is available to newcomers or was promised.
+    /// Takes the next item, which is available or was promised.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<T> {
-        self.store.pop()
+    pub(super) fn take(&mut self, wakes: &mut Option<Wakes>) -> Option<T> {
+        match self.store.pop() {
+            Some(item) => Some(item),
+            None => self.take_offer(wakes),
+        }
+    }
+
+    fn take_offer(&mut self, wakes: &mut Option<Wakes>) -> Option<T> {
+        let item = self.offers.first_mut()?.take();
+        self.unfinished += 1;
+        self.offers.answer_first(Ok(()), wakes.get_or_insert_with(Wakes::new));
+        item
+    }
+
+    /// Keeps an item that was offered by one who has left.
+    pub(super) fn withdraw(&mut self, item: T) {
+        self.withdrawn.push(item);
+    }
+
+    /// Returns what is to be dropped without the lock.
+    pub(super) fn take_withdrawn(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.withdrawn)
     }
 
     /// Promises an item to a receiver.
@@ -175,7 +233,7 @@ impl<T> State<T> {
     /// Whether nobody waits, so that there is nothing to settle.
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
-        self.takers.is_empty() && self.putters.is_empty() && self.joiners.is_empty()
+        self.takers.is_empty() && self.putters.is_empty() && self.offers.is_empty() && self.joiners.is_empty()
     }
 
     /// Gives those who wait what there is for them now.
@@ -185,9 +243,10 @@ impl<T> State<T> {
             self.takers.answer_first(Ok(()), wakes);
         }
         if self.has_ended() {
-            self.takers.answer_where(wakes, |()| Some(Err(Closed)));
+            self.takers.answer_where(wakes, |_| Some(Err(Closed)));
         }
         if self.is_closed {
+            self.end_offers(wakes);
             self.putters.answer_where(wakes, |()| Some(Err(Closed)));
         }
         while !self.putters.is_empty() && self.room() > 0 {
@@ -196,6 +255,13 @@ impl<T> State<T> {
         }
         if self.unfinished == 0 {
             self.joiners.answer_where(wakes, |()| Some(()));
+        }
+    }
+    /// Gives those who offer an item an error with it.
+    fn end_offers(&mut self, wakes: &mut Wakes) {
+        while let Some(item) = self.offers.first_mut() {
+            let item = item.take().expect("who waits has its item");
+            self.offers.answer_first(Err(SendError::new(item)), wakes);
         }
     }
 }

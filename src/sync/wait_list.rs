@@ -116,6 +116,12 @@ pub(crate) trait Line {
     /// it must wait. Then it has let in nobody, and joins the line before the lock is released.
     fn join(&self, state: &mut Self::State, ask: Self::Ask, wakes: &mut Wakes) -> Result<Self::Answer, Self::Ask>;
 
+    /// Whether it joins at the head of the line, because it had its turn already and has lost it
+    /// again.
+    fn comes_again(_ask: &Self::Ask) -> bool {
+        false
+    }
+
     /// Lets in those who can go on now that one has left, and takes back its answer, if it had got
     /// one. It is no longer among the waiters.
     fn leave(&self, state: &mut Self::State, ask: Self::Ask, answer: Option<Self::Answer>, wakes: &mut Wakes);
@@ -145,6 +151,10 @@ impl<P: Deref<Target: Line>> Line for P {
 
     fn join(&self, state: &mut Self::State, ask: Self::Ask, wakes: &mut Wakes) -> Result<Self::Answer, Self::Ask> {
         (**self).join(state, ask, wakes)
+    }
+
+    fn comes_again(ask: &Self::Ask) -> bool {
+        P::Target::comes_again(ask)
     }
 
     fn leave(&self, state: &mut Self::State, ask: Self::Ask, answer: Option<Self::Answer>, wakes: &mut Wakes) {
@@ -216,6 +226,7 @@ impl<L: Line> Wait<L> {
         let joined = line.list().change(|state, wakes| match line.join(state, ask, wakes) {
             // With the waker, which is not to be dropped under the lock.
             Ok(answer) => Err((answer, waker)),
+            Err(ask) if L::comes_again(&ask) => Ok(L::waiters(state).push_first(ask, waker)),
             Err(ask) => Ok(L::waiters(state).push(ask, waker)),
         });
         match joined {

@@ -107,6 +107,12 @@ impl<Q, A> Waiters<Q, A> {
         Some(&self.entries[first.index()].ask)
     }
 
+    /// Returns what the first in the line asks for, to change it.
+    pub(crate) fn first_mut(&mut self) -> Option<&mut Q> {
+        let first = self.first.some()?;
+        Some(&mut self.entries[first.index()].ask)
+    }
+
     /// Answers the first in the line, who leaves it and is woken. Does nothing if nobody waits.
     pub(crate) fn answer_first(&mut self, answer: A, wakes: &mut Wakes) {
         if let Some(first) = self.first.some() {
@@ -134,6 +140,17 @@ impl<Q, A> Waiters<Q, A> {
         let key = Key::new(self.entries.insert(Entry { ask, state }));
         *self.after(self.last) = key;
         self.last = key;
+        self.len += 1;
+        self.peak = self.peak.max(self.len);
+        key
+    }
+
+    /// Puts a waiter at the head of the line.
+    pub(crate) fn push_first(&mut self, ask: Q, waker: Waker) -> Key {
+        let state = State::Waiting { waker, before: Key::NONE, after: self.first };
+        let key = Key::new(self.entries.insert(Entry { ask, state }));
+        *self.before(self.first) = key;
+        self.first = key;
         self.len += 1;
         self.peak = self.peak.max(self.len);
         key

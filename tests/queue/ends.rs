@@ -11,7 +11,7 @@ use foster::{local, scope, yield_now};
 use crate::by_hand::ByHand;
 
 #[test]
-#[should_panic = "capacity must not be 0"]
+#[should_panic = "`queue::rendezvous`"]
 fn a_queue_without_room_is_a_mistake() {
     drop(queue::bounded::<u32>(0));
 }

@@ -12,5 +12,6 @@ mod by_hand;
 
 mod ends;
 mod items;
+mod rendezvous;
 mod rows;
 mod turns;
