@@ -74,6 +74,7 @@
 //!
 //! Queues need no runtime. Tasks of several runtimes and threads may share one.
 
+mod batch;
 mod ends;
 mod error;
 mod item;
@@ -87,6 +88,7 @@ mod store;
 
 use std::sync::Arc;
 
+pub use batch::RecvManyWithin;
 pub use ends::Join;
 pub use error::{ReserveError, SendError, SinkError, TryRecvError, TryReserveError, TrySendError};
 pub use item::{Item, Unfinished};

@@ -39,6 +39,10 @@ impl<T> Receiver<T> {
         Receiver { shared, waiting: None }
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared<T>> {
+        &self.shared
+    }
+
     /// Takes the next item, and waits until there is one. Returns `None` when the queue is closed
     /// and nothing is left in it.
     ///
@@ -146,7 +150,7 @@ fn take_one<T>(shared: &Arc<Shared<T>>, state: &mut State<T>, wakes: &mut Option
 }
 
 /// Takes up to `max` items of those that are promised to nobody.
-fn take_many<T>(
+pub(super) fn take_many<T>(
     shared: &Arc<Shared<T>>,
     state: &mut State<T>,
     wakes: &mut Option<Wakes>,
@@ -170,7 +174,7 @@ fn take_new<T, R>(
 
 /// Takes as one who has a promise. Returns `None` if what was promised has been taken out by
 /// `close_now`, and an error if it has been withdrawn.
-fn take_promised<T, R>(
+pub(super) fn take_promised<T, R>(
     shared: &Arc<Shared<T>>,
     take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
 ) -> Result<Option<R>, Withdrawn> {
@@ -213,7 +217,7 @@ fn poll_turn<T, P: Deref<Target = Shared<T>>, R>(
 }
 
 /// Tells that an item which was offered and promised is no longer there.
-struct Withdrawn;
+pub(super) struct Withdrawn;
 
 /// The part of a future that takes items as soon as it is its turn.
 struct Taking<'a, T> {

@@ -195,6 +195,35 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Putters<P> {
     }
 }
 
+/// The line of those who have a promise, and wait until there are as many items as they ask for.
+///
+/// Their answer is no right. It says that it is worth while to look.
+pub(super) struct Fillers<P>(pub(super) P);
+
+impl<T, P: Deref<Target = Shared<T>>> Line for Fillers<P> {
+    type State = State<T>;
+    type Ask = usize;
+    type Answer = ();
+
+    fn list(&self) -> &WaitList<State<T>> {
+        &self.0.list
+    }
+
+    fn waiters(state: &mut State<T>) -> &mut Waiters<usize> {
+        &mut state.fillers
+    }
+
+    fn join(&self, state: &mut State<T>, count: usize, _: &mut Wakes) -> Result<(), usize> {
+        if state.is_filled(count) { Ok(()) } else { Err(count) }
+    }
+
+    fn leave(&self, _: &mut State<T>, _: usize, _: Option<()>, _: &mut Wakes) {}
+
+    fn describe(&self) -> String {
+        "batch of items of a queue".into()
+    }
+}
+
 /// The line of those who wait until their item is taken, in a rendezvous.
 pub(super) struct Offers<P>(pub(super) P);
 

@@ -52,6 +52,8 @@ pub(super) struct State<T> {
     pub(super) offers: Waiters<Option<T>, Result<(), SendError<T>>>,
     /// What was offered by those who have left. It is dropped when the lock has been released.
     withdrawn: Vec<T>,
+    /// Those who have a promise, and wait until so many items are there for them.
+    pub(super) fillers: Waiters<usize>,
     pub(super) joiners: Waiters,
 }
 
@@ -86,6 +88,7 @@ impl<T> State<T> {
             putters: Waiters::new(),
             offers: Waiters::new(),
             withdrawn: Vec::new(),
+            fillers: Waiters::new(),
             joiners: Waiters::new(),
         }
     }
@@ -127,6 +130,12 @@ impl<T> State<T> {
     #[inline]
     pub(super) fn may_take(&self) -> bool {
         self.available() > 0 && self.takers.is_empty()
+    }
+
+    /// Whether one who has a promise can take so many items with it, or no more can come.
+    pub(super) fn is_filled(&self, count: usize) -> bool {
+        let is_full = self.capacity == Capacity::Bounded(self.store.len());
+        self.is_closed || is_full || self.available() + 1 >= count
     }
 
     /// Whether there is no item, and none will come. While the last ones are promised, others wait,
@@ -233,7 +242,9 @@ impl<T> State<T> {
     /// Whether nobody waits, so that there is nothing to settle.
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
-        self.takers.is_empty() && self.putters.is_empty() && self.offers.is_empty() && self.joiners.is_empty()
+        self.takers.is_empty() && self.putters.is_empty() && self.joiners.is_empty()
+            // Those who wait for this are few, and the queue is used otherwise.
+            && self.offers.is_empty() && self.fillers.is_empty()
     }
 
     /// Gives those who wait what there is for them now.
@@ -253,10 +264,20 @@ impl<T> State<T> {
             self.keep_slot();
             self.putters.answer_first(Ok(()), wakes);
         }
+        if !self.fillers.is_empty() {
+            self.fill(wakes);
+        }
         if self.unfinished == 0 {
             self.joiners.answer_where(wakes, |()| Some(()));
         }
     }
+    /// Tells those who fill a batch that it is full.
+    fn fill(&mut self, wakes: &mut Wakes) {
+        let mut fillers = std::mem::replace(&mut self.fillers, Waiters::new());
+        fillers.answer_where(wakes, |&count| self.is_filled(count).then_some(()));
+        self.fillers = fillers;
+    }
+
     /// Gives those who offer an item an error with it.
     fn end_offers(&mut self, wakes: &mut Wakes) {
         while let Some(item) = self.offers.first_mut() {

@@ -35,6 +35,7 @@ mod merge;
 mod source;
 mod time;
 mod try_map;
+mod workers;
 
 use std::future::Future;
 

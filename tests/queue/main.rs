@@ -10,6 +10,8 @@ mod harness;
 #[path = "../sync/by_hand.rs"]
 mod by_hand;
 
+mod batches;
+
 mod ends;
 mod items;
 mod rendezvous;

@@ -1,0 +1,166 @@
+//! Receives items in batches, which have a time to fill.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use super::item::Item;
+use super::receiver::{Receiver, Withdrawn, take_many, take_promised};
+use super::shared::{Fillers, Shared, Takers};
+use super::state::Coming;
+use crate::sync::wait_list::Wait;
+use crate::time::{Sleep, sleep};
+
+impl<T> Receiver<T> {
+    /// Takes up to `max` items, and waits for them until `within` has passed since there was the
+    /// first one. Returns an empty list when the queue is closed and nothing is left in it.
+    ///
+    /// So it waits for the first item as long as that takes. It also ends when a bounded queue is
+    /// full, since then no more can come, and when the queue is closed. The time is measured by the
+    /// clock of the enclosing runtime (see [`time`](crate::time)).
+    ///
+    /// The items stay in the queue until they are returned together. One of them is kept for this
+    /// future. Other receivers may take the rest meanwhile.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`recv`](Receiver::recv): dropping the future loses nothing.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `max` is 0. The future panics if it is polled after it has completed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use std::time::Duration;
+    ///
+    ///     let (rows, work) = foster::queue::bounded(100);
+    ///     (1..=5).for_each(|row| rows.try_send(row).expect("there is room"));
+    ///     let full = work.recv_many_within(3, Duration::from_secs(1)).await;
+    ///     let late = work.recv_many_within(3, Duration::from_secs(1)).await;
+    ///     assert_eq!((full.len(), late.len()), (3, 2));
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn recv_many_within(&self, max: usize, within: Duration) -> RecvManyWithin<'_, T> {
+        assert!(max > 0, "a batch has at least one item: `max` must not be 0");
+        let shared = self.shared();
+        RecvManyWithin { shared, max, timer: sleep(within), stage: Stage::first(shared, Coming::New), is_new: true }
+    }
+}
+
+pin_project! {
+    /// The future of [`Receiver::recv_many_within`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct RecvManyWithin<'a, T> {
+        shared: &'a Arc<Shared<T>>,
+        max: usize,
+        // Counts from its first poll, which is when there is a first item.
+        #[pin]
+        timer: Sleep,
+        stage: Stage<'a, T>,
+        is_new: bool,
+    }
+}
+
+enum Stage<'a, T> {
+    /// It waits for a first item.
+    First(Wait<Takers<&'a Shared<T>>>),
+    /// It has a promise, and waits for more items.
+    Filling(Wait<Fillers<&'a Shared<T>>>, Promise<'a, T>),
+    Over,
+}
+
+impl<'a, T> Stage<'a, T> {
+    fn first(shared: &'a Shared<T>, coming: Coming) -> Self {
+        Stage::First(Wait::new(Takers(shared), coming))
+    }
+
+    fn filling(promise: Promise<'a, T>, max: usize) -> Self {
+        Stage::Filling(Wait::new(Fillers(promise.shared), max), promise)
+    }
+}
+
+/// The right to an item that is still in the queue.
+struct Promise<'a, T> {
+    shared: &'a Shared<T>,
+}
+
+impl<T> Promise<'_, T> {
+    /// Gives it to one who ends it.
+    fn give(self) {
+        mem::forget(self);
+    }
+}
+
+impl<T> Drop for Promise<'_, T> {
+    fn drop(&mut self) {
+        self.shared.change(|state| state.end_promise());
+    }
+}
+
+impl<T> Future for RecvManyWithin<'_, T> {
+    type Output = Vec<Item<T>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<Item<T>>> {
+        let mut this = self.project();
+        let (shared, max) = (*this.shared, *this.max);
+        loop {
+            let promise = match this.stage {
+                Stage::First(wait) => {
+                    let polled = wait.poll(cx);
+                    if mem::take(this.is_new) {
+                        shared.joined();
+                    }
+                    let (Takers(shared), answer) = ready!(polled);
+                    match answer {
+                        Ok(()) => *this.stage = Stage::filling(Promise { shared }, max),
+                        Err(_) => {
+                            *this.stage = Stage::Over;
+                            return Poll::Ready(Vec::new());
+                        }
+                    }
+                    continue;
+                }
+                Stage::Filling(wait, _) => {
+                    // Before the clock, so that a full batch wins a tie.
+                    let is_full = wait.poll(cx).is_ready();
+                    if !is_full {
+                        ready!(this.timer.as_mut().poll(cx));
+                    }
+                    let Stage::Filling(_, promise) = mem::replace(this.stage, Stage::Over) else {
+                        unreachable!("it fills");
+                    };
+                    // Others may have taken items since it was told that there are enough.
+                    if is_full && !shared.with(|state| state.is_filled(max)) {
+                        *this.stage = Stage::filling(promise, max);
+                        continue;
+                    }
+                    promise
+                }
+                Stage::Over => panic!("a future was polled after it had completed"),
+            };
+            promise.give();
+            match take_promised(shared, |shared, state, wakes| take_many(shared, state, wakes, max)) {
+                Ok(taken) => return Poll::Ready(taken.unwrap_or_default()),
+                Err(Withdrawn) => {
+                    *this.stage = Stage::first(shared, Coming::Again);
+                    *this.is_new = true;
+                }
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for RecvManyWithin<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvManyWithin").field("max", &self.max).finish_non_exhaustive()
+    }
+}
