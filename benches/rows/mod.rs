@@ -21,6 +21,7 @@ mod locks;
 mod map;
 mod memory;
 mod parallel;
+mod queue;
 mod race;
 mod root;
 mod scope;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<Row> {
         small::rows(),
         root::rows(),
         locks::rows(),
+        queue::rows(),
         memory::rows(),
     ]
     .into_iter()
