@@ -117,7 +117,7 @@ impl<T> Future for RecvManyWithin<'_, T> {
                 Stage::First(wait) => {
                     let polled = wait.poll(cx);
                     if mem::take(this.is_new) {
-                        shared.joined();
+                        shared.meet();
                     }
                     let (Takers(shared), answer) = ready!(polled);
                     match answer {

@@ -90,7 +90,7 @@ macro_rules! both_ends {
 pub(super) use both_ends;
 
 pub(super) fn join<T>(shared: &Arc<Shared<T>>) -> Join<'_, T> {
-    Join { wait: Wait::new(Joiners(&**shared), ()) }
+    Join { shared, is_new: true, wait: Wait::new(Joiners(&**shared), ()) }
 }
 
 pub(super) fn statistics<T>(shared: &Shared<T>) -> QueueStatistics {
@@ -110,6 +110,8 @@ pub(super) fn statistics<T>(shared: &Shared<T>) -> QueueStatistics {
 /// [`Receiver::join`](super::Receiver::join).
 #[must_use = "futures do nothing unless polled"]
 pub struct Join<'a, T> {
+    shared: &'a Shared<T>,
+    is_new: bool,
     wait: Wait<Joiners<&'a Shared<T>>>,
 }
 
@@ -117,7 +119,12 @@ impl<T> Future for Join<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.wait.poll(cx).map(|_| ())
+        let polled = self.wait.poll(cx).map(|_| ());
+        if std::mem::take(&mut self.is_new) && polled.is_pending() {
+            // The work has not been retired, because nobody has waited for its end.
+            self.shared.change(|_| ());
+        }
+        polled
     }
 }
 

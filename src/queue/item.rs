@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::shared::Shared;
+use super::work::Work;
 
 /// An item that was received, and on which the work is not done.
 ///
@@ -31,14 +31,14 @@ use super::shared::Shared;
 #[must_use = "an item is done when it is dropped"]
 pub struct Item<T> {
     value: T,
-    // After the value, which is dropped when this marks it as done.
+    // After the value, which has been dropped when this marks it as done.
     unfinished: Unfinished<T>,
 }
 
 impl<T> Item<T> {
     #[inline]
-    pub(super) fn new(value: T, shared: Arc<Shared<T>>) -> Self {
-        Item { value, unfinished: Unfinished { shared } }
+    pub(super) fn new(value: T, work: Arc<Work<T>>) -> Self {
+        Item { value, unfinished: Unfinished { work } }
     }
 
     /// Takes the item out. It is done when what comes with it is dropped.
@@ -71,7 +71,7 @@ impl<T> Item<T> {
     pub fn put_back(self) {
         let (value, unfinished) = self.into_inner();
         // In this order, so that the work does not seem to be done in between.
-        let refused = unfinished.shared.put_back(value);
+        let refused = unfinished.work.shared().put_back(value);
         drop(refused);
         drop(unfinished);
     }
@@ -104,14 +104,7 @@ impl<T: fmt::Debug> fmt::Debug for Item<T> {
 /// Dropping it marks the item as done.
 #[must_use = "an item is done when this is dropped"]
 pub struct Unfinished<T> {
-    shared: Arc<Shared<T>>,
-}
-
-impl<T> Drop for Unfinished<T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.shared.change(|state| state.done(1));
-    }
+    work: Arc<Work<T>>,
 }
 
 impl<T> fmt::Debug for Unfinished<T> {

@@ -65,9 +65,9 @@
 //!
 //! # Cost
 //!
-//! Without waiting, each of sending, receiving and finishing an item takes a lock for a moment, and
-//! allocates nothing but the room for items as a queue grows. Most of it is given back as the queue
-//! empties. A waiter takes 40 bytes, and to cancel one takes the same time however many there are.
+//! Without waiting, sending and receiving an item each takes a lock for a moment, and allocates
+//! nothing but the room for items as a queue grows. Most of it is given back as the queue empties.
+//! To be done with an item takes no lock. A waiter takes 40 bytes, and to cancel one takes the same time however many there are.
 //!
 //! No lock is held while a waker or a destructor runs. In a queue with priorities, items are
 //! compared under the lock: see [`priority`].
@@ -85,6 +85,7 @@ mod sorted;
 mod state;
 mod statistics;
 mod store;
+mod work;
 
 use std::sync::Arc;
 

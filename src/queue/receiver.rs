@@ -115,10 +115,7 @@ impl<T> Drop for Receiver<T> {
         drop(self.waiting.take());
         // What nobody will receive is dropped now, and not when the last sender is, and without the
         // lock.
-        let _unread = self.shared.change(|state| {
-            state.receivers -= 1;
-            (state.receivers == 0).then(|| state.close_now())
-        });
+        drop(self.shared.change(State::leave_receiver));
     }
 }
 
@@ -146,7 +143,7 @@ impl<T> Stream for Receiver<T> {
 /// Takes an item, if there is one.
 #[inline]
 fn take_one<T>(shared: &Arc<Shared<T>>, state: &mut State<T>, wakes: &mut Option<Wakes>) -> Option<Item<T>> {
-    state.take(wakes).map(|value| Item::new(value, shared.clone()))
+    state.take(wakes).map(|value| Item::new(value, state.begin_work(shared)))
 }
 
 /// Takes up to `max` items of those that are promised to nobody.
@@ -201,7 +198,7 @@ fn poll_turn<T, P: Deref<Target = Shared<T>>, R>(
     loop {
         let Poll::Ready((line, answer)) = wait.poll(cx) else {
             if is_new {
-                shared.joined();
+                shared.meet();
             }
             return Poll::Pending;
         };

@@ -237,7 +237,7 @@ impl<T> Future for SendItem<'_, T> {
             if shared.is_rendezvous() {
                 *sending = Sending::Offered(Wait::new(Offers(*shared), Some(item)));
                 let polled = sending.poll_slowly(shared, cx);
-                shared.joined();
+                shared.meet();
                 return polled;
             }
             // With room, this takes the lock once and clones no waker.

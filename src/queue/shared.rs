@@ -52,23 +52,25 @@ impl<T> Shared<T> {
     /// The same, where the change itself may answer someone.
     #[inline]
     pub(super) fn change_and_wake<R>(&self, change: impl FnOnce(&mut State<T>, &mut Option<Wakes>) -> R) -> R {
-        let mut wakes = None;
+        let (mut wakes, mut retired) = (None, None);
         let result = self.list.with(|state| {
             let result = change(state, &mut wakes);
             if !state.is_quiet() {
                 state.settle(wakes.get_or_insert_with(Wakes::new));
+                retired = state.retire();
             }
             result
         });
         if let Some(mut wakes) = wakes {
             wakes.wake();
         }
+        drop(retired);
         result
     }
 
     /// Lets those go on for whom one who has just joined a line is the partner. Only in a rendezvous
     /// does anyone wait for that.
-    pub(super) fn joined(&self) {
+    pub(super) fn meet(&self) {
         if self.is_rendezvous() {
             self.change(|_| ());
         }
@@ -272,7 +274,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Joiners<P> {
     }
 
     fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<(), ()> {
-        if state.unfinished() == 0 { Ok(()) } else { Err(()) }
+        if state.is_done() { Ok(()) } else { Err(()) }
     }
 
     fn leave(&self, _: &mut State<T>, (): (), _: Option<()>, _: &mut Wakes) {}

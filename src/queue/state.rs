@@ -1,7 +1,11 @@
 //! What is under the lock of a queue.
 
+use std::sync::{Arc, Weak};
+
 use super::error::SendError;
+use super::shared::Shared;
 use super::store::{Store, Unread};
+use super::work::Work;
 use crate::panic::Payload;
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
@@ -38,8 +42,13 @@ pub(super) struct State<T> {
     promised: usize,
     /// How many places are kept for senders that will put an item.
     slots: usize,
-    /// How many items were put and are not done.
-    unfinished: usize,
+    /// The work on the items that are received now. `None` before there are some, once it has been
+    /// retired, and when no receiver is left, which would keep the queue alive otherwise.
+    work: Option<Arc<Work<T>>>,
+    /// What was the current work, and may have guards that have a share in it.
+    retired: Vec<Weak<Work<T>>>,
+    /// How many works there are that have not ended: the current one, and those that are retired.
+    works: usize,
     pub(super) senders: usize,
     pub(super) receivers: usize,
     is_closed: bool,
@@ -65,6 +74,12 @@ pub(super) enum Coming {
     Again,
 }
 
+/// What the last receiver leaves behind. It is to be dropped when the lock has been released.
+pub(super) struct Rest<T> {
+    _unread: Unread<T>,
+    _work: Option<Arc<Work<T>>>,
+}
+
 /// Why an item was not put.
 pub(super) enum Refused {
     Full,
@@ -79,7 +94,9 @@ impl<T> State<T> {
             capacity,
             promised: 0,
             slots: 0,
-            unfinished: 0,
+            work: None,
+            retired: Vec::new(),
+            works: 0,
             senders: 1,
             receivers: 1,
             is_closed: false,
@@ -101,8 +118,50 @@ impl<T> State<T> {
         self.peak
     }
 
+    /// Returns how many items were put and are not done.
     pub(super) fn unfinished(&self) -> usize {
-        self.unfinished
+        let received = self.work.as_ref().map_or(0, |work| Arc::strong_count(work) - 1);
+        self.store.len() + received + self.retired.iter().map(Weak::strong_count).sum::<usize>()
+    }
+
+    /// Whether all items that were put are done.
+    pub(super) fn is_done(&mut self) -> bool {
+        let has_no_share = |work: &mut Arc<Work<T>>| Arc::get_mut(work).is_some();
+        self.store.is_empty() && (self.works == 0 || self.works == 1 && self.work.as_mut().is_some_and(has_no_share))
+    }
+
+    /// Returns a share of the work for an item that is received.
+    #[inline]
+    pub(super) fn begin_work(&mut self, shared: &Arc<Shared<T>>) -> Arc<Work<T>> {
+        let begin = || {
+            self.works += 1;
+            Arc::new(Work::new(shared.clone()))
+        };
+        self.work.get_or_insert_with(begin).clone()
+    }
+
+    /// Notes that a work has ended.
+    pub(super) fn end_work(&mut self) {
+        self.works -= 1;
+    }
+
+    /// Retires the work if somebody waits for its end, and nothing else keeps them waiting. What
+    /// this returns is to be dropped when the lock has been released.
+    pub(super) fn retire(&mut self) -> Option<Arc<Work<T>>> {
+        // One at a time. At the end of the one before, this is asked again.
+        if self.joiners.is_empty() || !self.store.is_empty() || self.works != 1 {
+            return None;
+        }
+        self.give_up_work()
+    }
+
+    /// Gives up the share of the current work. What this returns is to be dropped when the lock has
+    /// been released.
+    fn give_up_work(&mut self) -> Option<Arc<Work<T>>> {
+        let work = self.work.take()?;
+        self.retired.retain(|work| work.strong_count() > 0);
+        self.retired.push(Arc::downgrade(&work));
+        Some(work)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -134,7 +193,7 @@ impl<T> State<T> {
 
     /// Whether one who has a promise can take so many items with it, or no more can come.
     pub(super) fn is_filled(&self, count: usize) -> bool {
-        let is_full = self.capacity == Capacity::Bounded(self.store.len());
+        let is_full = matches!(self.capacity, Capacity::Bounded(capacity) if self.store.len() >= capacity);
         self.is_closed || is_full || self.available() + 1 >= count
     }
 
@@ -156,20 +215,18 @@ impl<T> State<T> {
     /// Puts an item, for which there is room.
     #[inline]
     pub(super) fn put(&mut self, item: T) -> Result<(), Payload> {
-        self.unfinished += 1;
         let pushed = self.store.push(item);
         self.peak = self.peak.max(self.store.len());
         pushed
     }
 
-    /// Puts an item that had been taken back to the head. It is owed once more.
+    /// Puts an item that had been taken back to the head.
     ///
     /// Returns it if nobody is left who could take it.
     pub(super) fn put_back(&mut self, item: T) -> (Option<T>, Result<(), Payload>) {
         if self.receivers == 0 {
             return (Some(item), Ok(()));
         }
-        self.unfinished += 1;
         let pushed = self.store.push_back_to_head(item);
         self.peak = self.peak.max(self.store.len());
         (None, pushed)
@@ -186,7 +243,6 @@ impl<T> State<T> {
 
     fn take_offer(&mut self, wakes: &mut Option<Wakes>) -> Option<T> {
         let item = self.offers.first_mut()?.take();
-        self.unfinished += 1;
         self.offers.answer_first(Ok(()), wakes.get_or_insert_with(Wakes::new));
         item
     }
@@ -221,22 +277,20 @@ impl<T> State<T> {
         self.slots -= 1;
     }
 
-    /// Notes that so many items are done.
-    #[inline]
-    pub(super) fn done(&mut self, count: usize) {
-        self.unfinished -= count;
-    }
-
     pub(super) fn close(&mut self) {
         self.is_closed = true;
     }
 
-    /// Closes the queue, and takes out what is in it. That is done.
+    /// Closes the queue, and takes out what is in it.
     pub(super) fn close_now(&mut self) -> Unread<T> {
         self.close();
-        let unread = self.store.take();
-        self.done(unread.len());
-        unread
+        self.store.take()
+    }
+
+    /// Counts a receiver out. Returns what the last one leaves behind.
+    pub(super) fn leave_receiver(&mut self) -> Option<Rest<T>> {
+        self.receivers -= 1;
+        (self.receivers == 0).then(|| Rest { _unread: self.close_now(), _work: self.give_up_work() })
     }
 
     /// Whether nobody waits, so that there is nothing to settle.
@@ -267,10 +321,11 @@ impl<T> State<T> {
         if !self.fillers.is_empty() {
             self.fill(wakes);
         }
-        if self.unfinished == 0 {
+        if self.store.is_empty() && self.works == 0 {
             self.joiners.answer_where(wakes, |()| Some(()));
         }
     }
+
     /// Tells those who fill a batch that it is full.
     fn fill(&mut self, wakes: &mut Wakes) {
         let mut fillers = std::mem::replace(&mut self.fillers, Waiters::new());

@@ -100,13 +100,6 @@ pub(super) enum Unread<T> {
 }
 
 impl<T> Unread<T> {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Unread::Deque(items) => items.len(),
-            Unread::Sorted(entries) => entries.len(),
-        }
-    }
-
     pub(super) fn into_vec(self) -> Vec<T> {
         match self {
             Unread::Deque(items) => items.into(),

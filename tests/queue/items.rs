@@ -231,6 +231,24 @@ fn the_end_of_the_work_may_come_again_and_again() {
 }
 
 #[test]
+fn the_end_of_the_work_comes_when_both_what_was_received_before_the_wait_and_after_it_is_done() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let (jobs, work) = filled(queue::unbounded(), 0..2);
+        let mut items = vec![work.try_recv().ok()];
+        let join = ByHand::waiting(jobs.join());
+        items.push(work.try_recv().ok());
+        jobs.try_send(2).unwrap();
+        items.push(work.try_recv().ok());
+        for (left, done) in order.into_iter().enumerate().map(|(i, done)| (2 - i, done)) {
+            items[done] = None;
+            assert_eq!((jobs.unfinished(), join.wakes()), (left, usize::from(left == 0)), "{order:?}");
+        }
+        join.turn();
+        assert!(ByHand::new(work.join()).poll().is_some());
+    }
+}
+
+#[test]
 fn who_waits_for_the_end_of_the_work_is_told_although_more_comes_at_once() {
     let (jobs, work) = filled(queue::unbounded(), [1]);
     let join = ByHand::waiting(jobs.join());
