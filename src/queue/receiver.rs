@@ -146,15 +146,16 @@ fn take_one<T>(shared: &Arc<Shared<T>>, state: &mut State<T>, wakes: &mut Option
     state.take(wakes).map(|value| Item::new(value, state.begin_work(shared)))
 }
 
-/// Takes up to `max` items of those that are promised to nobody.
+/// Takes up to `max` items: one to which there is a right, and those that are promised to nobody.
 pub(super) fn take_many<T>(
     shared: &Arc<Shared<T>>,
     state: &mut State<T>,
     wakes: &mut Option<Wakes>,
     max: usize,
 ) -> Option<Vec<Item<T>>> {
-    let count = state.available().min(max);
-    (count > 0).then(|| (0..count).map_while(|_| take_one(shared, state, wakes)).collect())
+    let count = state.available().clamp(1, max);
+    let items: Vec<_> = (0..count).map_while(|_| take_one(shared, state, wakes)).collect();
+    (!items.is_empty()).then_some(items)
 }
 
 /// Takes as a newcomer, if there is something that is promised to nobody.

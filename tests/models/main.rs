@@ -2,6 +2,7 @@
 //!
 //! `PROPTEST_CASES=20000` tries more than the few that are tried by default, `PROPTEST_RNG_SEED=7` others.
 
+mod queues;
 mod semaphores;
 mod streams;
 mod tree;
