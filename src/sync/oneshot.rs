@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::engine::atomics::ShortLock;
+use crate::panic::wake_all;
 use crate::trace::tree;
 
 /// Creates a channel for one value.
@@ -117,12 +118,6 @@ fn poll<T, R>(
     polled
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
 /// Sends the value of a [`channel`].
 ///
 /// If it is dropped without sending, the receiver gets an error.
@@ -145,7 +140,7 @@ impl<T> Sender<T> {
         let wakers = state.close();
         *state = State::Sent(value);
         drop(state);
-        wake(wakers.receiver);
+        wake_all(wakers.receiver);
         Ok(())
     }
 
@@ -182,7 +177,7 @@ impl<T> Sender<T> {
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let wakers = self.shared.lock().close();
-        wake(wakers.receiver);
+        wake_all(wakers.receiver);
     }
 }
 
@@ -266,7 +261,7 @@ impl<T> Receiver<T> {
     /// ```
     pub fn close(&mut self) {
         let wakers = self.shared.lock().close();
-        wake(wakers.sender);
+        wake_all(wakers.sender);
     }
 }
 
@@ -285,8 +280,8 @@ impl<T> Future for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let state = mem::replace(&mut *self.shared.lock(), State::Closed);
-        if let State::Open { sender: Some(waker), .. } = state {
-            waker.wake();
+        if let State::Open { sender, .. } = state {
+            wake_all(sender);
         }
     }
 }

@@ -342,7 +342,7 @@ impl<T> Receiver<T> {
     /// seen then. If it is the latest already, this completes at once.
     ///
     /// It can miss a value that is replaced soon. The predicate runs during the poll, and no lock
-    /// is held meanwhile.
+    /// is held meanwhile. If it sends to this channel, it is asked about that value next.
     ///
     /// # Cancellation
     ///

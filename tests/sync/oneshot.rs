@@ -169,6 +169,29 @@ fn a_waker_that_panics_does_not_take_the_value_with_it() {
 }
 
 #[test]
+fn a_side_that_is_dropped_by_a_panic_may_wake_one_that_panics() {
+    // Two panics at once would abort the process.
+    let (sender, mut receiver) = oneshot::channel::<u32>();
+    assert!(receiver.poll_unpin(&mut Context::from_waker(&panicking())).is_pending());
+    let dropped = catch_unwind(AssertUnwindSafe(move || {
+        let _sender = sender;
+        panic!("the first")
+    }));
+    assert_eq!(dropped.unwrap_err().downcast_ref(), Some(&"the first"));
+    assert_eq!(receiver.now_or_never(), Some(Err(RecvError)));
+
+    let (mut sender, receiver) = oneshot::channel::<u32>();
+    let mut closed = sender.closed();
+    assert!(closed.poll_unpin(&mut Context::from_waker(&panicking())).is_pending());
+    let dropped = catch_unwind(AssertUnwindSafe(move || {
+        let _receiver = receiver;
+        panic!("the first")
+    }));
+    assert_eq!(dropped.unwrap_err().downcast_ref(), Some(&"the first"));
+    assert!(closed.now_or_never().is_some());
+}
+
+#[test]
 fn a_channel_is_send_where_its_value_is_and_asks_for_nothing_else() {
     fn check<T: Send + Sync + Unpin>(_: &T) {}
     struct Plain(#[allow(dead_code)] std::cell::Cell<u32>);
