@@ -289,6 +289,29 @@ matrix! {
         assert_eq!(outcome.unwrap_err().reason(), &Reason::from("closing time"));
     }
 
+    // What waits for the work is polled on, because a shield beside it needs time to end.
+    async fn who_outlives_the_work_in_a_cancelled_region_stays_pending() {
+        let (slot, gate) = (OnceLock::new(), Gate::new());
+        let cancelled = scope(async |s| {
+            let flights = Singleflight::<_, u32>::new(s.spawner());
+            let (calls, wait) = (flights.clone(), gate.wait());
+            s.spawn(async move {
+                let call = async { calls.run("key", pending()).await };
+                gather((shield(wait), call)).await;
+                unreachable!("there is no value");
+            });
+            until(|| !flights.is_empty()).await;
+            slot.set(flights).unwrap();
+            s.cancel("closing time");
+        });
+        let opens = async {
+            until(|| slot.get().is_some_and(|flights| flights.is_empty())).await;
+            sleep(T).await;
+            gate.open();
+        };
+        gather((cancelled, opens)).await;
+    }
+
     async fn nothing_happens_before_the_first_poll() {
         scope(async |s| {
             let (flights, drops) = (Singleflight::new(s.spawner()), Drops::new());
