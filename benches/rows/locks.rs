@@ -73,7 +73,7 @@ pub(crate) fn rows() -> Vec<Row> {
                     },
                 ),
             ],
-            goals: vec![Goal::Times(1.0, "async-lock"), Goal::Times(1.0, "tokio")],
+            goals: vec![Goal::Times(1.0, "async-lock")],
         },
         Row {
             id: "10-cancel",
