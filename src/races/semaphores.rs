@@ -70,15 +70,21 @@ fn a_permit_that_is_tried_for_is_not_lost() {
 #[test]
 fn a_waiter_that_leaves_while_it_is_answered_passes_its_permit_on() {
     model(|| {
-        let semaphore = Arc::new(Semaphore::new(1));
+        let (semaphore, guarded) = (Arc::new(Semaphore::new(1)), Guarded::new());
         let permit = semaphore.clone().try_acquire_owned(1).unwrap();
         let leaving = semaphore.clone();
         let leaver = thread::spawn(move || {
             let mut acquire = pin!(leaving.acquire(1));
             drop(acquire.as_mut().poll(&mut Context::from_waker(Waker::noop())));
         });
-        let releaser = thread::spawn(move || drop(permit));
-        drop(block_on(semaphore.acquire(1)).unwrap());
+        let theirs = guarded.clone();
+        let releaser = thread::spawn(move || {
+            theirs.add();
+            drop(permit);
+        });
+        let permit = block_on(semaphore.acquire(1)).unwrap();
+        assert_eq!(guarded.add(), 2, "what the last holder did is seen, whichever way the permit took");
+        drop(permit);
         leaver.join().unwrap();
         releaser.join().unwrap();
         assert_eq!((semaphore.available(), semaphore.statistics().waiting()), (1, 0));
