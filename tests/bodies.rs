@@ -1,4 +1,5 @@
-//! What the body of a scope may do when it is written as `async |s| { … }`. Most of it is that this compiles.
+//! What the body of a scope may do when it is written as `async |s| { … }`. Most of it is that this
+//! compiles.
 //!
 //! What it may not do is in `compile_fail`, and in the guide to errors.
 

@@ -1,4 +1,5 @@
-//! Exploring schedules: the same seed is the same run, every schedule is seen once, and a failure can be run again.
+//! Exploring schedules: the same seed is the same run, every schedule is seen once, and a failure
+//! can be run again.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -541,7 +542,8 @@ fn a_run_leaves_no_memory_behind() {
     });
 }
 
-/// What it costs is printed, and not asserted: `cargo test --release --features testing --test explore speed -- --nocapture`.
+/// What it costs is printed, and not asserted: `cargo test --release --features testing --test
+/// explore speed -- --nocapture`.
 #[test]
 fn speed_of_a_thousand_seeds_of_twenty_tasks_with_fifty_awaits_each() {
     watched(|| {

@@ -1,4 +1,5 @@
-//! Scopes keep their contract whatever the runtime does: random programs, under every fault, by many seeds.
+//! Scopes keep their contract whatever the runtime does: random programs, under every fault, by
+//! many seeds.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -55,7 +56,8 @@ impl Drop for Guard {
     }
 }
 
-/// A scope with children of every kind, which do the same one level further down; when it is over, so are they.
+/// A scope with children of every kind, which do the same one level further down; when it is over,
+/// so are they.
 fn program(mut dice: Dice, depth: u32, outside: Alive) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         let _guard = outside.guard();

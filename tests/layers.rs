@@ -1,8 +1,8 @@
 //! The picture of the crate, checked: who imports whom.
 //!
-//! A file imports from rooms in rows above its own in this table, or from its own room. So there is no cycle, and whoever
-//! reads downwards meets nothing that has not been told of. A room is a folder or a file of `src/`. A file that has a row
-//! of its own is no part of its folder's room.
+//! A file imports from rooms in rows above its own in this table, or from its own room. So there is
+//! no cycle, and whoever reads downwards meets nothing that has not been told of. A room is a
+//! folder or a file of `src/`. A file that has a row of its own is no part of its folder's room.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

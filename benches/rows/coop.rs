@@ -38,7 +38,8 @@ pub(crate) fn rows() -> Vec<Row> {
     }]
 }
 
-/// What waiting for receivers costs inside one task of a current-thread runtime. The channels are made before that.
+/// What waiting for receivers costs inside one task of a current-thread runtime. The channels are
+/// made before that.
 fn in_a_task<F>(role: Role, name: &'static str, wait: fn(Vec<Receiver<usize>>) -> F) -> Contender
 where
     F: Future + Send + 'static,

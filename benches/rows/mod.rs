@@ -28,8 +28,8 @@ mod scope;
 mod small;
 mod timeout;
 
-/// All rows, in order, but for those with a million children, which come last: they leave the allocator in a state that
-/// slows down all contenders after them.
+/// All rows, in order, but for those with a million children, which come last: they leave the
+/// allocator in a state that slows down all contenders after them.
 pub(crate) fn all() -> Vec<Row> {
     let mut rows: Vec<Row> = [
         gather::rows(),

@@ -127,7 +127,8 @@ impl From<String> for Reason {
 /// Reports that something was cancelled before it had a value.
 ///
 /// It is the error of [`ScopeFuture::outcome`](crate::scope::ScopeFuture::outcome) and
-/// [`Token::run_until_cancelled`](crate::Token::run_until_cancelled). That of a task is [`TaskError`](crate::TaskError).
+/// [`Token::run_until_cancelled`](crate::Token::run_until_cancelled). That of a task is
+/// [`TaskError`](crate::TaskError).
 ///
 /// The counterpart of asyncio's `CancelledError`. Unlike that, it goes to the caller alone: the
 /// cancelled future never sees it, and so cannot swallow it by mistake.

@@ -30,8 +30,8 @@ use crate::trace::tree;
 ///
 /// A cancellation by foster waits for `future`, within the [grace](crate::time::Timeout::grace) if
 /// there is one. Past that, `future` is dropped, and reported by the file and line of this call. If
-/// other code drops the shield (`tokio::select!`), `future` is dropped at once: [`adopt`](crate::adopt) survives
-/// that.
+/// other code drops the shield (`tokio::select!`), `future` is dropped at once:
+/// [`adopt`](crate::adopt) survives that.
 ///
 /// # Cost
 ///

@@ -270,8 +270,8 @@ impl Header {
         self.occupied() == 0 && self.is_exclusive() && self.ready.load(Ordering::Relaxed) == 0
     }
 
-    /// The slots with which a pass through `ready` begins, as bits: from the one whose turn it is. If
-    /// it `moves_on`, the next pass will begin after the first of them.
+    /// The slots with which a pass through `ready` begins, as bits: from the one whose turn it is.
+    /// If it `moves_on`, the next pass will begin after the first of them.
     #[inline]
     pub(super) fn begin(&self, ready: usize, moves_on: bool) -> usize {
         let ahead = usize::MAX << self.begin.get();

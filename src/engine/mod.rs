@@ -21,9 +21,9 @@
 //! the parent. This is O(1) whatever the size of the set, and takes no lock.
 //!
 //! Two kinds of wake-up need no atomic instruction. A member that wakes itself while it is polled
-//! leaves a note to the set ([`budget`]). And the set has a block for itself as long as no waker into
-//! it has been cloned, which the block's reference count tells. Then it marks and takes ready bits
-//! without atomic instructions.
+//! leaves a note to the set ([`budget`]). And the set has a block for itself as long as no waker
+//! into it has been cloned, which the block's reference count tells. Then it marks and takes ready
+//! bits without atomic instructions.
 //!
 //! # A pass
 //!
@@ -70,12 +70,14 @@ use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::thread;
 
 use block::{Block, SLOTS};
-use budget::{BUDGET, Turn};
+use budget::BUDGET;
 use current::Current;
+use filling::Filling;
+pub(crate) use pass::Answer;
+use pass::Pass;
 use queue::List;
 
 pub(crate) use inline::Inline;
@@ -87,7 +89,9 @@ mod block;
 mod budget;
 pub(crate) mod cell;
 mod current;
+mod filling;
 mod inline;
+mod pass;
 mod queue;
 mod room;
 mod waker;
@@ -128,28 +132,6 @@ impl Key {
     }
 }
 
-/// What a member's poll returned that was not pending.
-pub(crate) enum Answer<B> {
-    /// The member is done, and is dropped.
-    Done,
-    /// The member is done, and is dropped. The set's poll returns this.
-    Last(B),
-    /// The set's poll returns this. The member stays, ready for the next pass.
-    Item(B),
-}
-
-/// How far the current pass is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
-    /// The next poll begins one.
-    Over,
-    UnderWay,
-    /// The pass has left the set empty. Members that come now are polled in it, also if the last
-    /// ones were woken meanwhile. They use the same budget, because a caller that fills the set
-    /// again and again must stop some time.
-    Emptied,
-}
-
 /// Polls its members when they were woken. See the [module](self).
 pub struct Set<F> {
     /// The first block, which holds what the blocks share.
@@ -185,8 +167,8 @@ pub struct Set<F> {
     members: PhantomData<Box<F>>,
 }
 
-// SAFETY: by [members] the set alone reaches its members and the `Cell`s of its blocks, so they move to another
-// thread with it. What wakers on other threads share with it is atomic.
+// SAFETY: by [members] the set alone reaches its members and the `Cell`s of its blocks, so they
+// move to another thread with it. What wakers on other threads share with it is atomic.
 unsafe impl<F: Send> Send for Set<F> {}
 // SAFETY: `&Set` gives no access to members, and reads `Cell`s that only `&mut Set` writes.
 unsafe impl<F: Sync> Sync for Set<F> {}
@@ -254,9 +236,10 @@ impl<F> Set<F> {
 
     /// Adds a member, ready to be polled, and moves no other.
     ///
-    /// While a pass is under way (the last `poll_next` gave a result), the member is polled in that pass, or in the
-    /// next one if its block has been woken meanwhile: then the parent is woken when this pass ends. Between passes
-    /// the parent is *not* woken: whoever inserts polls the set, or wakes itself.
+    /// While a pass is under way (the last `poll_next` gave a result), the member is polled in that
+    /// pass, or in the next one if its block has been woken meanwhile: then the parent is woken
+    /// when this pass ends. Between passes the parent is *not* woken: whoever inserts polls the
+    /// set, or wakes itself.
     ///
     /// # Panics
     ///
@@ -300,7 +283,8 @@ impl<F> Set<F> {
 
     pub(crate) fn get(&mut self, key: Key) -> Option<Pin<&mut F>> {
         let (block, slot) = self.find(key)?;
-        // SAFETY: `find` gives occupied slots only; by [members] nobody else reaches the member, and it never moves.
+        // SAFETY: `find` gives occupied slots only; by [members] nobody else reaches the member,
+        // and it never moves.
         Some(unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) })
     }
 
@@ -333,8 +317,8 @@ impl<F> Set<F> {
     ///
     /// # Panics
     ///
-    /// With the first panic of a member's drop, after all have been dropped; never while the thread is panicking. A
-    /// member for which `keep` panics stays.
+    /// With the first panic of a member's drop, after all have been dropped; never while the thread
+    /// is panicking. A member for which `keep` panics stays.
     pub(crate) fn retain(&mut self, keep: impl FnMut(Pin<&mut F>) -> bool) {
         let panic = self.drop_members(keep);
         self.current.keep_occupied();
@@ -352,235 +336,14 @@ impl<F> Set<F> {
         }
     }
 
-    /// Polls ready members until one of them is done, drops that one and returns its result.
-    ///
-    /// - `Ready(Some(..))`: call again; the pass is not over, and nobody has promised a wake-up.
-    /// - `Ready(None)`: there are no members.
-    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or has been already.
-    ///   The next call begins a new pass, also within the same poll of the parent.
-    ///
-    /// See [`poll_until`](Self::poll_until) for what a pass is.
-    #[inline]
-    pub(crate) fn poll_next<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<R>,
-    ) -> Poll<Option<(Key, R)>> {
-        self.poll_until(cx, |key, member, cx| each(key, member, cx).map(|result| Answer::Last((key, result))))
-    }
-
-    /// Polls ready members, drops those that are done, and returns when one of them has something to return: as
-    /// [`poll_next`](Self::poll_next), and cheaper where there is no need to return for each.
-    ///
-    /// A pass polls a member once, however often it is woken meanwhile, first those that were inserted
-    /// since the last one, and ends after at most [`BUDGET`] polls. Sets inside members share that
-    /// budget. One that finds it used up polls a single member a pass, so that deep nesting still
-    /// gets on.
-    ///
-    /// # Panics
-    ///
-    /// With what `each` or the drop of a finished member panics with. A member whose poll panics stays, and stays
-    /// ready: it is polled again if the set is, so that a panic never turns into a hang. All others, and their
-    /// wake-ups, are unharmed.
-    #[inline]
-    pub(crate) fn poll_until<B>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<Answer<B>>,
-    ) -> Poll<Option<B>> {
-        if self.len == 0 {
-            return Poll::Ready(None);
-        }
-        let begins = self.pass == Pass::Over;
-        match self.pass {
-            Pass::Over => self.begin_pass(),
-            Pass::Emptied => self.resume_pass(),
-            Pass::UnderWay => {}
-        }
-        let turn = Turn::begin(self.budget);
-        // A pass polls one member, budget or not.
-        let mut gift = begins && turn.left() == 0;
-        while let Some(block) = self.next_block(&turn) {
-            let first_key = block.first_key;
-            turn.use_up();
-            while let Some((slot, bit)) = turn.pick(self.current.now()) {
-                if !turn.spend() && !take_gift(&mut gift) {
-                    drop(turn);
-                    return self.break_off(cx);
-                }
-                let key = Key(first_key + slot as u32);
-                let waker = waker::lend(block, slot);
-                // SAFETY: as in `get`; the bits to be polled are of occupied slots.
-                let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
-                let mut child = Context::from_waker(&waker);
-                let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
-                self.current.pass_by(bit);
-                let value = match polled {
-                    Poll::Pending => {
-                        if woken {
-                            self.current.repeat(bit);
-                        }
-                        continue;
-                    }
-                    Poll::Ready(Answer::Item(value)) => {
-                        self.current.repeat(bit);
-                        value
-                    }
-                    Poll::Ready(Answer::Last(value)) => {
-                        self.drop_member(block, slot, bit);
-                        if self.len == 0 {
-                            self.pass = Pass::Emptied;
-                        }
-                        value
-                    }
-                    Poll::Ready(Answer::Done) => {
-                        self.drop_member(block, slot, bit);
-                        continue;
-                    }
-                };
-                self.budget = turn.left();
-                return Poll::Ready(Some(value));
-            }
-        }
-        self.budget = turn.left();
-        drop(turn);
-        self.end_pass(cx)
-    }
-
-    #[inline]
-    fn begin_pass(&mut self) {
-        // A linear congruence, whose uppermost bits are random enough: three in four passes begin
-        // elsewhere than the last one.
-        self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        self.leads = self.dice >> 30 != 0;
-        self.pass = Pass::UnderWay;
-        self.budget = BUDGET;
-        let Some(root) = self.root else { return };
-        // What the last pass has not polled comes first in any case.
-        if self.goes_on() {
-            root.stack.take(&mut self.list, None);
-            if !self.leads && !self.begins_fresh() {
-                self.budget = 1 + (self.dice >> 8) % BUDGET;
-            }
-        } else {
-            let lead = self.began.wrapping_add(u32::from(self.leads));
-            root.stack.take(&mut self.list, Some(lead));
-            if let Some(first) = self.list.first() {
-                self.began = first.first_key;
-            }
-        }
-    }
-
-    /// Returns whether there is something to poll that the last pass has left, or that came after it.
-    #[inline]
-    fn goes_on(&self) -> bool {
-        !self.current.is_finished() || self.list.first().is_some()
-    }
-
-    /// Returns whether this pass goes on with members that have not been polled before.
-    fn begins_fresh(&self) -> bool {
-        if self.current.is_finished() {
-            return self.list.first().is_some_and(|block| block.fresh.get() != 0);
-        }
-        self.current.is_fresh()
-    }
-
-    #[cold]
-    fn resume_pass(&mut self) {
-        self.pass = Pass::UnderWay;
-        if let Some(root) = self.root {
-            root.stack.take(&mut self.list, None);
-        }
-    }
-
-    /// Ends a pass whose budget is used up. The next one goes on there.
-    #[cold]
-    fn break_off<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
-        self.pass = Pass::Over;
-        self.requeue();
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Ends a pass that has polled all there was.
-    #[inline]
-    fn end_pass<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
-        if self.len == 0 {
-            self.pass = Pass::Emptied;
-            return Poll::Ready(None);
-        }
-        self.pass = Pass::Over;
-        if !self.root.is_some_and(|root| root.stack.sleep(cx.waker())) {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-
-    /// The block with the next members of this pass, which are those in `current.now()`.
-    #[inline]
-    fn next_block(&mut self, turn: &Turn) -> Option<Block> {
-        self.current.unfinished().or_else(|| self.enter_block(turn.is_shuffled()))
-    }
-
-    /// Goes on with those of the current block that are left, or with the next block.
-    #[inline(never)]
-    fn enter_block(&mut self, is_shuffled: bool) -> Option<Block> {
-        while !self.current.advance() {
-            self.leave_block();
-            let block = self.list.pop()?;
-            let bits = block.take_ready();
-            let ahead = block.begin(bits, mem::take(&mut self.leads));
-            // In the order in which they came, those that are fresh; then in turn, unless somebody else settles that.
-            let ahead = if is_shuffled { usize::MAX } else { ahead };
-            self.current.enter(block, bits, block.fresh.take(), ahead);
-        }
-        self.current.unfinished()
-    }
-
-    /// Queues the block that has been worked off, where it is to be polled again.
-    #[inline]
-    fn leave_block(&mut self) {
-        self.requeue();
-        if let Some((block, joined)) = self.current.leave().filter(|(_, joined)| *joined != 0) {
-            self.mark(block, joined);
-        }
-    }
-
-    /// Queues the current block for the next pass, if members of it woke themselves.
-    #[inline]
-    fn requeue(&mut self) {
-        if let Some((block, again)) = self.current.take_again() {
-            if block.mark(again) {
-                block.root().stack.push(block);
-            }
-        }
-    }
-
-    /// Marks members ready, to be polled in this pass or in the next one.
-    #[inline]
-    fn mark(&mut self, block: Block, bits: usize) {
-        if self.current.is(block) && !self.current.is_finished() {
-            self.current.join(bits);
-            return;
-        }
-        // In the order in which they came: those that woke themselves, those that joined, and these.
-        if self.current.is(block) || self.current.has_joined() {
-            self.requeue();
-        }
-        for (block, bits) in self.current.take_joined().into_iter().chain([(block, bits)]) {
-            if block.mark(bits) {
-                self.list.push(block);
-            }
-        }
-    }
-
     /// Drops the member of an occupied slot, whose bit is not among those to be polled.
     #[inline]
     fn drop_member(&mut self, block: Block, slot: usize, bit: usize) {
         if block.is_full() {
             block.next_free.set(self.free.replace(block));
         }
-        // SAFETY: the slot was occupied, and counts as vacant from here on, whether the drop panics or not.
+        // SAFETY: the slot was occupied, and counts as vacant from here on, whether the drop panics
+        // or not.
         unsafe { self.vacate(block, slot, bit).drop_in_place() };
         if block.occupied() == 0 {
             self.emptied += 1;
@@ -597,8 +360,9 @@ impl<F> Set<F> {
         self.gap = 0;
         for place in &mut self.rest {
             if let Some(block) = place.take_if(|block| block.is_idle() && !self.current.is(*block)) {
-                // SAFETY: the set owns a reference on each of its blocks. It does not use this one after this: it is idle,
-                // so in no queue; it is not the current one; and the free list is made anew.
+                // SAFETY: the set owns a reference on each of its blocks. It does not use this one
+                // after this: it is idle, so in no queue; it is not the current one; and the free
+                // list is made anew.
                 unsafe { block.release() };
                 self.blocks -= 1;
             }
@@ -619,8 +383,8 @@ impl<F> Set<F> {
         unsafe { block.slot(slot) }
     }
 
-    /// Drops the members that `keep` does not want, come what may, and returns the first panic. The free list is out of
-    /// order then.
+    /// Drops the members that `keep` does not want, come what may, and returns the first panic. The
+    /// free list is out of order then.
     fn drop_members(&mut self, mut keep: impl FnMut(Pin<&mut F>) -> bool) -> Option<Box<dyn Any + Send>> {
         if self.len == 0 {
             return None;
@@ -709,11 +473,13 @@ impl<F> Drop for Set<F> {
     fn drop(&mut self) {
         let panic = self.drop_members(|_| false);
         for block in mem::take(&mut self.rest).into_iter().flatten() {
-            // SAFETY: the set owns one reference on each of its blocks, and does not use the block after this.
+            // SAFETY: the set owns one reference on each of its blocks, and does not use the block
+            // after this.
             unsafe { block.release() };
         }
         if let Some(root) = self.root.take() {
-            // Wakers that stay behind must not keep the parent, nor wake it. Nobody is there: it goes with the block.
+            // Wakers that stay behind must not keep the parent, nor wake it. Nobody is there: it
+            // goes with the block.
             let parent = if root.is_sole() { None } else { root.stack.forget_parent() };
             // SAFETY: as above.
             unsafe { root.release() };
@@ -727,55 +493,6 @@ impl<F> fmt::Debug for Set<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Set").field("len", &self.len).finish()
     }
-}
-
-/// Fills a new block with members. They belong to the set from its drop on, also if the source of members panics.
-struct Filling<'a, F> {
-    set: &'a mut Set<F>,
-    block: Block,
-    capacity: usize,
-    filled: usize,
-}
-
-impl<'a, F> Filling<'a, F> {
-    /// Fills a block of a set whose other blocks are full.
-    fn new(set: &'a mut Set<F>) -> Self {
-        let block = set.grow();
-        Filling { set, block, capacity: block.capacity(), filled: 0 }
-    }
-
-    /// How many members the block still has room for.
-    fn room(&self) -> usize {
-        self.capacity - self.filled
-    }
-
-    #[inline]
-    fn put(&mut self, member: F) {
-        assert!(self.filled < self.capacity, "a chunk of members is full");
-        // SAFETY: the block was made for `F`, and has this slot, which is vacant as all from `filled` on.
-        unsafe { self.block.slot::<F>(self.filled).write(member) };
-        self.filled += 1;
-    }
-}
-
-impl<F> Drop for Filling<'_, F> {
-    fn drop(&mut self) {
-        let Some(left) = SLOTS.checked_sub(self.filled).filter(|left| *left < SLOTS) else { return };
-        let bits = usize::MAX >> left;
-        self.block.occupy(bits);
-        if self.block.is_full() {
-            self.set.free = None;
-        }
-        self.set.len += self.filled;
-        self.set.mark(self.block, bits);
-    }
-}
-
-/// Whether there is a poll left that needs no budget.
-#[cold]
-#[inline(never)]
-fn take_gift(gift: &mut bool) -> bool {
-    mem::take(gift)
 }
 
 /// Goes on with a panic, unless one is under way already.

@@ -1,4 +1,5 @@
-//! The two queues of woken blocks: the stack that wakers push to, and the list that the set works off.
+//! The two queues of woken blocks: the stack that wakers push to, and the list that the set works
+//! off.
 
 use std::ptr;
 use std::task::Waker;
@@ -9,14 +10,16 @@ use super::block::{Block, Header};
 /// The end of a stack whose poller sleeps: whoever pushes first has to wake it.
 const ASLEEP: *mut Header = ptr::null_mut();
 
-/// The end of a stack whose poller is awake: it is polling, or knows that it has to. No block is at this address.
+/// The end of a stack whose poller is awake: it is polling, or knows that it has to. No block is at
+/// this address.
 const AWAKE: *mut Header = ptr::without_provenance_mut(1);
 
 /// The blocks woken since the last pass began, newest first, and the waker of the one who polls.
 ///
-/// Wakers push one by one; the set takes the whole at once, so that no push can mistake an old top for the new one.
-/// Nothing in it holds a reference: a block outlives its place here, because the set holds one on each of its
-/// blocks, and when the set is gone nobody follows these pointers any more.
+/// Wakers push one by one; the set takes the whole at once, so that no push can mistake an old top
+/// for the new one. Nothing in it holds a reference: a block outlives its place here, because the
+/// set holds one on each of its blocks, and when the set is gone nobody follows these pointers any
+/// more.
 pub(super) struct Stack {
     top: AtomicPtr<Header>,
     parent: AtomicWaker,
@@ -35,7 +38,8 @@ impl Stack {
         let mut top = self.top.load(Ordering::Relaxed);
         loop {
             block.next.store(top, Ordering::Relaxed);
-            // Release publishes `next`; acquire pairs with `sleep`, so that the waker registered there is seen below.
+            // Release publishes `next`; acquire pairs with `sleep`, so that the waker registered
+            // there is seen below.
             match self.top.compare_exchange_weak(top, block.as_ptr(), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => top = now,
@@ -77,8 +81,8 @@ impl Stack {
 
     /// Lets the poller sleep until the next push. False if there has been one already.
     ///
-    /// A push that comes before the exchange makes it fail; a push that comes after it finds `ASLEEP`, and with it
-    /// the waker that was registered before.
+    /// A push that comes before the exchange makes it fail; a push that comes after it finds
+    /// `ASLEEP`, and with it the waker that was registered before.
     pub(super) fn sleep(&self, waker: &Waker) -> bool {
         if self.top.load(Ordering::Relaxed) != AWAKE {
             return false;
@@ -162,7 +166,8 @@ impl List {
         if self.first.is_null() {
             self.first = first;
         } else {
-            // SAFETY: only blocks of the set are in its list, and the set holds a reference on each.
+            // SAFETY: only blocks of the set are in its list, and the set holds a reference on
+            // each.
             unsafe { Block::from_ptr(self.last) }.next.store(first, Ordering::Relaxed);
         }
         self.last = last;

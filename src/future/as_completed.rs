@@ -136,9 +136,9 @@ impl<M: Future> AsCompleted<M> {
 
     /// Waits until all futures have completed, and returns their values in the order of completion.
     ///
-    /// With a [limit of time](Wait::at_most) it returns the values that there are by then, and pending
-    /// futures stay in the stream, alive. This is the counterpart of `asyncio.wait`. For values in
-    /// the order of the futures, see [`gather`](crate::gather).
+    /// With a [limit of time](Wait::at_most) it returns the values that there are by then, and
+    /// pending futures stay in the stream, alive. This is the counterpart of `asyncio.wait`. For
+    /// values in the order of the futures, see [`gather`](crate::gather).
     ///
     /// # Cancellation
     ///

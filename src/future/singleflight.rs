@@ -46,8 +46,8 @@ use crate::sync::wakes::Wakes;
 ///
 /// # Values and errors
 ///
-/// Each caller gets a clone of the value. Where that is expensive, let it be an [`Arc`]. An error is
-/// a value like any other: `Result<T, Arc<E>>`. If the work panics, all callers panic, or get a
+/// Each caller gets a clone of the value. Where that is expensive, let it be an [`Arc`]. An error
+/// is a value like any other: `Result<T, Arc<E>>`. If the work panics, all callers panic, or get a
 /// [`FlightError`] from [`outcome`](Flight::outcome). The scope does not fail.
 ///
 /// Work that asks for its own key waits for itself, for ever.

@@ -35,7 +35,8 @@ fn a_token_that_is_attached_while_its_parent_is_cancelled_is_cancelled() {
     });
 }
 
-/// A region that is cancelled is dropped once it has no holds, and whoever polls it is told of both.
+/// A region that is cancelled is dropped once it has no holds, and whoever polls it is told of
+/// both.
 #[test]
 fn whoever_waits_for_the_last_hold_of_a_cancelled_token_hears_of_its_end() {
     model(|| {

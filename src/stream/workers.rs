@@ -8,13 +8,14 @@ use crate::queue::{Item, Receiver};
 impl<T> Receiver<T> {
     /// Runs `f` for each item, at most `workers` of them at a time, until the queue has ended.
     ///
-    /// This is a pool of workers in one line. Spawn it in a scope, or await it beside the producers.
-    /// An item is done when `f` drops it, so [`join`](Receiver::join) waits for the work as well. It
-    /// takes an item when a worker is free, and not sooner.
+    /// This is a pool of workers in one line. Spawn it in a scope, or await it beside the
+    /// producers. An item is done when `f` drops it, so [`join`](Receiver::join) waits for the work
+    /// as well. It takes an item when a worker is free, and not sooner.
     ///
     /// It takes the receiver, so that senders are refused when it is dropped. To go on receiving
     /// elsewhere, give it a clone. It is
-    /// [`each_concurrent`](crate::ConcurrentStream::each_concurrent), which is there for any stream.
+    /// [`each_concurrent`](crate::ConcurrentStream::each_concurrent), which is there for any
+    /// stream.
     ///
     /// # Cancellation
     ///

@@ -30,8 +30,8 @@ fn type_id<T>() -> TypeId {
 
     let phantom = PhantomData::<T>;
     let object: &dyn Identify = &phantom;
-    // SAFETY: `id` needs `'static` to be callable, and uses nothing that lives for it: the id of a type
-    // does not depend on lifetimes.
+    // SAFETY: `id` needs `'static` to be callable, and uses nothing that lives for it: the id of a
+    // type does not depend on lifetimes.
     let object = unsafe { mem::transmute::<&dyn Identify, &(dyn Identify + 'static)>(object) };
     object.id()
 }

@@ -391,8 +391,8 @@ impl<F: Future> Timeout<F> {
         if !this.limit.expire(at) {
             return true;
         }
-        // If what was cancelled in this poll encloses this timeout, it came first. It shows when the
-        // next polls find the region cancelled.
+        // If what was cancelled in this poll encloses this timeout, it came first. It shows when
+        // the next polls find the region cancelled.
         *this.doubted |= asked != asked_here();
         // The enclosing timeout expires at this instant, too, and reports it. In a destructor or in
         // a blocking job nobody does so, which shows when the next polls still find this timeout
@@ -452,8 +452,8 @@ impl<F: Future> Timeout<F> {
     /// Returns whether the grace has passed, and what still has holds is not polled any more. Asks
     /// for another poll to find that out.
     ///
-    /// Whatever is polled then lets go of its holds in a few polls: a shield in one, and a scope when
-    /// each of its finalizers has had a turn.
+    /// Whatever is polled then lets go of its holds in a few polls: a shield in one, and a scope
+    /// when each of its finalizers has had a turn.
     fn is_stuck(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
         let this = self.project();
         let Phase::Overdue { idle } = this.phase else { return false };

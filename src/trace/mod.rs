@@ -1,5 +1,5 @@
-//! The hooks of a simulation: which ready member is polled next, what is alive, and the tree of what
-//! is running.
+//! The hooks of a simulation: which ready member is polled next, what is alive, and the tree of
+//! what is running.
 //!
 //! Without a simulation each hook is one look at a thread-local.
 

@@ -70,8 +70,8 @@ fn opening<'a>(gate: &Gate, mut future: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> 
     .boxed()
 }
 
-/// Two busy scopes in each of the foreign combinators, to be cancelled by `cancel` once the gate is open, which returns
-/// when that is done.
+/// Two busy scopes in each of the foreign combinators, to be cancelled by `cancel` once the gate is
+/// open, which returns when that is done.
 async fn cancelled_through_foreign_combinators(cancel: impl for<'a> AsyncFn(BoxFuture<'a, ()>, Gate)) {
     for (name, combine) in FOREIGN {
         let (log, begun) = (Log::new(), Gate::new());
@@ -267,7 +267,8 @@ sim! {
     }
 }
 
-/// A scope whose finalizer notes its level, around a foreign combinator around the same one level down.
+/// A scope whose finalizer notes its level, around a foreign combinator around the same one level
+/// down.
 fn nested(log: &Log, level: usize) -> BoxFuture<'_, ()> {
     let (_, combine) = FOREIGN[level % FOREIGN.len()];
     scope(move |s| async move {

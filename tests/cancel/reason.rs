@@ -216,7 +216,8 @@ matrix! {
         }
     }
 
-    // S7. The timeout reported `Elapsed` into code that had been cancelled before, in the same poll.
+    // S7. The timeout reported `Elapsed` into code that had been cancelled before, in the same
+    // poll.
     async fn a_deadline_that_passes_in_the_poll_of_a_cancellation_comes_second() {
         for cancels in [Cancels::ItsTask, Cancels::ItsScope, Cancels::TheOuterScope, Cancels::ItsToken] {
             for parallel in [false, true] {

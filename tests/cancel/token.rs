@@ -33,7 +33,8 @@ fn on_clone(call: &'static (dyn Fn() + Sync)) -> Waker {
         );
         RawWaker::new(std::ptr::from_ref(call).cast(), &VTABLE)
     }
-    // SAFETY: the table's functions hold to the contract of `RawWaker`: they share a reference to a `Sync` value.
+    // SAFETY: the table's functions hold to the contract of `RawWaker`: they share a reference to a
+    // `Sync` value.
     #[allow(unsafe_code)]
     unsafe {
         Waker::from_raw(raw(Box::leak(Box::new(call))))

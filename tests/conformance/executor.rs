@@ -1,4 +1,5 @@
-//! A hand-written executor with one thread, and its adapter; both can be made to be wrong in one way.
+//! A hand-written executor with one thread, and its adapter; both can be made to be wrong in one
+//! way.
 
 use std::collections::HashMap;
 use std::future::Future;

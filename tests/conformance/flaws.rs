@@ -16,7 +16,8 @@ fn without_a_flaw_it_keeps_the_contract() {
     conformance(Flaw::None).run();
 }
 
-/// A test for each flaw: the check of that name fails, its clause is the one that is broken, and what was seen is told.
+/// A test for each flaw: the check of that name fails, its clause is the one that is broken, and
+/// what was seen is told.
 macro_rules! flaws {
     ($($test:ident: $flaw:ident breaks $clause:literal, $check:literal sees $seen:literal;)*) => {$(
         #[test]

@@ -1,4 +1,5 @@
-//! An adapter that foster does not bring along: over a `tokio::task::LocalSet` on a thread of its own.
+//! An adapter that foster does not bring along: over a `tokio::task::LocalSet` on a thread of its
+//! own.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! Conformance: of the adapters that foster brings along, of two that it does not, and of broken ones.
+//! Conformance: of the adapters that foster brings along, of two that it does not, and of broken
+//! ones.
 
 mod adapters;
 mod executor;

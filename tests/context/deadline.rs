@@ -330,7 +330,8 @@ sim! {
     }
 }
 
-// S10: a future that is ready at once costs no look at the clock, so the work of its first poll is not counted.
+// S10: a future that is ready at once costs no look at the clock, so the work of its first poll is
+// not counted.
 #[test]
 fn the_count_begins_when_the_first_poll_is_pending() {
     let sim = &Sim::default();

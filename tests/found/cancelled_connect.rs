@@ -1,5 +1,6 @@
-//! A permit forgotten on drop, djc/bb8#67: whoever gives up waiting for a connection while the pool opens one leaves the
-//! pool in the belief that one is being opened; in the end it opens none any more.
+//! A permit forgotten on drop, djc/bb8#67: whoever gives up waiting for a connection while the pool
+//! opens one leaves the pool in the belief that one is being opened; in the end it opens none any
+//! more.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

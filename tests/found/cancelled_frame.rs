@@ -1,5 +1,5 @@
-//! Cancelled between two writes, vm0-ai/vm0#12205: a request that is given up while its frame is being written leaves
-//! half of it on the connection, and the next request appends its own to that.
+//! Cancelled between two writes, vm0-ai/vm0#12205: a request that is given up while its frame is
+//! being written leaves half of it on the connection, and the next request appends its own to that.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A timer race, tokio-rs/tokio#854: a queue that sleeps until its first item is due does not notice one that is inserted
-//! meanwhile and due sooner, which then comes late.
+//! A timer race, tokio-rs/tokio#854: a queue that sleeps until its first item is due does not
+//! notice one that is inserted meanwhile and due sooner, which then comes late.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

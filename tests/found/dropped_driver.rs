@@ -1,5 +1,5 @@
-//! A join that never ends, rust-lang/futures-rs#304: of all who wait for a shared result one drives the future behind it.
-//! When that one is dropped, nobody tells the others that it is their turn.
+//! A join that never ends, rust-lang/futures-rs#304: of all who wait for a shared result one drives
+//! the future behind it. When that one is dropped, nobody tells the others that it is their turn.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! A permit that an error keeps, deadpool-rs/deadpool#18: when the pool could not create an object it did not give back
-//! the permit for it, and those who waited for their turn waited for ever.
+//! A permit that an error keeps, deadpool-rs/deadpool#18: when the pool could not create an object
+//! it did not give back the permit for it, and those who waited for their turn waited for ever.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

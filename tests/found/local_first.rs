@@ -1,5 +1,5 @@
-//! Unfair starvation, paxsonsa/murmer-rs#6: a supervisor that always looks into its local mailbox first never comes to the
-//! remote one while the local one fills as fast as it is emptied.
+//! Unfair starvation, paxsonsa/murmer-rs#6: a supervisor that always looks into its local mailbox
+//! first never comes to the remote one while the local one fills as fast as it is emptied.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

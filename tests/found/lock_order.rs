@@ -1,5 +1,5 @@
-//! Two locks in two orders, wasmCloud/wasmCloud#813: to scale an actor took the actors and then the links; to put a link
-//! took the links and then the actors.
+//! Two locks in two orders, wasmCloud/wasmCloud#813: to scale an actor took the actors and then the
+//! links; to put a link took the links and then the actors.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Bugs that were in real programs, each in a small one written for foster; the kit must find them, and its seed must
-//! reproduce them, and the mended program must pass.
+//! Bugs that were in real programs, each in a small one written for foster; the kit must find them,
+//! and its seed must reproduce them, and the mended program must pass.
 //!
-//! Each file names the report that its bug is from. What is theirs is rebuilt here by hand, no longer than it takes to have
-//! the same bug.
+//! Each file names the report that its bug is from. What is theirs is rebuilt here by hand, no
+//! longer than it takes to have the same bug.
 
 mod cancelled_connect;
 mod cancelled_frame;
@@ -29,8 +29,9 @@ enum Version {
 
 use Version::{Mended, Reported};
 
-/// Explores `program`: the reported version fails within so many schedules, and again, step by step, by the seed alone; the
-/// mended one passes a thousand. Returns how it failed. A program that hangs fails the test.
+/// Explores `program`: the reported version fails within so many schedules, and again, step by
+/// step, by the seed alone; the mended one passes a thousand. Returns how it failed. A program that
+/// hangs fails the test.
 #[track_caller]
 fn finds<F, Fut>(explore: Explore, within: u64, program: F) -> Failure
 where

@@ -1,5 +1,6 @@
-//! A lost wake-up, tokio-rs/tokio#2854: the receiver of a channel that is closed waits until all sends in progress have
-//! ended. A sender that had reserved its place, and then dropped it without sending, did not tell the receiver.
+//! A lost wake-up, tokio-rs/tokio#2854: the receiver of a channel that is closed waits until all
+//! sends in progress have ended. A sender that had reserved its place, and then dropped it without
+//! sending, did not tell the receiver.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

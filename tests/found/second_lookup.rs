@@ -1,5 +1,6 @@
-//! Check-then-act over an await, cloudflare/pingora#970 (issue #110 there): a task that missed the cache gets the lock when
-//! the task before it has filled the cache and gone, and looks up once more what is there.
+//! Check-then-act over an await, cloudflare/pingora#970 (issue #110 there): a task that missed the
+//! cache gets the lock when the task before it has filled the cache and gone, and looks up once
+//! more what is there.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

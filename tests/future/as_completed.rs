@@ -55,7 +55,8 @@ matrix! {
         assert_eq!(group.len(), 2);
     }
 
-    // C200: a stream has one consumer at a time, which the compiler sees to; consumers in turn share it by a lock.
+    // C200: a stream has one consumer at a time, which the compiler sees to; consumers in turn
+    // share it by a lock.
     async fn two_consumers_that_wait_at_once_get_each_value_once() {
         let running = Mutex::new(as_completed([30, 10, 20].map(|n| async move { for _ in 0..n { yield_now().await } n })));
         let consumer = async || {

@@ -142,7 +142,8 @@ fn of_thirteen_only_the_one_that_is_woken_is_polled() {
     });
 }
 
-// S11: one that uses up what a runtime allows for one poll must not do so before the same siblings always.
+// S11: one that uses up what a runtime allows for one poll must not do so before the same siblings
+// always.
 #[test]
 fn passes_begin_at_different_members_in_turn() {
     let order = RefCell::new(Vec::new());

@@ -191,7 +191,8 @@ matrix! {
         assert_eq!(group.wait_first_error().await, [(0, Err("no")), (1, Ok(1))]);
     }
 
-    // C172: gather has no errors of its own, so that a cancelled child is one where its outcome is asked for.
+    // C172: gather has no errors of its own, so that a cancelled child is one where its outcome is
+    // asked for.
     async fn a_cancelled_child_fails_the_join_of_outcomes_and_nobody_hangs() {
         scope(|s| async move {
             let (cancelled, slow) = (s.spawn(pending::<()>()), s.spawn(pending::<()>()));
@@ -250,8 +251,8 @@ matrix! {
     }
 }
 
-// tokio makes its own futures answer `Pending` after 128 of them in one poll of a task, and wakes them at once: a
-// combinator that polls on whoever was woken goes round in circles.
+// tokio makes its own futures answer `Pending` after 128 of them in one poll of a task, and wakes
+// them at once: a combinator that polls on whoever was woken goes round in circles.
 #[test]
 fn a_hundred_thousand_ready_tokio_oneshots_are_gathered_in_a_linear_number_of_polls() {
     const N: usize = 100_000;

@@ -1,6 +1,7 @@
 //! Random programs against simple models of them: what they give, and at which instant.
 //!
-//! `PROPTEST_CASES=20000` tries more than the few that are tried by default, `PROPTEST_RNG_SEED=7` others.
+//! `PROPTEST_CASES=20000` tries more than the few that are tried by default, `PROPTEST_RNG_SEED=7`
+//! others.
 
 mod queues;
 mod semaphores;

@@ -1,7 +1,7 @@
 //! Pipelines of streams: which items come out, and when.
 //!
-//! The model is one of pulling: asked at some instant, a stream says when it answers, and what. Where items are ready at once
-//! and their order is not specified, pipelines do not occur.
+//! The model is one of pulling: asked at some instant, a stream says when it answers, and what.
+//! Where items are ready at once and their order is not specified, pipelines do not occur.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,7 +90,8 @@ fn pipelines() -> impl Strategy<Value = Pipeline> {
                 .collect()
             })
             .collect();
-        // Whether what comes out depends on when it is asked for, in ways that are left open: then nothing above waits.
+        // Whether what comes out depends on when it is asked for, in ways that are left open: then
+        // nothing above waits.
         let mut open = base == Base::Merge && sources.len() > 1;
         // Whether it goes by the clock, or by others' turns: left and taken up again, it is late.
         let mut timed = false;

@@ -1,6 +1,7 @@
 //! Trees of combinators: what they resolve to, and when, also while they are wound down.
 //!
-//! No two timers of a tree fire at one instant, unless a test says so: what the docs leave open does not occur.
+//! No two timers of a tree fire at one instant, unless a test says so: what the docs leave open
+//! does not occur.
 
 mod model;
 

@@ -1,4 +1,5 @@
-//! Wakes in any order, needless ones and stale ones among them: who is polled, and what comes first.
+//! Wakes in any order, needless ones and stale ones among them: who is polled, and what comes
+//! first.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -23,7 +23,8 @@ pub(crate) fn multi_thread() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("bare").build().unwrap()
 }
 
-/// Runs `test` under the watchdog on both flavours of tokio, where nothing of foster's has been called.
+/// Runs `test` under the watchdog on both flavours of tokio, where nothing of foster's has been
+/// called.
 pub(crate) fn on_tokio<F: Future<Output = ()> + 'static>(test: fn() -> F) {
     watched(move || {
         current_thread().block_on(test());

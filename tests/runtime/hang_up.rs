@@ -1,4 +1,5 @@
-//! A web server's handler whose client hangs up: hyper drops its future, as under every framework on it.
+//! A web server's handler whose client hangs up: hyper drops its future, as under every framework
+//! on it.
 
 use std::future::{Future, pending};
 use std::io;

@@ -1,6 +1,7 @@
 //! Runtimes: those that are found, several at a time, the simulator, blocking jobs and timers.
 //!
-//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says
+//! more.
 
 #![allow(clippy::async_yields_async)] // A task that leaves its scope is what some tests are about.
 

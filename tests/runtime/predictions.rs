@@ -1,4 +1,5 @@
-//! The table of `foster::cancel` that predicts each case: its rows in one scope, a test for each column.
+//! The table of `foster::cancel` that predicts each case: its rows in one scope, a test for each
+//! column.
 
 use std::future::pending;
 use std::pin::pin;

@@ -291,14 +291,16 @@ matrix! {
         assert_eq!(log.entries(), ["finalized"]);
     }
 
-    // S4, S12. The inner scope's token is made after the outer one was tripped, and so is raised before anybody listens to
-    // it. Between the two lies a combinator that polls only what is woken.
+    // S4, S12. The inner scope's token is made after the outer one was tripped, and so is raised
+    // before anybody listens to it. Between the two lies a combinator that polls only what is
+    // woken.
     async fn a_scope_that_cancels_the_enclosing_one_in_its_first_poll_is_polled_again() {
         for is_linked in [false, true] {
             let log = &Log::new();
             let cancelled = scope(async |outer| {
                 if is_linked {
-                    // The token of this region is below that of the scope from the end of this poll on.
+                    // The token of this region is below that of the scope from the end of this poll
+                    // on.
                     let _region = Token::current();
                     yield_now().await;
                 }

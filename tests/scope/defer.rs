@@ -10,7 +10,8 @@ use crate::harness::bare;
 use crate::probes::{Log, descend};
 
 matrix! {
-    // S4. What a scope has been given in the last round of a poll counts: the timeout dropped it, finalizer and all.
+    // S4. What a scope has been given in the last round of a poll counts: the timeout dropped it,
+    // finalizer and all.
     async fn a_finalizer_that_comes_in_any_round_of_a_poll_runs() {
         for depth in 0..8 {
             let log = &Log::new();

@@ -166,7 +166,8 @@ async fn program(plan: Plan) {
     .await;
 }
 
-/// Polls `future` at most `n` times, and then drops it; says whether it was ready. A panic is caught, with its payload.
+/// Polls `future` at most `n` times, and then drops it; says whether it was ready. A panic is
+/// caught, with its payload.
 async fn polled<F: Future>(future: F, n: usize) -> Result<bool, &'static str> {
     let polls = Cell::new(0);
     let mut future = Box::pin(future);

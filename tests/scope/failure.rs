@@ -123,7 +123,8 @@ matrix! {
         assert_eq!(log.entries(), ["third", "second", "first", "finalized first", "finalized last"]);
     }
 
-    // S2. The enclosing scope was cancelled in the poll in which the finalizer failed, and dropped the error.
+    // S2. The enclosing scope was cancelled in the poll in which the finalizer failed, and dropped
+    // the error.
     async fn an_error_of_a_cleanup_is_returned_whoever_cancels_in_the_same_poll() {
         let result = try_scope(async |outer| {
             let inner = try_scope(async |inner: TryScope<'_, &str>| {

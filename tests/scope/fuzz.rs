@@ -162,7 +162,8 @@ fn node(mut rng: Rng, depth: u32, endless: bool, world: World) -> Boxed {
     })
 }
 
-/// A random scope, over which nothing in it may be alive. With graces, what overruns passes to the scope around.
+/// A random scope, over which nothing in it may be alive. With graces, what overruns passes to the
+/// scope around.
 fn scoped(mut rng: Rng, d: u32, endless: bool, around: World) -> Boxed {
     let (world, count) = around.inner();
     let graces = world.graces && rng.next(2) == 0;

@@ -12,7 +12,8 @@ use futures::future::{poll_immediate, select};
 use crate::harness::T;
 use crate::probes::{Gate, Log, Probe, message, poll_by_hand, secs, turns};
 
-/// A scope with two children, a finalizer, and a parallel child that takes its time to end. It never ends by itself.
+/// A scope with two children, a finalizer, and a parallel child that takes its time to end. It
+/// never ends by itself.
 async fn busy(log: &Log) {
     scope(|s| async move {
         s.defer(async move { log.note("finalizer ran") });
@@ -155,7 +156,8 @@ matrix! {
         }));
         assert!(late.await.is_err());
         log.note("outer over");
-        // The parallel child may not have been polled when it was cancelled, if starting it took longer than `T`.
+        // The parallel child may not have been polled when it was cancelled, if starting it took
+        // longer than `T`.
         if log.has("dropped") {
             assert_over(log);
         }

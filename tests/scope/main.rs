@@ -1,6 +1,7 @@
 //! Scopes: their children, how they fail, end and are dropped.
 //!
-//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says
+//! more.
 
 #![allow(clippy::async_yields_async)] // A task that leaves its scope is what some tests are about.
 

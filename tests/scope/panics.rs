@@ -212,7 +212,8 @@ matrix! {
         assert_eq!(caught(outcome.outcome()).await.err(), Some("not closed"));
     }
 
-    // S3. It panicked in `drop`, in the middle of what the foreign combinator was dropping, which leaked the rest.
+    // S3. It panicked in `drop`, in the middle of what the foreign combinator was dropping, which
+    // leaked the rest.
     async fn a_scope_dropped_with_a_panic_in_hand_passes_it_to_the_enclosing_scope() {
         let log = &Log::new();
         let enclosing = scope(async |_| {

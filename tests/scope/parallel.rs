@@ -163,8 +163,9 @@ matrix! {
         probe.assert_all_gone();
     }
 
-    // A runtime keeps what it has polled to its end for a moment, and drops it then. By that time the child's task may be
-    // gone: it was dropped at once here, and after the value has been read below. The object used to be freed with it.
+    // A runtime keeps what it has polled to its end for a moment, and drops it then. By that time
+    // the child's task may be gone: it was dropped at once here, and after the value has been read
+    // below. The object used to be freed with it.
     async fn a_child_that_nobody_reads_may_be_dropped_late_by_its_runtime() {
         scope(|s| async move {
             for n in 0..10_000_usize {

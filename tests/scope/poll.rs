@@ -180,7 +180,8 @@ fn a_child_that_is_always_ready_does_not_keep_a_deadline_from_passing() {
     });
 }
 
-// S11. The busy child was always polled first, and left nothing of the budget that tokio gives a task.
+// S11. The busy child was always polled first, and left nothing of the budget that tokio gives a
+// task.
 #[foster::test(runtimes(tokio, tokio_multi), timeout = "10s")]
 async fn a_child_that_uses_up_the_budget_of_its_task_does_not_starve_its_siblings() {
     for siblings in [1, 3, 100] {
@@ -225,7 +226,8 @@ async fn children_that_use_up_the_budget_of_their_task_do_not_starve_those_betwe
     }
 }
 
-// A body that has its scope to itself has the caller's waker. With children it needs one of its own.
+// A body that has its scope to itself has the caller's waker. With children it needs one of its
+// own.
 #[test]
 fn a_body_that_was_alone_is_woken_by_one_child_while_another_goes_on() {
     let (gate, waker) = (Gate::new(), CountingWaker::new());

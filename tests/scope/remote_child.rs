@@ -176,7 +176,8 @@ impl Drop for Slow {
 
 type Held = BoxFuture<'static, ()>;
 
-/// Runs a parallel child that cancels itself in its first poll, while it holds, and gives away the hold.
+/// Runs a parallel child that cancels itself in its first poll, while it holds, and gives away the
+/// hold.
 async fn cancel_while_held(release: impl FnOnce(Held) + Send + 'static) {
     scope(async |s| {
         let (give, take) = mpsc::channel::<Task<()>>();
@@ -193,7 +194,8 @@ async fn cancel_while_held(release: impl FnOnce(Held) + Send + 'static) {
     .await;
 }
 
-/// A waker that calls a function with the number of times that it has been cloned, and notes that it is woken.
+/// A waker that calls a function with the number of times that it has been cloned, and notes that
+/// it is woken.
 #[derive(Clone)]
 struct Trap(Arc<Trapped>);
 
@@ -240,7 +242,8 @@ impl Trap {
             |data| look(data).0.woken.store(true, Ordering::SeqCst),
             release,
         );
-        // SAFETY: the table's functions hold to the contract of `RawWaker`: each has a `Trap` of its own.
+        // SAFETY: the table's functions hold to the contract of `RawWaker`: each has a `Trap` of
+        // its own.
         #[allow(unsafe_code)]
         unsafe {
             Waker::from_raw(raw(self.clone()))
@@ -249,8 +252,8 @@ impl Trap {
 }
 
 matrix! {
-    // S4. They ran without a context: what they gave to the scope was lost, their timers were none of the runtime's, and
-    // under sim that was reported as a deadlock.
+    // S4. They ran without a context: what they gave to the scope was lost, their timers were none
+    // of the runtime's, and under sim that was reported as a deadlock.
     async fn the_destructor_of_a_cancelled_parallel_child_finds_its_surroundings() {
         let log = Log::new();
         let saves = log.clone();
@@ -270,7 +273,8 @@ matrix! {
         assert_eq!(log.entries(), ["saved"]);
     }
 
-    // A child was counted as ended after its value could be read: whoever throttled by the number waited for nothing.
+    // A child was counted as ended after its value could be read: whoever throttled by the number
+    // waited for nothing.
     async fn a_parallel_child_whose_task_has_been_read_is_not_counted() {
         scope(async |s| {
             for n in 0..1_000 {
@@ -287,7 +291,8 @@ matrix! {
         .await;
     }
 
-    // S6. It has to learn that it is cancelled before it is suspended, or nobody tells it that the hold is over.
+    // S6. It has to learn that it is cancelled before it is suspended, or nobody tells it that the
+    // hold is over.
     async fn a_parallel_child_that_cancels_itself_while_it_holds_ends_with_the_hold() {
         let (give, mut take) = futures::channel::mpsc::unbounded::<Held>();
         let release = async { drop(take.next().await) };
@@ -506,7 +511,8 @@ fn a_scope_waits_for_the_drop_of_a_value_that_nobody_reads() {
     }
 }
 
-// S4. The hold may end between the look at it and the wait for its end: here, while the waker is cloned for that.
+// S4. The hold may end between the look at it and the wait for its end: here, while the waker is
+// cloned for that.
 #[test]
 fn a_hold_that_ends_while_its_child_falls_asleep_is_noticed() {
     for at in 1..=4 {
@@ -543,8 +549,8 @@ fn a_hold_that_ends_while_its_child_falls_asleep_is_noticed() {
     }
 }
 
-// S5. A scope may be dropped between a spawn's look at it and the child's way onto its roster: here, while the spawn
-// looks at the clock.
+// S5. A scope may be dropped between a spawn's look at it and the child's way onto its roster:
+// here, while the spawn looks at the clock.
 #[test]
 fn a_child_that_comes_while_its_scope_is_dropped_is_refused() {
     harness::watched(|| {

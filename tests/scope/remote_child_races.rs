@@ -1,8 +1,8 @@
 //! Children that another task runs, and what several threads do to them in the same moment.
 //!
-//! Each of these hangs where a wake-up is lost. The moments are spread over the steps that they are to
-//! hit by spinning, for a different time in each round. What can be hit at will is in `remote_child`; these
-//! are for the sanitizers, and for luck.
+//! Each of these hangs where a wake-up is lost. The moments are spread over the steps that they are
+//! to hit by spinning, for a different time in each round. What can be hit at will is in
+//! `remote_child`; these are for the sanitizers, and for luck.
 
 use std::future::{pending, poll_fn};
 use std::hint::spin_loop;

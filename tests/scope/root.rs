@@ -71,7 +71,8 @@ roots! {
         assert_eq!(log.entries(), ["the root is over", "saved"]);
     }
 
-    // S4. A root whose body waits is polled as one that has nothing but its body, which what it adopted is not.
+    // S4. A root whose body waits is polled as one that has nothing but its body, which what it
+    // adopted is not.
     fn what_a_root_adopted_goes_on_while_the_body_waits_for_it(rt) {
         let gate = Gate::new();
         let opening = gate.clone();

@@ -152,7 +152,8 @@ matrix! {
         assert!(message.contains("fetch") && message.contains("cancelled"), "{message}");
     }
 
-    // S6. A child that is cancelled between its spawn and its first poll is never polled, whoever cancels.
+    // S6. A child that is cancelled between its spawn and its first poll is never polled, whoever
+    // cancels.
     async fn a_child_that_is_cancelled_before_it_begins_is_not_polled() {
         let log = &Log::new();
         scope(async |s| {

@@ -208,7 +208,8 @@ matrix! {
     }
 }
 
-// The stream looks into the slot, then leaves its waker there: what is emitted between the two must be seen.
+// The stream looks into the slot, then leaves its waker there: what is emitted between the two must
+// be seen.
 #[test]
 fn what_is_emitted_while_the_stream_goes_to_sleep_is_not_overlooked() {
     let mut kept = None;

@@ -54,7 +54,8 @@ matrix! {
         assert!(taken.iter().all(|&n| n > 0), "{taken:?}");
     }
 
-    // C308: decided otherwise. Receivers of a split each get all; those who share lock one stream, as above.
+    // C308: decided otherwise. Receivers of a split each get all; those who share lock one stream,
+    // as above.
     async fn two_receivers_of_a_split_both_get_every_item() {
         scope(|s| async move {
             let receivers = generator(|y| async move { for n in 0..10 { _ = y.emit(n).await } }).split_in_scope(&s, 2, 1);
@@ -96,7 +97,8 @@ matrix! {
         assert_eq!((cancelled, polled.load(SeqCst)), (Ok(()), 0));
     }
 
-    // C305: no buffer at all is a generator that its consumer polls; a driven one of capacity 0 is refused.
+    // C305: no buffer at all is a generator that its consumer polls; a driven one of capacity 0 is
+    // refused.
     async fn without_room_the_producer_is_not_asked_for_more() {
         let asked = &AtomicUsize::new(0);
         let items = || generator(move |y| async move { loop { _ = y.emit(asked.fetch_add(1, SeqCst)).await } });

@@ -1,6 +1,7 @@
 //! The combinators on streams.
 //!
-//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says
+//! more.
 
 #![allow(clippy::async_yields_async)] // A task that leaves its scope is what some tests are about.
 #![allow(unsafe_code)] // A waker with a will of its own.

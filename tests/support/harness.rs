@@ -15,8 +15,8 @@ use foster::Handle;
 use foster::testing::harness::Test;
 pub(crate) use foster::testing::harness::{async_std, basic, sim, smol, tokio, tokio_multi};
 
-/// The unit of time of the tests: virtual under sim, real elsewhere. Tests assert order, never length, unless they run
-/// under sim alone.
+/// The unit of time of the tests: virtual under sim, real elsewhere. Tests assert order, never
+/// length, unless they run under sim alone.
 pub(crate) const T: Duration = Duration::from_millis(10);
 
 /// Every runtime of the matrix, for what happens outside of [`Handle::run`].
@@ -52,12 +52,14 @@ pub(crate) fn watched(test: impl FnOnce() + Send + 'static) {
     TEST.call(test);
 }
 
-/// Runs a race of threads, as [`watched`]. It has a minute, because the threads may share one processor.
+/// Runs a race of threads, as [`watched`]. It has a minute, because the threads may share one
+/// processor.
 pub(crate) fn raced(test: impl FnOnce() + Send + 'static) {
     RACE.call(test);
 }
 
-/// Runs `test` for each round below `rounds`, as [`raced`]. What fails or hangs says in which round that was.
+/// Runs `test` for each round below `rounds`, as [`raced`]. What fails or hangs says in which round
+/// that was.
 pub(crate) fn rounds(rounds: u32, test: impl FnMut(u32) + Send + 'static) {
     RACE.rounds(rounds, test);
 }

@@ -73,7 +73,8 @@ impl Probe {
     }
 }
 
-/// A future that a [`Probe`] watches. It is counted as dropped when what is inside has been dropped.
+/// A future that a [`Probe`] watches. It is counted as dropped when what is inside has been
+/// dropped.
 pub(crate) struct Watched<F> {
     inside: Option<Pin<Box<F>>>,
     probe: Probe,
@@ -213,7 +214,8 @@ pub(crate) async fn dropping(guard: OnDrop<impl FnMut()>) {
     pending().await
 }
 
-/// A scope with a parallel child, and a finalizer that borrows and takes its time; it never ends by itself.
+/// A scope with a parallel child, and a finalizer that borrows and takes its time; it never ends by
+/// itself.
 pub(crate) async fn lingering(log: &Log, name: &str) {
     scope(|s| async move {
         s.defer(async move {

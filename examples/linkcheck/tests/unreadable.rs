@@ -23,8 +23,8 @@ fn check_unprivileged(site: &TempDir, arguments: &[&str]) -> Run {
     const NOBODY: u32 = 65534;
     let program = TempDir::new().expect("a folder");
     let linkcheck = program.path().join("linkcheck");
-    // Not by this process: while it has the copy open, a child of another test may inherit that, and
-    // a program that is open for writing cannot be run.
+    // Not by this process: while it has the copy open, a child of another test may inherit that,
+    // and a program that is open for writing cannot be run.
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_linkcheck")).arg(&linkcheck).status();
     assert!(copied.expect("cp runs").success());
     for path in [program.path(), &linkcheck, site.path()] {

@@ -108,7 +108,8 @@ fn a_task_that_is_left_behind_is_an_error() {
 
 #[test]
 fn a_child_that_is_dropped_before_its_first_poll_is_not_left_behind() {
-    // Its task is empty then, and still waits for its turn: that was reported as a task left behind.
+    // Its task is empty then, and still waits for its turn: that was reported as a task left
+    // behind.
     let body = || {
         scope(async |s| {
             drop(s.spawn_parallel(pending::<()>()));

@@ -49,7 +49,8 @@ fn by_time(fates: &[Fate]) -> Vec<Event> {
     events
 }
 
-/// The fates of regions side by side, all cancelled once `decides` says so of the values there are; and when that is.
+/// The fates of regions side by side, all cancelled once `decides` says so of the values there are;
+/// and when that is.
 fn fates(trees: &[Tree], start: Time, around: Around, decides: impl Fn(&[Event]) -> bool) -> (Vec<Fate>, Option<Time>) {
     let until =
         |trip| -> Vec<_> { trees.iter().map(|tree| region(tree, start, Around { trip, due: around.due })).collect() };
@@ -111,7 +112,8 @@ fn of_quorum(k: usize, events: Vec<Event>) -> Result<Vec<Out>, (Vec<Out>, Vec<Ou
     if values.len() >= k { Ok(values) } else { Err((values, errors.into_iter().map(|error| error.1).collect())) }
 }
 
-/// A scope: its finalizer comes last. One that is cancelled from around before it is over only resolves to an error.
+/// A scope: its finalizer comes last. One that is cancelled from around before it is over only
+/// resolves to an error.
 fn scoped(trees: &[Tree], start: Time, finalizer: Option<Time>, may_fail: bool, around: Around) -> Run {
     let error = |events: &[Event]| first_error(events).filter(|_| may_fail);
     let (fates, _) = fates(trees, start, around, |events| error(events).is_some());
