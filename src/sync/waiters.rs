@@ -254,7 +254,8 @@ mod tests {
         let [first, second] = [1, 2].map(|ask| waiters.push(ask, Waker::noop().clone()));
         waiters.answer_first('a', &mut wakes);
         assert_eq!((waiters.len(), waiters.first(), waiters.entries.len()), (1, Some(&2), 2));
-        assert!(matches!(waiters.look(second, Waker::noop()), Found::Nothing));
+        // Whether two wakers that do nothing are the same depends on how the compiler places them.
+        assert!(matches!(waiters.look(second, Waker::noop()), Found::Nothing | Found::OtherWaker));
         assert!(matches!(waiters.look(first, Waker::noop()), Found::Answer('a')));
         waiters.answer_first('b', &mut wakes);
         let Left { ask, answer, waker } = waiters.remove(second);
