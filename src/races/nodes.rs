@@ -5,7 +5,7 @@ use std::panic::{Location, resume_unwind};
 use std::task::{Context, Poll, Waker};
 
 use super::{Arc, AtomicUsize, Ordering, block_on, model, thread};
-use crate::task::cell::{Ended, Extra, Failed, Node, Reader, Runner};
+use crate::task::cell::{Ended, Extra, Failed, Node, Reader, Runner, publish_places};
 
 /// Counts how often it is dropped.
 struct Counted(Arc<AtomicUsize>);
@@ -116,4 +116,19 @@ fn a_task_may_be_dropped_while_its_child_ends() {
             assert_eq!(drops.load(Ordering::Relaxed), 1);
         });
     }
+}
+
+/// A scope takes a child in while its task cancels it. If neither saw the other, the child would run
+/// on.
+#[test]
+fn a_child_that_is_cancelled_while_it_is_given_a_place_is_found() {
+    model(|| {
+        let (runner, task) = node(ready(Err(Failed)));
+        let cancelling = thread::spawn(move || task.cancel());
+        runner.header().set_place(7);
+        publish_places();
+        let seen = runner.header().is_cancelled();
+        let place = cancelling.join().unwrap();
+        assert!(seen || place == Some(7), "nobody knows");
+    });
 }

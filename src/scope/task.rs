@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use crate::cancel::reason::Reason;
 use crate::context;
 use crate::engine::Key;
-use crate::engine::atomics::{Ordering, fence};
 use crate::name::Name;
 use crate::scope::control::{Control, News};
 use crate::task::cell::{Failure, Reader};
@@ -122,18 +121,15 @@ impl<T> Task<T> {
         if self.reader.is_ended() {
             return;
         }
-        let Some(control) = &self.control else { return self.reader.cancel() };
+        let Some(control) = &self.control else {
+            self.reader.cancel();
+            return;
+        };
         if control.is_cancelled() {
             // All children are being cancelled, and end for that reason.
             return;
         }
-        self.reader.cancel();
-        let header = self.reader.header();
-        // A child without a place has not been polled, and the scope sees the mark before it polls
-        // it. But the scope may be taking the child in right now. The fence pairs with the one in
-        // `Machine::take_children`: the scope sees the mark, or this sees the place.
-        fence(Ordering::SeqCst);
-        if let Some(place) = header.place() {
+        if let Some(place) = self.reader.cancel() {
             drop(control.send(News::CancelChild(Key::new(place))));
         }
     }

@@ -35,7 +35,7 @@ use super::pair::Owner;
 use crate::cancel::reason::Moment;
 #[cfg(feature = "sim")]
 use crate::engine::atomics::AtomicBool;
-use crate::engine::atomics::{AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell};
+use crate::engine::atomics::{AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell, fence};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 
@@ -139,7 +139,8 @@ impl Header {
         self.place.load(Ordering::SeqCst).checked_sub(1)
     }
 
-    /// Sets the place. Whoever cancels at the same time may miss it.
+    /// Sets the place. After one or more of these, and before the futures are polled, the runners'
+    /// side calls [`publish_places`].
     #[inline]
     pub(crate) fn set_place(&self, place: u32) {
         self.place.store(place.wrapping_add(1), Ordering::Relaxed);
@@ -172,6 +173,12 @@ impl Header {
     pub(crate) fn set_age(&self, age: u32) {
         self.age.store(age, Ordering::Relaxed);
     }
+}
+
+/// Sees to it that whoever cancels a future from here on finds its place, and that whoever has
+/// cancelled one without is seen to have.
+pub(crate) fn publish_places() {
+    fence(Ordering::SeqCst);
 }
 
 /// What a node carries besides: a name, where it was given one.
@@ -530,10 +537,16 @@ impl<T, C> Reader<T, C> {
         self.node.name()
     }
 
-    /// Marks the future as one that is to end.
-    pub(crate) fn cancel(&self) {
+    /// Marks the future as one that is to end, and returns its place.
+    ///
+    /// Without a place, the runner's side sees the mark before it polls the future for the first
+    /// time.
+    pub(crate) fn cancel(&self) -> Option<u32> {
         self.header().cancel();
+        // Pairs with the one in `publish_places`: that side sees the mark, or this sees the place.
+        fence(Ordering::SeqCst);
         self.node.tell();
+        self.header().place()
     }
 
     /// As [`Runner::id`].

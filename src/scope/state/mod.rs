@@ -36,14 +36,14 @@ use crate::cancel::token::{Hold, Level, Listener, Token};
 #[cfg(feature = "sim")]
 use crate::context::Watch;
 use crate::context::{self, Ambient, Swap};
-use crate::engine::atomics::{Ordering, fence};
+use crate::engine::atomics::Ordering;
 use crate::engine::{Answer, Key, Set};
 use crate::mailbox::{Call, Lane};
 use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
 use crate::scope::control::{Adopted, Control, News};
-use crate::task::cell::{Run, Runner};
+use crate::task::cell::{Run, Runner, publish_places};
 use crate::trace::tree;
 
 /// What the handles of a scope share with its future.
@@ -443,9 +443,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
             self.arrive(runner);
         });
-        // Pairs with the one in `Task::cancel`: that sees the places of these children, or the poll
-        // of a child sees that it is cancelled.
-        fence(Ordering::SeqCst);
+        // A task that cancels its child now sends the place, or the child's poll sees the mark.
+        publish_places();
     }
 
     fn arrive(&mut self, runner: ChildRunner<'env, K>) {
