@@ -32,9 +32,10 @@
 // ## It is polled
 //
 // 4. `ScopeFuture::poll` (future.rs) calls `Machine::poll`, which puts the scope into the context
-//    (../context.rs) and calls `turn`.
-// 5. `turn` empties the lanes first (`take_in`). `arrive` gives the child its age, and puts it into
-//    the `Set` (../engine/mod.rs) as a `Member` (kind.rs). The body is a member, too.
+//    (../context/mod.rs) and calls `turn`.
+// 5. `turn` first empties the lanes for which the bell was rung (`take_in`, state/take_in.rs).
+//    `arrive` gives the child its age, and puts it into the `Set` (../engine/mod.rs) as a `Member`
+//    (kind.rs). The body is a member, too.
 // 6. `poll_members` has the set poll the members that were woken. The waker of each is its slot in
 //    the set. `poll_member` (state/poll_member.rs) puts the member's token into the context and polls
 //    the runner, which polls the future in its node.
