@@ -162,6 +162,23 @@ fn a_total_of_zero_keeps_everybody_waiting() {
 }
 
 #[test]
+fn a_wait_for_more_than_there_are_ends_also_where_there_were_none_in_between() {
+    // It was taken for one that may still be served, because five to none to two was no loss from
+    // none to two. So it waited for ever, and those behind it with it.
+    let semaphore = Semaphore::new(5);
+    let five = semaphore.try_acquire(5).unwrap();
+    let large = ByHand::waiting(semaphore.acquire(5));
+    let small = ByHand::waiting(semaphore.acquire(1));
+    semaphore.resize(0);
+    assert_eq!((large.wakes(), small.wakes()), (0, 0), "a total of zero keeps everybody waiting");
+    semaphore.resize(2);
+    assert!(large.turn().unwrap_err().is_too_many());
+    drop(five);
+    assert_eq!(small.turn().unwrap().count(), 1);
+    assert_eq!((usage(&semaphore), semaphore.available()), ((0, 0), 2));
+}
+
+#[test]
 fn below_use_permits_that_come_back_are_gone_until_there_are_few_enough() {
     let semaphore = Semaphore::new(5);
     let mut permits: Vec<_> = (0..5).map(|_| semaphore.try_acquire(1).unwrap()).collect();

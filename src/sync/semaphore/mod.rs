@@ -132,8 +132,10 @@ impl Semaphore {
     ///
     /// - if the semaphore is closed, also while this waits,
     /// - if `count` is more than all permits there are, since they would never be enough. It is
-    ///   also the end of a wait if the number of permits is made smaller than that. If there are
-    ///   none at all, everybody waits.
+    ///   also the end of a wait if the number of permits is made smaller than that, or
+    ///   [resized](Semaphore::resize) from zero to less than that. If there are none at all,
+    ///   everybody waits. Who waits when the first are [added](Semaphore::add) goes on to wait,
+    ///   since more may be added.
     ///
     /// # Panics
     ///

@@ -82,27 +82,32 @@ impl State {
     pub(super) fn add(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) -> Result<(), AddError> {
         let bound = self.bound.unwrap_or(Semaphore::MAX_PERMITS);
         let total = self.total.checked_add(count).filter(|total| *total <= bound).ok_or(AddError { bound })?;
-        self.set_total(total, self.in_use(*free), free, wakes);
+        self.set_total(total, self.in_use(*free), free);
+        self.let_in(free, wakes);
         Ok(())
     }
 
     /// Sets the total, and the bound if there is one.
     pub(super) fn resize(&mut self, total: usize, free: &mut usize, wakes: &mut Wakes) {
         self.bound = self.bound.map(|_| total);
-        self.set_total(total, self.in_use(*free), free, wakes);
+        self.settle_at(total, self.in_use(*free), free, wakes);
     }
 
     /// Takes up to `count` free permits away for good. Returns how many.
     pub(super) fn forget_free(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) -> usize {
         let count = count.min(*free);
-        self.set_total(self.total - count, self.in_use(*free), free, wakes);
+        if count > 0 {
+            self.settle_at(self.total - count, self.in_use(*free), free, wakes);
+        }
         count
     }
 
     /// Takes permits that are in use away for good.
     pub(super) fn forget_used(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) {
-        let in_use = self.in_use(*free) - count;
-        self.set_total(self.total.saturating_sub(count), in_use, free, wakes);
+        if count > 0 {
+            let in_use = self.in_use(*free) - count;
+            self.settle_at(self.total.saturating_sub(count), in_use, free, wakes);
+        }
     }
 
     pub(super) fn close(&mut self, wakes: &mut Wakes) {
@@ -115,12 +120,20 @@ impl State {
     }
 
     /// Sets the total, while so many are in use.
-    fn set_total(&mut self, total: usize, in_use: usize, free: &mut usize, wakes: &mut Wakes) {
-        let shrinks = total < self.total;
+    fn set_total(&mut self, total: usize, in_use: usize, free: &mut usize) {
         self.total = total;
         *free = total.saturating_sub(in_use);
         self.excess = in_use.saturating_sub(total);
-        if shrinks && total > 0 {
+    }
+
+    /// Sets the total, and turns away those who wait for more than that.
+    ///
+    /// A total of zero turns nobody away: it keeps everybody waiting. If it is followed by
+    /// [`add`](Self::add), they go on to wait, since more may be added. If it is followed by a total
+    /// that is set, those who want more would wait for ever, and keep back those behind them.
+    fn settle_at(&mut self, total: usize, in_use: usize, free: &mut usize, wakes: &mut Wakes) {
+        self.set_total(total, in_use, free);
+        if total > 0 {
             let error = AcquireError { kind: Kind::TooMany };
             self.waiters.answer_where(wakes, |&count| (count > total).then_some(Err(error)));
         }
