@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
@@ -15,6 +16,7 @@ use super::waiters::Waiters;
 use super::wakes::Wakes;
 use crate::context;
 use crate::engine::atomics::const_unless_loom;
+use crate::panic::catch;
 
 /// Holds a value that is computed once, by an async initialiser, when it is first needed.
 ///
@@ -31,8 +33,9 @@ use crate::engine::atomics::const_unless_loom;
 /// An initialiser is part of the future that [`get_or_init`](OnceCell::get_or_init) returned, and
 /// runs only while that future is polled. So this holds:
 ///
-/// - Who only waits keeps nobody waiting. A waiter that was woken to begin, and is not polled, is
-///   overtaken by the next one that is.
+/// - Who only waits has no turn to keep. A waiter that was woken to begin, and is not polled, is
+///   overtaken by the next one that is. But of those who wait only one at a time is woken. So the
+///   others sleep on until a newcomer comes, or the woken one is polled or dropped.
 /// - Who has begun keeps all others waiting until its initialiser ends, or until its future is
 ///   dropped. A future that has begun, and then is neither polled nor dropped, keeps them for ever.
 ///   This is a *futurelock*. It needs a future that is kept and not polled, such as one that lost
@@ -341,7 +344,15 @@ where
         let Projected::Running { future, turn } = self.as_mut().project() else {
             panic!("a future was polled after it had completed");
         };
-        let result = result(ready!(future.poll(cx))).map(|value| turn.set(value));
+        let polled = match catch(|| future.poll(cx)) {
+            Ok(polled) => polled,
+            Err(payload) => {
+                // The turn ends now. This future may be kept for long.
+                self.set(Stage::Over);
+                resume_unwind(payload)
+            }
+        };
+        let result = result(ready!(polled)).map(|value| turn.set(value));
         self.set(Stage::Over);
         Poll::Ready(result)
     }

@@ -188,6 +188,17 @@ fn the_next_one_begins_when_an_initialiser_panics() {
 }
 
 #[test]
+fn an_initialiser_that_has_panicked_keeps_nobody_waiting_while_its_future_is_kept() {
+    // It kept the turn until its future was dropped.
+    let cell = OnceCell::new();
+    let mut kept = ByHand::new(cell.get_or_init(async || panic!("the initialiser panics")));
+    assert!(catch_unwind(AssertUnwindSafe(|| kept.poll())).is_err());
+    assert_eq!(usage(&cell), (0, 0));
+    assert_eq!(ready(&cell, 2).poll(), Some(&2));
+    assert!(catch_unwind(AssertUnwindSafe(|| kept.poll())).is_err(), "it has ended");
+}
+
+#[test]
 fn a_turn_that_has_not_begun_keeps_nobody_waiting() {
     // A futurelock: the woken one lies in an arm of a `select` that is not polled again, and the
     // same task waits for the cell elsewhere.
