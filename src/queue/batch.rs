@@ -52,7 +52,7 @@ impl<T> Receiver<T> {
     pub fn recv_many_within(&self, max: usize, within: Duration) -> RecvManyWithin<'_, T> {
         assert!(max > 0, "a batch has at least one item: `max` must not be 0");
         let shared = self.shared();
-        RecvManyWithin { shared, max, timer: sleep(within), stage: Stage::first(shared, Coming::New), is_new: true }
+        RecvManyWithin { shared, max, timer: sleep(within), stage: Stage::first(shared, Coming::New) }
     }
 }
 
@@ -66,7 +66,6 @@ pin_project! {
         #[pin]
         timer: Sleep,
         stage: Stage<'a, T>,
-        is_new: bool,
     }
 }
 
@@ -115,8 +114,9 @@ impl<T> Future for RecvManyWithin<'_, T> {
         loop {
             let promise = match this.stage {
                 Stage::First(wait) => {
+                    let joins = wait.is_outside();
                     let polled = wait.poll(cx);
-                    if mem::take(this.is_new) {
+                    if joins {
                         shared.meet();
                     }
                     let (Takers(shared), answer) = ready!(polled);
@@ -150,10 +150,7 @@ impl<T> Future for RecvManyWithin<'_, T> {
             promise.give();
             match take_promised(shared, |shared, state, wakes| take_many(shared, state, wakes, max)) {
                 Ok(taken) => return Poll::Ready(taken.unwrap_or_default()),
-                Err(Withdrawn) => {
-                    *this.stage = Stage::first(shared, Coming::Again);
-                    *this.is_new = true;
-                }
+                Err(Withdrawn) => *this.stage = Stage::first(shared, Coming::Again),
             }
         }
     }

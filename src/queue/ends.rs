@@ -90,7 +90,7 @@ macro_rules! both_ends {
 pub(super) use both_ends;
 
 pub(super) fn join<T>(shared: &Arc<Shared<T>>) -> Join<'_, T> {
-    Join { shared, is_new: true, wait: Wait::new(Joiners(&**shared), ()) }
+    Join { shared, wait: Wait::new(Joiners(&**shared), ()) }
 }
 
 pub(super) fn statistics<T>(shared: &Shared<T>) -> QueueStatistics {
@@ -111,7 +111,6 @@ pub(super) fn statistics<T>(shared: &Shared<T>) -> QueueStatistics {
 #[must_use = "futures do nothing unless polled"]
 pub struct Join<'a, T> {
     shared: &'a Shared<T>,
-    is_new: bool,
     wait: Wait<Joiners<&'a Shared<T>>>,
 }
 
@@ -119,8 +118,9 @@ impl<T> Future for Join<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let joins = self.wait.is_outside();
         let polled = self.wait.poll(cx).map(|_| ());
-        if std::mem::take(&mut self.is_new) && polled.is_pending() {
+        if joins && polled.is_pending() {
             // The work has not been retired, because nobody has waited for its end.
             self.shared.change(|_| ());
         }

@@ -130,9 +130,8 @@ impl<T> Stream for Receiver<T> {
                 taken => return Poll::Ready(taken.ok()),
             }
         }
-        let is_new = waiting.is_none();
         let wait = waiting.get_or_insert_with(|| Wait::new(Takers(shared.clone()), Coming::New));
-        let polled = poll_turn(shared, wait, is_new, cx, take_one);
+        let polled = poll_turn(shared, wait, cx, take_one);
         if polled.is_ready() {
             *waiting = None;
         }
@@ -192,13 +191,13 @@ pub(super) fn take_promised<T, R>(
 fn poll_turn<T, P: Deref<Target = Shared<T>>, R>(
     shared: &Arc<Shared<T>>,
     wait: &mut Wait<Takers<P>>,
-    mut is_new: bool,
     cx: &mut Context<'_>,
     take: impl Fn(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
 ) -> Poll<Option<R>> {
     loop {
+        let joins = wait.is_outside();
         let Poll::Ready((line, answer)) = wait.poll(cx) else {
-            if is_new {
+            if joins {
                 shared.meet();
             }
             return Poll::Pending;
@@ -210,7 +209,6 @@ fn poll_turn<T, P: Deref<Target = Shared<T>>, R>(
             Ok(taken) => return Poll::Ready(taken),
             Err(Withdrawn) => *wait = Wait::new(line, Coming::Again),
         }
-        is_new = true;
     }
 }
 
@@ -247,11 +245,11 @@ impl<'a, T> Taking<'a, T> {
             Stage::New => match take_new(self.shared, &take) {
                 Err(error) if error.is_empty() => {
                     self.stage = Stage::Waiting;
-                    ready!(poll_turn(self.shared, &mut self.wait, true, cx, take))
+                    ready!(poll_turn(self.shared, &mut self.wait, cx, take))
                 }
                 taken => taken.ok(),
             },
-            Stage::Waiting => ready!(poll_turn(self.shared, &mut self.wait, false, cx, take)),
+            Stage::Waiting => ready!(poll_turn(self.shared, &mut self.wait, cx, take)),
             Stage::Over => panic!("a future was polled after it had completed"),
         };
         self.stage = Stage::Over;

@@ -103,6 +103,9 @@ impl<T> Sender<T> {
     /// Dropping the future gives up its place in the line, and the room that it may have been given
     /// already, which the next one has at once.
     ///
+    /// In a [cancelled region](crate::cancel#regions) the future keeps room that is there, and does
+    /// not begin to wait.
+    ///
     /// # Errors
     ///
     /// Returns an error if the queue is closed, also while this waits.
@@ -236,9 +239,7 @@ impl<T> Future for SendItem<'_, T> {
             let Sending::New(item) = mem::replace(sending, Sending::Over) else { unreachable!("it is new") };
             if shared.is_rendezvous() {
                 *sending = Sending::Offered(Wait::new(Offers(*shared), Some(item)));
-                let polled = sending.poll_slowly(shared, cx);
-                shared.meet();
-                return polled;
+                return sending.poll_slowly(shared, cx);
             }
             // With room, this takes the lock once and clones no waker.
             match shared.try_put(item) {
@@ -255,7 +256,14 @@ impl<T> Sending<'_, T> {
     /// Goes on with what is not new.
     fn poll_slowly(&mut self, shared: &Shared<T>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         match self {
-            Sending::Offered(wait) => wait.poll(cx).map(|(_, answer)| answer),
+            Sending::Offered(wait) => {
+                let joins = wait.is_outside();
+                let polled = wait.poll(cx);
+                if joins {
+                    shared.meet();
+                }
+                polled.map(|(_, answer)| answer)
+            }
             Sending::Waiting(_, wait) => {
                 let (_, answer) = ready!(wait.poll(cx));
                 let Sending::Waiting(item, _) = mem::replace(self, Sending::Over) else {

@@ -175,14 +175,11 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Putters<P> {
     }
 
     fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<Self::Answer, ()> {
-        match state.check_room() {
-            Ok(()) => {
-                state.keep_slot();
-                Ok(Ok(()))
-            }
-            Err(Refused::Closed) => Ok(Err(Closed)),
-            Err(Refused::Full) => Err(()),
-        }
+        state.keep_room().ok_or(())
+    }
+
+    fn take_free(&self, (): &()) -> Option<Self::Answer> {
+        self.0.list.with(State::keep_room)
     }
 
     fn leave(&self, state: &mut State<T>, (): (), answer: Option<Self::Answer>, wakes: &mut Wakes) {
@@ -275,6 +272,10 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Joiners<P> {
 
     fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<(), ()> {
         if state.is_done() { Ok(()) } else { Err(()) }
+    }
+
+    fn take_free(&self, (): &()) -> Option<()> {
+        self.0.list.with(|state| state.is_done().then_some(()))
     }
 
     fn leave(&self, _: &mut State<T>, (): (), _: Option<()>, _: &mut Wakes) {}

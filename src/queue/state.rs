@@ -212,6 +212,18 @@ impl<T> State<T> {
         if self.room() == 0 { Err(Refused::Full) } else { Ok(()) }
     }
 
+    /// Keeps a place for a newcomer, if there is room. Returns `None` if it must wait.
+    pub(super) fn keep_room(&mut self) -> Option<Result<(), Closed>> {
+        match self.check_room() {
+            Ok(()) => {
+                self.keep_slot();
+                Some(Ok(()))
+            }
+            Err(Refused::Closed) => Some(Err(Closed)),
+            Err(Refused::Full) => None,
+        }
+    }
+
     /// Puts an item, for which there is room.
     #[inline]
     pub(super) fn put(&mut self, item: T) -> Result<(), Payload> {

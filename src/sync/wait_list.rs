@@ -30,8 +30,9 @@
 //! *No foreign code under the lock.* Wakers are cloned before it is taken. They are woken and
 //! dropped after it has been released.
 //!
-//! *In a cancelled region nothing new starts.* A wait that is first polled there, and cannot go on
-//! at once, stays pending and does not join the line, as a [`sleep`](crate::sleep) does not start.
+//! *In a cancelled region nothing new starts.* A wait that is first polled there, and can neither
+//! [pass](Line::pass) nor [take what is free](Line::take_free), stays pending and does not join the
+//! line, as a [`sleep`](crate::sleep) does not start.
 //!
 //! # How the primitives stand on it
 //!
@@ -112,6 +113,12 @@ pub(crate) trait Line {
         None
     }
 
+    /// Tries to go on at once in a cancelled region, where it must not begin to wait. For a line in
+    /// which nobody goes on without the lock, so that `pass` says nothing.
+    fn take_free(&self, _ask: &Self::Ask) -> Option<Self::Answer> {
+        None
+    }
+
     /// Tries to go on at once, and lets in those who can go on with it. Returns what it asks for if
     /// it must wait. Then it has let in nobody, and joins the line before the lock is released.
     fn join(&self, state: &mut Self::State, ask: Self::Ask, wakes: &mut Wakes) -> Result<Self::Answer, Self::Ask>;
@@ -147,6 +154,10 @@ impl<P: Deref<Target: Line>> Line for P {
     #[inline]
     fn pass(&self, ask: &Self::Ask) -> Option<Self::Answer> {
         (**self).pass(ask)
+    }
+
+    fn take_free(&self, ask: &Self::Ask) -> Option<Self::Answer> {
+        (**self).take_free(ask)
     }
 
     fn join(&self, state: &mut Self::State, ask: Self::Ask, wakes: &mut Wakes) -> Result<Self::Answer, Self::Ask> {
@@ -185,6 +196,11 @@ impl<L: Line> Wait<L> {
         Wait { stage: Stage::Outside { line, ask } }
     }
 
+    /// Whether it has not joined the line. In a cancelled region it does not join by being polled.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.stage, Stage::Outside { .. })
+    }
+
     /// Waits for the answer. Gives the line back with it.
     ///
     /// # Panics
@@ -202,7 +218,12 @@ impl<L: Line> Wait<L> {
 
     fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<(L, L::Answer)> {
         let polled = match &self.stage {
-            Stage::Outside { .. } if context::with(|ambient| ambient.is_tripped()) => Poll::Pending,
+            Stage::Outside { line, ask } if context::with(|ambient| ambient.is_tripped()) => {
+                match line.take_free(ask) {
+                    Some(answer) => self.end(answer),
+                    None => Poll::Pending,
+                }
+            }
             Stage::Outside { .. } => self.join(cx),
             Stage::Inside { line, key } => match look(line, *key, cx) {
                 Some(answer) => self.end(answer),

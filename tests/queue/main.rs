@@ -9,6 +9,8 @@ mod harness;
 #[allow(dead_code)]
 #[path = "../sync/by_hand.rs"]
 mod by_hand;
+#[path = "../sync/cancelled.rs"]
+mod cancelled;
 
 mod batches;
 

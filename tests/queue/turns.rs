@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
 
 use foster::queue;
 use foster::testing::{CountingWaker, cancel_at_every_await, explore_all, poll_once};
@@ -9,6 +10,7 @@ use foster::{local, scope, shield, timeout, yield_now};
 use futures::{SinkExt, StreamExt};
 
 use crate::by_hand::ByHand;
+use crate::cancelled::in_a_cancelled_region;
 use crate::harness::T;
 
 #[test]
@@ -261,6 +263,31 @@ matrix! {
         jobs.try_send(2).unwrap();
     }
 
+    // A region that is cancelled stayed pending where nobody had to wait: with room, and with all
+    // the work done.
+    async fn in_a_cancelled_region_room_that_is_there_is_kept_and_work_that_is_done_is_joined() {
+        let (mut jobs, work) = queue::bounded(1);
+        let elapsed = timeout(T, async {
+            _ = shield(timeout(2 * T, std::future::pending::<()>())).await;
+            // In the same poll as the end of the shield: the region is cancelled.
+            jobs.join().await;
+            jobs.reserve().await.unwrap().send(1).unwrap();
+            assert!(poll_once(jobs.join()).await.is_pending());
+            assert!(poll_fn(|cx| Poll::Ready(jobs.poll_ready_unpin(cx).is_pending())).await);
+            drop(work.recv().await.unwrap());
+            poll_fn(|cx| jobs.poll_ready_unpin(cx)).await.unwrap();
+            jobs.start_send_unpin(2).unwrap();
+            drop(work.recv().await.unwrap());
+            jobs.close();
+            assert!(jobs.reserve().await.is_err());
+            jobs.join().await;
+            std::future::pending::<()>().await
+        });
+        assert!(elapsed.await.is_err(), "it gets as far as that");
+        assert_eq!((jobs.unfinished(), jobs.statistics().waiting_senders()), (0, 0));
+        assert!(work.recv().await.is_none());
+    }
+
     async fn those_who_are_cancelled_leave_the_lines() {
         let (jobs, work) = queue::bounded(1);
         jobs.try_send(0).unwrap();
@@ -353,4 +380,38 @@ fn handles_and_futures_go_to_other_threads() {
     check(&work.recv());
     check(&work.recv_many(1));
     check(&work.join());
+}
+
+#[test]
+fn a_future_that_was_polled_in_a_cancelled_region_can_wait_elsewhere() {
+    // It joined the line with its second poll. What goes with the first time in the line had gone
+    // with the first poll, so nobody met it in the rendezvous, and no joiner heard that all is done.
+    let begun = |future: std::pin::Pin<&mut dyn Future<Output = ()>>| {
+        let mut future = Some(future);
+        let region = in_a_cancelled_region(async { assert!(poll_once(future.take().unwrap()).await.is_pending()) });
+        futures::executor::block_on(region);
+    };
+    let (jobs, work) = queue::unbounded();
+    jobs.try_send(1).unwrap();
+    let item = work.try_recv().unwrap();
+    let mut joins = Box::pin(jobs.join());
+    begun(joins.as_mut());
+    let joins = ByHand::waiting(joins);
+    drop(item);
+    joins.turn();
+
+    let (jobs, work) = queue::rendezvous();
+    let mut receives = Box::pin(async { assert_eq!(*work.recv().await.unwrap(), 1) });
+    begun(receives.as_mut());
+    let reserves = ByHand::waiting(jobs.reserve());
+    let receives = ByHand::waiting(receives);
+    reserves.turn().unwrap().send(1).unwrap();
+    receives.turn();
+
+    let mut sends = Box::pin(async { jobs.send(2).await.unwrap() });
+    begun(sends.as_mut());
+    let receives = ByHand::waiting(work.recv());
+    let sends = ByHand::waiting(sends);
+    assert_eq!(*receives.turn().unwrap(), 2);
+    sends.turn();
 }
