@@ -63,6 +63,29 @@
 //! cancelled [`send`](Sender::send) drops its item with it. [`reserve`](Sender::reserve) first, to
 //! keep it.
 //!
+//! # A queue that is never empty
+//!
+//! Who finds an item, or room, goes on at once, in the same poll. So a loop that always finds one,
+//! and awaits nothing else, gives no turn to its siblings, and neither a timeout nor a cancellation
+//! ends it. tokio's channels let others in now and then. These do not: call
+//! [`yield_now`](crate::yield_now) in such a loop.
+//!
+//! ```
+//! # futures::executor::block_on(async {
+//! use foster::{queue, race, yield_now};
+//!
+//! let (jobs, work) = queue::bounded(1);
+//! jobs.try_send(0).expect("there is room");
+//! let busy = async {
+//!     while let Some(job) = work.recv().await {
+//!         jobs.try_send(*job + 1).expect("there is room"); // so it is never empty
+//!         yield_now().await;
+//!     }
+//! };
+//! race((busy, yield_now())).await;
+//! # });
+//! ```
+//!
 //! # Cost
 //!
 //! Without waiting, sending and receiving an item each takes a lock for a moment, and allocates

@@ -1,4 +1,7 @@
 //! The condition.
+//!
+//! C138: nobody waits without the guard, which is a matter of types. The doc test of `Condition`
+//! shows that it does not compile.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
