@@ -146,8 +146,8 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// This is a channel of Go without a buffer, or a memory channel of Trio with a buffer of 0.
 ///
 /// - [`send`](Sender::send) offers its item, and completes when it is taken. If it is dropped
-///   before, the item is dropped with it, and nobody gets it. A receiver that was about to take it
-///   then keeps its place at the head of the line.
+///   before that, the item is dropped with it, and nobody gets it. A receiver that was about to take
+///   it then keeps its place at the head of the line.
 /// - [`try_send`](Sender::try_send) and [`reserve`](Sender::reserve) find room while receivers wait
 ///   for which there is nothing else. If those leave before they take the item, it stays in the
 ///   queue for the next one.

@@ -284,3 +284,13 @@ fn under_every_schedule_a_rendezvous_comes_about() {
     });
     assert!(explored.schedules() > 10, "{explored:?}");
 }
+
+#[test]
+fn a_sender_that_leaves_after_its_item_was_taken_has_sent_it() {
+    let (jobs, work) = queue::rendezvous();
+    let sends = ByHand::waiting(jobs.send(1));
+    let item = work.try_recv().unwrap();
+    assert_eq!(sends.wakes(), 1);
+    drop(sends);
+    assert_eq!((*item, work.try_recv().unwrap_err().is_empty()), (1, true));
+}
