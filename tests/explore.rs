@@ -73,7 +73,8 @@ fn the_steps_have_names() {
         for part in [
             "main > ",
             "`child 2` #",
-            "`tests/explore.rs:29` (task ",
+            "`tests/explore.rs:",
+            "` (task ",
             "job `tests/explore.rs:",
             "the clock moves to 1s",
         ] {
