@@ -5,7 +5,7 @@ use std::future::Future;
 use std::mem;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::mutex::{Guard, Locking, Mutex};
 use super::wait_list::{Line, Wait, WaitList};
@@ -130,15 +130,15 @@ impl Condition {
     ///
     /// # Panics
     ///
-    /// The future panics if `predicate` does, which unlocks the mutex, and if it is polled after it
-    /// has completed.
+    /// The future panics if `predicate` does. That unlocks the mutex, and passes on a notification
+    /// that the predicate has not looked at. It also panics if it is polled after it has completed.
     pub fn wait_for<P, T, F>(&self, guard: Guard<P, T>, predicate: F) -> ConditionWaitFor<'_, P, T, F>
     where
         P: Deref<Target = Mutex<T>>,
         T: ?Sized,
         F: FnMut(&mut T) -> bool,
     {
-        ConditionWaitFor { condition: self, stage: Turn::Look(guard), predicate }
+        ConditionWaitFor { condition: self, stage: Turn::Look { guard, notification: None }, predicate }
     }
 
     /// Notifies the first `count` of those who wait, or all, if they are fewer.
@@ -202,10 +202,18 @@ impl Line for Condition {
     }
 }
 
-/// A notification whose waiter has not locked the mutex yet. Dropping it passes it on.
+/// A notification that its waiter has not heard yet: it has not locked the mutex, or its predicate
+/// has not looked. Dropping it passes it on.
 struct Notification<'a> {
     /// `None` if nobody else is to hear it.
     condition: Option<&'a Condition>,
+}
+
+impl Notification<'_> {
+    /// Says that the waiter has heard it.
+    fn hear(mut self) {
+        self.condition = None;
+    }
 }
 
 impl Drop for Notification<'_> {
@@ -241,14 +249,12 @@ enum Stage<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
     Over,
 }
 
-impl<P, T> Future for ConditionWait<'_, P, T>
-where
-    P: Stable + Deref<Target = Mutex<T>> + Unpin,
-    T: ?Sized,
-{
-    type Output = Guard<P, T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Guard<P, T>> {
+impl<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> ConditionWait<'a, P, T> {
+    /// Waits until the mutex is locked again. The caller has the notification to hear.
+    fn poll_notified(&mut self, cx: &mut Context<'_>) -> Poll<(Guard<P, T>, Notification<'a>)>
+    where
+        P: Stable + Unpin,
+    {
         loop {
             match mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Holding { guard, mut wait } => {
@@ -269,11 +275,8 @@ where
                         return Poll::Pending;
                     }
                 },
-                Stage::Locking { mut locking, mut notification } => match Pin::new(&mut locking).poll(cx) {
-                    Poll::Ready(guard) => {
-                        notification.condition = None;
-                        return Poll::Ready(guard);
-                    }
+                Stage::Locking { mut locking, notification } => match Pin::new(&mut locking).poll(cx) {
+                    Poll::Ready(guard) => return Poll::Ready((guard, notification)),
                     Poll::Pending => {
                         self.stage = Stage::Locking { locking, notification };
                         return Poll::Pending;
@@ -282,6 +285,20 @@ where
                 Stage::Over => panic!("a future was polled after it had completed"),
             }
         }
+    }
+}
+
+impl<P, T> Future for ConditionWait<'_, P, T>
+where
+    P: Stable + Deref<Target = Mutex<T>> + Unpin,
+    T: ?Sized,
+{
+    type Output = Guard<P, T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Guard<P, T>> {
+        let (guard, notification) = ready!(self.poll_notified(cx));
+        notification.hear();
+        Poll::Ready(guard)
     }
 }
 
@@ -300,7 +317,11 @@ pub struct ConditionWaitFor<'a, P: Deref<Target = Mutex<T>>, T: ?Sized, F> {
 }
 
 enum Turn<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
-    Look(Guard<P, T>),
+    /// The mutex is locked. If the predicate panics, another one hears the notification.
+    Look {
+        guard: Guard<P, T>,
+        notification: Option<Notification<'a>>,
+    },
     Wait(ConditionWait<'a, P, T>),
     Over,
 }
@@ -319,14 +340,20 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Guard<P, T>> {
         loop {
             match mem::replace(&mut self.stage, Turn::Over) {
-                Turn::Look(mut guard) => {
-                    if (self.predicate)(&mut guard) {
+                Turn::Look { mut guard, notification } => {
+                    let accepts = (self.predicate)(&mut guard);
+                    if let Some(notification) = notification {
+                        notification.hear();
+                    }
+                    if accepts {
                         return Poll::Ready(guard);
                     }
                     self.stage = Turn::Wait(self.condition.wait(guard));
                 }
-                Turn::Wait(mut wait) => match Pin::new(&mut wait).poll(cx) {
-                    Poll::Ready(guard) => self.stage = Turn::Look(guard),
+                Turn::Wait(mut wait) => match wait.poll_notified(cx) {
+                    Poll::Ready((guard, notification)) => {
+                        self.stage = Turn::Look { guard, notification: Some(notification) };
+                    }
                     Poll::Pending => {
                         self.stage = Turn::Wait(wait);
                         return Poll::Pending;

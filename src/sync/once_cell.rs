@@ -14,7 +14,6 @@ use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
-use crate::context;
 use crate::engine::atomics::const_unless_loom;
 use crate::panic::catch;
 
@@ -25,17 +24,16 @@ use crate::panic::catch;
 /// `OnceCell`, and of the lock with a second look inside (*double-checked locking*) that asyncio
 /// code has for this.
 ///
-/// An initialiser that fails, panics or is dropped leaves the cell empty. Then another one has its
-/// turn: that of the first who waits, or that of anybody who is polled before it.
+/// An initialiser that fails, panics or is dropped leaves the cell empty. Then all who wait are
+/// woken, and the first of them that is polled begins.
 ///
 /// # Who polls the initialiser
 ///
 /// An initialiser is part of the future that [`get_or_init`](OnceCell::get_or_init) returned, and
 /// runs only while that future is polled. So this holds:
 ///
-/// - Who only waits has no turn to keep. A waiter that was woken to begin, and is not polled, is
-///   overtaken by the next one that is. But of those who wait only one at a time is woken. So the
-///   others sleep on until a newcomer comes, or the woken one is polled or dropped.
+/// - Who only waits keeps nobody waiting, also if it is not polled when it is woken: whoever is
+///   polled first begins.
 /// - Who has begun keeps all others waiting until its initialiser ends, or until its future is
 ///   dropped. A future that has begun, and then is neither polled nor dropped, keeps them for ever.
 ///   This is a *futurelock*. It needs a future that is kept and not polled, such as one that lost
@@ -50,7 +48,9 @@ use crate::panic::catch;
 ///
 /// # Cost
 ///
-/// To get a value that is there is one atomic load. Nothing is allocated unless somebody waits.
+/// To get a value that is there is one atomic load. Nothing is allocated unless somebody waits. An
+/// initialiser that fails wakes all who wait, so if those of many fail in turn, the wake-ups are
+/// half the square of their number.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -77,8 +77,8 @@ pub struct OnceCell<T> {
 
 /// What is under the lock.
 ///
-/// While there is no value, and nobody has the turn, and some wait, at least one was answered that
-/// has not looked since. So somebody who has been woken will begin, or leaves and answers the next.
+/// While nobody has the turn, nobody is in the line: all who were have been told to look. So it does
+/// not matter which of them is polled, nor whether all are.
 pub(crate) struct State {
     /// Whether somebody has the turn: its initialiser runs.
     has_begun: bool,
@@ -156,8 +156,8 @@ impl<T> OnceCell<T> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future drops its initialiser where it is suspended, and the next one has its
-    /// turn at once. A future that only waits leaves no trace. In a
+    /// Dropping the future drops its initialiser where it is suspended, and another one has its turn
+    /// at once. A future that only waits leaves no trace. In a
     /// [cancelled region](crate::cancel#regions) the future takes a value that is there, and
     /// begins neither to initialise nor to wait. Who has been waiting already still has its turn.
     ///
@@ -180,7 +180,7 @@ impl<T> OnceCell<T> {
     ///
     /// # Errors
     ///
-    /// Returns the error of `init`, if that was called. The cell stays empty, and the next one has
+    /// Returns the error of `init`, if that was called. The cell stays empty, and another one has
     /// its turn with its own initialiser. The error is nobody else's.
     ///
     /// # Panics
@@ -264,11 +264,8 @@ impl<T> Line for OnceCell<T> {
         if self.begin_locked(state) { Ok(Answer::Begin) } else { Err(()) }
     }
 
-    fn leave(&self, state: &mut State, (): (), answer: Option<Answer>, wakes: &mut Wakes) {
-        if answer.is_some() && !state.has_begun {
-            state.waiters.answer_first(Answer::Look, wakes);
-        }
-    }
+    /// Nobody waits for one who waits.
+    fn leave(&self, _: &mut State, (): (), _: Option<Answer>, _: &mut Wakes) {}
 
     fn describe(&self) -> String {
         "once cell, which another future initialises".into()
@@ -293,11 +290,7 @@ impl<T> Drop for Turn<'_, T> {
     fn drop(&mut self) {
         self.cell.list.change(|state, wakes| {
             state.has_begun = false;
-            if self.cell.value.get().is_some() {
-                state.waiters.answer_where(wakes, |()| Some(Answer::Look));
-            } else {
-                state.waiters.answer_first(Answer::Look, wakes);
-            }
+            state.waiters.answer_where(wakes, |()| Some(Answer::Look));
         });
     }
 }
@@ -375,11 +368,6 @@ fn poll_turn<'a, T>(
                 *wait = Wait::new(cell, ());
                 cell.begin()
             }
-            // Another one was woken to begin, and has not been polled. Perhaps it never will be.
-            Poll::Pending if !context::with(|ambient| ambient.is_tripped()) => match cell.begin() {
-                None => return Poll::Pending,
-                turn => turn,
-            },
             Poll::Pending => return Poll::Pending,
         };
         if let Some(turn) = turn {

@@ -139,8 +139,9 @@ impl World {
         }
     }
 
-    fn set_total(&mut self, total: usize) {
-        if total < self.total && total > 0 {
+    /// Sets the total, and turns away those who wait for more. That is not so if permits are added.
+    fn settle_at(&mut self, total: usize) {
+        if total > 0 {
             for waiter in self.waiters.iter_mut().filter(|waiter| waiter.answer.is_none() && waiter.count > total) {
                 waiter.answer = Some(Answer::TooMany);
             }
@@ -159,7 +160,9 @@ impl World {
             }
             ForgetPermit(index) if !self.permits.is_empty() => {
                 let permit = self.permits.swap_remove(index % self.permits.len());
-                self.set_total(self.total.saturating_sub(permit.count()));
+                if permit.count() > 0 {
+                    self.settle_at(self.total.saturating_sub(permit.count()));
+                }
                 permit.forget();
             }
             Detach(index) if !self.permits.is_empty() => {
@@ -187,18 +190,20 @@ impl World {
                 let is_too_much = self.bound.is_some_and(|bound| self.total + count > bound);
                 assert_eq!(self.semaphore.try_add(count).is_err(), is_too_much);
                 if !is_too_much {
-                    self.set_total(self.total + count);
+                    self.total += count;
                 }
             }
             Forget(count) => {
                 let gone = count.min(self.free());
                 assert_eq!(self.semaphore.forget(count), gone);
-                self.set_total(self.total - gone);
+                if gone > 0 {
+                    self.settle_at(self.total - gone);
+                }
             }
             Resize(total) => {
                 self.semaphore.resize(total);
                 self.bound = self.bound.map(|_| total);
-                self.set_total(total);
+                self.settle_at(total);
             }
             Close => {
                 self.semaphore.close();

@@ -190,6 +190,21 @@ fn a_predicate_may_change_the_value_and_one_that_panics_unlocks_the_mutex() {
 }
 
 #[test]
+fn a_predicate_that_panics_passes_the_notification_on() {
+    let (condition, mutex) = (Condition::new(), Mutex::new(0));
+    let mut first = ByHand::waiting(condition.wait_for(mutex.try_lock().unwrap(), |value| {
+        assert_eq!(*value, 0, "the predicate panics");
+        false
+    }));
+    let second = waiting(&condition, &mutex);
+    *mutex.try_lock().unwrap() = 1;
+    condition.notify(1);
+    assert_eq!(second.wakes(), 0);
+    assert!(catch_unwind(AssertUnwindSafe(|| first.poll())).is_err());
+    assert_eq!(*second.turn(), 1);
+}
+
+#[test]
 fn a_future_that_has_completed_panics_when_it_is_polled() {
     let (condition, mutex) = (Condition::new(), Mutex::new(()));
     let mut wait = Box::pin(condition.wait_for(mutex.try_lock().unwrap(), |()| true));
