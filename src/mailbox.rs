@@ -264,7 +264,8 @@ impl<T, const FIRST: usize> Lane<T, FIRST> {
 mod tests {
     use super::*;
 
-    /// A call for one lane is no call for the other: an item there must not be left until something else rings.
+    /// A call for one lane is no call for the other: an item there must not be left until something
+    /// else rings.
     #[test]
     fn a_bell_tells_each_lane_for_which_it_was_rung() {
         let bell = Bell::new();

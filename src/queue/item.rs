@@ -62,8 +62,8 @@ impl<T> Item<T> {
     /// Puts the item back, as the next one to be received. The work on it is not done.
     ///
     /// This never waits, and works also if the queue is full or closed. In a queue with priorities
-    /// the item is the first among its equals. If no receiver is left, this drops the item, which is
-    /// then done.
+    /// the item is the first among its equals. If no receiver is left, this drops the item, which
+    /// is then done.
     ///
     /// # Panics
     ///

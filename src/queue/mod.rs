@@ -90,7 +90,8 @@
 //!
 //! Without waiting, sending and receiving an item each takes a lock for a moment, and allocates
 //! nothing but the room for items as a queue grows. Most of it is given back as the queue empties.
-//! To be done with an item takes no lock. A waiter takes 40 bytes, and to cancel one takes the same time however many there are.
+//! To be done with an item takes no lock. A waiter takes 40 bytes, and to cancel one takes the same
+//! time however many there are.
 //!
 //! No lock is held while a waker or a destructor runs. In a queue with priorities, items are
 //! compared under the lock: see [`priority`].

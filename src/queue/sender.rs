@@ -20,9 +20,9 @@ use crate::sync::wait_list::Wait;
 /// It can be cloned for several producers. When the last one is dropped, the queue is
 /// [closed](Sender::close).
 ///
-/// It is a [`Sink`], too, for `forward` and what else takes one. As a sink it keeps the place in the
-/// queue that `poll_ready` has reserved until it has sent an item or is dropped. Closing the sink
-/// does not close the queue for other senders.
+/// It is a [`Sink`], too, for `forward` and what else takes one. As a sink it keeps the place in
+/// the queue that `poll_ready` has reserved until it has sent an item or is dropped. Closing the
+/// sink does not close the queue for other senders.
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
     readiness: Readiness<T>,
@@ -53,7 +53,8 @@ impl<T> Sender<T> {
     /// If the future is dropped before it has completed, its item is dropped with it, and is not in
     /// the queue. To keep the item in this case, [`reserve`](Sender::reserve) a place first, and
     /// send it when there is one. In a [`rendezvous`](super::rendezvous) a receiver may have taken
-    /// the item since the last poll. Then it was sent, and who drops the future does not hear of it.
+    /// the item since the last poll. Then it was sent, and who drops the future does not hear of
+    /// it.
     ///
     /// In a [cancelled region](crate::cancel#regions) the future sends if there is room, and does
     /// not begin to wait. In a rendezvous it does not begin to offer its item.

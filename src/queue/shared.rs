@@ -68,8 +68,8 @@ impl<T> Shared<T> {
         result
     }
 
-    /// Lets those go on for whom one who has just joined a line is the partner. Only in a rendezvous
-    /// does anyone wait for that.
+    /// Lets those go on for whom one who has just joined a line is the partner. Only in a
+    /// rendezvous does anyone wait for that.
     pub(super) fn meet(&self) {
         if self.is_rendezvous() {
             self.change(|_| ());

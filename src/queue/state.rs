@@ -37,8 +37,8 @@ pub(super) struct State<T> {
     store: Store<T>,
     capacity: Capacity,
     /// How many items are promised to receivers that will take them when they are polled. They are
-    /// still in the store, or offered. There may be fewer once the queue was closed, or an offer was
-    /// withdrawn.
+    /// still in the store, or offered. There may be fewer once the queue was closed, or an offer
+    /// was withdrawn.
     promised: usize,
     /// How many places are kept for senders that will put an item.
     slots: usize,
@@ -184,8 +184,8 @@ impl<T> State<T> {
         }
     }
 
-    /// Whether a newcomer may take an item. One who offers an item joins its line before the receivers
-    /// are answered, and they come first.
+    /// Whether a newcomer may take an item. One who offers an item joins its line before the
+    /// receivers are answered, and they come first.
     #[inline]
     pub(super) fn may_take(&self) -> bool {
         self.available() > 0 && self.takers.is_empty()

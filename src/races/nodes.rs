@@ -118,8 +118,8 @@ fn a_task_may_be_dropped_while_its_child_ends() {
     }
 }
 
-/// A scope takes a child in while its task cancels it. If neither saw the other, the child would run
-/// on.
+/// A scope takes a child in while its task cancels it. If neither saw the other, the child would
+/// run on.
 #[test]
 fn a_child_that_is_cancelled_while_it_is_given_a_place_is_found() {
     model(|| {

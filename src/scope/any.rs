@@ -128,8 +128,8 @@ macro_rules! every_scope {
             /// Asks everything in the scope to end by itself, and cancels the scope after `grace`.
             ///
             /// First the scope's [`stop_token`](Self::stop_token) is cancelled, which code that
-            /// listens to it can heed. After `grace` the rest is [cancelled](Self::cancel). If everything ends in
-            /// time, the scope ends as if it had not been stopped.
+            /// listens to it can heed. After `grace` the rest is [cancelled](Self::cancel). If
+            /// everything ends in time, the scope ends as if it had not been stopped.
             ///
             /// [`Duration::MAX`] waits for as long as it takes, and zero cancels at once. A second
             /// call replaces the grace, but not the reason.
@@ -167,8 +167,8 @@ macro_rules! every_scope {
             /// [`stop`](Self::stop) and [`cancel`](Self::cancel) cancel it, and so does the
             /// cancellation of an enclosing region. It is for children that end between two steps
             /// of their work, and for code that is no child of the scope: a thread, a callback, a
-            /// service. Cancelling the token is to stop the scope with no end to the grace: it asks,
-            /// and drops nothing. The counterpart of C++'s `std::stop_token`.
+            /// service. Cancelling the token is to stop the scope with no end to the grace: it
+            /// asks, and drops nothing. The counterpart of C++'s `std::stop_token`.
             ///
             /// ```
             /// # futures::executor::block_on(async {

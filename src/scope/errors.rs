@@ -4,8 +4,8 @@ use std::{fmt, slice, vec};
 
 use crate::name::Name;
 
-/// Holds all errors of a scope that [kept going](super::TryScopeFuture::keep_going). There is at least
-/// one.
+/// Holds all errors of a scope that [kept going](super::TryScopeFuture::keep_going). There is at
+/// least one.
 ///
 /// As an error, its [source](std::error::Error::source) is the first of them, and its text names
 /// them all:

@@ -11,11 +11,11 @@ use super::kind::AnyThread;
 
 /// Runs `job`, which may block its thread, where that does no harm, and returns its value.
 ///
-/// The job runs in the pool of the context's runtime, or in [foster's own](crate::runtime::blocking_pool) if
-/// there is none. It is submitted at the first poll. This is a scope with one child. For several
-/// jobs, or for one beside other work, use [`Scope::spawn_blocking`](super::Scope::spawn_blocking).
-/// The counterpart of `asyncio.to_thread`, Trio's `to_thread.run_sync` and
-/// `tokio::task::spawn_blocking`.
+/// The job runs in the pool of the context's runtime, or in [foster's
+/// own](crate::runtime::blocking_pool) if there is none. It is submitted at the first poll. This is
+/// a scope with one child. For several jobs, or for one beside other work, use
+/// [`Scope::spawn_blocking`](super::Scope::spawn_blocking). The counterpart of `asyncio.to_thread`,
+/// Trio's `to_thread.run_sync` and `tokio::task::spawn_blocking`.
 ///
 /// # Cancellation
 ///

@@ -86,9 +86,9 @@
 //
 // ## Children that run in parallel
 //
-// `spawn_parallel` enters at `remote_child::spawn` (remote_child.rs). The runtime polls such a child, and
-// the set never has it. It is counted in the control as long as it runs, so that `next` waits for
-// it. Its end rings the bell, and its failure comes as news.
+// `spawn_parallel` enters at `remote_child::spawn` (remote_child.rs). The runtime polls such a
+// child, and the set never has it. It is counted in the control as long as it runs, so that `next`
+// waits for it. Its end rings the bell, and its failure comes as news.
 
 mod adapters;
 mod any;

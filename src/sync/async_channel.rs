@@ -1,5 +1,5 @@
-//! The channels of the crate [`async-channel`](https://docs.rs/async-channel), for code that has them
-//! already, or needs no more than a channel.
+//! The channels of the crate [`async-channel`](https://docs.rs/async-channel), for code that has
+//! them already, or needs no more than a channel.
 //!
 //! They need no runtime either, and work in scopes and under every runtime. Where they differ from
 //! our [`queue`](crate::queue):

@@ -1,5 +1,5 @@
-//! The locks of the crate [`async-lock`](https://docs.rs/async-lock), for code that has them already
-//! or wants what they have and ours do not.
+//! The locks of the crate [`async-lock`](https://docs.rs/async-lock), for code that has them
+//! already or wants what they have and ours do not.
 //!
 //! They need no runtime either, and work in scopes and under every runtime. Where they differ:
 //!

@@ -77,8 +77,8 @@ pub struct OnceCell<T> {
 
 /// What is under the lock.
 ///
-/// While nobody has the turn, nobody is in the line: all who were have been told to look. So it does
-/// not matter which of them is polled, nor whether all are.
+/// While nobody has the turn, nobody is in the line: all who were have been told to look. So it
+/// does not matter which of them is polled, nor whether all are.
 pub(crate) struct State {
     /// Whether somebody has the turn: its initialiser runs.
     has_begun: bool,
@@ -156,10 +156,10 @@ impl<T> OnceCell<T> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future drops its initialiser where it is suspended, and another one has its turn
-    /// at once. A future that only waits leaves no trace. In a
-    /// [cancelled region](crate::cancel#regions) the future takes a value that is there, and
-    /// begins neither to initialise nor to wait. Who has been waiting already still has its turn.
+    /// Dropping the future drops its initialiser where it is suspended, and another one has its
+    /// turn at once. A future that only waits leaves no trace. In a [cancelled
+    /// region](crate::cancel#regions) the future takes a value that is there, and begins neither to
+    /// initialise nor to wait. Who has been waiting already still has its turn.
     ///
     /// # Panics
     ///

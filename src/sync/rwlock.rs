@@ -117,7 +117,8 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Cancellation
     ///
-    /// As for [`read`](RwLock::read). The readers that a dropped writer kept out are let in at once.
+    /// As for [`read`](RwLock::read). The readers that a dropped writer kept out are let in at
+    /// once.
     ///
     /// # Panics
     ///

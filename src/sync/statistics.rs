@@ -21,8 +21,8 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Returns how many permits are given out. A waiter that was given its permits, and has not been
-    /// polled since, is counted here.
+    /// Returns how many permits are given out. A waiter that was given its permits, and has not
+    /// been polled since, is counted here.
     pub fn in_use(&self) -> usize {
         self.in_use
     }

@@ -1,7 +1,7 @@
 //! A future, and the place for what becomes of it, in one allocation.
 //!
-//! A node has two owners. The [`Runner`] polls the future to its end, or ends it before; the [`Reader`] waits for what
-//! became of it. The `state` says whose the content is:
+//! A node has two owners. The [`Runner`] polls the future to its end, or ends it before; the
+//! [`Reader`] waits for what became of it. The `state` says whose the content is:
 //!
 //! | state | content | belongs to |
 //! |---|---|---|
@@ -14,12 +14,14 @@
 //!
 //! Invariants, which the `SAFETY` comments name:
 //!
-//! - **one runner, one reader**: a node has one of each, neither can be cloned, and what touches the content takes
-//!   them by `&mut` or by value;
-//! - **hand-over**: only the runner leaves the states that are its own, at last by a release store after its last access,
-//!   when it is dropped; only the reader leaves `SETTLED`, after an acquire load that saw it;
-//! - **future first**: a runner drops the future before it gives up its reference to the node, so whoever frees the
-//!   node never meets the future, and may be on another thread, or outlive what the future borrows;
+//! - **one runner, one reader**: a node has one of each, neither can be cloned, and what touches the
+//!   content takes them by `&mut` or by value;
+//! - **hand-over**: only the runner leaves the states that are its own, at last by a release store
+//!   after its last access, when it is dropped; only the reader leaves `SETTLED`, after an acquire
+//!   load that saw it;
+//! - **future first**: a runner drops the future before it gives up its reference to the node, so
+//!   whoever frees the node never meets the future, and may be on another thread, or outlive what
+//!   the future borrows;
 //! - **pinned**: a node lives behind an [`Owner`], which never moves it.
 
 use std::future::Future;
@@ -29,22 +31,14 @@ use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll};
 
+use super::header::{DECIDED, RUNNING, SETTLED, TAKEN, UNSETTLED};
+pub(crate) use super::header::{Failure, Header};
 use super::link::{Lasting, Next, Reach};
 pub(crate) use super::pair::Memory;
 use super::pair::Owner;
-use crate::cancel::reason::Moment;
-#[cfg(feature = "sim")]
-use crate::engine::atomics::AtomicBool;
-use crate::engine::atomics::{AtomicU8, AtomicU32, AtomicWaker, Ordering, UnsafeCell, fence};
+use crate::engine::atomics::{Ordering, UnsafeCell, fence};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
-
-const RUNNING: u8 = 0;
-const UNSETTLED: u8 = 1;
-const DECIDED: u8 = 2;
-const SETTLED: u8 = 3;
-const TAKEN: u8 = 4;
-const ABANDONED: u8 = 5;
 
 /// The future ended without a value, by an error that it reported elsewhere.
 #[derive(Debug)]
@@ -58,121 +52,6 @@ pub(crate) enum Ended {
     Failed,
     /// By a panic. Likewise.
     Panicked(Payload),
-}
-
-/// How a future ends by itself that has no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Failure {
-    Failed = 1,
-    Panicked = 2,
-}
-
-/// What both ends know of a node. Everything but the state is theirs to use.
-pub(crate) struct Header {
-    /// Who waits for what becomes of the future.
-    reader: AtomicWaker,
-    state: AtomicU8,
-    /// The [`Moment`] at which the reader's side asked for the future's end, or 0.
-    cancelled: AtomicU32,
-    /// How the future ended by itself without a value, as a [`Failure`]; set before the end is handed over.
-    failure: AtomicU8,
-    /// Whether somebody keeps a [list](crate::trace::living) in which this is.
-    #[cfg(feature = "sim")]
-    watched: AtomicBool,
-    /// Not stopped by a cancellation of the others.
-    pub(crate) finalizer: bool,
-    /// Where the runner's side has put the future, plus one; zero before that.
-    place: AtomicU32,
-    /// Tells older from younger; set by the runner's side.
-    age: AtomicU32,
-    at: &'static Location<'static>,
-}
-
-impl Header {
-    #[inline]
-    fn new(at: &'static Location<'static>, finalizer: bool) -> Self {
-        Header {
-            reader: AtomicWaker::new(),
-            state: AtomicU8::new(RUNNING),
-            cancelled: AtomicU32::new(0),
-            failure: AtomicU8::new(0),
-            #[cfg(feature = "sim")]
-            watched: AtomicBool::new(false),
-            finalizer,
-            place: AtomicU32::new(0),
-            age: AtomicU32::new(0),
-            at,
-        }
-    }
-
-    /// Relaxed: the reader looks after an acquire load that saw the end handed over.
-    #[cold]
-    fn fail(&self, failure: Failure) {
-        self.failure.store(failure as u8, Ordering::Relaxed);
-    }
-
-    fn failure(&self) -> Option<Failure> {
-        match self.failure.load(Ordering::Relaxed) {
-            1 => Some(Failure::Failed),
-            2 => Some(Failure::Panicked),
-            _ => None,
-        }
-    }
-
-    /// The first call counts.
-    fn cancel(&self) {
-        let _ = self.cancelled.compare_exchange(0, Moment::next().to_raw(), Ordering::SeqCst, Ordering::SeqCst);
-    }
-
-    #[inline]
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst) != 0
-    }
-
-    /// Returns when the reader's side asked for the future's end, if it did.
-    pub(crate) fn cancelled_at(&self) -> Option<Moment> {
-        Moment::from_raw(self.cancelled.load(Ordering::SeqCst))
-    }
-
-    pub(crate) fn place(&self) -> Option<u32> {
-        self.place.load(Ordering::SeqCst).checked_sub(1)
-    }
-
-    /// Sets the place. After one or more of these, and before the futures are polled, the runners'
-    /// side calls [`publish_places`].
-    #[inline]
-    pub(crate) fn set_place(&self, place: u32) {
-        self.place.store(place.wrapping_add(1), Ordering::Relaxed);
-    }
-
-    pub(crate) fn age(&self) -> u32 {
-        self.age.load(Ordering::Relaxed)
-    }
-
-    /// For the runner, which alone leaves the states that it asks for, and so sees its own store.
-    #[inline]
-    fn is(&self, state: u8) -> bool {
-        self.state.load(Ordering::Relaxed) == state
-    }
-
-    /// For the runner, likewise.
-    #[inline]
-    fn set(&self, state: u8) {
-        self.state.store(state, Ordering::Relaxed);
-    }
-
-    /// "Hand-over".
-    #[inline]
-    fn hand_over(&self) {
-        let state = if self.is(DECIDED) { SETTLED } else { ABANDONED };
-        self.state.store(state, Ordering::Release);
-    }
-
-    #[inline]
-    pub(crate) fn set_age(&self, age: u32) {
-        self.age.store(age, Ordering::Relaxed);
-    }
 }
 
 /// Sees to it that whoever cancels a future from here on finds its place, and that whoever has
@@ -217,7 +96,8 @@ impl Extra for Name {
     }
 }
 
-/// A future `F` with the value `T`, or else a reason `C`; besides, `X` for whoever knows the node's type.
+/// A future `F` with the value `T`, or else a reason `C`; besides, `X` for whoever knows the node's
+/// type.
 #[repr(C)]
 pub(crate) struct Node<F, T, C, X = ()> {
     /// The first, as [`Headed`] says.
@@ -231,8 +111,8 @@ union Content<F, T, C> {
     settled: ManuallyDrop<Result<T, C>>,
 }
 
-// SAFETY: by "one runner, one reader" and "hand-over", the content is accessed by one thread at a time, which may be
-// another each time; everything else is `Sync`.
+// SAFETY: by "one runner, one reader" and "hand-over", the content is accessed by one thread at a
+// time, which may be another each time; everything else is `Sync`.
 #[allow(unsafe_code)]
 unsafe impl<F: Send, T: Send, C: Send, X: Sync> Sync for Node<F, T, C, X> {}
 
@@ -271,8 +151,9 @@ impl<F, T, C, X> Drop for Node<F, T, C, X> {
     fn drop(&mut self) {
         // Relaxed: `&mut self`.
         if self.header.state.load(Ordering::Relaxed) == SETTLED {
-            // SAFETY: "hand-over": SETTLED says that there is a result which nobody has taken; `&mut self` says that
-            // nobody will. In every other state there is nothing to drop: RUNNING is excluded by "future first".
+            // SAFETY: "hand-over": SETTLED says that there is a result which nobody has taken;
+            // `&mut self` says that nobody will. In every other state there is nothing to drop:
+            // RUNNING is excluded by "future first".
             self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).settled) })
         }
     }
@@ -305,8 +186,8 @@ where
 
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<Ended> {
         debug_assert!(self.header.is(RUNNING));
-        // SAFETY: RUNNING, which the caller has checked, says that the content is the future, and that it is the
-        // runner's; "pinned" says that it stays where it is until it is dropped.
+        // SAFETY: RUNNING, which the caller has checked, says that the content is the future, and
+        // that it is the runner's; "pinned" says that it stays where it is until it is dropped.
         let poll = |content: *mut Content<F, T, C>| unsafe { Pin::new_unchecked(&mut *(*content).running) }.poll(cx);
         let polled = match catch(|| self.content.with_mut(poll)) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -317,7 +198,8 @@ where
         let dropped = unsafe { self.drop_future() };
         Poll::Ready(match (polled, dropped) {
             (Ok(Ok(value)), Ok(())) => {
-                // SAFETY: UNSETTLED, set by `drop_future`: there is nothing in the content, and it is the runner's.
+                // SAFETY: UNSETTLED, set by `drop_future`: there is nothing in the content, and it
+                // is the runner's.
                 self.content.with_mut(|content| unsafe { (*content).settled = ManuallyDrop::new(Ok(value)) });
                 self.header.set(DECIDED);
                 Ended::Value
@@ -344,13 +226,15 @@ where
         }
         // Before the drop, so that a panic in it does not drop the future twice.
         self.header.set(UNSETTLED);
-        // SAFETY: it was RUNNING, so the content is the future, and the runner's; from here on nobody takes it for one.
+        // SAFETY: it was RUNNING, so the content is the future, and the runner's; from here on
+        // nobody takes it for one.
         catch(|| self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).running) }))
     }
 
     unsafe fn decide(&self, reason: C) {
         debug_assert!(self.header.is(UNSETTLED));
-        // SAFETY: UNSETTLED, which the caller has checked: there is nothing in the content, and it is the runner's.
+        // SAFETY: UNSETTLED, which the caller has checked: there is nothing in the content, and it
+        // is the runner's.
         self.content.with_mut(|content| unsafe { (*content).settled = ManuallyDrop::new(Err(reason)) });
         self.header.set(DECIDED);
     }
@@ -360,7 +244,8 @@ where
     }
 }
 
-/// The end of a node that runs the future. What became of the future is told to the reader when this is dropped.
+/// The end of a node that runs the future. What became of the future is told to the reader when
+/// this is dropped.
 pub(crate) struct Runner<R: ?Sized + Run> {
     node: ManuallyDrop<Owner<R>>,
 }
@@ -376,8 +261,8 @@ impl<R: ?Sized + Run> Runner<R> {
         unsafe { self.node.poll(cx) }
     }
 
-    /// Ends the future, if it is not over, and leaves `reason` to the reader, if nothing has been left to it yet. The
-    /// reader hears of it when this is dropped.
+    /// Ends the future, if it is not over, and leaves `reason` to the reader, if nothing has been
+    /// left to it yet. The reader hears of it when this is dropped.
     ///
     /// # Errors
     ///
@@ -420,7 +305,8 @@ impl<R: ?Sized + Run> Drop for Runner<R> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
         if self.header().is(RUNNING) {
-            // "Future first". A panic of the future's destructor has nowhere to go from here; `refuse` reports it.
+            // "Future first". A panic of the future's destructor has nowhere to go from here;
+            // `refuse` reports it.
             discard(self.refuse(None));
         }
         self.header().hand_over();
@@ -430,8 +316,8 @@ impl<R: ?Sized + Run> Drop for Runner<R> {
         }
         // SAFETY: it is not used after this.
         let node = unsafe { ManuallyDrop::take(&mut self.node) };
-        // Either there is a mark, and with it a waker; or the reader, which looks at the state once it has made one, sees
-        // what was handed over.
+        // Either there is a mark, and with it a waker; or the reader, which looks at the state once
+        // it has made one, sees what was handed over.
         if let Some(node) = node.leave() {
             header(&*node).reader.wake();
         }
@@ -463,7 +349,8 @@ unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
 
     unsafe fn take(&self) -> Result<T, C> {
         self.header.set(TAKEN);
-        // SAFETY: the caller saw SETTLED: the content is the result, and the reader's; TAKEN says that it is gone.
+        // SAFETY: the caller saw SETTLED: the content is the result, and the reader's; TAKEN says
+        // that it is gone.
         self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).settled) })
     }
 }
@@ -474,8 +361,8 @@ pub(crate) struct Reader<T, C> {
     node: Owner<dyn Read<T, C>>,
 }
 
-// SAFETY: by "future first" all that a reader's thread can reach or drop is the result and the metadata, and by
-// "hand-over" it reaches the result alone.
+// SAFETY: by "future first" all that a reader's thread can reach or drop is the result and the
+// metadata, and by "hand-over" it reaches the result alone.
 #[allow(unsafe_code)]
 unsafe impl<T: Send, C: Send> Send for Reader<T, C> {}
 
@@ -493,12 +380,14 @@ impl<T, C> Reader<T, C> {
         X: Extra + 'a,
     {
         let node: Owner<dyn Read<T, C> + 'a> = node.forget_type(|node| node);
-        // SAFETY: the two types differ in the lifetime that the future, `F`, may borrow for. A reader has no way to
-        // reach a value of that type, and by "future first" never drops one. `T` and `C` keep their lifetimes.
+        // SAFETY: the two types differ in the lifetime that the future, `F`, may borrow for. A
+        // reader has no way to reach a value of that type, and by "future first" never drops one.
+        // `T` and `C` keep their lifetimes.
         Reader { node: unsafe { std::mem::transmute::<Owner<dyn Read<T, C> + 'a>, Owner<dyn Read<T, C>>>(node) } }
     }
 
-    /// Waits for what becomes of the future. `None`: nobody said why there is no value, or it was taken before.
+    /// Waits for what becomes of the future. `None`: nobody said why there is no value, or it was
+    /// taken before.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, C>>> {
         if !self.is_ended() {
             self.header().reader.register(cx.waker());

@@ -8,6 +8,7 @@
 
 pub(crate) mod cell;
 pub(crate) mod crew;
+mod header;
 pub(crate) mod link;
 pub(crate) mod pair;
 pub(crate) mod unit;

@@ -27,8 +27,8 @@ fn the_largest_capacity_is_no_limit_and_takes_no_memory() {
 
 #[test]
 fn what_is_queued_is_dropped_with_the_last_receiver() {
-    // async-channel keeps the items, and what they hold, for as long as a sender lives. A replicated
-    // log hung on this: a request in the queue held the sender of its answer.
+    // async-channel keeps the items, and what they hold, for as long as a sender lives. A
+    // replicated log hung on this: a request in the queue held the sender of its answer.
     let drops = Drops::new();
     let (jobs, work) = queue::bounded(4);
     for _ in 0..3 {

@@ -385,7 +385,8 @@ fn handles_and_futures_go_to_other_threads() {
 #[test]
 fn a_future_that_was_polled_in_a_cancelled_region_can_wait_elsewhere() {
     // It joined the line with its second poll. What goes with the first time in the line had gone
-    // with the first poll, so nobody met it in the rendezvous, and no joiner heard that all is done.
+    // with the first poll, so nobody met it in the rendezvous, and no joiner heard that all is
+    // done.
     let begun = |future: std::pin::Pin<&mut dyn Future<Output = ()>>| {
         let mut future = Some(future);
         let region = in_a_cancelled_region(async { assert!(poll_once(future.take().unwrap()).await.is_pending()) });

@@ -1,6 +1,7 @@
 //! Locks, limits and signals.
 //!
-//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says more.
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says
+//! more.
 
 #[macro_use]
 #[path = "../support/harness.rs"]

@@ -53,7 +53,8 @@ matrix! {
         drop(fourth.turn().unwrap());
     }
 
-    // C148: the waiter that was woken is cancelled, and there is a release: the next ones have both.
+    // C148: the waiter that was woken is cancelled, and there is a release: the next ones have
+    // both.
     async fn a_woken_waiter_that_is_cancelled_hangs_nobody() {
         let semaphore = Semaphore::new(1);
         let permit = taken(&semaphore, 1);

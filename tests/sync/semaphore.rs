@@ -21,8 +21,8 @@ fn usage(semaphore: &Semaphore) -> (usize, usize) {
 
 #[test]
 fn those_behind_a_head_that_leaves_are_let_in_at_once() {
-    // golang#37852: the waiters behind a large one that was cancelled went on waiting, although there
-    // was enough for them.
+    // golang#37852: the waiters behind a large one that was cancelled went on waiting, although
+    // there was enough for them.
     let semaphore = Semaphore::new(5);
     let two = semaphore.try_acquire(2).unwrap();
     let head = ByHand::waiting(semaphore.acquire(5));

@@ -202,8 +202,8 @@ mod tests {
         assert_eq!(value, 7);
     }
 
-    /// A ring that is late takes the waker that the scope has registered meanwhile. The scope, polled in place
-    /// because of it, slept on a bell without a waker.
+    /// A ring that is late takes the waker that the scope has registered meanwhile. The scope,
+    /// polled in place because of it, slept on a bell without a waker.
     #[test]
     fn a_ring_that_is_late_leaves_a_scope_that_is_alone_its_waker() {
         let woken = Arc::new(Woken::default());

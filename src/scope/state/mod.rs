@@ -1,6 +1,7 @@
 //! What happens inside a scope's future: one poll loop, and the phases it goes through.
 //!
-//! The body and the in-task children lie in one [`Set`]; parallel children are counted in the [`Control`]. A scope is
+//! The body and the in-task children lie in one [`Set`]; parallel children are counted in the
+//! [`Control`]. A scope is
 //! *running*, while joining too, until everything in it is over; or *winding down*, once its token is tripped, by
 //! itself or from around. Either way finalizers come last, one after the other, and then it is over. A body that has
 //! the scope to itself is polled without the set (`alone.rs`).
@@ -109,7 +110,8 @@ impl Phase {
 enum Custody {
     /// This scope does.
     Own,
-    /// The enclosing scope hears the news. There are no parallel children, or nobody waits for them.
+    /// The enclosing scope hears the news. There are no parallel children, or nobody waits for
+    /// them.
     Transferred,
     /// An [`Orphans`](super::handoff::Orphans) waits for them, and has the news and the bell.
     Orphaned,
@@ -133,7 +135,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     phase: Phase,
     /// The body, the in-task children, and the finalizer that is running.
     set: Set<Member<'env, K>>,
-    /// Whether the body is all that is left to poll, and has the caller's waker in place of the set's.
+    /// Whether the body is all that is left to poll, and has the caller's waker in place of the
+    /// set's.
     alone: Alone,
     /// Made for the first future that is adopted.
     adopted: Option<Box<Set<AdoptedMember>>>,

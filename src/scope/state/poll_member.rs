@@ -23,7 +23,8 @@ pub(super) enum Exit<'env, K: Kind> {
     Body,
 }
 
-/// Polls one member, and says that it is to be dropped where it is suspended, cancelled and needs no more time.
+/// Polls one member, and says that it is to be dropped where it is suspended, cancelled and needs
+/// no more time.
 #[inline]
 pub(super) fn poll_or_stop<'env, T, E, K: Kind, B>(
     member: &mut Member<'env, K>,
@@ -123,7 +124,8 @@ fn poll_runner<R: ?Sized + Run>(runner: &mut Runner<R>, ambient: &Ambient, cx: &
     ambient.without_deadline(|| runner.poll(cx))
 }
 
-/// A member that has a token was suspended: puts the token in its place, and sees whether it is time to drop the member.
+/// A member that has a token was suspended: puts the token in its place, and sees whether it is
+/// time to drop the member.
 fn suspended<'env, K: Kind>(
     member: &mut Member<'env, K>,
     control: &Control,

@@ -323,7 +323,8 @@ mod tests {
         assert!(around.news().is_empty(), "something waits for children that there cannot be");
     }
 
-    /// A child that has been counted as ended, and was about to say so, said it to nobody: the wait for it hung.
+    /// A child that has been counted as ended, and was about to say so, said it to nobody: the wait
+    /// for it hung.
     #[test]
     fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
         let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));

@@ -77,7 +77,8 @@ impl fmt::Display for TryAcquireError {
 
 impl std::error::Error for TryAcquireError {}
 
-/// Tells that permits were added to a [`Semaphore`](super::Semaphore) that would then have had too many.
+/// Tells that permits were added to a [`Semaphore`](super::Semaphore) that would then have had too
+/// many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddError {
     pub(super) bound: usize,

@@ -7,8 +7,9 @@ const SHUT: usize = 1;
 
 /// A number of permits.
 ///
-/// While it is *shut*, only who holds the lock of the wait list changes it. Only who holds that lock
-/// shuts it or opens it. So there is one truth at any time, and who holds the lock can rely on it.
+/// While it is *shut*, only who holds the lock of the wait list changes it. Only who holds that
+/// lock shuts it or opens it. So there is one truth at any time, and who holds the lock can rely on
+/// it.
 ///
 /// Who gives permits back releases, and who takes some acquires. So what one did with them has
 /// happened before what the next does.

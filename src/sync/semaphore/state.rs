@@ -1,7 +1,7 @@
 //! What a semaphore counts under its lock.
 //!
-//! The free permits are not among it, since they can be taken without the lock. Who holds it has shut
-//! them, and passes their number to each function.
+//! The free permits are not among it, since they can be taken without the lock. Who holds it has
+//! shut them, and passes their number to each function.
 
 use super::Semaphore;
 use super::error::{AcquireError, AddError, Kind};
@@ -129,8 +129,8 @@ impl State {
     /// Sets the total, and turns away those who wait for more than that.
     ///
     /// A total of zero turns nobody away: it keeps everybody waiting. If it is followed by
-    /// [`add`](Self::add), they go on to wait, since more may be added. If it is followed by a total
-    /// that is set, those who want more would wait for ever, and keep back those behind them.
+    /// [`add`](Self::add), they go on to wait, since more may be added. If it is followed by a
+    /// total that is set, those who want more would wait for ever, and keep back those behind them.
     fn settle_at(&mut self, total: usize, in_use: usize, free: &mut usize, wakes: &mut Wakes) {
         self.set_total(total, in_use, free);
         if total > 0 {
