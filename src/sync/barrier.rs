@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
@@ -140,9 +141,9 @@ impl Barrier {
         self.parties
     }
 
-    /// Returns how many have come in this round, and wait for the others.
-    pub fn waiting(&self) -> usize {
-        self.list.with(|state| state.waiters.len())
+    /// Returns how many have come in this round, and wait for the others. None is ever in use.
+    pub fn statistics(&self) -> Statistics {
+        self.list.with(|state| state.waiters.statistics(0))
     }
 
     fn result(&self, index: usize) -> BarrierWaitResult {
@@ -191,7 +192,7 @@ impl Line for Barrier {
     fn leave(&self, _: &mut State, (): (), _: Option<Self::Answer>, _: &mut Wakes) {}
 
     fn describe(&self) -> String {
-        format!("barrier, to which {} of {} have come", self.waiting(), self.parties)
+        format!("barrier, to which {} of {} have come", self.statistics().waiting(), self.parties)
     }
 }
 

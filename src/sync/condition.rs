@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::mutex::{Guard, Locking, Mutex};
+use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
@@ -155,9 +156,9 @@ impl Condition {
         self.list.change(|waiters, wakes| waiters.answer_where(wakes, |()| Some(Notified::All)));
     }
 
-    /// Returns how many futures wait for a notification.
-    pub fn waiting(&self) -> usize {
-        self.list.with(|waiters| waiters.len())
+    /// Returns how many futures wait for a notification. None is ever in use.
+    pub fn statistics(&self) -> Statistics {
+        self.list.with(|waiters| waiters.statistics(0))
     }
 }
 
@@ -169,7 +170,7 @@ impl Default for Condition {
 
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Condition").field("waiting", &self.waiting()).finish()
+        f.debug_struct("Condition").field("waiting", &self.statistics().waiting()).finish()
     }
 }
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
@@ -112,9 +113,9 @@ impl Event {
         EventWait { wait: Wait::new(self, ()) }
     }
 
-    /// Returns how many futures wait for the event.
-    pub fn waiting(&self) -> usize {
-        self.list.with(|waiters| waiters.len())
+    /// Returns how many futures wait for the event. None is ever in use.
+    pub fn statistics(&self) -> Statistics {
+        self.list.with(|waiters| waiters.statistics(0))
     }
 }
 
@@ -127,7 +128,7 @@ impl Default for Event {
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Event").field("is_set", &self.is_set()).field("waiting", &self.waiting()).finish()
+        f.debug_struct("Event").field("is_set", &self.is_set()).field("waiting", &self.statistics().waiting()).finish()
     }
 }
 

@@ -206,11 +206,7 @@ impl<T> OnceCell<T> {
 
     /// Returns how many futures wait. In use is one while an initialiser runs.
     pub fn statistics(&self) -> Statistics {
-        self.list.with(|state| Statistics {
-            in_use: usize::from(state.has_begun),
-            waiting: state.waiters.len(),
-            peak_waiting: state.waiters.peak(),
-        })
+        self.list.with(|state| state.waiters.statistics(usize::from(state.has_begun)))
     }
 
     /// Gives the turn to the caller, if nobody has it and there is no value.

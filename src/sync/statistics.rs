@@ -1,6 +1,6 @@
 //! What a primitive says about itself.
 
-/// How much a lock or a semaphore is used, at the moment at which it was asked.
+/// How much a lock, a limit or a signal is used, at the moment at which it was asked.
 ///
 /// For a monitor, or for a test that wants to see that all is quiet again. The counterpart of what
 /// `statistics()` returns in Trio and anyio.
@@ -21,8 +21,8 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Returns how many permits are given out. A waiter that was given its permits, and has not
-    /// been polled since, is counted here.
+    /// Returns how many permits or guards are given out. A waiter that was given its own, and has not
+    /// been polled since, is counted here. Signals give out nothing: this is 0.
     pub fn in_use(&self) -> usize {
         self.in_use
     }

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
+use super::statistics::Statistics;
 use super::wakes::Wakes;
 
 /// As many entries are kept for the next waiters when the last one has left.
@@ -96,9 +97,9 @@ impl<Q, A> Waiters<Q, A> {
         self.len == 0
     }
 
-    /// Returns the most that have ever waited at once.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak
+    /// Returns the statistics of a primitive of which so many are in use.
+    pub(crate) fn statistics(&self, in_use: usize) -> Statistics {
+        Statistics { in_use, waiting: self.len, peak_waiting: self.peak }
     }
 
     /// Returns what the first in the line asks for.
@@ -261,7 +262,7 @@ mod tests {
         let Left { ask, answer, waker } = waiters.remove(second);
         assert_eq!((ask, answer, waker.is_none(), waiters.is_empty()), (2, Some('b'), true, true));
         waiters.answer_first('c', &mut wakes);
-        assert_eq!((waiters.first(), waiters.peak(), waiters.entries.len()), (None, 2, 0));
+        assert_eq!((waiters.first(), waiters.statistics(0).peak_waiting(), waiters.entries.len()), (None, 2, 0));
         wakes.wake();
     }
 }

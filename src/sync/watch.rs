@@ -45,6 +45,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
@@ -169,6 +170,11 @@ impl<T> Sender<T> {
             let now = state.latest.version;
             state.store(value, writer, now, wakes)
         });
+    }
+
+    /// Returns how many receivers there are, which are those in use, and how many futures wait.
+    pub fn statistics(&self) -> Statistics {
+        self.shared.list.with(|state| state.waiters.statistics(state.receivers))
     }
 
     /// Changes a copy of the latest value, and sends it if `modify` returns true. Returns whether

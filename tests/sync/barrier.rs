@@ -25,14 +25,14 @@ fn who_leaves_has_not_come() {
     // tokio#6494: a wait that was cancelled counted, and the others went on one too early.
     let barrier = Barrier::new(3);
     let [first, second] = [(); 2].map(|()| ByHand::waiting(barrier.wait()));
-    assert_eq!(barrier.waiting(), 2);
+    assert_eq!(barrier.statistics().waiting(), 2);
     drop(first);
-    assert_eq!(barrier.waiting(), 1);
+    assert_eq!(barrier.statistics().waiting(), 1);
     let third = ByHand::waiting(barrier.wait());
     assert_eq!((second.wakes(), third.wakes()), (0, 0));
     let last = ByHand::new(barrier.wait()).poll().unwrap().unwrap();
     assert_eq!((last.index(), last.is_leader()), (2, true));
-    assert_eq!((index(second), index(third), barrier.waiting()), (0, 1, 0));
+    assert_eq!((index(second), index(third), barrier.statistics().waiting()), (0, 1, 0));
 }
 
 #[test]
@@ -41,9 +41,9 @@ fn who_leaves_when_the_round_is_complete_changes_nothing() {
     let [first, second] = [(); 2].map(|()| ByHand::waiting(barrier.wait()));
     assert!(ByHand::new(barrier.wait()).poll().unwrap().is_ok());
     drop(first);
-    assert_eq!(barrier.waiting(), 0);
+    assert_eq!(barrier.statistics().waiting(), 0);
     let next = ByHand::waiting(barrier.wait());
-    assert_eq!((index(second), next.wakes(), barrier.waiting()), (1, 0, 1));
+    assert_eq!((index(second), next.wakes(), barrier.statistics().waiting()), (1, 0, 1));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn wakers_run_without_the_lock_and_one_that_panics_keeps_nobody_from_waking() {
         let (barrier, ran) = (Arc::new(Barrier::new(4)), Arc::new(AtomicUsize::new(0)));
         let (looks, counts) = (barrier.clone(), ran.clone());
         let waker = meddling(move || {
-            looks.waiting();
+            looks.statistics().waiting();
             assert!(looks.wait().now_or_never().is_none());
             counts.fetch_add(1, Ordering::SeqCst);
         });
@@ -114,7 +114,7 @@ fn wakers_run_without_the_lock_and_one_that_panics_keeps_nobody_from_waking() {
         }
         let behind = ByHand::waiting(barrier.wait());
         assert!(catch_unwind(AssertUnwindSafe(|| barrier.wait().now_or_never())).is_err());
-        assert_eq!((ran.load(Ordering::SeqCst), barrier.waiting()), (1, 0));
+        assert_eq!((ran.load(Ordering::SeqCst), barrier.statistics().waiting()), (1, 0));
         assert_eq!(index(behind), 2);
         assert!(waits.into_iter().all(|wait| wait.now_or_never().unwrap().is_ok()));
     });
@@ -136,7 +136,7 @@ fn dropped_at_any_point_nobody_counts_who_is_gone() {
                 }
             })
         },
-        || assert_eq!(barrier.waiting(), 0),
+        || assert_eq!(barrier.statistics().waiting(), 0),
     );
     assert!(report.suspensions().iter().any(|what| what.contains("barrier, to which")), "{report:?}");
 }
@@ -162,7 +162,7 @@ fn under_every_schedule_nobody_is_a_round_ahead() {
             leaders.store(gather(parties).await.iter().sum(), Ordering::SeqCst);
         })
         .await;
-        assert_eq!((leaders.into_inner(), barrier.waiting()), (2, 0));
+        assert_eq!((leaders.into_inner(), barrier.statistics().waiting()), (2, 0));
     });
     assert!(explored.schedules() > 10, "{explored:?}");
 }
@@ -227,7 +227,7 @@ proptest! {
                 }
                 Step::Drop(_) | Step::Poll(_) => {}
             }
-            prop_assert_eq!((barrier.is_broken(), barrier.waiting()), (is_broken, coming(&waiters)));
+            prop_assert_eq!((barrier.is_broken(), barrier.statistics().waiting()), (is_broken, coming(&waiters)));
             for (wait, answer) in &waiters {
                 prop_assert_eq!(wait.wakes(), usize::from(answer.is_some()));
             }
@@ -242,7 +242,7 @@ matrix! {
         let barrier = Barrier::new(4);
         let mut waiting = Vec::new();
         for come in 0..3 {
-            assert_eq!(barrier.waiting(), come);
+            assert_eq!(barrier.statistics().waiting(), come);
             waiting.push(ByHand::waiting(barrier.wait()));
         }
         let mut results = vec![barrier.wait().await.unwrap()];
@@ -250,7 +250,7 @@ matrix! {
         assert_eq!(results.iter().filter(|result| result.is_leader()).count(), 1);
         let mut indices: Vec<_> = results.iter().map(|result| result.index()).collect();
         indices.sort_unstable();
-        assert_eq!((indices, barrier.waiting(), barrier.parties()), (vec![0, 1, 2, 3], 0, 4));
+        assert_eq!((indices, barrier.statistics().waiting(), barrier.parties()), (vec![0, 1, 2, 3], 0, 4));
     }
 
     // C157, on several threads.
@@ -289,7 +289,7 @@ matrix! {
         let mut early = ByHand::waiting(barrier.wait());
         assert!(early.poll().is_none());
         assert_eq!(index(slow), 0);
-        assert_eq!((early.wakes(), barrier.waiting()), (0, 1));
+        assert_eq!((early.wakes(), barrier.statistics().waiting()), (0, 1));
         assert_eq!(barrier.wait().await.unwrap().index(), 1);
         assert_eq!(early.poll().unwrap().unwrap().index(), 0);
     }
@@ -301,7 +301,7 @@ matrix! {
         barrier.reset();
         let waiters = [(); 2].map(|()| ByHand::waiting(barrier.wait()));
         barrier.reset();
-        assert_eq!((barrier.waiting(), barrier.is_broken()), (0, false));
+        assert_eq!((barrier.statistics().waiting(), barrier.is_broken()), (0, false));
         for waiter in waiters {
             assert_eq!(waiter.turn(), Err(BrokenBarrier));
         }
@@ -321,13 +321,13 @@ matrix! {
         barrier.reset();
         assert_eq!(index(second), 1);
         assert_eq!(early.turn(), Err(BrokenBarrier));
-        assert_eq!(barrier.waiting(), 0);
+        assert_eq!(barrier.statistics().waiting(), 0);
     }
 
     async fn a_party_that_is_cancelled_can_be_replaced() {
         let barrier = Barrier::new(2);
         assert!(timeout(T, barrier.wait()).await.is_err());
-        assert_eq!(barrier.waiting(), 0);
+        assert_eq!(barrier.statistics().waiting(), 0);
         let (one, other) = gather((barrier.wait(), barrier.wait())).await;
         assert_ne!(one.unwrap().index(), other.unwrap().index());
     }
@@ -336,11 +336,11 @@ matrix! {
         let barrier = Barrier::new(2);
         let waits = in_a_cancelled_region(async {
             assert!(poll_once(barrier.wait()).await.is_pending());
-            assert_eq!(barrier.waiting(), 0);
+            assert_eq!(barrier.statistics().waiting(), 0);
             barrier.wait().await.unwrap();
         });
         assert!(!waits.await);
-        assert_eq!(barrier.waiting(), 0);
+        assert_eq!(barrier.statistics().waiting(), 0);
     }
 
     async fn a_party_that_fails_can_tell_the_others() {

@@ -38,7 +38,7 @@ fn a_notified_waiter_that_leaves_passes_the_notification_on() {
     condition.notify(1);
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     drop(first);
-    assert_eq!((second.wakes(), third.wakes(), condition.waiting()), (1, 0, 1));
+    assert_eq!((second.wakes(), third.wakes(), condition.statistics().waiting()), (1, 0, 1));
     drop(second.turn());
     assert_eq!(third.wakes(), 0);
 }
@@ -85,7 +85,7 @@ fn a_waiter_that_was_notified_with_all_others_leaves_nothing_to_later_ones() {
     let guard = mutex.try_lock().unwrap();
     assert!(second.poll().is_none());
     drop((second, guard));
-    assert_eq!((late.wakes(), condition.waiting()), (0, 1));
+    assert_eq!((late.wakes(), condition.statistics().waiting()), (0, 1));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_notification_is_passed_on_once() {
     assert_eq!(second.wakes(), 0, "the first has heard it");
     drop(second);
     condition.notify(3);
-    assert_eq!(condition.waiting(), 0);
+    assert_eq!(condition.statistics().waiting(), 0);
     assert_eq!(waiting(&condition, &mutex).wakes(), 0, "a notification is not kept");
 }
 
@@ -171,7 +171,7 @@ fn a_predicate_that_refuses_waits_for_the_next_notification() {
         assert_eq!(polled.is_some(), value == 2);
         assert_eq!(mutex.is_locked(), value == 2);
     }
-    assert_eq!(condition.waiting(), 0);
+    assert_eq!(condition.statistics().waiting(), 0);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn wakers_run_without_the_lock_and_one_that_panics_keeps_nobody_from_waking() {
         let (condition, mutex) = (Arc::new(Condition::new()), Mutex::new(()));
         let looks = condition.clone();
         let meddling = meddling(move || {
-            looks.waiting();
+            looks.statistics().waiting();
             looks.notify(1);
         });
         let mut waits = Vec::new();
@@ -302,7 +302,7 @@ fn dropped_at_any_point_the_mutex_is_free_and_nobody_waits() {
         },
         || {
             assert!(!place.item.is_locked());
-            assert_eq!((place.is_full.waiting(), place.is_free.waiting()), (0, 0));
+            assert_eq!((place.is_full.statistics().waiting(), place.is_free.statistics().waiting()), (0, 0));
         },
     );
     assert!(report.suspensions().iter().any(|what| what.contains("condition")), "{report:?}");
@@ -441,7 +441,7 @@ proptest! {
                 }
                 Step::Poll(_) | Step::Drop(_) => {}
             }
-            prop_assert_eq!(condition.waiting(), waiters.iter().filter(|(_, stands)| *stands == Stands::Waits).count());
+            prop_assert_eq!(condition.statistics().waiting(), waiters.iter().filter(|(_, stands)| *stands == Stands::Waits).count());
             for (wait, stands) in &waiters {
                 match stands {
                     Stands::Waits => prop_assert_eq!(wait.wakes(), 0),
@@ -470,7 +470,7 @@ matrix! {
             guard.push(name);
         }
         assert_eq!(*mutex.lock().await, [0, 1, 2]);
-        assert_eq!(condition.waiting(), 0);
+        assert_eq!(condition.statistics().waiting(), 0);
     }
 
     // C133: a waiter that is cancelled leaves the line. It does not have the mutex afterwards, as
@@ -479,12 +479,12 @@ matrix! {
         let (condition, mutex) = (Condition::new(), Mutex::new(()));
         scope(async |s| {
             let waiter = s.spawn(async { drop(condition.wait(mutex.lock().await).await) });
-            while condition.waiting() == 0 {
+            while condition.statistics().waiting() == 0 {
                 sleep(T).await;
             }
             waiter.cancel();
             assert!(waiter.outcome().await.is_err());
-            assert_eq!((condition.waiting(), mutex.is_locked()), (0, false));
+            assert_eq!((condition.statistics().waiting(), mutex.is_locked()), (0, false));
         }).await;
     }
 
@@ -494,7 +494,7 @@ matrix! {
         let (condition, mutex) = (Condition::new(), Mutex::new(()));
         scope(async |s| {
             let waiters = [(); 2].map(|()| s.spawn(async { drop(condition.wait(mutex.lock().await).await) }));
-            while condition.waiting() < 2 {
+            while condition.statistics().waiting() < 2 {
                 sleep(T).await;
             }
             let guard = mutex.lock().await;
@@ -503,7 +503,7 @@ matrix! {
                 sleep(T).await;
             }
             // One of the two locks. Which one that is depends on the order of their first polls.
-            assert_eq!(condition.waiting(), 1);
+            assert_eq!(condition.statistics().waiting(), 1);
             drop(guard);
             let [one, other] = waiters;
             one.cancel();
@@ -514,7 +514,7 @@ matrix! {
             }
             other.await;
         }).await;
-        assert_eq!((condition.waiting(), mutex.is_locked()), (0, false));
+        assert_eq!((condition.statistics().waiting(), mutex.is_locked()), (0, false));
     }
 
     // C137: exact numbers are woken, and with `notify_all` all are.
@@ -543,7 +543,7 @@ matrix! {
         let mut guard = mutex.lock().await;
         *guard = 1;
         assert!(timeout(T, condition.wait(guard)).await.is_err());
-        assert_eq!(condition.waiting(), 0);
+        assert_eq!(condition.statistics().waiting(), 0);
         let mut guard = timeout(T, mutex.lock()).await.unwrap();
         *guard += 1;
         assert!(timeout(T, condition.wait_for(guard, |value| *value == 3)).await.is_err());
@@ -555,7 +555,7 @@ matrix! {
         let waits = in_a_cancelled_region(async {
             let mut wait = condition.wait(mutex.lock().await);
             assert!(poll_once(&mut wait).await.is_pending());
-            assert_eq!((condition.waiting(), mutex.is_locked()), (0, false));
+            assert_eq!((condition.statistics().waiting(), mutex.is_locked()), (0, false));
             drop(wait.await);
         });
         assert!(!waits.await);
@@ -574,7 +574,7 @@ matrix! {
                 }));
                 assert!(inner.await.is_err());
             });
-            while condition.waiting() == 0 {
+            while condition.statistics().waiting() == 0 {
                 sleep(T).await;
             }
             *mutex.lock().await = true;

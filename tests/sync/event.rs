@@ -26,7 +26,7 @@ fn an_edge_is_not_lost() {
     let late = ByHand::waiting(event.wait());
     first.turn();
     second.turn();
-    assert_eq!((late.wakes(), event.waiting()), (0, 1));
+    assert_eq!((late.wakes(), event.statistics().waiting()), (0, 1));
     event.set();
     late.turn();
 }
@@ -36,16 +36,16 @@ fn who_leaves_takes_nothing_from_the_others() {
     let event = Event::new();
     let [first, second, third, fourth] = [(); 4].map(|()| ByHand::waiting(event.wait()));
     drop(second);
-    assert_eq!(event.waiting(), 3);
+    assert_eq!(event.statistics().waiting(), 3);
     event.set();
     event.clear();
     drop(first);
     let next = ByHand::waiting(event.wait());
     third.turn();
     fourth.turn();
-    assert_eq!((next.wakes(), event.waiting()), (0, 1));
+    assert_eq!((next.wakes(), event.statistics().waiting()), (0, 1));
     drop(next);
-    assert_eq!(event.waiting(), 0);
+    assert_eq!(event.statistics().waiting(), 0);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn wakers_run_without_the_lock() {
             meddling(move || {
                 event.clear();
                 assert!(event.wait().now_or_never().is_none());
-                event.waiting();
+                event.statistics().waiting();
                 ran.fetch_add(1, Ordering::SeqCst);
             })
         };
@@ -162,7 +162,7 @@ fn dropped_at_any_point_nobody_is_left_behind() {
                 event.set();
             })
         },
-        || assert_eq!(event.waiting(), 0),
+        || assert_eq!(event.statistics().waiting(), 0),
     );
     assert!(report.suspensions().iter().any(|what| what.contains("event that is not set")), "{report:?}");
 }
@@ -185,7 +185,7 @@ fn under_every_schedule_all_who_wait_are_let_in() {
             });
         })
         .await;
-        assert_eq!((event.is_set(), event.waiting()), (true, 0));
+        assert_eq!((event.is_set(), event.statistics().waiting()), (true, 0));
     });
     assert!(explored.schedules() > 10, "{explored:?}");
 }
@@ -244,7 +244,7 @@ proptest! {
                 Step::Poll(_) | Step::Drop(_) => {}
             }
             prop_assert_eq!(event.is_set(), is_set);
-            prop_assert_eq!(event.waiting(), waiters.iter().filter(|(_, is_let_in)| !is_let_in).count());
+            prop_assert_eq!(event.statistics().waiting(), waiters.iter().filter(|(_, is_let_in)| !is_let_in).count());
             for (wait, is_let_in) in &waiters {
                 prop_assert_eq!(wait.wakes(), usize::from(*is_let_in));
             }
@@ -276,7 +276,7 @@ matrix! {
         event.set();
         assert!(poll_once(event.wait()).await.is_ready());
         assert!(poll_once(event.wait()).await.is_ready());
-        assert_eq!(event.waiting(), 0);
+        assert_eq!(event.statistics().waiting(), 0);
     }
 
     // C130: set, clear, is_set.
@@ -295,7 +295,7 @@ matrix! {
         let event = Arc::new(Event::new());
         scope(async |s| {
             let waiters = [(); 2].map(|()| s.spawn_parallel(event.clone().wait_owned()));
-            while event.waiting() < 2 {
+            while event.statistics().waiting() < 2 {
                 yield_now().await;
             }
             event.set();
@@ -303,13 +303,13 @@ matrix! {
                 waiter.await;
             }
         }).await;
-        assert_eq!(event.waiting(), 0);
+        assert_eq!(event.statistics().waiting(), 0);
     }
 
     async fn a_timeout_around_a_wait_leaves_the_line() {
         let event = Event::new();
         assert!(timeout(T, event.wait()).await.is_err());
-        assert_eq!(event.waiting(), 0);
+        assert_eq!(event.statistics().waiting(), 0);
         event.set();
         assert!(timeout(T, event.wait()).await.is_ok());
     }
@@ -318,7 +318,7 @@ matrix! {
         let event = Event::new();
         let waits = in_a_cancelled_region(async {
             assert!(poll_once(event.wait()).await.is_pending());
-            assert_eq!(event.waiting(), 0);
+            assert_eq!(event.statistics().waiting(), 0);
             event.wait().await;
         });
         assert!(!waits.await);
@@ -339,7 +339,7 @@ matrix! {
                 }));
                 assert!(inner.await.is_err());
             });
-            while event.waiting() == 0 {
+            while event.statistics().waiting() == 0 {
                 sleep(T).await;
             }
             order.lock().unwrap().push("set");

@@ -42,6 +42,18 @@ fn the_latest_value_is_received_and_those_before_it_are_missed() {
 }
 
 #[test]
+fn the_statistics_count_the_receivers_and_those_of_them_that_wait() {
+    let (sender, mut receiver) = watch::channel(0);
+    let other = sender.subscribe();
+    assert_eq!((sender.statistics().in_use(), sender.statistics().waiting()), (2, 0));
+    let wait = ByHand::waiting(receiver.changed());
+    assert_eq!((sender.statistics().in_use(), sender.statistics().waiting()), (2, 1));
+    drop((wait, other));
+    let statistics = sender.statistics();
+    assert_eq!((statistics.in_use(), statistics.waiting(), statistics.peak_waiting()), (1, 0, 1));
+}
+
+#[test]
 fn an_equal_value_is_a_new_one() {
     let (sender, mut receiver) = watch::channel(7);
     sender.send(7);

@@ -41,7 +41,7 @@ impl State {
     }
 
     pub(super) fn statistics(&self, free: usize) -> Statistics {
-        Statistics { in_use: self.in_use(free), waiting: self.waiters.len(), peak_waiting: self.waiters.peak() }
+        self.waiters.statistics(self.in_use(free))
     }
 
     /// Takes permits if they are free and nobody waits.
