@@ -293,4 +293,15 @@ mod tests {
         assert!(lane.close().is_none() && lane.push(5, &bell) == Err(5));
         assert_eq!(lane.pushed(), 8);
     }
+
+    #[test]
+    fn a_lane_without_first_places_has_what_was_put_into_it() {
+        let (bell, lane) = (Bell::new(), Lane::<u8, 0>::new(Call::News));
+        assert!(lane.is_empty() && lane.push(1, &bell).is_ok());
+        assert!(!lane.is_empty() && !lane.take().is_empty());
+        assert!(lane.push(2, &bell).is_ok());
+        let mut left = Vec::new();
+        lane.close().expect("there is an item").for_each(|item| left.push(item));
+        assert_eq!(left, [2]);
+    }
 }
