@@ -558,4 +558,21 @@ mod tests {
         assert_eq!(inside.inner.state.lock().holds, 0);
         assert_eq!(around.inner.state.lock().holds, 1);
     }
+
+    #[test]
+    fn who_has_left_is_not_kept() {
+        let token = Token::new();
+        for _ in 0..3 {
+            let (mut listener, child) = (Listener::new(token.clone()), token.child());
+            listener.listen(Waker::noop());
+            token.listen(Waker::noop());
+            let state = token.inner.state.lock();
+            assert_eq!((state.listeners.len(), state.children.len(), state.poller.is_some()), (1, 1, true));
+            drop(state);
+            drop((listener, child.child(), child));
+            token.forget_poller();
+            let state = token.inner.state.lock();
+            assert_eq!((state.listeners.len(), state.children.len(), state.poller.is_some()), (0, 0, false));
+        }
+    }
 }
