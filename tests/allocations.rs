@@ -1,0 +1,102 @@
+//! What the pages promise under `# Cost`: how often each thing allocates.
+//!
+//! Allocations are counted on the thread of the test alone.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use foster::sync::{Event, Mutex, OnceCell, RwLock, Semaphore};
+use foster::{gather, queue, race, try_gather, yield_now};
+use futures::FutureExt;
+use futures::executor::block_on;
+
+/// Returns how often `f` allocates once it has been called before.
+#[track_caller]
+fn allocations(mut f: impl FnMut()) -> u64 {
+    f();
+    allocation_counter::measure(f).count_total
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nobody waits")
+}
+
+#[test]
+fn locks_and_limits_allocate_nothing_while_nobody_waits() {
+    let (semaphore, mutex, lock) = (Semaphore::new(3), Mutex::new(0), RwLock::new(0));
+    assert_eq!(allocations(|| drop(now(semaphore.acquire(2)))), 0);
+    assert_eq!(allocations(|| *now(mutex.lock()) += 1), 0);
+    assert_eq!(allocations(|| *now(lock.write()) += 1), 0);
+    assert_eq!(allocations(|| assert!(*now(lock.read()) > 0)), 0);
+}
+
+#[test]
+fn a_cell_and_an_event_allocate_nothing_while_nobody_waits() {
+    assert_eq!(allocations(|| assert_eq!(*now(OnceCell::new().get_or_init(async || 7)), 7)), 0);
+    let event = Event::new();
+    let set_and_wait = || {
+        event.set();
+        now(event.wait());
+    };
+    assert_eq!(allocations(set_and_wait), 0);
+}
+
+#[test]
+fn the_place_of_a_waiter_is_used_again() {
+    let mutex = Mutex::new(());
+    let wait_and_leave = || {
+        let held = mutex.try_lock().expect("nobody has it");
+        let mut waiting = pin!(mutex.lock());
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(held);
+    };
+    assert_eq!(allocations(wait_and_leave), 0);
+}
+
+#[test]
+fn a_queue_that_has_grown_allocates_nothing_for_an_item() {
+    let (jobs, work) = queue::bounded(8);
+    let pass_one = || {
+        now(jobs.send(1)).expect("nobody has closed it");
+        assert_eq!(now(work.recv()).map(|job| *job), Some(1));
+    };
+    assert_eq!(allocations(pass_one), 0);
+}
+
+#[test]
+fn a_few_futures_are_awaited_without_an_allocation() {
+    let both = || {
+        block_on(gather((yield_now(), yield_now())));
+    };
+    assert_eq!(allocations(both), 0);
+    let first = || {
+        block_on(race((yield_now(), std::future::pending())));
+    };
+    assert_eq!(allocations(first), 0);
+    let all = || assert!(block_on(try_gather([1, 2].map(async |n| Ok::<_, ()>(n)))).is_ok());
+    assert_eq!(allocations(all), 0);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn timers_of_tokio_are_made_and_moved_without_an_allocation() {
+    use foster::{sleep, timeout};
+    use std::time::Duration;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let hour = Duration::from_secs(3600);
+    runtime.block_on(async {
+        let mut cx = Context::from_waker(Waker::noop());
+        let guarded =
+            || assert!(pin!(timeout(hour, yield_now())).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(allocations(guarded), 0);
+
+        let mut idle = pin!(sleep(hour));
+        let mut reset = || {
+            idle.as_mut().reset(foster::now() + hour);
+            assert!(idle.as_mut().poll(&mut cx).is_pending());
+        };
+        assert_eq!(allocations(&mut reset), 0);
+    });
+}
