@@ -1,9 +1,12 @@
-//! What threads do to the engine at the same time.
+//! What threads do at the same time to the engine, to tasks, tokens, locks and signals.
 //!
 //! Under loom each of these tests tries every interleaving, watches for accesses that nothing
 //! orders, and for blocks that leak: `RUSTFLAGS="--cfg foster_loom" cargo test --lib --release
 //! races::`. Elsewhere it runs a number of times on real threads, which is something for
 //! ThreadSanitizer and AddressSanitizer to look at.
+//!
+//! There is `unsafe` here although this is only a test: what threads leave for each other lies in
+//! cells that nothing else orders, so that a missing order is seen.
 
 #![allow(unsafe_code)]
 
@@ -76,10 +79,7 @@ impl Letter {
 
     fn arrived(&self) -> Poll<()> {
         // SAFETY: as for `Sync`.
-        match self.0.with_mut(|it| unsafe { *it }) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
+        if self.0.with_mut(|it| unsafe { *it }) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

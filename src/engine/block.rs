@@ -3,17 +3,19 @@
 //!
 //! The invariants that the `unsafe` in this folder leans on:
 //!
-//! - **[alive]** Whoever has a [`Block`] to use holds, or borrows, a reference on it: the set has one on each of its
-//!   blocks from their making until it gives them back, idle or at its own end, a waker has one, and a lent waker
-//!   borrows the set's. A block's memory
-//!   goes with its last reference; the root's moreover outlasts every other block's, since wakers reach the queue
+//! - **[alive]** Whoever has a [`Block`] to use holds, or borrows, a reference on it: the set has
+//!   one on each of its blocks from their making until it gives them back, idle or at its own end,
+//!   a waker has one, and a lent waker borrows the set's. A block's memory goes with its last
+//!   reference; the root's moreover outlasts every other block's, since wakers reach the queue
 //!   through it.
-//! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them, under `&mut` (or
-//!   `&`, to read). A slot holds a member exactly when its bit in `occupied` is 1. Members never move; the set drops
-//!   them all before it lets go of the block, so what a late waker frees is plain memory.
-//! - **[queued]** A block is queued, in the root's stack or in the set's list, from the moment when `ready` becomes
-//!   nonzero until the set takes `ready` back to 0; who makes it nonzero is the one to queue it. So it is in one
-//!   place at most, and one link, `next`, is enough. The set reads that link *before* it takes `ready`.
+//! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them,
+//!   under `&mut` (or `&`, to read). A slot holds a member exactly when its bit in `occupied` is 1.
+//!   Members never move; the set drops them all before it lets go of the block, so what a late
+//!   waker frees is plain memory.
+//! - **[queued]** A block is queued, in the root's stack or in the set's list, from the moment when
+//!   `ready` becomes nonzero until the set takes `ready` back to 0; who makes it nonzero is the one
+//!   to queue it. So it is in one place at most, and one link, `next`, is enough. The set reads
+//!   that link *before* it takes `ready`.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;

@@ -1,15 +1,17 @@
 //! What a thread knows while it polls a set: its budget, and whom it is polling.
 //!
-//! **The budget** says how many members may be polled before the executor gets its turn. A pass of the outermost set
-//! on a thread has [`BUDGET`] polls, and the sets inside its members spend from the same ones. It keeps members that
-//! are always ready from holding the thread for ever, and it keeps below the number of operations after which a
-//! runtime makes its own leaf futures answer `Pending` (128 in tokio), without knowing any runtime. A poll that leads to
-//! another set is not counted besides those that are made there, so a pass gets as far through nested sets as through
-//! one: the poll of a member is *lent* to the set inside it, which gives it back if it polls nobody.
+//! **The budget** says how many members may be polled before the executor gets its turn. A pass of
+//! the outermost set on a thread has [`BUDGET`] polls, and the sets inside its members spend from
+//! the same ones. It keeps members that are always ready from holding the thread for ever, and it
+//! keeps below the number of operations after which a runtime makes its own leaf futures answer
+//! `Pending` (128 in tokio), without knowing any runtime. A poll that leads to another set is not
+//! counted besides those that are made there, so a pass gets as far through nested sets as through
+//! one: the poll of a member is *lent* to the set inside it, which gives it back if it polls
+//! nobody.
 //!
-//! **Who is being polled** makes it cheap for a member to wake itself, as a future does that yields, and as a set
-//! within a set does at the end of each of its passes: the wake-up is noted here, without an atomic instruction, and
-//! the set sees to it when the poll returns.
+//! **Who is being polled** makes it cheap for a member to wake itself, as a future does that
+//! yields, and as a set within a set does at the end of each of its passes: the wake-up is noted
+//! here, without an atomic instruction, and the set sees to it when the poll returns.
 
 use std::cell::Cell;
 use std::num::NonZero;

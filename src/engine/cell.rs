@@ -6,9 +6,9 @@
 //!
 //! Invariants:
 //!
-//! - `users` is [`EXCLUSIVE`] while there is an [`Exclusive`] for the cell, the number of [`Shared`]
-//!   ones while there are any, and 0 otherwise. Each guard changes it once when it is made and once
-//!   when it is dropped. A guard that is forgotten stays counted.
+//! - `users` is [`EXCLUSIVE`] while there is an [`Exclusive`] for the cell, the number of
+//!   [`Shared`] ones while there are any, and 0 otherwise. Each guard changes it once when it is
+//!   made and once when it is dropped. A guard that is forgotten stays counted.
 //! - A guard's owner keeps the cell alive and in its place ([`Stable`]) until the guard is gone.
 //! - A guard's `value` points into what the cell holds, or to what that has lent to a guard that is
 //!   the only one to use it, or to those that share it.

@@ -10,10 +10,11 @@
 //!
 //! # Invariants
 //!
-//! - *[pinned]* While an `Inline` is pinned, a member is moved by nobody: methods that reach one take
-//!   `Pin<&mut Self>`, and it is dropped in place. `Inline` is `Unpin` only if its members are.
-//! - *[occupied]* Bit `i` of `occupied` is set if, and only if, `slots[i]` holds a member that is not
-//!   being dropped.
+//! - *[pinned]* While an `Inline` is pinned, a member is moved by nobody: methods that reach one
+//!   take `Pin<&mut Self>`, and it is dropped in place. `Inline` is `Unpin` only if its members
+//!   are.
+//! - *[occupied]* Bit `i` of `occupied` is set if, and only if, `slots[i]` holds a member that is
+//!   not being dropped.
 
 use std::num::NonZero;
 use std::pin::Pin;

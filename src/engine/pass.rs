@@ -37,8 +37,9 @@ impl<F> Set<F> {
     ///
     /// - `Ready(Some(..))`: call again; the pass is not over, and nobody has promised a wake-up.
     /// - `Ready(None)`: there are no members.
-    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or has been already.
-    ///   The next call begins a new pass, also within the same poll of the parent.
+    /// - `Pending`: the pass is over, and the parent is woken when there is something to poll, or
+    ///   has been already. The next call begins a new pass, also within the same poll of the
+    ///   parent.
     ///
     /// See [`poll_until`](Self::poll_until) for what a pass is.
     #[inline]

@@ -12,7 +12,7 @@
 //! | readers that wait, and a writer behind them, when a writer leaves | the readers have the lock | all are woken, and the first that is polled has it |
 //! | a reader comes while a writer waits | it waits behind the writer | it waits |
 //! | a writer that waits is dropped | the readers behind it are let in | they are let in |
-//! | a waiter for a [`OnceCell`] is woken to initialise it, and is not polled | another one that is polled begins | those that wait already wait on |
+//! | a waiter for a [`OnceCell`] is woken to initialise it, and is not polled | all are woken, and another one begins | those that wait already wait on |
 //! | in a [cancelled region](crate::cancel#regions) | a wait does not begin | a wait begins |
 //! | a guard that can be upgraded, and forms that block a thread | no | yes |
 //!

@@ -14,8 +14,8 @@
 //!
 //! Invariants, which the `SAFETY` comments name:
 //!
-//! - **one runner, one reader**: a node has one of each, neither can be cloned, and what touches the
-//!   content takes them by `&mut` or by value;
+//! - **one runner, one reader**: a node has one of each, neither can be cloned, and what touches
+//!   the content takes them by `&mut` or by value;
 //! - **hand-over**: only the runner leaves the states that are its own, at last by a release store
 //!   after its last access, when it is dropped; only the reader leaves `SETTLED`, after an acquire
 //!   load that saw it;

@@ -145,10 +145,7 @@ matrix! {
                 let alive = drops.guard();
                 async move {
                     let _alive = alive;
-                    match i == 1 {
-                        true => after(2, Err::<(), _>("no")).await,
-                        false => pending().await,
-                    }
+                    if i == 1 { after(2, Err::<(), _>("no")).await } else { pending().await }
                 }
             }))
             .await;
@@ -227,23 +224,19 @@ matrix! {
         let work = |fails: bool| {
             let log = inside.clone();
             async move {
-                match fails {
-                    true => {
-                        turns().await;
-                        Err("failed")
-                    }
-                    false => {
-                        scope(|s| async move {
-                        s.defer(async move {
-                            turns().await;
-                            log.note("closed");
-                        });
-                        pending::<()>().await
-                    })
-                    .await;
-                        Ok(())
-                    }
+                if fails {
+                    turns().await;
+                    return Err("failed");
                 }
+                scope(|s| async move {
+                    s.defer(async move {
+                        turns().await;
+                        log.note("closed");
+                    });
+                    pending::<()>().await
+                })
+                .await;
+                Ok(())
             }
         };
         assert_eq!(try_gather([work(false), work(true), work(false)]).await, Err("failed"));

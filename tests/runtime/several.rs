@@ -42,10 +42,7 @@ impl Closed {
     fn close<T>(&self, work: T) -> Result<(), SpawnError> {
         drop(work);
         self.dropped.fetch_add(1, Ordering::SeqCst);
-        match self.refuses {
-            true => Err(SpawnError::shutdown()),
-            false => Ok(()),
-        }
+        if self.refuses { Err(SpawnError::shutdown()) } else { Ok(()) }
     }
 }
 

@@ -235,9 +235,10 @@ fn scoped(mut rng: Rng, d: u32, endless: bool, around: World) -> Boxed {
                     Ok(())
                 }
             });
-            match graces {
-                true => drop(AssertUnwindSafe(run.grace(grace).outcome()).catch_unwind().await),
-                false => drop(AssertUnwindSafe(run.outcome()).catch_unwind().await),
+            if graces {
+                drop(AssertUnwindSafe(run.grace(grace).outcome()).catch_unwind().await);
+            } else {
+                drop(AssertUnwindSafe(run.outcome()).catch_unwind().await);
             }
         }
         if strict && count.load(Ordering::SeqCst) != 0 {

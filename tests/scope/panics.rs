@@ -163,10 +163,7 @@ matrix! {
                     yield_now().await;
                     boom("child")
                 };
-                *out = Some(match parallel {
-                    false => s.spawn(panicking),
-                    true => s.spawn_parallel(panicking),
-                });
+                *out = Some(if parallel { s.spawn_parallel(panicking) } else { s.spawn(panicking) });
                 inside.endless().await
             }))
             .await;

@@ -35,13 +35,11 @@ async fn keeping_its_waker(into: Arc<std::sync::Mutex<Option<Waker>>>) {
     let mut first = true;
     poll_fn(|cx| {
         *into.lock().unwrap() = Some(cx.waker().clone());
-        match std::mem::take(&mut first) {
-            true => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            false => Poll::Ready(()),
+        if std::mem::take(&mut first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        Poll::Ready(())
     })
     .await
 }

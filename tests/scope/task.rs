@@ -104,10 +104,7 @@ matrix! {
                             yield_now().await;
                             value
                         };
-                        let task = match parallel {
-                            false => s.spawn(child),
-                            true => s.spawn_parallel(child),
-                        };
+                        let task = if parallel { s.spawn_parallel(child) } else { s.spawn(child) };
                         for _ in 0..cancelled_at {
                             yield_now().await;
                         }

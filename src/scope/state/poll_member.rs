@@ -55,10 +55,10 @@ fn poll_member<'env, T, E, K: Kind, B>(
 where
     B: Future<Output = Result<T, E>>,
 {
-    match ambient.is_drawing() {
-        true => tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx)),
-        false => poll_inside(member, body, result, ambient, cx),
+    if ambient.is_drawing() {
+        return tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx));
     }
+    poll_inside(member, body, result, ambient, cx)
 }
 
 /// Polls one member with its token in the context.
