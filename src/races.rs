@@ -1,4 +1,4 @@
-//! What threads do at the same time to the engine, to tasks, tokens, locks and signals.
+//! What threads do at the same time to the engine, to tasks, tokens, locks, signals and queues.
 //!
 //! Under loom each of these tests tries every interleaving, watches for accesses that nothing
 //! orders, and for blocks that leak: `RUSTFLAGS="--cfg foster_loom" cargo test --lib --release
@@ -38,6 +38,7 @@ mod links;
 mod mutexes;
 mod nodes;
 mod owners;
+mod queues;
 mod rwlocks;
 mod semaphores;
 mod signals;

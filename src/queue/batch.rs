@@ -14,6 +14,7 @@ use super::item::Item;
 use super::receiver::{Receiver, Withdrawn, take_many, take_promised};
 use super::shared::{Fillers, Shared, Takers};
 use super::state::Coming;
+use crate::context;
 use crate::sync::wait_list::Wait;
 use crate::time::{Sleep, sleep};
 
@@ -30,7 +31,9 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     ///
-    /// As for [`recv`](Receiver::recv): dropping the future loses nothing.
+    /// As for [`recv`](Receiver::recv): dropping the future loses nothing, and in a [cancelled
+    /// region](crate::cancel#regions) it takes up to `max` of the items that are there, and does not
+    /// begin to wait, neither for the first one nor for more.
     ///
     /// # Panics
     ///
@@ -130,9 +133,11 @@ impl<T> Future for RecvManyWithin<'_, T> {
                     continue;
                 }
                 Stage::Filling(wait, _) => {
+                    // In a cancelled region it does not begin to wait for more.
+                    let takes_what_is_there = wait.is_outside() && context::with(|ambient| ambient.is_tripped());
                     // Before the clock, so that a full batch wins a tie.
-                    let is_full = wait.poll(cx).is_ready();
-                    if !is_full {
+                    let is_full = !takes_what_is_there && wait.poll(cx).is_ready();
+                    if !is_full && !takes_what_is_there {
                         ready!(this.timer.as_mut().poll(cx));
                     }
                     let Stage::Filling(_, promise) = mem::replace(this.stage, Stage::Over) else {

@@ -135,11 +135,11 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Takers<P> {
     }
 
     fn join(&self, state: &mut State<T>, coming: Coming, _: &mut Wakes) -> Result<Self::Answer, Coming> {
-        if state.may_take() {
-            state.promise();
-            return Ok(Ok(()));
-        }
-        if state.has_ended() { Ok(Err(Closed)) } else { Err(coming) }
+        state.keep_item().ok_or(coming)
+    }
+
+    fn take_free(&self, _: &Coming) -> Option<Self::Answer> {
+        self.0.list.with(State::keep_item)
     }
 
     fn comes_again(coming: &Coming) -> bool {

@@ -191,6 +191,15 @@ impl<T> State<T> {
         self.available() > 0 && self.takers.is_empty()
     }
 
+    /// Promises an item to a newcomer, if there is one for it. Returns `None` if it must wait.
+    pub(super) fn keep_item(&mut self) -> Option<Result<(), Closed>> {
+        if self.may_take() {
+            self.promise();
+            return Some(Ok(()));
+        }
+        self.has_ended().then_some(Err(Closed))
+    }
+
     /// Whether one who has a promise can take so many items with it, or no more can come.
     pub(super) fn is_filled(&self, count: usize) -> bool {
         let is_full = matches!(self.capacity, Capacity::Bounded(capacity) if self.store.len() >= capacity);

@@ -7,6 +7,7 @@ use foster::testing::{Drops, cancel_at_every_await};
 use foster::{gather, local, now, queue, scope, sleep, timeout};
 
 use crate::by_hand::ByHand;
+use crate::cancelled::in_a_cancelled_region;
 use crate::harness::T;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -136,6 +137,33 @@ matrix! {
         assert!(timeout(T, work.recv_many_within(10, Duration::MAX)).await.is_err());
         assert_eq!(numbers(&work.recv_many_within(10, Duration::ZERO).await), [0, 1, 2]);
         assert_eq!(work.statistics().waiting_receivers(), 0);
+    }
+
+    async fn in_a_cancelled_region_a_batch_takes_what_is_there() {
+        let (jobs, work) = queue::bounded(10);
+        (0..3).for_each(|i| jobs.try_send(i).unwrap());
+        let mut taken = Vec::new();
+        let takes = in_a_cancelled_region(async {
+            taken.extend(numbers(&work.recv_many_within(2, Duration::MAX).await));
+            taken.extend(numbers(&work.recv_many_within(2, Duration::MAX).await));
+        });
+        assert!(takes.await);
+        assert_eq!(taken, [0, 1, 2]);
+        let waits = in_a_cancelled_region(async { drop(work.recv_many_within(2, Duration::ZERO).await) });
+        assert!(!waits.await);
+        assert_eq!((work.statistics().waiting_receivers(), jobs.unfinished()), (0, 0));
+        jobs.close();
+        assert!(in_a_cancelled_region(async { assert!(work.recv_many_within(2, T).await.is_empty()) }).await);
+    }
+
+    async fn what_comes_in_a_cancelled_region_is_taken_by_a_batch_that_could_not_wait() {
+        let (jobs, work) = queue::bounded(10);
+        let taken = in_a_cancelled_region(async {
+            let mut batch = ByHand::waiting(work.recv_many_within(2, Duration::MAX));
+            jobs.try_send(1).unwrap();
+            assert_eq!(numbers(&batch.poll().unwrap()), [1]);
+        });
+        assert!(taken.await);
     }
 
     async fn workers_share_the_work_of_a_queue() {
