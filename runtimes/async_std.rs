@@ -94,4 +94,9 @@ impl Runtime for Adapter {
         task::block_on(root);
         Ok(())
     }
+
+    #[cfg(feature = "net")]
+    fn network(&self) -> Option<&dyn crate::runtime::network::Network> {
+        Some(crate::runtime::network::async_io())
+    }
 }

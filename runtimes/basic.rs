@@ -133,6 +133,11 @@ impl<E: Executor> Runtime for Adapter<E> {
         self.0.block_on(root);
         Ok(())
     }
+
+    #[cfg(all(feature = "net", feature = "async-io"))]
+    fn network(&self) -> Option<&dyn crate::runtime::network::Network> {
+        Some(crate::runtime::network::async_io())
+    }
 }
 
 /// A `futures` pool, whose pending tasks end with it.

@@ -121,6 +121,11 @@ impl<S: Fn(FutureObj<'static, ()>) + Send + Sync + 'static> Runtime for Adapter<
         ::smol::block_on(root);
         Ok(())
     }
+
+    #[cfg(feature = "net")]
+    fn network(&self) -> Option<&dyn crate::runtime::network::Network> {
+        Some(crate::runtime::network::async_io())
+    }
 }
 
 #[cfg(test)]

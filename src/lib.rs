@@ -59,6 +59,7 @@
 //! | compute a value once, when it is needed | [`sync::OnceCell`] | – | `OnceCell` |
 //! | do the same work once for all who ask | [`future::Singleflight`] | – | – |
 //! | give a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
+//! | connect, and listen | `foster::net`, with the feature `net` | `open_connection` | `net` |
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |
 //! | test in virtual time | [`runtimes::Sim`](runtimes) | – | `pause` |
 //!
@@ -78,7 +79,8 @@
 //! implement [`Runtime`](runtime::Runtime).
 //!
 //! Other features are `macros`, for `#[foster::main]`, `testing`, for `foster::testing` and
-//! `#[foster::test]`, and `async-lock`, `async-channel` and `async-broadcast`, for modules of
+//! `#[foster::test]`, `net`, for sockets in `foster::net`, `async-io`, for a network where the
+//! runtime has none, and `async-lock`, `async-channel` and `async-broadcast`, for modules of
 //! these names in [`sync`]. By default no feature is on.
 
 #[cfg(feature = "macros")]
@@ -90,6 +92,8 @@ pub mod future;
 pub mod guide;
 mod mailbox;
 mod name;
+#[cfg(feature = "net")]
+pub mod net;
 mod panic;
 pub mod queue;
 #[cfg(test)]

@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["cancel"],
     &["time"],
     &["sync"],
-    &["queue"],
+    &["net", "queue"],
     &["scope"],
     &["future", "rate", "resource", "retry"],
     &["stream"],

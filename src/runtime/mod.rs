@@ -29,6 +29,8 @@
 
 pub mod blocking_pool;
 pub(crate) mod found;
+#[cfg(feature = "net")]
+pub mod network;
 mod timer;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;
@@ -101,6 +103,14 @@ pub trait Runtime: Spawn + Clock + Blocking + Send + Sync + 'static {
     ///
     /// Returns an error if `root` can never become ready, or if the runtime has ended.
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError>;
+
+    /// Returns the network, if the runtime has one. The default has none.
+    ///
+    /// A runtime without a reactor can return `network::async_io()`, with the feature `async-io`.
+    #[cfg(feature = "net")]
+    fn network(&self) -> Option<&dyn network::Network> {
+        None
+    }
 }
 
 /// The error of [`Runtime::block_on`]: the root future was not run to its end.

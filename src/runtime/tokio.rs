@@ -29,6 +29,11 @@ impl Adapter {
     pub(crate) fn owner(runtime: TokioRuntime) -> Self {
         Adapter { handle: runtime.handle().clone(), owned: Some(runtime) }
     }
+
+    #[cfg(feature = "net")]
+    pub(super) fn handle(&self) -> &TokioHandle {
+        &self.handle
+    }
 }
 
 impl Drop for Adapter {
@@ -111,5 +116,9 @@ impl Runtime for Adapter {
             )),
             Ok(()) => Ok(()),
         }
+    }
+    #[cfg(feature = "net")]
+    fn network(&self) -> Option<&dyn super::network::Network> {
+        Some(self)
     }
 }

@@ -1,0 +1,95 @@
+//! Sockets for code that names no runtime.
+//!
+//! A [`TcpStream`] or a [`TcpListener`] is made on the network of the
+//! [runtime in force](crate::Handle::try_current), and is the same type on each. So a library opens
+//! connections, and the application chooses the runtime. The streams implement the traits of the
+//! `futures` crates, [`AsyncRead`](futures_io::AsyncRead) and
+//! [`AsyncWrite`](futures_io::AsyncWrite).
+//!
+//! ```
+//! # #[cfg(feature = "async-io")]
+//! # futures::executor::block_on(async {
+//! use foster::net::{TcpListener, TcpStream};
+//! use foster::scope;
+//! use futures::io::{AsyncReadExt, AsyncWriteExt, copy};
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! scope(async |s| {
+//!     let server = s.spawn(async {
+//!         let (stream, _) = listener.accept().await?;
+//!         copy(&stream, &mut &stream).await // sends back what comes
+//!     });
+//!     let mut client = TcpStream::connect(address).await?;
+//!     client.write_all(b"ping").await?;
+//!     client.close().await?; // ends this direction
+//!     let mut echo = Vec::new();
+//!     client.read_to_end(&mut echo).await?;
+//!     assert_eq!((echo, server.await?), (b"ping".to_vec(), 4));
+//!     std::io::Result::Ok(())
+//! })
+//! .await?;
+//! # std::io::Result::Ok(()) }).unwrap();
+//! ```
+//!
+//! # Which runtimes have a network
+//!
+//! | runtime | its network |
+//! |---|---|
+//! | `Tokio`, and code on tokio's threads | tokio's |
+//! | `Smol`, `AsyncStd` | that of `async-io`, which both stand on |
+//! | `Basic` | that of `async-io`, with the feature of this name |
+//! | no runtime in force | that of `async-io`, with the feature of this name |
+//! | a runtime of yours | what its [`network`](crate::runtime::Runtime::network) returns |
+//!
+//! The features `smol` and `async-std` turn `async-io` on, since they contain it. Where there is no
+//! network, an error of the kind [`Unsupported`](std::io::ErrorKind::Unsupported) says so. There are
+//! no datagrams (UDP) yet.
+//!
+//! # Cancellation
+//!
+//! | dropped while it waits | what is lost |
+//! |---|---|
+//! | [`connect`](TcpStream::connect) | the attempt: the peer may see a connection that is closed at once |
+//! | [`accept`](TcpListener::accept), [`incoming`](TcpListener::incoming) | nothing: the connection waits for the next one who accepts |
+//! | `read` | nothing: bytes are taken in the poll that returns them |
+//! | `write` | nothing: bytes are taken in the poll that returns how many |
+//! | `read_exact`, `read_to_end`, `read_line` | the bytes that it has read so far, unless they are in a buffer of yours |
+//! | `write_all` | the number of bytes that it has written: the peer gets a part |
+//! | `flush`, `close` | nothing: call it again |
+//!
+//! So a `write_all` that was cancelled leaves a broken message behind. Close such a connection, or
+//! write under [`shield`](crate::shield).
+//!
+//! In a [cancelled region](crate::cancel#regions), where nothing new starts, a read takes the bytes
+//! that are there, a write writes what fits, and neither begins to wait. Finalizers and shields lie
+//! in no cancelled region, and can wait.
+//!
+//! # Errors
+//!
+//! The errors are those of the operating system, of the same kind, with what was tried and the
+//! address in the message: `cannot connect to 127.0.0.1:80: Connection refused (os error 111)`. The
+//! original error is their source.
+
+mod connect;
+mod endpoint;
+mod error;
+mod listener;
+mod lookup;
+mod options;
+mod split;
+mod stream;
+mod tcp;
+
+pub use endpoint::Endpoint;
+pub use listener::{Incoming, TcpListener};
+pub use lookup::lookup;
+pub use options::TcpOptions;
+pub use split::{ReadHalf, ReuniteError, Split, WriteHalf};
+pub use tcp::TcpStream;
+
+/// Whether no wait begins here, because the region is being wound down.
+#[inline]
+fn is_tripped() -> bool {
+    crate::context::with(|ambient| ambient.is_tripped())
+}

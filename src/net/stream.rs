@@ -1,0 +1,123 @@
+//! What the streams of TCP and of Unix sockets share.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::task::{Context, Poll};
+
+use super::error;
+use crate::context;
+use crate::runtime::network::{self, Address, Socket, SystemStream};
+use crate::trace::tree;
+
+/// A connected socket, and its peer, which errors name. A socket that was reset does not know it
+/// any more.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) socket: Socket,
+    pub(super) peer: Address,
+}
+
+impl Stream {
+    pub(super) fn new(socket: Socket, peer: Address) -> Self {
+        Stream { socket, peer }
+    }
+
+    /// Makes the network in force watch a socket of the operating system.
+    pub(super) fn register(socket: SystemStream) -> io::Result<Self> {
+        let runtime = context::with(|ambient| ambient.runtime());
+        let socket = network::with(runtime, |network| network.register(socket))?;
+        let peer = socket.peer_address()?;
+        Ok(Stream { socket, peer })
+    }
+
+    #[inline]
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let waits = if super::is_tripped() { None } else { Some(cx) };
+        self.ended(self.socket.poll_read(waits, buffer), "read from")
+    }
+
+    #[inline]
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let waits = if super::is_tripped() { None } else { Some(cx) };
+        self.ended(self.socket.poll_write(waits, bytes), "write to")
+    }
+
+    #[inline]
+    pub(super) fn poll_write_vectored(&self, cx: &mut Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let waits = if super::is_tripped() { None } else { Some(cx) };
+        self.ended(self.socket.poll_write_vectored(waits, buffers), "write to")
+    }
+
+    #[inline]
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ended(self.socket.poll_flush(cx), "write to")
+    }
+
+    pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ended(self.socket.poll_close(cx), "close the connection to")
+    }
+
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.shutdown(how).map_err(|failed| error::at(failed, "shut down the connection to", &self.peer))
+    }
+
+    /// Notes what is waited for, and names the peer in an error.
+    #[inline]
+    fn ended<T>(&self, polled: Poll<io::Result<T>>, tried: &'static str) -> Poll<io::Result<T>> {
+        match polled {
+            Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
+            Poll::Ready(Err(failed)) => Poll::Ready(Err(error::at(failed, tried, &self.peer))),
+            Poll::Pending => {
+                tree::waiting(|| format!("socket, to {tried} {}", self.peer));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Implements the traits for bytes on a stream and on a reference to it, which is `Unpin`.
+macro_rules! byte_stream {
+    ($stream:ty) => {
+        byte_stream!(on $stream);
+        byte_stream!(on &$stream);
+    };
+    (on $stream:ty) => {
+        impl AsyncRead for $stream {
+            #[inline]
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                self.stream.poll_read(cx, buffer)
+            }
+        }
+
+        impl AsyncWrite for $stream {
+            #[inline]
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                self.stream.poll_write(cx, bytes)
+            }
+
+            #[inline]
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffers: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.stream.poll_write_vectored(cx, buffers)
+            }
+
+            #[inline]
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.stream.poll_flush(cx)
+            }
+
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.stream.poll_close(cx)
+            }
+        }
+    };
+}
+
+pub(super) use byte_stream;

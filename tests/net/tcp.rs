@@ -1,0 +1,290 @@
+//! TCP between two ends that behave, and between two that do not.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::time::Duration;
+
+use foster::net::{TcpListener, TcpOptions, TcpStream};
+use foster::testing::poll_once;
+use foster::{FutureExt, gather, scope};
+use futures::io::{AsyncReadExt, AsyncWriteExt};
+use futures::{StreamExt, TryStreamExt};
+
+use super::{listen, pair, sockets};
+
+/// Sends back what comes until the peer ends.
+async fn echo(stream: TcpStream) -> io::Result<u64> {
+    let sent = futures::io::copy(&stream, &mut &stream).await?;
+    (&stream).close().await?;
+    Ok(sent)
+}
+
+/// A port that is taken, and where nobody listens.
+fn refusing() -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
+async fn all_of(mut stream: &TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    bytes
+}
+
+sockets! {
+    async fn what_is_written_is_read() {
+        let (mut client, mut server) = pair().await;
+        let mut buffer = [0; 16];
+        for message in [&b"one"[..], b"two and more", b"3"] {
+            client.write_all(message).await.unwrap();
+            let read = &mut buffer[..message.len()];
+            server.read_exact(read).await.unwrap();
+            assert_eq!(read, message);
+        }
+        assert_eq!(client.peer_addr().unwrap(), server.local_addr().unwrap());
+        assert_eq!(server.peer_addr().unwrap(), client.local_addr().unwrap());
+    }
+
+    async fn many_bytes_go_both_ways_at_once() {
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|i| i as u8).collect();
+        scope(async |s| {
+            let listener = listen().await;
+            let address = listener.local_addr().unwrap();
+            s.spawn(async move { echo(listener.accept().await.unwrap().0).await.unwrap() });
+            let client = TcpStream::connect(address).await.unwrap();
+            let write = async {
+                (&client).write_all(&bytes).await.unwrap();
+                (&client).close().await.unwrap();
+            };
+            let ((), back) = gather((write, all_of(&client))).await;
+            assert!(back == bytes, "{} bytes of {} came back", back.len(), bytes.len());
+        })
+        .await;
+    }
+
+    async fn sixty_four_clients_are_served_at_once() {
+        let listener = listen().await;
+        let address = listener.local_addr().unwrap();
+        let client = |i: u8| async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let message = [i; 100];
+            stream.write_all(&message).await.unwrap();
+            stream.close().await.unwrap();
+            assert_eq!(all_of(&stream).await, message);
+        };
+        scope(async |s| {
+            s.spawn(async move {
+                let served = listener.incoming().take(64).try_for_each_concurrent(None, |stream| async {
+                    echo(stream).await?;
+                    Ok(())
+                });
+                served.await.unwrap();
+            });
+            gather((0..64).map(client)).await;
+        })
+        .await;
+    }
+
+    async fn children_on_the_runtime_use_sockets_made_elsewhere() {
+        let (mut client, server) = pair().await;
+        scope(async |s| {
+            let sent = s.spawn_parallel(echo(server));
+            client.write_all(b"over there").await.unwrap();
+            client.close().await.unwrap();
+            assert_eq!(all_of(&client).await, b"over there");
+            assert_eq!(sent.await.unwrap(), 10);
+        })
+        .await;
+    }
+
+    async fn one_direction_ends_and_the_other_goes_on() {
+        let (mut client, mut server) = pair().await;
+        client.write_all(b"question").await.unwrap();
+        client.close().await.unwrap();
+        client.close().await.unwrap();
+        assert_eq!(all_of(&server).await, b"question");
+        server.write_all(b"answer").await.unwrap();
+        drop(server);
+        assert_eq!(all_of(&client).await, b"answer");
+        assert!(client.write(b"late").await.is_err());
+    }
+
+    async fn a_shutdown_wakes_who_reads() {
+        let (client, _server) = pair().await;
+        scope(async |s| {
+            let reader = s.spawn(all_of(&client));
+            foster::yield_now().await;
+            client.shutdown(Shutdown::Read).unwrap();
+            assert_eq!(reader.await, b"");
+        })
+        .await;
+    }
+
+    async fn several_buffers_are_written_in_order() {
+        let (mut client, server) = pair().await;
+        let written = client.write_vectored(&[IoSlice::new(b"a"), IoSlice::new(b""), IoSlice::new(b"bc")]).await.unwrap();
+        assert_eq!(written, 3, "one call took all buffers");
+        client.close().await.unwrap();
+        assert_eq!(all_of(&server).await, b"abc");
+    }
+
+    async fn halves_go_their_own_ways_and_meet_again() {
+        let (client, server) = pair().await;
+        let (other, _) = pair().await;
+        let (read, mut write) = client.into_split();
+        write.write_all(b"half").await.unwrap();
+        let (other_read, other_write) = other.into_split();
+        let (read, other_write) = read.reunite(other_write).unwrap_err().into_halves();
+        other_read.reunite(other_write).unwrap();
+        let (read, write) = read.reunite(write).unwrap().into_split();
+        assert_eq!(read.get_ref().peer_addr().unwrap(), server.local_addr().unwrap());
+        drop(write);
+        assert_eq!(all_of(&server).await, b"half", "the end of the half that writes ends the direction");
+        drop(server);
+        assert_eq!(all_of(read.get_ref()).await, b"");
+    }
+
+    async fn a_port_that_nobody_listens_at_refuses() {
+        let (_bound, address) = refusing();
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        assert!(refused.to_string().starts_with(&format!("cannot connect to {address}: ")), "{refused}");
+        let source = refused.source().unwrap().downcast_ref::<io::Error>().unwrap();
+        assert!(source.raw_os_error().is_some(), "the error of the system is kept: {source:?}");
+    }
+
+    async fn several_addresses_that_refuse_are_all_named() {
+        let ((_first, first), (_second, second)) = (refusing(), refusing());
+        let addresses = [first, second];
+        let refused = TcpStream::connect(addresses).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        assert!(addresses.iter().all(|address| refused.to_string().contains(&address.to_string())), "{refused}");
+    }
+
+    async fn the_next_address_is_tried_when_one_refuses() {
+        let ((_bound, gone), listener) = (refusing(), listen().await);
+        let here = listener.local_addr().unwrap();
+        let client = TcpStream::connect([gone, here]).await.unwrap();
+        assert_eq!(client.peer_addr().unwrap(), here);
+    }
+
+    async fn a_reset_is_an_error_that_names_the_peer() {
+        let (mut client, server) = pair().await;
+        server.set_linger(Some(Duration::ZERO)).unwrap();
+        let address = server.local_addr().unwrap();
+        drop(server);
+        let reset = client.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
+        assert!(reset.to_string().starts_with(&format!("cannot read from {address}: ")), "{reset}");
+        assert_eq!(client.peer_addr().unwrap(), address, "it is known when the system has forgotten it");
+    }
+
+    async fn a_port_is_not_taken_twice() {
+        let listener = listen().await;
+        let address = listener.local_addr().unwrap();
+        let taken = TcpListener::bind(address).await.unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+        assert!(taken.to_string().starts_with(&format!("cannot listen at {address}: ")), "{taken}");
+        drop(listener);
+        TcpListener::bind(address).await.unwrap();
+    }
+
+    async fn names_are_looked_up() {
+        let listener = listen().await;
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect(("localhost", port)).await.unwrap();
+        assert_eq!(client.peer_addr().unwrap(), SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let addresses = foster::net::lookup(format!("localhost:{port}")).await.unwrap();
+        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == port));
+    }
+
+    async fn names_that_are_none_are_said() {
+        let unknown = TcpStream::connect("no such host.invalid:80").await.unwrap_err();
+        assert!(unknown.to_string().starts_with("cannot look up no such host.invalid:80: "), "{unknown}");
+        for text in ["localhost", "", ":80", "localhost:http", "localhost:65536"] {
+            let malformed = TcpListener::bind(text).await.unwrap_err();
+            assert_eq!(malformed.kind(), ErrorKind::InvalidInput, "{text}");
+        }
+        assert!(TcpStream::connect(Vec::new()).await.unwrap_err().to_string().contains("no address"));
+    }
+
+    async fn a_dropped_accept_loses_no_connection() {
+        let listener = listen().await;
+        assert!(poll_once(&mut Box::pin(listener.accept())).await.is_pending());
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, peer) = listener.accept().await.unwrap();
+        assert_eq!((peer, server.local_addr().unwrap()), (client.local_addr().unwrap(), client.peer_addr().unwrap()));
+    }
+
+    async fn acceptors_take_turns() {
+        let listener = listen().await;
+        let address = listener.local_addr().unwrap();
+        let (mut first, mut second) = (Box::pin(listener.accept()), Box::pin(listener.accept()));
+        assert!(poll_once(&mut first).await.is_pending() && poll_once(&mut second).await.is_pending());
+        let client = TcpStream::connect(address).await.unwrap();
+        assert_eq!(first.await.unwrap().1, client.local_addr().unwrap());
+        let client = TcpStream::connect(address).await.unwrap();
+        assert_eq!(second.await.unwrap().1, client.local_addr().unwrap());
+        let mut incoming = listener.incoming();
+        assert!(poll_once(&mut incoming.next()).await.is_pending());
+        let mut third = Box::pin(listener.accept());
+        assert!(poll_once(&mut third).await.is_pending());
+        drop(incoming);
+        let client = TcpStream::connect(address).await.unwrap();
+        assert_eq!(third.await.unwrap().1, client.local_addr().unwrap());
+    }
+
+    async fn a_dropped_read_loses_no_bytes() {
+        let (mut client, mut server) = pair().await;
+        assert!(poll_once(&mut server.read(&mut [0; 4])).await.is_pending());
+        client.write_all(b"kept").await.unwrap();
+        let mut buffer = [0; 4];
+        server.read_exact(&mut buffer).await.unwrap();
+        assert_eq!(&buffer, b"kept");
+    }
+
+    async fn a_dropped_write_all_has_written_a_part() {
+        let (mut client, mut server) = pair().await;
+        let bytes = vec![7; 30_000_000];
+        let written = client.write_all(&bytes).timeout(super::harness::T).await;
+        assert!(written.is_err(), "nobody reads, so it waits");
+        client.close().await.unwrap();
+        let mut read = Vec::new();
+        server.read_to_end(&mut read).await.unwrap();
+        assert!(!read.is_empty() && read.len() < bytes.len(), "{} bytes", read.len());
+    }
+
+    async fn settings_are_made_on_both_ends() {
+        let options = TcpOptions::new().nodelay(true).keep_alive(Duration::from_secs(30)).linger(Duration::ZERO);
+        let listener = options.backlog(4).reuse_address(true).bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let client = options_of(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        assert_eq!(client, (false, None));
+        assert_eq!(options_of(listener.accept().await.unwrap().0), (true, Some(Duration::ZERO)));
+    }
+
+    async fn sockets_of_std_come_and_go() {
+        let std = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::from_std(std).unwrap();
+        let std = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut client = TcpStream::from_std(std).unwrap();
+        let mut server = listener.accept().await.unwrap().0;
+        client.write_all(b"std").await.unwrap();
+        let mut buffer = [0; 3];
+        server.read_exact(&mut buffer).await.unwrap();
+        assert!(client.as_fd().is_some() && listener.as_fd().is_some());
+        let (std, mut listener) = (client.into_std().unwrap(), listener.into_std().unwrap());
+        assert_eq!(std.local_addr().unwrap(), server.peer_addr().unwrap());
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "it stays non-blocking");
+        listener = TcpListener::from_std(listener).unwrap().into_std().unwrap();
+        drop(listener);
+    }
+}
+
+fn options_of(stream: TcpStream) -> (bool, Option<Duration>) {
+    let std = stream.into_std().unwrap();
+    let socket = socket2::SockRef::from(&std);
+    (std.nodelay().unwrap(), socket.linger().unwrap())
+}
