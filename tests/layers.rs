@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The rooms of `src/`, lowest layer first. Rooms in one row do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["name", "panic"],
-    &["runtime", "trace::living", "trace::shuffle"],
+    &["runtime", "trace::living", "trace::observed", "trace::shuffle"],
     &["cancel::reason", "engine"],
     &["cancel::token", "mailbox", "task"],
     &["scope::control"],
@@ -34,7 +34,7 @@ const LAYERS: &[&[&str]] = &[
 const FOR_ADAPTERS: &[&str] = &["panic", "runtime"];
 
 /// What the simulation may know besides.
-const FOR_SIM: &[&str] = &["context", "name", "time", "trace", "trace::living", "trace::shuffle"];
+const FOR_SIM: &[&str] = &["context", "name", "time", "trace", "trace::living", "trace::observed", "trace::shuffle"];
 
 /// The layer of the room that a module is in, and the room's name.
 fn room(module: &[impl AsRef<str>]) -> Option<(usize, &'static str)> {

@@ -17,6 +17,17 @@ pub(super) enum Label {
     Job(Option<Name>, u64),
 }
 
+impl Label {
+    /// Returns the name of a child, or what else the label says.
+    pub(super) fn name(&self) -> Name {
+        match self {
+            Label::Child(name, _) | Label::Job(Some(name), _) => name.clone(),
+            Label::Main => "main".into(),
+            Label::Task(_) | Label::Job(None, _) => self.to_string().into(),
+        }
+    }
+}
+
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::world::World;
 use crate::context::{self, Watch};
 use crate::trace::living::{self, Living};
+use crate::trace::observed::Observing;
 use crate::trace::shuffle::{Shuffled, shuffled};
 
 /// Guard that lets the simulation decide the order of children, and record what is polled.
 pub(super) struct Watching {
     _shuffled: Shuffled,
+    _observing: Observing,
     watch: Watch,
     /// The list of live children of the enclosing run, if this run keeps a list of its own.
     around: Option<Option<Living>>,
@@ -19,7 +21,7 @@ impl Watching {
     pub(super) fn start(world: Arc<World>, strict: bool) -> Self {
         let watch = context::with(|ambient| ambient.watch.replace(Watch::Trace));
         let around = strict.then(|| living::replace(Some(Living::default())));
-        Watching { _shuffled: shuffled(Some(world)), watch, around }
+        Watching { _shuffled: shuffled(Some(world)), _observing: Observing::start(), watch, around }
     }
 
     /// Returns the children that are alive, and those that were lost.

@@ -20,7 +20,7 @@ use super::watch::Watching;
 use crate::panic::Contained;
 use crate::runtime::{Instant, RunError, Timer};
 use crate::trace::shuffle::Choose;
-use crate::trace::tree;
+use crate::trace::{observed, tree};
 
 thread_local! {
     /// The simulation that runs on this thread.
@@ -229,7 +229,7 @@ impl World {
 
     /// Runs tasks until `root` completes, or until the run can or should not go on.
     fn run_root(&self, main: &Arc<Task>, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
-        let waker = Waker::from(main.clone());
+        let (waker, name) = (Waker::from(main.clone()), main.label.name());
         loop {
             let task = match self.next(Idle::Go) {
                 Ok(Some(task)) => task,
@@ -240,7 +240,8 @@ impl World {
                 self.step(&task);
                 continue;
             }
-            let polled = root.as_mut().poll(&mut Context::from_waker(&waker));
+            let poll = || root.as_mut().poll(&mut Context::from_waker(&waker));
+            let polled = observed::polling(name.clone(), poll);
             self.note_children();
             if polled.is_ready() {
                 return Ok(());
@@ -313,7 +314,8 @@ impl World {
             }
             fault => {
                 let waker = Waker::from(task.clone());
-                let polled = Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+                let poll = || Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+                let polled = observed::polling(task.label.name(), poll);
                 if fault == Some(Fault::Wake) {
                     waker.wake();
                 }

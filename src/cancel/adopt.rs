@@ -43,16 +43,16 @@ use crate::trace::tree;
 ///     use foster::{adopt, scope, sleep, yield_now};
 ///     use std::{pin::pin, time::Duration};
 ///
-///     let (committed, mut commits) = futures::channel::mpsc::unbounded();
+///     let (committed, commits) = foster::queue::unbounded();
 ///     scope(async |_| {
 ///         let commit = adopt(async move {
 ///             sleep(Duration::from_secs(1)).await;
-///             committed.unbounded_send("order 7").unwrap();
+///             committed.try_send("order 7").unwrap();
 ///         });
 ///         // A select that is not foster's, and drops the commit after its first poll.
 ///         futures::future::select(commit, pin!(yield_now())).await;
 ///     }).await;
-///     assert_eq!(commits.try_recv().unwrap(), "order 7", "the scope has finished it");
+///     assert_eq!(*commits.try_recv().unwrap(), "order 7", "the scope has finished it");
 /// });
 /// ```
 #[track_caller]

@@ -166,16 +166,16 @@
 //!
 //! ```
 //! # #[cfg(feature = "sim")] {
-//! use foster::{adopt, runtimes::Sim, scope, shield, sleep, timeout};
-//! use futures::{channel::mpsc, future::select};
+//! use foster::{adopt, queue, runtimes::Sim, scope, shield, sleep, timeout};
+//! use futures::future::select;
 //! use std::{pin::pin, time::Duration};
 //!
 //! const SECOND: Duration = Duration::from_secs(1);
-//! type Log = mpsc::UnboundedSender<&'static str>;
+//! type Log = queue::Sender<&'static str>;
 //!
 //! async fn step(log: Log, name: &'static str) {
 //!     sleep(2 * SECOND).await;
-//!     log.unbounded_send(name).unwrap();
+//!     log.try_send(name).unwrap();
 //! }
 //!
 //! async fn work(log: Log) {
@@ -190,20 +190,20 @@
 //!     .await
 //! }
 //!
-//! fn completed(mut log: mpsc::UnboundedReceiver<&'static str>) -> Vec<&'static str> {
-//!     let mut names: Vec<_> = std::iter::from_fn(|| log.try_recv().ok()).collect();
+//! fn completed(log: queue::Receiver<&'static str>) -> Vec<&'static str> {
+//!     let mut names = log.close_now();
 //!     names.sort();
 //!     names
 //! }
 //!
 //! // foster cancels it.
-//! let (log, entries) = mpsc::unbounded();
+//! let (log, entries) = queue::unbounded();
 //! assert!(Sim::default().run(timeout(SECOND, work(log))).is_err());
 //! let all_but_the_child = ["adopted", "finalizer", "shield", "shield in a parallel child"];
 //! assert_eq!(completed(entries), all_but_the_child);
 //!
 //! // A select that is not foster's drops it, within a scope.
-//! let (log, entries) = mpsc::unbounded();
+//! let (log, entries) = queue::unbounded();
 //! Sim::default().run(scope(async |_| {
 //!     select(pin!(work(log)), pin!(sleep(SECOND))).await;
 //! }));

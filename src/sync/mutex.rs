@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::semaphore::{self, Semaphore};
+use super::semaphore::{self, HeldBy, Semaphore};
 use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
 use crate::engine::atomics::const_unless_loom;
 use crate::engine::cell::{Exclusive, Locked, LockedCell, Stable};
+use crate::name::Name;
 
 /// Protects a value that one at a time may use, across `.await`.
 ///
@@ -38,8 +39,8 @@ use crate::engine::cell::{Exclusive, Locked, LockedCell, Stable};
 /// # Deadlocks
 ///
 /// A task that holds the guard and locks again waits for itself, for ever. Under
-/// [`Sim`](crate::runtimes) the report says what everybody waits for. A guard that is
-/// [forgotten](std::mem::forget) keeps the mutex locked for good.
+/// [`Sim`](crate::runtimes) the report says what everybody waits for, and who holds it. A guard that
+/// is [forgotten](std::mem::forget) keeps the mutex locked for good.
 ///
 /// # Cost
 ///
@@ -142,6 +143,12 @@ impl<T: ?Sized> Mutex<T> {
         self.cell.get_mut()
     }
 
+    /// Returns the name of the child that has locked the mutex, if that is known. It is known while
+    /// somebody observes, as for [`Semaphore::holders`].
+    pub fn holder(&self) -> Option<Name> {
+        self.turn.holders().pop()
+    }
+
     /// Returns whether the mutex is in use, and how many futures wait for it.
     pub fn statistics(&self) -> Statistics {
         self.turn.statistics()
@@ -201,6 +208,10 @@ impl<T: ?Sized> Line for Mutex<T> {
         self.turn.pass(count)
     }
 
+    fn take_free(&self, count: &usize) -> Option<Self::Answer> {
+        self.turn.take_free(count)
+    }
+
     fn join(&self, state: &mut Self::State, count: usize, wakes: &mut Wakes) -> Result<Self::Answer, usize> {
         self.turn.join(state, count, wakes)
     }
@@ -210,7 +221,7 @@ impl<T: ?Sized> Line for Mutex<T> {
     }
 
     fn describe(&self) -> String {
-        "mutex".into()
+        format!("mutex{}", HeldBy(self.turn.holders()))
     }
 }
 
@@ -275,6 +286,7 @@ impl<P: Deref<Target = Mutex<T>>, T: ?Sized> Guard<P, T> {
     where
         P: Stable,
     {
+        mutex.turn.note_holder(1);
         Guard { access: Exclusive::new(mutex) }
     }
 }

@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::semaphore::{self, Semaphore};
+use super::semaphore::{self, HeldBy, Semaphore};
 use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
 use crate::engine::atomics::const_unless_loom;
 use crate::engine::cell::{Exclusive, Locked, LockedCell, LockedShared, Shared, SharedCell, Stable};
+use crate::name::Name;
 
 /// A reader has one permit of the lock's semaphore.
 const ONE: usize = 1;
@@ -172,6 +173,12 @@ impl<T: ?Sized> RwLock<T> {
         self.cell.get_mut()
     }
 
+    /// Returns the names of the children that read or write, as far as they are known. They are known
+    /// while somebody observes, as for [`Semaphore::holders`].
+    pub fn holders(&self) -> Vec<Name> {
+        self.turn.holders()
+    }
+
     /// Returns how many use the lock, and how many futures wait for it. In use is the number of
     /// readers, or one if there is a writer.
     pub fn statistics(&self) -> Statistics {
@@ -243,6 +250,10 @@ impl<T: ?Sized> Line for RwLock<T> {
         self.turn.pass(count)
     }
 
+    fn take_free(&self, count: &usize) -> Option<Self::Answer> {
+        self.turn.take_free(count)
+    }
+
     fn join(&self, state: &mut Self::State, count: usize, wakes: &mut Wakes) -> Result<Self::Answer, usize> {
         self.turn.join(state, count, wakes)
     }
@@ -252,7 +263,7 @@ impl<T: ?Sized> Line for RwLock<T> {
     }
 
     fn describe(&self) -> String {
-        "read-write lock".into()
+        format!("read-write lock{}", HeldBy(self.turn.holders()))
     }
 }
 
@@ -344,6 +355,7 @@ impl<P: Deref<Target = RwLock<T>>, T: ?Sized> ReadGuard<P, T> {
     where
         P: Stable,
     {
+        lock.turn.note_holder(ONE);
         ReadGuard { access: Shared::new(lock) }
     }
 }
@@ -420,6 +432,7 @@ impl<P: Deref<Target = RwLock<T>>, T: ?Sized> WriteGuard<P, T> {
     where
         P: Stable,
     {
+        lock.turn.note_holder(ALL);
         WriteGuard { access: Exclusive::new(lock) }
     }
 

@@ -7,6 +7,9 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+#[path = "../support/faulty_wakers.rs"]
+mod faulty;
+
 #[allow(dead_code)]
 #[path = "../sync/by_hand.rs"]
 mod by_hand;
@@ -16,6 +19,7 @@ mod cancelled;
 mod batches;
 
 mod ends;
+mod faulty_wakers;
 mod items;
 mod rendezvous;
 mod rows;

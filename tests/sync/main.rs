@@ -7,6 +7,9 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+#[path = "../support/faulty_wakers.rs"]
+mod faulty;
+
 #[cfg(feature = "async-broadcast")]
 mod async_broadcast;
 #[cfg(feature = "async-channel")]
@@ -18,6 +21,8 @@ mod by_hand;
 mod cancelled;
 mod condition;
 mod event;
+mod faulty_wakers;
+mod holders;
 mod meddling;
 mod mutex;
 mod once_cell;

@@ -6,10 +6,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 use bytesize::ByteSize;
-use foster::Scope;
+use foster::{Scope, queue};
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
@@ -46,7 +45,7 @@ pub(crate) enum Answer {
 
 /// A client for one host.
 ///
-/// A slot is the right to have a connection, and holds the connection while that is idle. A channel
+/// A slot is the right to have a connection, and holds the connection while that is idle. A queue
 /// gives the slots out, first come, first served.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -55,8 +54,8 @@ pub(crate) struct Client {
     timeout: Duration,
     retries: u32,
     max_page: usize,
-    idle: Receiver<Option<Connection>>,
-    returned: Sender<Option<Connection>>,
+    idle: queue::Receiver<Option<Connection>>,
+    returned: queue::Sender<Option<Connection>>,
     /// Owns the look-ups, and what drives the connections. A driver ends when its connection is
     /// closed, at the latest with the client.
     scope: Scope<'static>,
@@ -67,7 +66,7 @@ type Connection = SendRequest<Empty<Bytes>>;
 impl Client {
     /// A client for `site`'s host, whose connections are driven by children of `scope`.
     pub(crate) fn new(network: Arc<dyn Network>, site: &Url, config: &Config, scope: Scope<'static>) -> Self {
-        let (returned, idle) = async_channel::bounded(config.per_host.get());
+        let (returned, idle) = queue::bounded(config.per_host.get());
         for _ in 0..config.per_host.get() {
             returned.try_send(None).expect("room for every slot");
         }
@@ -106,7 +105,7 @@ impl Client {
 
     async fn ask(&self, path: &str) -> Result<Answer, Reason> {
         // Waiting for a slot is not the host's fault, and does not count.
-        let mut slot = Slot { connection: self.idle.recv().await.ok().flatten(), client: self };
+        let mut slot = Slot { connection: self.idle.recv().await.and_then(|slot| slot.into_inner().0), client: self };
         match foster::timeout(self.timeout, slot.ask(path)).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(Reason::TimedOut(self.timeout)),

@@ -46,7 +46,7 @@ use futures_util::StreamExt;
 use regex_lite::Regex;
 
 use crate::client::Client;
-use crate::crawl::{Bounds, Crawl};
+use crate::crawl::{Bounds, Crawl, Id};
 use crate::files::Files;
 use crate::server::Server;
 
@@ -151,9 +151,11 @@ async fn visit_all(
 ) {
     foster::scope(async |s| {
         let client = Arc::new(Client::new(network, crawl.site(), config, s.clone()));
-        let (frontier, addresses) = async_channel::unbounded();
-        let visit = |(id, path)| s.spawn_parallel(visit::visit(client.clone(), id, path));
-        let mut visits = pin!(addresses.map_concurrent(config.jobs.get(), visit));
+        let (frontier, addresses) = foster::queue::unbounded::<(Id, Box<str>)>();
+        let mut visits = pin!(addresses.map_concurrent(config.jobs.get(), |address| {
+            let (id, path) = address.into_inner().0;
+            s.spawn_parallel(visit::visit(client.clone(), id, path))
+        }));
         loop {
             for address in crawl.take_fresh() {
                 frontier.try_send(address).expect("the receiver is in this function");

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender};
 use bytesize::ByteSize;
-use foster::Token;
 use foster::runtimes::Sim;
+use foster::{Token, queue};
 use futures_util::future::BoxFuture;
 use linkcheck::{Config, Listener, Network, Report, Site, Stream};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
@@ -24,7 +23,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 /// A cable to one host.
 #[derive(Debug)]
-struct Cable(Sender<DuplexStream>);
+struct Cable(queue::Sender<DuplexStream>);
 
 impl Network for Cable {
     fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
@@ -44,7 +43,7 @@ impl Network for Cable {
 fn check(config: &Config, answer: impl Fn(&str) -> (Duration, String) + Send + Sync) -> Report {
     let site: Site = "http://192.0.2.1/".parse().expect("an address");
     let check = foster::scope(async |s| {
-        let (cable, connections) = async_channel::unbounded();
+        let (cable, connections) = queue::unbounded();
         let host = s.spawn(host(connections, &answer));
         let report = linkcheck::check(Arc::new(Cable(cable)), &site, config, &Token::new(), &mut |_| {}).await;
         host.cancel();
@@ -53,11 +52,11 @@ fn check(config: &Config, answer: impl Fn(&str) -> (Duration, String) + Send + S
     Sim::new(1).run(check)
 }
 
-async fn host(connections: Receiver<DuplexStream>, answer: impl Fn(&str) -> (Duration, String) + Send + Sync) {
+async fn host(connections: queue::Receiver<DuplexStream>, answer: impl Fn(&str) -> (Duration, String) + Send + Sync) {
     let answer = &answer;
     foster::scope(async |s| {
-        while let Ok(stream) = connections.recv().await {
-            s.spawn(async move { drop(converse(stream, answer).await) });
+        while let Some(stream) = connections.recv().await {
+            s.spawn(async move { drop(converse(stream.into_inner().0, answer).await) });
         }
     })
     .await

@@ -12,14 +12,18 @@ use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
 use crate::engine::atomics::const_unless_loom;
+use crate::name::Name;
+use crate::trace::observed;
 
 mod error;
 mod free;
+mod holders;
 mod state;
 
 use error::Kind;
 pub use error::{AcquireError, AddError, TryAcquireError};
 use free::Free;
+pub(super) use holders::HeldBy;
 pub(crate) use state::State;
 
 /// Limits how many do something at the same time.
@@ -68,7 +72,8 @@ pub(crate) use state::State;
 /// ```
 pub struct Semaphore {
     /// The permits that nobody has. They are shut while the lock is needed to change them: while
-    /// somebody waits, while more are in use than there should be, and once it is closed.
+    /// somebody waits, while more are in use than there should be, while a holder is known by name,
+    /// and once it is closed.
     free: Free,
     list: WaitList<State>,
 }
@@ -179,7 +184,7 @@ impl Semaphore {
     /// [`acquire`](Semaphore::acquire) does.
     pub fn try_acquire(&self, count: usize) -> Result<Permit<'_>, TryAcquireError> {
         self.try_take(count)?;
-        Ok(Permits { semaphore: self, count })
+        Ok(Permits::new(self, count))
     }
 
     /// Takes `count` permits as [`try_acquire`](Semaphore::try_acquire) does, for a permit that
@@ -190,7 +195,7 @@ impl Semaphore {
     /// As for [`try_acquire`](Semaphore::try_acquire).
     pub fn try_acquire_owned(self: Arc<Self>, count: usize) -> Result<OwnedPermit, TryAcquireError> {
         self.try_take(count)?;
-        Ok(Permits { semaphore: self, count })
+        Ok(Permits::new(self, count))
     }
 
     /// Closes the semaphore: from now on nobody gets permits, and all who wait get an error.
@@ -285,6 +290,53 @@ impl Semaphore {
         self.change(|state, free, _| state.statistics(*free))
     }
 
+    /// Returns the names of the children that hold permits, as far as they are known. Each is named
+    /// once for each time that it has taken some and not given them back, in this order.
+    ///
+    /// They are known while somebody observes. Today that is a simulation
+    /// ([`Sim`](crate::runtimes::Sim)), whose report on a deadlock tells them. On other runtimes
+    /// nobody is named, and to note nobody costs nothing.
+    ///
+    /// A permit that is passed on and dropped by another child is taken to be one of that child's,
+    /// if it has any.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{scope, sleep, sync::Semaphore};
+    ///     use std::time::Duration;
+    ///
+    ///     let slots = Semaphore::new(2);
+    ///     scope(async |s| {
+    ///         s.named("fetch").spawn(async {
+    ///             let _slot = slots.acquire(1).await;
+    ///             sleep(Duration::from_secs(1)).await;
+    ///         });
+    ///         sleep(Duration::from_millis(500)).await;
+    ///         assert_eq!(slots.holders(), ["fetch"]);
+    ///     }).await;
+    ///     assert!(slots.holders().is_empty());
+    /// });
+    /// ```
+    pub fn holders(&self) -> Vec<Name> {
+        self.list.with(|state| state.holders.names())
+    }
+
+    /// Notes who has just taken permits, while somebody observes.
+    #[inline]
+    pub(super) fn note_holder(&self, count: usize) {
+        if observed::is_observed() {
+            self.note_polled(count);
+        }
+    }
+
+    #[cold]
+    fn note_polled(&self, count: usize) {
+        if let Some(name) = observed::polled() {
+            self.change(|state, _, _| state.holders.note(name, count));
+        }
+    }
+
     #[inline]
     pub(super) fn try_take(&self, count: usize) -> Result<(), TryAcquireError> {
         if self.free.take(count) { Ok(()) } else { self.try_take_slowly(count) }
@@ -305,7 +357,7 @@ impl Semaphore {
 
     #[inline(never)]
     fn give_slowly(&self, count: usize) {
-        self.change(|state, free, wakes| state.give(count, free, wakes));
+        self.change(|state, free, wakes| state.end_hold(count, free, wakes));
     }
 
     /// Changes the state and the number of free permits.
@@ -348,6 +400,11 @@ impl Line for Semaphore {
         self.free.take(*count).then_some(Ok(()))
     }
 
+    /// The permits may be shut only because their holders are noted.
+    fn take_free(&self, count: &usize) -> Option<Self::Answer> {
+        self.try_take(*count).ok().map(Ok)
+    }
+
     fn join(&self, state: &mut State, count: usize, _: &mut Wakes) -> Result<Self::Answer, usize> {
         let mut free = self.free.shut();
         let taken = match state.try_take(count, &mut free) {
@@ -366,7 +423,7 @@ impl Line for Semaphore {
     }
 
     fn describe(&self) -> String {
-        format!("semaphore, of which {} are free", self.available())
+        format!("semaphore, of which {} are free{}", self.available(), HeldBy(self.holders()))
     }
 }
 
@@ -397,7 +454,7 @@ impl<S: Deref<Target = Semaphore> + Unpin> Future for Acquiring<S> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let count = self.count;
-        self.wait.poll(cx).map(|(semaphore, answer)| answer.map(|()| Permits { semaphore, count }))
+        self.wait.poll(cx).map(|(semaphore, answer)| answer.map(|()| Permits::new(semaphore, count)))
     }
 }
 
@@ -425,6 +482,13 @@ pub struct Permits<S: Deref<Target = Semaphore>> {
 }
 
 impl<S: Deref<Target = Semaphore>> Permits<S> {
+    /// For the one who has just been given them.
+    #[inline]
+    fn new(semaphore: S, count: usize) -> Self {
+        semaphore.note_holder(count);
+        Permits { semaphore, count }
+    }
+
     /// Returns how many permits these are.
     pub fn count(&self) -> usize {
         self.count

@@ -5,9 +5,11 @@
 
 use super::Semaphore;
 use super::error::{AcquireError, AddError, Kind};
+use super::holders::Holders;
 use crate::sync::statistics::Statistics;
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
+use crate::trace::observed;
 
 /// What is under the lock.
 pub(crate) struct State {
@@ -20,16 +22,18 @@ pub(crate) struct State {
     bound: Option<usize>,
     is_closed: bool,
     waiters: Waiters<usize, Result<(), AcquireError>>,
+    /// Those who hold permits and were observed when they got them.
+    pub(super) holders: Holders,
 }
 
 impl State {
     pub(super) const fn new(total: usize, bound: Option<usize>) -> Self {
-        State { total, excess: 0, bound, is_closed: false, waiters: Waiters::new() }
+        State { total, excess: 0, bound, is_closed: false, waiters: Waiters::new(), holders: Holders::new() }
     }
 
     /// Whether the free permits stay shut when the lock is released.
     pub(super) fn needs_the_lock(&self) -> bool {
-        self.is_closed || self.excess > 0 || !self.waiters.is_empty()
+        self.is_closed || self.excess > 0 || !self.waiters.is_empty() || !self.holders.is_empty()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -70,11 +74,19 @@ impl State {
         self.let_in(free, wakes);
     }
 
+    /// Takes back permits from the one who held them, and passes them on.
+    pub(super) fn end_hold(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) {
+        if !self.holders.is_empty() {
+            self.holders.cross_out(observed::polled().as_ref(), count, self.in_use(*free) - count);
+        }
+        self.give(count, free, wakes);
+    }
+
     /// Takes back permits, if so many are in use.
     pub(super) fn release(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) -> bool {
         let is_in_use = count <= self.in_use(*free);
         if is_in_use {
-            self.give(count, free, wakes);
+            self.end_hold(count, free, wakes);
         }
         is_in_use
     }
@@ -106,6 +118,9 @@ impl State {
     pub(super) fn forget_used(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) {
         if count > 0 {
             let in_use = self.in_use(*free) - count;
+            if !self.holders.is_empty() {
+                self.holders.cross_out(observed::polled().as_ref(), count, in_use);
+            }
             self.settle_at(self.total.saturating_sub(count), in_use, free, wakes);
         }
     }
