@@ -44,7 +44,9 @@
 //!
 //! The features `smol` and `async-std` turn `async-io` on, since they contain it. Where there is no
 //! network, an error of the kind [`Unsupported`](std::io::ErrorKind::Unsupported) says so. There are
-//! no datagrams (UDP) yet.
+//! no datagrams (UDP) yet. On Unix, `UnixStream` and `UnixListener` are sockets with a path.
+//!
+//! [`duplex`] makes a connection in memory, for tests. It needs none of these.
 //!
 //! # Cancellation
 //!
@@ -72,6 +74,7 @@
 //! original error is their source.
 
 mod connect;
+mod duplex;
 mod endpoint;
 mod error;
 mod listener;
@@ -80,13 +83,18 @@ mod options;
 mod split;
 mod stream;
 mod tcp;
+#[cfg(unix)]
+mod unix;
 
+pub use duplex::{Duplex, duplex};
 pub use endpoint::Endpoint;
 pub use listener::{Incoming, TcpListener};
 pub use lookup::lookup;
 pub use options::TcpOptions;
 pub use split::{ReadHalf, ReuniteError, Split, WriteHalf};
 pub use tcp::TcpStream;
+#[cfg(unix)]
+pub use unix::{UnixIncoming, UnixListener, UnixStream};
 
 /// Whether no wait begins here, because the region is being wound down.
 #[inline]

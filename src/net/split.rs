@@ -49,6 +49,13 @@ impl<S: Split> ReadHalf<S> {
     /// # Errors
     ///
     /// Returns the halves if they are not of the same stream.
+    ///
+    /// ```
+    /// let (client, _server) = foster::net::duplex(8);
+    /// let (read, write) = client.into_split();
+    /// let client = read.reunite(write)?;
+    /// # drop(client); Ok::<(), foster::net::ReuniteError<_>>(())
+    /// ```
     pub fn reunite(self, mut write: WriteHalf<S>) -> Result<S, ReuniteError<S>> {
         let together = write.stream.take_if(|stream| Arc::ptr_eq(stream, &self.stream)).is_some();
         match Arc::try_unwrap(self.stream) {

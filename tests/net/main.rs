@@ -7,7 +7,17 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+mod attempts;
+#[allow(dead_code)]
+#[path = "../sync/by_hand.rs"]
+mod by_hand;
+#[path = "../sync/cancelled.rs"]
+mod cancelled;
+mod duplex;
+mod own;
 mod tcp;
+#[cfg(unix)]
+mod unix;
 
 use foster::net::{TcpListener, TcpStream};
 

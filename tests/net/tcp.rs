@@ -11,6 +11,7 @@ use foster::{FutureExt, gather, scope};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use futures::{StreamExt, TryStreamExt};
 
+use super::cancelled::in_a_cancelled_region;
 use super::{listen, pair, sockets};
 
 /// Sends back what comes until the peer ends.
@@ -255,6 +256,26 @@ sockets! {
         let mut read = Vec::new();
         server.read_to_end(&mut read).await.unwrap();
         assert!(!read.is_empty() && read.len() < bytes.len(), "{} bytes", read.len());
+    }
+
+    async fn a_cancelled_region_takes_what_is_there_and_begins_no_wait() {
+        let (mut client, mut server) = pair().await;
+        let mut byte = [0; 1];
+        assert!(!in_a_cancelled_region(async { server.read_exact(&mut byte).await.unwrap() }).await);
+        client.write_all(b"abc").await.unwrap();
+        server.read_exact(&mut byte).await.unwrap();
+        assert!(in_a_cancelled_region(async { server.read_exact(&mut byte).await.unwrap() }).await);
+        assert_eq!(&byte, b"b");
+        assert!(in_a_cancelled_region(async { client.write_all(b"d").await.unwrap() }).await);
+        server.read_exact(&mut byte).await.unwrap();
+        assert!(!in_a_cancelled_region(async { client.write_all(&vec![0; 30_000_000]).await.unwrap() }).await);
+        let listener = listen().await;
+        assert!(!in_a_cancelled_region(async { drop(listener.accept().await) }).await);
+        let address = listener.local_addr().unwrap();
+        assert!(!in_a_cancelled_region(async { drop(TcpStream::connect(address).await) }).await);
+        assert!(!in_a_cancelled_region(async { drop(TcpListener::bind("127.0.0.1:0").await) }).await);
+        let (_client, accepted) = gather((TcpStream::connect(address), listener.accept())).await;
+        assert_eq!(accepted.unwrap().0.local_addr().unwrap(), address);
     }
 
     async fn settings_are_made_on_both_ends() {

@@ -57,8 +57,9 @@ pub(super) fn unix_path(address: &UnixAddr) -> io::Result<std::path::PathBuf> {
 
 fn address(address: SockAddr) -> io::Result<Address> {
     #[cfg(unix)]
-    if let Some(address) = address.as_unix() {
-        return Ok(Address::Unix(address));
+    if address.is_unix() {
+        // A socket without a name has the empty one.
+        return address.as_unix().map_or_else(|| UnixAddr::from_pathname(""), Ok).map(Address::Unix);
     }
     address.as_socket().map(Address::Tcp).ok_or_else(|| unsupported("the address is of an unknown family"))
 }

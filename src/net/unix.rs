@@ -1,0 +1,267 @@
+//! Unix sockets.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream as FuturesStream;
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::connect::{begin, open};
+use super::error;
+use super::listener::{Accepting, Turns};
+use super::split::{self, ReadHalf, Split, WriteHalf};
+use super::stream::{Stream, byte_stream};
+use crate::context;
+use crate::runtime::network::{self, Address, ListenOptions, Socket, SystemListener, SystemStream, unsupported};
+
+/// A connection by a Unix socket, on the network of whatever runtime it was made on.
+///
+/// It is used as a [`TcpStream`](super::TcpStream) is. The counterpart of
+/// `asyncio.open_unix_connection`, of Trio's `open_unix_socket` and of `tokio::net::UnixStream`.
+#[derive(Debug)]
+pub struct UnixStream {
+    stream: Stream,
+}
+
+byte_stream!(UnixStream);
+
+impl UnixStream {
+    /// Connects to the socket at `path`.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`TcpStream::connect`](super::TcpStream::connect).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, which names the path, if nobody listens there or there is no such file.
+    pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
+        let path = path.as_ref();
+        begin().await;
+        let connected = async {
+            let address = Address::Unix(SocketAddr::from_pathname(path)?);
+            Ok((open(&address).await?, address))
+        };
+        let (socket, peer) = connected.await.map_err(|failed| error::at(failed, "connect to", path.display()))?;
+        Ok(UnixStream { stream: Stream::new(socket, peer) })
+    }
+
+    /// Creates two sockets that are connected with each other, on the network in force.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no network here, or if the system has no descriptors left.
+    ///
+    /// ```
+    /// # #[cfg(feature = "async-io")]
+    /// # futures::executor::block_on(async {
+    /// use foster::net::UnixStream;
+    /// use futures::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let (mut here, mut there) = UnixStream::pair()?;
+    /// here.write_all(b"hello").await?;
+    /// drop(here);
+    /// let mut text = String::new();
+    /// there.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "hello");
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        let (one, other) = std::os::unix::net::UnixStream::pair()?;
+        Ok((Self::from_std(one)?, Self::from_std(other)?))
+    }
+
+    /// Takes over a connected socket of the standard library, on the network in force.
+    ///
+    /// It becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no network here, or if it is none of the operating system.
+    pub fn from_std(socket: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
+        Stream::register(SystemStream::Unix(socket)).map(|stream| UnixStream { stream })
+    }
+
+    /// Returns the socket, which stays non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is none of the operating system.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
+        match self.stream.socket.into_system()? {
+            SystemStream::Unix(socket) => Ok(socket),
+            SystemStream::Tcp(_) => Err(unsupported("this is not a Unix socket")),
+        }
+    }
+
+    /// Returns the descriptor, or `None` if this is no socket of the operating system.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.socket.descriptor()
+    }
+
+    /// Returns the address of this end, which often has no name.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the operating system does not know it.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        unix(self.stream.socket.local_address()?)
+    }
+
+    /// Returns the address of the other end, which often has no name.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the network made this of something else than a Unix socket.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        unix(self.stream.peer.clone())
+    }
+
+    /// Ends one direction or both, at once. Who waits in it is woken.
+    ///
+    /// # Errors
+    ///
+    /// Returns that of the operating system. A connection that is broken counts as shut down.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.stream.shutdown(how)
+    }
+
+    /// Splits the stream into two halves for two tasks. [`ReadHalf::reunite`] undoes it.
+    pub fn into_split(self) -> (ReadHalf<UnixStream>, WriteHalf<UnixStream>) {
+        split::split(self)
+    }
+}
+
+impl Split for UnixStream {}
+
+impl split::private::EndWriting for UnixStream {
+    fn end_writing(&self) {
+        // Nobody is there to hear of an error.
+        _ = self.shutdown(Shutdown::Write);
+    }
+}
+
+/// Listens at a Unix socket, on the network of whatever runtime it was made on.
+///
+/// It is used as a [`TcpListener`](super::TcpListener) is. Dropping it ends the listening and leaves
+/// the file, which you remove. The counterpart of `asyncio.start_unix_server` and of
+/// `tokio::net::UnixListener`.
+#[derive(Debug)]
+pub struct UnixListener {
+    turns: Turns,
+}
+
+impl UnixListener {
+    /// Listens at `path`, where it makes a file.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, which names the path, if there is a file already, also one that a listener
+    /// has left behind.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        let path = path.as_ref();
+        let listening = || {
+            let address = Address::Unix(SocketAddr::from_pathname(path)?);
+            let runtime = context::with(|ambient| ambient.runtime());
+            network::with(runtime, |network| network.listen(&address, &ListenOptions::new()))
+        };
+        let listener = listening().map_err(|failed| error::at(failed, "listen at", path.display()))?;
+        Ok(UnixListener { turns: Turns::new(listener) })
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`TcpListener::accept`](super::TcpListener::accept).
+    ///
+    /// # Errors
+    ///
+    /// As for [`TcpListener::accept`](super::TcpListener::accept).
+    pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (socket, peer) = self.turns.accept().await?;
+        Ok((UnixStream { stream: Stream::new(socket, peer.clone()) }, unix(peer)?))
+    }
+
+    /// Returns a stream of connections, which has no end.
+    ///
+    /// It has the turn to accept from its first connection on, until it is dropped.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the stream loses no connection.
+    pub fn incoming(&self) -> UnixIncoming<'_> {
+        UnixIncoming { accepting: Accepting::new(&self.turns) }
+    }
+
+    /// Takes over a listening socket of the standard library, on the network in force.
+    ///
+    /// It becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no network here, or if it is none of the operating system.
+    pub fn from_std(socket: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+        Turns::register(SystemListener::Unix(socket)).map(|turns| UnixListener { turns })
+    }
+
+    /// Returns the socket, which stays non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is none of the operating system.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
+        match self.turns.listener.into_system()? {
+            SystemListener::Unix(socket) => Ok(socket),
+            SystemListener::Tcp(_) => Err(unsupported("this is not a listener of a Unix socket")),
+        }
+    }
+
+    /// Returns the descriptor, or `None` if this is no socket of the operating system.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.turns.listener.descriptor()
+    }
+
+    /// Returns the address where it listens.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the operating system does not know it.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        unix(self.turns.listener.local_address()?)
+    }
+}
+
+/// The stream of [`UnixListener::incoming`].
+#[must_use = "streams do nothing unless polled"]
+pub struct UnixIncoming<'a> {
+    accepting: Accepting<'a>,
+}
+
+impl FuturesStream for UnixIncoming<'_> {
+    type Item = io::Result<UnixStream>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<UnixStream>>> {
+        let of = |(socket, peer): (Socket, Address)| UnixStream { stream: Stream::new(socket, peer) };
+        Poll::Ready(Some(ready!(self.accepting.poll_next(cx)).map(of)))
+    }
+}
+
+impl fmt::Debug for UnixIncoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnixIncoming").finish_non_exhaustive()
+    }
+}
+
+fn unix(address: Address) -> io::Result<SocketAddr> {
+    match address {
+        Address::Unix(address) => Ok(address),
+        Address::Tcp(address) => Err(unsupported(format!("{address} is not an address of a Unix socket"))),
+    }
+}
