@@ -48,19 +48,14 @@ impl<F: Future> Region<F> {
     }
 
     /// Does what [`poll`](Region::poll) does, for a caller that has the context at hand.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_in(
         mut self: Pin<&mut Self>,
         ambient: &Ambient,
         cx: &mut Context<'_>,
     ) -> Poll<Option<F::Output>> {
-        // Before the poll, so that what is inside already finds its own token cancelled if the
-        // enclosing region is.
-        self.as_mut().settle(ambient, cx);
-        if ambient.is_tripped() && !self.is_held() {
-            // The reason, for the tasks of the scopes that are dropped with the inside.
-            let _why = ambient.why_tripped().as_ref().map(Ending::new);
-            self.as_mut().drop_inside();
+        if self.token.is_some() || ambient.is_tripped() {
+            self.as_mut().prepare(ambient, cx);
         }
         let mut this = self.as_mut().project();
         let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
@@ -68,7 +63,24 @@ impl<F: Future> Region<F> {
             this.inside.set(None);
             return Poll::Ready(Some(value));
         }
+        if this.token.is_none() {
+            return Poll::Pending;
+        }
         self.suspend(ambient, cx)
+    }
+
+    /// Drops the inside, before a poll, if it is cancelled and has no holds.
+    ///
+    /// The token is linked first, so that what is inside already finds its own token cancelled if
+    /// the enclosing region is.
+    #[inline(never)]
+    fn prepare(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) {
+        self.as_mut().settle(ambient, cx);
+        if ambient.is_tripped() && !self.is_held() {
+            // The reason, for the tasks of the scopes that are dropped with the inside.
+            let _why = ambient.why_tripped().as_ref().map(Ending::new);
+            self.drop_inside();
+        }
     }
 
     /// Does what [`poll`](Region::poll) does, for a caller that polls several regions, and has
@@ -101,7 +113,7 @@ impl<F: Future> Region<F> {
     ///
     /// The token may have been made, and its region cancelled, in that very poll. So the token is
     /// put in its place, and listened to, before it is looked at.
-    #[inline]
+    #[inline(never)]
     fn suspend(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         self.as_mut().settle(ambient, cx);
         if self.is_tripped() && !self.is_held() {

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::mem::needs_drop;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
@@ -58,20 +58,41 @@ impl<K: Room, F> Regions<K, F> {
 }
 
 impl<K: Room, F: Future> Regions<K, F> {
+    /// Returns whether all futures have ended.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.store.is_empty()
+    }
+
     /// Waits for the next value, and returns it with the index of its future. Futures that were
     /// dropped are left out.
     #[inline]
     pub(crate) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(usize, F::Output)>> {
+        self.poll_until(cx, |index, value| Some((index, value)))
+    }
+
+    /// Waits until `each` returns something for a value and for the index of its future. Futures
+    /// that were dropped are left out.
+    ///
+    /// `each` is called in the context of the regions. So it drops nothing and wakes nobody.
+    #[inline]
+    pub(crate) fn poll_until<B>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut each: impl FnMut(usize, F::Output) -> Option<B>,
+    ) -> Poll<Option<B>> {
         let mut this = self.project();
-        if this.store.len() == 0 {
+        if this.store.is_empty() {
             return if *this.doomed { Poll::Pending } else { Poll::Ready(None) };
         }
         context::with(|ambient| {
             let mut entered = ambient.enter_all();
             let polled = this.store.as_mut().poll_until(cx, |index, region, cx| {
-                region.poll_within(&mut entered, cx).map(|value| {
-                    *this.doomed |= value.is_none() && !*this.cancelled;
-                    value.map(|value| (index, value))
+                Poll::Ready(match ready!(region.poll_within(&mut entered, cx)) {
+                    Some(value) => each(index, value),
+                    None => {
+                        *this.doomed |= !*this.cancelled;
+                        None
+                    }
                 })
             });
             if matches!(polled, Poll::Ready(None)) && *this.doomed { Poll::Pending } else { polled }
@@ -83,7 +104,14 @@ impl<K: Room, F: Future> Regions<K, F> {
     pub(crate) fn cancel(self: Pin<&mut Self>) {
         let this = self.project();
         *this.cancelled = true;
-        let _why = needs_drop::<F>().then(Ending::of_sibling);
-        this.store.retain(|region| region.token().is_some() && region.raise(Level::Cancelled, Reason::of_sibling()));
+        let keep = |region: Pin<&mut Region<F>>| {
+            region.token().is_some() && region.raise(Level::Cancelled, Reason::of_sibling())
+        };
+        if needs_drop::<F>() {
+            let _why = Ending::of_sibling();
+            this.store.retain(keep);
+        } else {
+            this.store.retain(keep);
+        }
     }
 }

@@ -8,27 +8,36 @@ use std::sync::Arc;
 
 use super::{Ambient, Place};
 use crate::cancel::token::Token;
+use crate::runtime::Instant;
 use crate::scope::control::Control;
 
 /// Guard that swaps a value into a cell of the context until it is dropped, also by a panic.
-pub(crate) struct Swap<'a, T> {
+pub(crate) struct Swap<'a, T: Default> {
     cell: &'a Cell<T>,
     value: &'a mut T,
 }
 
-impl<'a, T> Swap<'a, T> {
+impl<'a, T: Default> Swap<'a, T> {
     #[inline]
     pub(crate) fn new(cell: &'a Cell<T>, value: &'a mut T) -> Self {
-        let swap = Swap { cell, value };
-        swap.cell.swap(Cell::from_mut(swap.value));
+        let mut swap = Swap { cell, value };
+        swap.swap();
         swap
+    }
+
+    /// Unlike `Cell::swap`, this need not find out whether the two places overlap.
+    #[inline]
+    fn swap(&mut self) {
+        let before = self.cell.take();
+        // What is replaced is the default, which owns nothing.
+        mem::forget(self.cell.replace(mem::replace(self.value, before)));
     }
 }
 
-impl<T> Drop for Swap<'_, T> {
+impl<T: Default> Drop for Swap<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.cell.swap(Cell::from_mut(self.value));
+        self.swap();
     }
 }
 
@@ -82,6 +91,22 @@ impl<T: Copy> Drop for Replaced<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.cell.set(self.before);
+    }
+}
+
+/// Guard that lowers the deadline until it is dropped.
+pub(crate) struct Due<'a> {
+    pub(super) ambient: &'a Ambient,
+    /// The deadlines before: the fixed one, and the one of first polls.
+    pub(super) at: Option<Instant>,
+    pub(super) after: u64,
+}
+
+impl Drop for Due<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.ambient.due.set(self.at);
+        self.ambient.due_after.set(self.after);
     }
 }
 

@@ -12,12 +12,13 @@ pub(crate) mod inherited;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use guards::{Elsewhere, Entered, Replaced, Swap};
+use guards::Replaced;
+pub(crate) use guards::{Due, Elsewhere, Entered, Swap};
 
 use crate::cancel::reason::Reason;
 use crate::cancel::token::Token;
@@ -66,8 +67,10 @@ pub(crate) struct Inheritance {
 const FAR: u64 = u64::MAX;
 
 thread_local! {
-    static AMBIENT: Ambient = const {
-        Ambient {
+    /// Never dropped, which spares each access the question whether it has been. Whoever puts
+    /// something here takes it back, so a thread that ends leaves nothing in it.
+    static AMBIENT: ManuallyDrop<Ambient> = const {
+        ManuallyDrop::new(Ambient {
             watch: Cell::new(Watch::No),
             inside: Cell::new(false),
             member: Cell::new(false),
@@ -80,7 +83,7 @@ thread_local! {
             movable: Cell::new(None),
             values: Cell::new(None),
             ending: Cell::new(None),
-        }
+        })
     };
 }
 
@@ -128,9 +131,10 @@ pub(crate) enum Place {
 }
 
 /// Who watches what is polled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
 pub(crate) enum Watch {
+    #[default]
     No,
     /// A simulation, which records the order of polls.
     Trace,
@@ -141,12 +145,12 @@ pub(crate) enum Watch {
 /// Calls `f` with this thread's context.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
-    AMBIENT.with(f)
+    AMBIENT.with(|ambient| f(ambient))
 }
 
 /// Calls `f` with this thread's context. Returns `None` if the thread is ending and has none.
 pub(crate) fn try_with<R>(f: impl FnOnce(&Ambient) -> R) -> Option<R> {
-    AMBIENT.try_with(f).ok()
+    AMBIENT.try_with(|ambient| f(ambient)).ok()
 }
 
 /// Runs `f`, a destructor or a blocking job, in no region. The rest of the context stays in force.
@@ -282,8 +286,7 @@ impl Ambient {
     /// Polls a region, whose token is `token`. It ends when an enclosing region does.
     #[inline]
     pub(crate) fn enter<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
-        let mut yes = true;
-        let _inside = Swap::new(&self.inside, &mut yes);
+        let _inside = Replaced::new(&self.inside, true);
         let _token = Swap::new(&self.token, token);
         inside()
     }
@@ -443,18 +446,19 @@ impl Ambient {
         self.with_deadlines(&mut inherited.deadlines, f)
     }
 
-    /// Lowers the fixed deadline to `at`, until the guard is dropped.
+    /// Lowers the fixed deadline to `at`, or to `after` from now, until the guard is dropped. This
+    /// does not read the clock.
     #[inline]
-    pub(crate) fn due_at(&self, at: Instant) -> Replaced<'_, Option<Instant>> {
-        Replaced::new(&self.due, earlier(self.due.get(), Some(at)))
-    }
-
-    /// Lowers the deadline to `after` from now without reading the clock, until the guard is
-    /// dropped.
-    #[inline]
-    pub(crate) fn due_after(&self, after: Duration) -> Replaced<'_, u64> {
-        let after = u64::try_from(after.as_nanos()).unwrap_or(FAR);
-        Replaced::new(&self.due_after, after.min(self.due_after.get()))
+    pub(crate) fn due(&self, at: Option<Instant>, after: Option<Duration>) -> Due<'_> {
+        let due = Due { ambient: self, at: self.due.get(), after: self.due_after.get() };
+        if at.is_some() {
+            self.due.set(earlier(due.at, at));
+        }
+        if let Some(after) = after {
+            let after = u64::try_from(after.as_nanos()).unwrap_or(FAR);
+            self.due_after.set(after.min(due.after));
+        }
+        due
     }
 
     /// Runs `f` with `deadlines` in force, instead of the enclosing ones.

@@ -14,9 +14,13 @@
 //!   take `Pin<&mut Self>`, and it is dropped in place. `Inline` is `Unpin` only if its members
 //!   are.
 //! - *[occupied]* Bit `i` of `occupied` is set if, and only if, `slots[i]` holds a member that is
-//!   not being dropped.
+//!   not being dropped. So no bit from `N` on is set.
+//! - *[turns]* The bits of [`Turns`] are among those of `occupied`. While members are polled, only
+//!   the slot that has its turn is vacated, whose bit has been taken.
 
-use std::num::NonZero;
+use std::fmt;
+use std::hint::assert_unchecked;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -25,83 +29,132 @@ use super::room::Store;
 use crate::panic::take_all;
 
 /// Up to `N` members. See the [module](self).
-#[derive(Debug)]
 pub struct Inline<F, const N: usize> {
-    slots: [Option<F>; N],
+    slots: [Slot<F>; N],
     round: Round,
 }
 
+/// A place for a member, which is dropped only as a part of an [`Inline`].
+pub(crate) struct Slot<F>(MaybeUninit<F>);
+
+impl<F> Slot<F> {
+    /// Makes a place that holds a member. So a dozen of them can be made where they are going to
+    /// be, and none is copied.
+    #[inline]
+    pub(crate) fn with(member: F) -> Self {
+        Slot(MaybeUninit::new(member))
+    }
+
+    #[inline]
+    fn of(member: Option<F>) -> Self {
+        Slot(member.map_or(MaybeUninit::uninit(), MaybeUninit::new))
+    }
+}
+
 /// Which slots hold a member, and which of them have their turn.
-#[derive(Debug)]
 struct Round {
     occupied: usize,
-    /// Of the pass under way: the slots that have not had their turn.
-    bits: usize,
+    /// Of a pass under way that was left: the slots that had not had their turn, vacant ones, too.
+    left: usize,
     pass: Pass,
     /// The slot at which a pass begins.
     first: usize,
 }
 
-impl Round {
-    #[inline]
-    fn begin_pass(&mut self) {
-        if self.pass == Pass::Over {
-            self.pass = Pass::UnderWay;
-            self.bits = self.occupied;
-        }
-    }
+/// The slots that have not had their turn in a pass, as bits.
+struct Turns {
+    /// From the slot on at which the pass begins. These go first.
+    ahead: usize,
+    behind: usize,
+}
 
-    /// The next slot of this pass. It stays among those to be polled until it has [had its
-    /// turn](Self::pass_by).
+impl Turns {
+    /// Takes the slot whose turn it is.
     #[inline]
-    fn next(&self) -> Option<usize> {
-        let bits = NonZero::new(self.bits)?;
+    fn next(&mut self) -> Option<usize> {
         #[cfg(feature = "sim")]
-        if let Some(slot) = crate::trace::shuffle::pick(bits) {
+        if let Some(slot) = std::num::NonZero::new(self.left()).and_then(crate::trace::shuffle::pick) {
+            self.ahead &= !(1 << slot);
+            self.behind &= !(1 << slot);
             return Some(slot);
         }
-        let ahead = NonZero::new(bits.get() >> self.first << self.first).unwrap_or(bits);
-        Some(ahead.trailing_zeros() as usize)
+        if self.ahead == 0 {
+            if self.behind == 0 {
+                return None;
+            }
+            self.ahead = self.behind;
+            self.behind = 0;
+        }
+        let slot = self.ahead.trailing_zeros() as usize;
+        self.ahead &= self.ahead - 1;
+        Some(slot)
     }
 
     #[inline]
-    fn pass_by(&mut self, slot: usize) {
-        self.bits &= !(1 << slot);
+    fn left(&self) -> usize {
+        self.ahead | self.behind
+    }
+}
+
+impl Round {
+    /// Begins a pass, or goes on with the one under way. If a member panics, the pass is over.
+    #[inline]
+    fn begin(&mut self) -> Turns {
+        let bits = if self.pass == Pass::Over { self.occupied } else { self.occupied & self.left };
+        self.pass = Pass::Over;
+        let ahead = bits >> self.first << self.first;
+        Turns { ahead, behind: bits ^ ahead }
     }
 
+    /// Leaves a pass that is not over.
     #[inline]
-    fn vacate(&mut self, slot: usize) {
-        self.occupied &= !(1 << slot);
-        self.pass_by(slot);
+    fn leave(&mut self, turns: &Turns) {
+        self.pass = Pass::UnderWay;
+        self.left = turns.left();
     }
 
     /// Ends a pass, and lets the next one of `n` slots begin one further.
     #[inline]
-    fn end_pass(&mut self, n: usize) {
-        self.pass = Pass::Over;
+    fn end(&mut self, n: usize) {
         self.first = if self.first + 1 < n { self.first + 1 } else { 0 };
     }
 }
 
 impl<F, const N: usize> Inline<F, N> {
-    /// The members that there are, each in its slot. The first pass begins at slot `first`.
+    /// All slots hold a member, as [`Slot::with`] makes them. The first pass begins at slot 0.
     #[inline]
-    pub(crate) fn new(slots: [Option<F>; N], first: usize) -> Self {
-        const { assert!(N < usize::BITS as usize, "there are more members than a word has bits") };
-        let mut occupied = 0;
-        for (slot, member) in slots.iter().enumerate() {
-            occupied |= usize::from(member.is_some()) << slot;
-        }
-        Inline { slots, round: Round { occupied, bits: 0, pass: Pass::Over, first } }
+    pub(crate) fn full(slots: [Slot<F>; N]) -> Self {
+        Self::new(slots, (1 << N) - 1, 0)
     }
 
-    /// A slot, and the state of the round.
+    /// The members that there are, each in its slot. The first pass begins at slot `first`.
     #[inline]
-    fn project(self: Pin<&mut Self>, slot: usize) -> (Pin<&mut Option<F>>, &mut Round) {
+    pub(crate) fn some(members: [Option<F>; N], first: usize) -> Self {
+        let mut occupied = 0;
+        for (slot, member) in members.iter().enumerate() {
+            occupied |= usize::from(member.is_some()) << slot;
+        }
+        Self::new(members.map(Slot::of), occupied, first)
+    }
+
+    #[inline]
+    fn new(slots: [Slot<F>; N], occupied: usize, first: usize) -> Self {
+        const { assert!(N < usize::BITS as usize, "there are more members than a word has bits") };
+        Inline { slots, round: Round { occupied, left: 0, pass: Pass::Over, first } }
+    }
+
+    /// The member of a slot.
+    ///
+    /// # Safety
+    ///
+    /// The slot is occupied.
+    #[inline]
+    unsafe fn member(self: Pin<&mut Self>, slot: usize) -> Pin<&mut F> {
         // SAFETY: this moves nothing.
         let this = unsafe { self.get_unchecked_mut() };
-        // SAFETY: by [pinned], a slot is pinned when the whole is.
-        (unsafe { Pin::new_unchecked(&mut this.slots[slot]) }, &mut this.round)
+        // SAFETY: by [occupied] the slot is below `N`, and holds a member. By [pinned] that is
+        // pinned when the whole is.
+        unsafe { Pin::new_unchecked(this.slots.get_unchecked_mut(slot).0.assume_init_mut()) }
     }
 
     #[inline]
@@ -112,11 +165,18 @@ impl<F, const N: usize> Inline<F, N> {
 
     /// Drops a member in place. Its slot counts as vacant from here on, whether the drop panics or
     /// not.
+    ///
+    /// # Safety
+    ///
+    /// The slot is occupied.
     #[inline]
-    fn vacate(self: Pin<&mut Self>, slot: usize) {
-        let (mut member, round) = self.project(slot);
-        round.vacate(slot);
-        member.set(None);
+    unsafe fn vacate(self: Pin<&mut Self>, slot: usize) {
+        // SAFETY: this moves nothing.
+        let this = unsafe { self.get_unchecked_mut() };
+        this.round.occupied &= !(1 << slot);
+        // SAFETY: by [occupied] the slot is below `N` and held a member, and nobody reaches that
+        // any more.
+        unsafe { this.slots.get_unchecked_mut(slot).0.assume_init_drop() };
     }
 }
 
@@ -127,27 +187,34 @@ impl<F, const N: usize> Store<F> for Inline<F, N> {
     }
 
     #[inline]
+    fn is_empty(&self) -> bool {
+        self.round.occupied == 0
+    }
+
+    #[inline]
     fn poll_until<B>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut each: impl FnMut(usize, Pin<&mut F>, &mut Context<'_>) -> Poll<Option<B>>,
     ) -> Poll<Option<B>> {
-        self.as_mut().round().begin_pass();
-        while let Some(slot) = self.round.next() {
-            let (member, round) = self.as_mut().project(slot);
-            let Some(member) = member.as_pin_mut() else { break };
-            match each(slot, member, cx) {
-                Poll::Pending => round.pass_by(slot),
-                Poll::Ready(value) => {
-                    self.as_mut().vacate(slot);
-                    if value.is_some() {
-                        return Poll::Ready(value);
-                    }
+        let mut turns = self.as_mut().round().begin();
+        while let Some(slot) = turns.next() {
+            // SAFETY: by [turns] the slot is occupied, and by [occupied] it is below `N`.
+            let member = unsafe {
+                assert_unchecked(slot < N);
+                self.as_mut().member(slot)
+            };
+            if let Poll::Ready(value) = each(slot, member, cx) {
+                // SAFETY: as above. `each` reaches the member alone.
+                unsafe { self.as_mut().vacate(slot) };
+                if value.is_some() {
+                    self.round().leave(&turns);
+                    return Poll::Ready(value);
                 }
             }
         }
-        self.as_mut().round().end_pass(N);
-        if self.round.occupied == 0 { Poll::Ready(None) } else { Poll::Pending }
+        self.as_mut().round().end(N);
+        if self.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }
 
     #[inline]
@@ -155,10 +222,15 @@ impl<F, const N: usize> Store<F> for Inline<F, N> {
         let mut left = self.round.occupied;
         take_all(&mut || {
             let Some(slot) = left.checked_ilog2() else { return false };
+            let slot = slot as usize;
             left &= !(1 << slot);
-            let (member, _) = self.as_mut().project(slot as usize);
-            if !member.as_pin_mut().is_none_or(&mut keep) {
-                self.as_mut().vacate(slot as usize);
+            // SAFETY: the slot was occupied, and each slot has one turn here, so it still is. By
+            // [occupied] it is below `N`.
+            unsafe {
+                assert_unchecked(slot < N);
+                if !keep(self.as_mut().member(slot)) {
+                    self.as_mut().vacate(slot);
+                }
             }
             true
         });
@@ -169,9 +241,15 @@ impl<F, const N: usize> Drop for Inline<F, N> {
     /// Drops the members, the newest first, come what may.
     #[inline]
     fn drop(&mut self) {
-        if self.round.occupied != 0 {
+        if !self.is_empty() {
             // SAFETY: it is moved no more, and by [pinned] nothing in here moves a member.
             unsafe { Pin::new_unchecked(self) }.retain(|_| false);
         }
+    }
+}
+
+impl<F, const N: usize> fmt::Debug for Inline<F, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inline").field("len", &self.len()).finish_non_exhaustive()
     }
 }

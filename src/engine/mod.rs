@@ -80,7 +80,7 @@ pub(crate) use pass::Answer;
 use pass::Pass;
 use queue::List;
 
-pub(crate) use inline::Inline;
+pub(crate) use inline::{Inline, Slot};
 pub use room::{Few, Many};
 pub(crate) use room::{Length, Room, Slots, Store};
 

@@ -8,7 +8,7 @@ use std::iter;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::inline::Inline;
+use super::inline::{Inline, Slot};
 use super::{Answer, Set};
 
 /// Marks what has any number of members: they are in blocks of their own, and polled when they were
@@ -34,6 +34,9 @@ pub trait Store<F> {
     /// How many there are that are not done.
     fn len(&self) -> usize;
 
+    /// Whether all are done.
+    fn is_empty(&self) -> bool;
+
     /// Polls members, drops those that are done, and returns when one has something to return.
     ///
     /// - `Ready(Some(..))`: call again. The pass is not over, and nobody has promised a wake-up.
@@ -56,6 +59,9 @@ pub trait Slots<T>: IntoIterator<Item = Option<T>> {
 
     /// Takes in the value of a member.
     fn put(&mut self, index: usize, value: T);
+
+    /// Takes out the value of a member.
+    fn take(&mut self, index: usize) -> Option<T>;
 }
 
 impl Room for Many {
@@ -71,6 +77,10 @@ impl<const N: usize> Room for Few<N> {
 impl<F> Store<F> for Set<F> {
     fn len(&self) -> usize {
         Set::len(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        Set::is_empty(self)
     }
 
     #[inline]
@@ -104,6 +114,10 @@ impl<T> Slots<T> for Vec<Option<T>> {
             }
         }
     }
+
+    fn take(&mut self, index: usize) -> Option<T> {
+        self.get_mut(index)?.take()
+    }
 }
 
 impl<T, const N: usize> Slots<T> for [Option<T>; N] {
@@ -116,6 +130,11 @@ impl<T, const N: usize> Slots<T> for [Option<T>; N] {
     fn put(&mut self, index: usize, value: T) {
         self[index] = Some(value);
     }
+
+    #[inline]
+    fn take(&mut self, index: usize) -> Option<T> {
+        self[index].take()
+    }
 }
 
 /// The room of an array of `N`: inside up to a dozen, then a single block of a [`Set`].
@@ -124,7 +143,7 @@ pub trait Length<const N: usize> {
     type Room: Room;
 
     #[doc(hidden)]
-    fn place<F>(members: [F; N]) -> <Self::Room as Room>::Store<F>;
+    fn place<F, R>(futures: [F; N], wrap: impl Fn(F) -> R) -> <Self::Room as Room>::Store<R>;
 }
 
 macro_rules! lengths {
@@ -133,15 +152,15 @@ macro_rules! lengths {
             type Room = lengths!(@room $room $n);
 
             #[inline]
-            fn place<F>(members: [F; $n]) -> <Self::Room as Room>::Store<F> {
-                lengths!(@place $room members)
+            fn place<F, R>(futures: [F; $n], wrap: impl Fn(F) -> R) -> <Self::Room as Room>::Store<R> {
+                lengths!(@place $room futures wrap)
             }
         })*
     };
     (@room Few $n:literal) => { Few<$n> };
     (@room Many $n:literal) => { Many };
-    (@place Few $members:ident) => { Inline::new($members.map(Some), 0) };
-    (@place Many $members:ident) => { Set::collect($members.into_iter()) };
+    (@place Few $futures:ident $wrap:ident) => { Inline::full($futures.map(|future| Slot::with($wrap(future)))) };
+    (@place Many $futures:ident $wrap:ident) => { Set::collect($futures.into_iter().map($wrap)) };
 }
 
 lengths! { Few: 0 1 2 3 4 5 6 7 8 9 10 11 12 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -45,6 +44,7 @@ use crate::engine::{Room, Slots, Store};
 /// assert_eq!((number, text), (7, "seven"));
 /// # });
 /// ```
+#[inline]
 pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Room, G::Member, G::Values> {
     let store = futures.place(|future| future);
     let values = Slots::new(store.len());
@@ -80,6 +80,7 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Room, G::Member
 /// # });
 /// ```
 #[allow(clippy::type_complexity)] // One parameter for each thing that it holds.
+#[inline]
 pub fn try_gather<Shape, G: TryFutures<Shape>>(
     futures: G,
 ) -> TryGather<G::Room, G::Member, G::Value, G::Error, G::Values> {
@@ -97,7 +98,7 @@ pin_project! {
         values: K::Slots<M::Output>,
         over: bool,
         // Makes of the values what the futures were in: a tuple, an array or a `Vec`.
-        shape: fn(K::Slots<M::Output>) -> V,
+        shape: fn(&mut K::Slots<M::Output>) -> V,
     }
 }
 
@@ -116,7 +117,7 @@ impl<K: Room, M: Future, V> Future for Gather<K, M, V> {
         });
         ready!(polled);
         *this.over = true;
-        Poll::Ready((this.shape)(mem::replace(this.values, Slots::new(0))))
+        Poll::Ready((this.shape)(this.values))
     }
 }
 
@@ -130,7 +131,7 @@ pin_project! {
         error: Option<E>,
         over: bool,
         // Makes of the values what the futures were in: a tuple, an array or a `Vec`.
-        shape: fn(K::Slots<T>) -> V,
+        shape: fn(&mut K::Slots<T>) -> V,
     }
 }
 
@@ -144,22 +145,27 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, E>> {
         let mut this = self.project();
         assert!(!*this.over, "a try_gather was polled after it was ready");
-        while let Some((index, result)) = ready!(this.regions.as_mut().poll_next(cx)) {
-            match result {
-                Ok(value) => this.values.put(index, value),
-                Err(error) => {
-                    if this.error.is_none() {
-                        *this.error = Some(error);
-                        this.regions.as_mut().cancel();
-                    }
+        loop {
+            let polled = this.regions.as_mut().poll_until(cx, |index, result| match result {
+                Ok(value) => {
+                    this.values.put(index, value);
+                    None
                 }
+                Err(error) => Some(error),
+            });
+            let Some(error) = ready!(polled) else { break };
+            if this.error.is_none() {
+                *this.error = Some(error);
+                this.regions.as_mut().cancel();
             }
         }
         *this.over = true;
-        let values = mem::replace(this.values, Slots::new(0));
         Poll::Ready(match this.error.take() {
-            Some(error) => Err(error),
-            None => Ok((this.shape)(values)),
+            Some(error) => {
+                *this.values = Slots::new(0);
+                Err(error)
+            }
+            None => Ok((this.shape)(this.values)),
         })
     }
 }

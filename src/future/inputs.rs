@@ -7,13 +7,14 @@
 use std::array;
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use super::tuples::*;
-use crate::engine::{Few, Inline, Length, Many, Room, Set};
+use crate::engine::{Few, Inline, Length, Many, Room, Set, Slot, Slots};
 
 /// Marks an array, as the `Shape` of several futures.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ pub trait Futures<Shape>: Sized {
     fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Placed<Self::Room, R>;
 
     #[doc(hidden)]
-    fn values(values: Values<Self::Room, <Self::Member as Future>::Output>) -> Self::Values;
+    fn values(values: &mut Values<Self::Room, <Self::Member as Future>::Output>) -> Self::Values;
 }
 
 /// Several futures that may fail, with errors of one type. As [`Futures`].
@@ -88,7 +89,7 @@ pub trait TryFutures<Shape>: Sized {
     fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Placed<Self::Room, R>;
 
     #[doc(hidden)]
-    fn values(values: Values<Self::Room, Self::Value>) -> Self::Values;
+    fn values(values: &mut Values<Self::Room, Self::Value>) -> Self::Values;
 }
 
 /// Several futures with values of one type. As [`Futures`].
@@ -134,8 +135,8 @@ macro_rules! iterable {
                     Set::collect(self.into_iter().map(wrap))
                 }
 
-                fn values(values: Values<Many, <$item as Future>::Output>) -> Self::Values {
-                    in_order(values)
+                fn values(values: &mut Values<Many, <$item as Future>::Output>) -> Self::Values {
+                    in_order(mem::take(values))
                 }
             }
 
@@ -153,8 +154,8 @@ macro_rules! iterable {
                     Set::collect(self.into_iter().map(wrap))
                 }
 
-                fn values(values: Values<Many, T>) -> Vec<T> {
-                    in_order(values)
+                fn values(values: &mut Values<Many, T>) -> Vec<T> {
+                    in_order(mem::take(values))
                 }
             }
 
@@ -198,10 +199,11 @@ where
 
     #[inline]
     fn place<R>(self, wrap: impl Fn(F) -> R) -> Placed<Self::Room, R> {
-        <Few<N> as Length<N>>::place(self.map(wrap))
+        <Few<N> as Length<N>>::place(self, wrap)
     }
 
-    fn values(values: Values<Self::Room, F::Output>) -> [F::Output; N] {
+    #[inline]
+    fn values(values: &mut Values<Self::Room, F::Output>) -> [F::Output; N] {
         array(values)
     }
 }
@@ -219,10 +221,11 @@ where
 
     #[inline]
     fn place<R>(self, wrap: impl Fn(F) -> R) -> Placed<Self::Room, R> {
-        <Few<N> as Length<N>>::place(self.map(wrap))
+        <Few<N> as Length<N>>::place(self, wrap)
     }
 
-    fn values(values: Values<Self::Room, T>) -> [T; N] {
+    #[inline]
+    fn values(values: &mut Values<Self::Room, T>) -> [T; N] {
         array(values)
     }
 }
@@ -241,15 +244,14 @@ where
 
     #[inline]
     fn place<R>(self, wrap: impl Fn(F) -> R) -> Placed<Self::Room, R> {
-        <Few<N> as Length<N>>::place(self.map(wrap))
+        <Few<N> as Length<N>>::place(self, wrap)
     }
 }
 
-/// Returns the values of all futures of an array.
+/// Takes out the values of all futures of an array.
 #[inline]
-fn array<T, const N: usize>(values: impl IntoIterator<Item = Option<T>>) -> [T; N] {
-    let mut values = values.into_iter().flatten();
-    array::from_fn(|_| values.next().expect("every member has given its value"))
+fn array<T, const N: usize>(values: &mut impl Slots<T>) -> [T; N] {
+    array::from_fn(|index| values.take(index).expect("every member has given its value"))
 }
 
 pin_project! {
@@ -281,11 +283,12 @@ macro_rules! futures {
 
             #[inline]
             fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Inline<R, $n> {
-                Inline::new([$(Some(wrap($any::$F { it: self.$i }))),+], 0)
+                Inline::full([$(Slot::with(wrap($any::$F { it: self.$i }))),+])
             }
 
-            fn values(values: Values<Few<$n>, <Self::Member as Future>::Output>) -> Self::Values {
-                $any::tuple(values)
+            #[inline]
+            fn values(values: &mut Values<Few<$n>, <Self::Member as Future>::Output>) -> Self::Values {
+                $any::tuple(|index| values.take(index))
             }
         }
 
@@ -315,11 +318,12 @@ macro_rules! futures {
 
             #[inline]
             fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Inline<R, $n> {
-                Inline::new([$(Some(wrap(Fallible { member: $any::$F { it: self.$i } }))),+], 0)
+                Inline::full([$(Slot::with(wrap(Fallible { member: $any::$F { it: self.$i } }))),+])
             }
 
-            fn values(values: Values<Few<$n>, Self::Value>) -> Self::Values {
-                $any::tuple(values)
+            #[inline]
+            fn values(values: &mut Values<Few<$n>, Self::Value>) -> Self::Values {
+                $any::tuple(|index| values.take(index))
             }
         }
 
@@ -351,7 +355,7 @@ macro_rules! futures {
 
             #[inline]
             fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Inline<R, $n> {
-                Inline::new([$(Some(wrap(Alike { member: $any::$F { it: self.$i } }))),+], 0)
+                Inline::full([$(Slot::with(wrap(Alike { member: $any::$F { it: self.$i } }))),+])
             }
         }
     };

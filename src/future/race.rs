@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
+use std::mem::{self, needs_drop};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -43,6 +43,7 @@ use crate::engine::{Many, Room, Slots};
 /// # });
 /// ```
 #[track_caller]
+#[inline]
 pub fn race<Shape, G: AlikeFutures<Shape>>(futures: G) -> Race<G::Room, G::Member> {
     let Some(race) = Race::of(Regions::of(futures.place(Region::new))) else {
         panic!("a race of no futures has no winner")
@@ -65,7 +66,7 @@ impl<K: Room, M: Future> Race<K, M> {
     /// Makes a race of regions. Returns `None` if there are none.
     #[inline]
     pub(super) fn of(regions: Regions<K, M>) -> Option<Self> {
-        (regions.len() > 0).then_some(Race { regions, winner: None, over: false })
+        (!regions.is_empty()).then_some(Race { regions, winner: None, over: false })
     }
 }
 
@@ -93,10 +94,15 @@ impl<K: Room, M: Future> Future for Race<K, M> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
         let mut this = self.project();
         assert!(!*this.over, "a race was polled after it was ready");
-        while let Some((_, value)) = ready!(this.regions.as_mut().poll_next(cx)) {
+        while let Some(value) = ready!(this.regions.as_mut().poll_until(cx, |_, value| Some(value))) {
             if this.winner.is_none() {
-                *this.winner = Some(value);
                 this.regions.as_mut().cancel();
+                if this.regions.is_empty() {
+                    // Returned from where it is, since it costs to move it.
+                    *this.over = true;
+                    return Poll::Ready(value);
+                }
+                *this.winner = Some(value);
             }
         }
         match this.winner.take() {
@@ -142,6 +148,7 @@ impl<K: Room, M: Future> fmt::Debug for Race<K, M> {
 /// assert_eq!(parsed, Ok(7));
 /// # });
 /// ```
+#[inline]
 pub fn race_ok<Shape, G, T, E>(futures: G) -> RaceOk<G::Room, G::Member, T, E>
 where
     G: AlikeFutures<Shape, Value = Result<T, E>>,
@@ -173,20 +180,31 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Vec<E>>> {
         let mut this = self.project();
         assert!(!*this.over, "a race_ok was polled after it was ready");
-        while let Some((index, result)) = ready!(this.regions.as_mut().poll_next(cx)) {
-            match result {
-                Ok(value) if this.winner.is_none() => {
-                    *this.winner = Some(value);
-                    this.regions.as_mut().cancel();
+        loop {
+            let polled = this.regions.as_mut().poll_until(cx, |index, result| match result {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    this.errors.put(index, error);
+                    None
                 }
-                // Another success that comes while the others are wound down is dropped.
-                Ok(_) => {}
-                Err(error) => this.errors.put(index, error),
+            });
+            let Some(value) = ready!(polled) else { break };
+            // Another success that comes while the others are wound down is dropped.
+            if this.winner.is_none() {
+                *this.winner = Some(value);
+                this.regions.as_mut().cancel();
             }
         }
         *this.over = true;
-        let errors = mem::replace(this.errors, Slots::new(0));
-        Poll::Ready(this.winner.take().ok_or_else(|| in_order(errors)))
+        Poll::Ready(match this.winner.take() {
+            Some(value) => {
+                if needs_drop::<E>() {
+                    *this.errors = Slots::new(0);
+                }
+                Ok(value)
+            }
+            None => Err(in_order(mem::replace(this.errors, Slots::new(0)))),
+        })
     }
 }
 

@@ -217,7 +217,7 @@ pub fn member<M: Future>(member: M) -> Region<M> {
 /// Makes a race of the members that take part. Returns `None` if none does.
 #[inline]
 pub fn select<M: Future, const N: usize>(members: [Option<Region<M>>; N]) -> Option<Race<Few<N>, M>> {
-    Race::of(Regions::of(Inline::new(members, begin_below(N))))
+    Race::of(Regions::of(Inline::some(members, begin_below(N))))
 }
 
 /// Returns the number, below `n`, of the arm at which a `select!` begins.

@@ -75,14 +75,13 @@ macro_rules! any {
                 [$($any::$F { it: tuple.$i }),+].into_iter()
             }
 
-            /// Returns the tuple whose elements come in its order.
+            /// Returns the tuple whose elements `take` gives, each by its index, in their order.
             #[inline]
-            pub(crate) fn tuple(elements: impl IntoIterator<Item = Option<Self>>) -> ($($F,)+) {
-                let mut elements = elements.into_iter().flatten();
+            pub(crate) fn tuple(mut take: impl FnMut(usize) -> Option<Self>) -> ($($F,)+) {
                 ($(
-                    match elements.next() {
+                    match take($i) {
                         Some($any::$F { it }) => it,
-                        _ => unreachable!("elements come in the tuple's order"),
+                        _ => unreachable!("each element has come, and is in its place"),
                     },
                 )+)
             }

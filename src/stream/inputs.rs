@@ -91,7 +91,8 @@ macro_rules! streams {
             }
 
             fn items(items: Vec<<Self::Member as Stream>::Item>) -> Self::Items {
-                $any::tuple(items.into_iter().map(Some))
+                let mut items = items.into_iter();
+                $any::tuple(|_| items.next())
             }
         }
 

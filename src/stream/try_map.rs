@@ -64,7 +64,7 @@ where
     #[track_caller]
     pub fn in_order(mut self) -> Self {
         assert!(
-            self.running.len() == 0 && !self.feed.is_exhausted(),
+            self.running.is_empty() && !self.feed.is_exhausted(),
             "the order is to be chosen before the first poll"
         );
         self.order = Some(Order::new());
@@ -128,7 +128,7 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     fn is_terminated(&self) -> bool {
-        self.feed.is_exhausted() && self.running.len() == 0 && self.occupied() == 0 && self.error.is_none()
+        self.feed.is_exhausted() && self.running.is_empty() && self.occupied() == 0 && self.error.is_none()
     }
 }
 

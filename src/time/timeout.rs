@@ -304,32 +304,32 @@ impl<F: Future> Timeout<F> {
     /// Polls the future with the deadline in force.
     #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let Limit::Fixed(when) = self.limit else { return self.poll_movable(ambient, cx) };
+        let _due = match when {
+            When::After(duration) => ambient.due(None, Some(duration)),
+            When::At(at) => ambient.due(Some(at), None),
+            When::Never => ambient.due(None, None),
+        };
+        self.project().region.poll_in(ambient, cx)
+    }
+
+    /// Polls the future with a deadline in force that can be moved.
+    #[inline(never)]
+    fn poll_movable(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
-        match this.limit {
-            Limit::Fixed(When::After(duration)) => {
-                let _due = ambient.due_after(*duration);
-                this.region.poll_in(ambient, cx)
-            }
-            Limit::Fixed(When::At(at)) => {
-                let _due = ambient.due_at(*at);
-                this.region.poll_in(ambient, cx)
-            }
-            Limit::Fixed(When::Never) => this.region.poll_in(ambient, cx),
-            Limit::Movable(Movable { deadline, link }) => {
-                // The clock is read before the first poll here, because `Deadline::when` may be
-                // asked.
-                if *this.phase == Phase::Fresh {
-                    deadline.start(ambient.now());
-                }
-                ambient.renew_link(link, || deadline.movable());
-                let _movable = Swap::new(&ambient.movable, link);
-                this.region.poll_in(ambient, cx)
-            }
+        let Limit::Movable(Movable { deadline, link }) = this.limit else { return Poll::Pending };
+        // The clock is read before the first poll here, because `Deadline::when` may be asked.
+        if *this.phase == Phase::Fresh {
+            deadline.start(ambient.now());
         }
+        ambient.renew_link(link, || deadline.movable());
+        let _movable = Swap::new(&ambient.movable, link);
+        this.region.poll_in(ambient, cx)
     }
 
     /// Returns whether the timer for `at` has fired, and makes the timer if there is none yet.
     /// `now` spares a look at the clock.
+    #[inline]
     fn poll_timer(
         self: Pin<&mut Self>,
         at: Instant,
@@ -381,6 +381,7 @@ impl<F: Future> Timeout<F> {
 
     /// Begins the wind-down at the deadline `at`, unless somebody else came first. Returns true if
     /// the future must be polled again.
+    #[cold]
     fn expire(self: Pin<&mut Self>, at: Instant, asked: u32, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
         if ambient.is_tripped() {
@@ -412,6 +413,7 @@ impl<F: Future> Timeout<F> {
     }
 
     /// Tells everything inside that the grace has passed.
+    #[cold]
     fn overdue(self: Pin<&mut Self>) {
         let this = self.project();
         *this.phase = Phase::Overdue { idle: 0 };
@@ -429,24 +431,35 @@ impl<F: Future> Timeout<F> {
                     self.limit.end();
                     return Poll::Ready(Ok(value));
                 }
-                Poll::Ready(None) => {
-                    return match self.phase {
-                        Phase::WindingDown | Phase::Overdue { .. } => Poll::Ready(Err(self.elapsed())),
-                        // Cancelled from outside. Whoever did that drops this timeout.
-                        Phase::Fresh | Phase::Running => Poll::Pending,
-                    };
-                }
-                Poll::Pending => {
-                    if self.as_mut().is_stuck(cx) {
-                        self.as_mut().project().region.give_up();
-                        return Poll::Ready(Err(self.elapsed()));
-                    }
-                    if !self.as_mut().advance(asked, ambient, cx) {
-                        return Poll::Pending;
-                    }
-                }
+                Poll::Ready(None) => return self.dropped().map(Err),
+                Poll::Pending => match self.as_mut().suspend(asked, ambient, cx) {
+                    Poll::Ready(Some(elapsed)) => return Poll::Ready(Err(elapsed)),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
+                },
             }
         }
+    }
+
+    /// Ends a poll in which the future was found to be cancelled, and dropped.
+    #[cold]
+    fn dropped(&self) -> Poll<Elapsed> {
+        match self.phase {
+            Phase::WindingDown | Phase::Overdue { .. } => Poll::Ready(self.elapsed()),
+            // Cancelled from outside. Whoever did that drops this timeout.
+            Phase::Fresh | Phase::Running => Poll::Pending,
+        }
+    }
+
+    /// Looks at the clock after a poll that was pending. Returns `Ready(None)` if the future must
+    /// be polled again.
+    #[inline]
+    fn suspend(mut self: Pin<&mut Self>, asked: u32, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<Elapsed>> {
+        if self.as_mut().is_stuck(cx) {
+            self.as_mut().project().region.give_up();
+            return Poll::Ready(Some(self.elapsed()));
+        }
+        if self.advance(asked, ambient, cx) { Poll::Ready(None) } else { Poll::Pending }
     }
 
     /// Returns whether the grace has passed, and what still has holds is not polled any more. Asks
@@ -454,6 +467,7 @@ impl<F: Future> Timeout<F> {
     ///
     /// Whatever is polled then lets go of its holds in a few polls: a shield in one, and a scope
     /// when each of its finalizers has had a turn.
+    #[inline]
     fn is_stuck(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
         let this = self.project();
         let Phase::Overdue { idle } = this.phase else { return false };
