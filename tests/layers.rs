@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["net", "queue"],
     &["scope"],
     &["future", "rate", "resource", "retry"],
-    &["stream"],
+    &["net::serve", "stream"],
     &["runtimes", "service"],
     &["attributes", "testing"],
     &["guide"],

@@ -80,9 +80,12 @@ mod error;
 mod listener;
 mod lookup;
 mod options;
+pub mod serve;
 mod split;
 mod stream;
 mod tcp;
+#[cfg(feature = "tokio")]
+pub mod tokio_io;
 #[cfg(unix)]
 mod unix;
 

@@ -95,3 +95,13 @@ fn the_simulation_under_many_seeds() {
         Conformance::of(move || Sim::new(seed)).isolated().ends_with_last_handle().run();
     }
 }
+
+#[test]
+fn the_networks() {
+    conformance::network(|| Tokio::current_thread().unwrap());
+    conformance::network(|| Tokio::multi_thread(2).unwrap());
+    conformance::network(Smol::global);
+    conformance::network(AsyncStd::global);
+    conformance::network(Basic::current_thread);
+    conformance::network(|| Basic::thread_pool(2).unwrap());
+}

@@ -15,6 +15,7 @@ mod by_hand;
 mod cancelled;
 mod duplex;
 mod own;
+mod serve;
 mod tcp;
 #[cfg(unix)]
 mod unix;

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Instant;
 
 use foster::Handle;
+use foster::runtime::network::{self, Network};
 use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
 use foster::testing::conformance::Conformance;
 use futures::task::{FutureObj, Spawn, SpawnError};
@@ -110,6 +111,11 @@ impl Runtime for OneThread {
         futures::executor::block_on(root);
         Ok(())
     }
+
+    fn network(&self) -> Option<&dyn Network> {
+        // An executor with a reactor implements `Network` for its own sockets.
+        Some(network::async_io())
+    }
 }
 
 fn main() {
@@ -119,7 +125,7 @@ fn main() {
     }));
     println!("1 + 2 = {sum}");
 
-    Conformance::of(OneThread::start).ends_with_last_handle().run();
+    Conformance::of(OneThread::start).ends_with_last_handle().with_network().run();
     println!("the adapter keeps the contract");
 }
 

@@ -294,7 +294,7 @@ impl Semaphore {
     /// once for each time that it has taken some and not given them back, in this order.
     ///
     /// They are known while somebody observes. Today that is a simulation
-    /// ([`Sim`](crate::runtimes::Sim)), whose report on a deadlock tells them. On other runtimes
+    /// ([`Sim`](crate::runtimes)), whose report on a deadlock tells them. On other runtimes
     /// nobody is named, and to note nobody costs nothing.
     ///
     /// A permit that is passed on and dropped by another child is taken to be one of that child's,

@@ -27,6 +27,8 @@ macro_rules! table {
 mod blocking;
 mod clock;
 mod ending;
+#[cfg(feature = "net")]
+mod network;
 mod scopes;
 mod tasks;
 mod threads;
@@ -55,6 +57,32 @@ pub fn run<H: Into<Handle>>(make: impl Fn() -> H + Send + Sync + 'static) {
     Conformance::of(make).run();
 }
 
+/// Runs every check of a network: the sockets of the runtime that `make` makes.
+///
+/// They use TCP on the loopback address, on ports that the network chooses. Checks of the runtime
+/// itself are those of [`run`].
+///
+/// # Panics
+///
+/// As for [`run`].
+///
+/// ```
+/// # #[cfg(feature = "smol")]
+/// foster::testing::conformance::network(foster::runtimes::Smol::global);
+/// ```
+#[cfg(feature = "net")]
+#[track_caller]
+pub fn network<H: Into<Handle>>(make: impl Fn() -> H + Send + Sync + 'static) {
+    let conformance = Conformance::of(make).with_network();
+    conformance.run_checks(|check| matches!(check.subject, Subject::Network(_)));
+}
+
+/// The checks of a network.
+#[cfg(not(feature = "net"))]
+mod network {
+    pub(super) const CHECKS: &[super::Check] = &[];
+}
+
 /// Returns all checks, in the order in which they are run.
 ///
 /// ```
@@ -68,7 +96,7 @@ pub fn run<H: Into<Handle>>(make: impl Fn() -> H + Send + Sync + 'static) {
 /// }
 /// ```
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    [tasks::CHECKS, clock::CHECKS, blocking::CHECKS, scopes::CHECKS, threads::CHECKS, ending::CHECKS]
+    [tasks::CHECKS, clock::CHECKS, blocking::CHECKS, scopes::CHECKS, threads::CHECKS, ending::CHECKS, network::CHECKS]
         .into_iter()
         .flatten()
 }
@@ -88,6 +116,9 @@ enum Subject {
     Handle(fn(&Handle)),
     /// A handle to a runtime that other threads can wake while somebody blocks on it.
     Open(fn(&Handle)),
+    /// A handle to a runtime that has a network.
+    #[cfg_attr(not(feature = "net"), allow(dead_code))]
+    Network(fn(&Handle)),
     /// The last handle to a runtime that ends with it.
     LastHandle(fn(Handle)),
     /// A handle to a runtime, and the function that ends it.
@@ -117,6 +148,7 @@ impl Check {
         match self.subject {
             Subject::Handle(_) => true,
             Subject::Open(_) => !conformance.isolated,
+            Subject::Network(_) => conformance.network,
             Subject::LastHandle(_) => conformance.ends_with_last_handle,
             Subject::Ended(_) => conformance.ended.is_some(),
         }
@@ -134,7 +166,7 @@ impl Check {
         }
         let (make, ended, subject) = (conformance.make.clone(), conformance.ended.clone(), self.subject);
         let run = move || match (subject, ended) {
-            (Subject::Handle(check) | Subject::Open(check), _) => check(&make()),
+            (Subject::Handle(check) | Subject::Open(check) | Subject::Network(check), _) => check(&make()),
             (Subject::LastHandle(check), _) => check(make()),
             (Subject::Ended(check), Some(ended)) => {
                 let (handle, end) = ended();
@@ -171,6 +203,7 @@ pub struct Conformance {
     ended: Option<Make<(Handle, End)>>,
     ends_with_last_handle: bool,
     isolated: bool,
+    network: bool,
     patience: Duration,
 }
 
@@ -184,6 +217,7 @@ impl Conformance {
             ended: None,
             ends_with_last_handle: false,
             isolated: false,
+            network: false,
             patience: Duration::from_secs(20),
         }
     }
@@ -192,6 +226,13 @@ impl Conformance {
     /// threads.
     pub fn isolated(mut self) -> Self {
         self.isolated = true;
+        self
+    }
+
+    /// Also checks the sockets of the runtime, as [`network`](network()) does.
+    #[cfg(feature = "net")]
+    pub fn with_network(mut self) -> Self {
+        self.network = true;
         self
     }
 
@@ -227,7 +268,7 @@ impl Conformance {
 
     /// Runs all checks that apply, and returns those that failed.
     pub fn failures(&self) -> Vec<Failure> {
-        checks().filter_map(|check| check.run(self).err()).collect()
+        self.applicable().filter_map(|check| check.run(self).err()).collect()
     }
 
     /// Runs all checks that apply.
@@ -237,11 +278,21 @@ impl Conformance {
     /// Panics if a check fails, with the list of all that failed.
     #[track_caller]
     pub fn run(&self) {
-        let failures = self.failures();
+        self.run_checks(|_| true);
+    }
+
+    fn applicable(&self) -> impl Iterator<Item = &'static Check> {
+        checks().filter(|check| check.applies_to(self))
+    }
+
+    /// Runs the checks that apply and that `chosen` chooses.
+    #[track_caller]
+    fn run_checks(&self, chosen: impl Fn(&Check) -> bool) {
+        let checks: Vec<_> = self.applicable().filter(|check| chosen(check)).collect();
+        let failures: Vec<_> = checks.iter().filter_map(|check| check.run(self).err()).collect();
         if !failures.is_empty() {
-            let total = checks().filter(|check| check.applies_to(self)).count();
             let list: String = failures.iter().map(|failure| format!("\n  {failure}")).collect();
-            panic!("{} of {total} conformance checks failed:{list}", failures.len());
+            panic!("{} of {} conformance checks failed:{list}", failures.len(), checks.len());
         }
     }
 }
@@ -252,6 +303,7 @@ impl fmt::Debug for Conformance {
             .field("ended", &self.ended.is_some())
             .field("ends_with_last_handle", &self.ends_with_last_handle)
             .field("isolated", &self.isolated)
+            .field("network", &self.network)
             .field("patience", &self.patience)
             .finish_non_exhaustive()
     }
