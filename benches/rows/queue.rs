@@ -6,11 +6,13 @@ use std::hint::black_box;
 use std::task::{Context, Waker};
 
 use foster::queue;
+use foster::sync::oneshot;
 use futures::executor::block_on;
 use futures::future::join;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
+use super::repeatedly;
 use crate::measure::Role::{Foster, Peer};
 use crate::measure::{Contender, Role, timed};
 use crate::report::{Goal, Row, Unit};
@@ -153,6 +155,26 @@ pub(crate) fn rows() -> Vec<Row> {
                 waiting(Foster, "queue", queue::bounded::<u64>(1), |(_, work)| work.recv()),
             ],
             goals: vec![Goal::Times(1.15, "async-channel")],
+        },
+        Row {
+            id: "11-oneshot",
+            work: "oneshot: a value for which its receiver waits",
+            unit: Unit::Nanos,
+            contenders: vec![
+                repeatedly(Peer, "futures", |i| async move {
+                    let (sender, receiver) = futures::channel::oneshot::channel();
+                    _ = black_box(join(receiver, async { sender.send(i) }).await);
+                }),
+                repeatedly(Peer, "tokio", |i| async move {
+                    let (sender, receiver) = tokio::sync::oneshot::channel();
+                    _ = black_box(join(receiver, async { sender.send(i) }).await);
+                }),
+                repeatedly(Foster, "foster", |i| async move {
+                    let (sender, receiver) = oneshot::channel();
+                    _ = black_box(join(receiver, async { sender.send(i) }).await);
+                }),
+            ],
+            goals: vec![Goal::Times(1.1, "futures")],
         },
     ]
 }

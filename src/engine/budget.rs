@@ -9,6 +9,12 @@
 //! one: the poll of a member is *lent* to the set inside it, which gives it back if it polls
 //! nobody.
 //!
+//! **The steps** of one poll are bounded, too: what a future takes from a queue or a lock without
+//! having to wait for it. A member that has used up its [`STEPS`] is to yield, as
+//! [`take_step`] tells what waits. So one that always finds an item does not keep its siblings from
+//! their polls. A poll that foster does not make, such as that of a task of a runtime, has as many
+//! steps as it likes.
+//!
 //! **Who is being polled** makes it cheap for a member to wake itself, as a future does that
 //! yields, and as a set within a set does at the end of each of its passes: the wake-up is noted
 //! here, without an atomic instruction, and the set sees to it when the poll returns.
@@ -18,6 +24,12 @@ use std::num::NonZero;
 
 /// Polls in one pass of an outermost set.
 pub(super) const BUDGET: u32 = 61;
+
+/// Steps in one poll of a member.
+const STEPS: u32 = 128;
+
+/// The steps are not counted.
+const UNCOUNTED: u32 = u32::MAX;
 
 /// No set is being polled on this thread.
 const IDLE: u32 = u32::MAX;
@@ -31,11 +43,13 @@ struct Thread {
     /// inside it. It stays until the next poll: a destructor that polls a set in between borrows
     /// it, too, and that is bounded as well.
     paid: Cell<bool>,
+    /// The steps that are left in the poll, or about `UNCOUNTED`.
+    steps: Cell<u32>,
 }
 
 impl Thread {
     const fn new() -> Self {
-        Self { left: Cell::new(IDLE), member: Cell::new(0), paid: Cell::new(false) }
+        Self { left: Cell::new(IDLE), member: Cell::new(0), paid: Cell::new(false), steps: Cell::new(UNCOUNTED) }
     }
 }
 
@@ -47,6 +61,44 @@ thread_local! {
 #[cfg(foster_loom)]
 loom::thread_local! {
     static THREAD: Thread = Thread::new();
+}
+
+/// Takes one step of the poll that is being made. False if none is left, so that the caller is to
+/// yield.
+#[inline]
+pub(crate) fn take_step() -> bool {
+    THREAD.with(|thread| {
+        let left = thread.steps.get();
+        thread.steps.set(left.saturating_sub(1));
+        left > 0
+    })
+}
+
+/// A poll of a single future, whose steps are counted until this is dropped.
+pub(crate) struct Counted {
+    outermost: bool,
+}
+
+impl Counted {
+    #[inline]
+    pub(crate) fn begin() -> Self {
+        THREAD.with(|thread| {
+            let outermost = thread.steps.get() > STEPS;
+            if outermost {
+                thread.steps.set(STEPS);
+            }
+            Counted { outermost }
+        })
+    }
+}
+
+impl Drop for Counted {
+    #[inline]
+    fn drop(&mut self) {
+        if self.outermost {
+            THREAD.with(|thread| thread.steps.set(UNCOUNTED));
+        }
+    }
 }
 
 /// True, and noted, if the member with this tag is being polled by this very thread.
@@ -144,7 +196,10 @@ impl Turn {
     /// Calls `poll` for the member with this tag, and tells also whether the member woke itself.
     #[inline]
     pub(super) fn poll<T>(&self, tag: usize, poll: impl FnOnce() -> T) -> (T, bool) {
-        THREAD.with(|thread| thread.member.set(tag));
+        THREAD.with(|thread| {
+            thread.member.set(tag);
+            thread.steps.set(STEPS);
+        });
         let polled = poll();
         (polled, THREAD.with(|thread| thread.member.get() == 0))
     }
@@ -158,6 +213,7 @@ impl Drop for Turn {
             thread.paid.set(self.lent.get());
             if self.outermost {
                 thread.left.set(IDLE);
+                thread.steps.set(UNCOUNTED);
             } else if self.lent.get() {
                 thread.left.set(thread.left.get() - 1);
             }

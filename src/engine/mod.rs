@@ -86,7 +86,7 @@ pub(crate) use room::{Length, Room, Slots, Store};
 
 pub(crate) mod atomics;
 mod block;
-mod budget;
+pub(crate) mod budget;
 pub(crate) mod cell;
 mod current;
 mod filling;

@@ -65,10 +65,13 @@
 //!
 //! # A queue that is never empty
 //!
-//! Who finds an item, or room, goes on at once, in the same poll. So a loop that always finds one,
-//! and awaits nothing else, gives no turn to its siblings, and neither a timeout nor a cancellation
-//! ends it. tokio's channels let others in now and then. These do not: call
-//! [`yield_now`](crate::yield_now) in such a loop.
+//! Who finds an item, or room, goes on at once, in the same poll. A child of a scope, or a member of
+//! a set such as [`gather`](crate::gather) of a `Vec`, does so 128 times in one poll, and then yields
+//! once. So its siblings have their turn, and a timeout or a cancellation can end it. tokio's
+//! channels have such a budget, too.
+//!
+//! The polls of others are not counted. So outside of every scope, a loop that always finds an item
+//! and awaits nothing else is not interrupted: call [`yield_now`](crate::yield_now) in it.
 //!
 //! ```
 //! # futures::executor::block_on(async {

@@ -14,7 +14,8 @@ use super::error::TryRecvError;
 use super::item::Item;
 use super::shared::{Shared, Takers};
 use super::state::{Coming, State};
-use crate::sync::wait_list::Wait;
+use crate::engine::budget;
+use crate::sync::wait_list::{Wait, yields};
 use crate::sync::wakes::Wakes;
 
 /// Takes items out of a queue.
@@ -125,6 +126,9 @@ impl<T> Stream for Receiver<T> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item<T>>> {
         let Receiver { shared, waiting } = self.get_mut();
         if waiting.is_none() {
+            if !budget::take_step() && yields(cx) {
+                return Poll::Pending;
+            }
             match take_new(shared, take_one) {
                 Err(error) if error.is_empty() => {}
                 taken => return Poll::Ready(taken.ok()),
@@ -242,6 +246,7 @@ impl<'a, T> Taking<'a, T> {
     ) -> Poll<Option<R>> {
         let taken = match self.stage {
             // If there is something, this takes the lock once and clones no waker.
+            Stage::New if !budget::take_step() && yields(cx) => return Poll::Pending,
             Stage::New => match take_new(self.shared, &take) {
                 Err(error) if error.is_empty() => {
                     self.stage = Stage::Waiting;

@@ -13,7 +13,8 @@ use super::ends::both_ends;
 use super::error::{ReserveError, SendError, SinkError, TryReserveError, TrySendError};
 use super::shared::{Offers, Putters, Shared};
 use super::state::{Closed, Refused, State};
-use crate::sync::wait_list::Wait;
+use crate::engine::budget;
+use crate::sync::wait_list::{Wait, yields};
 
 /// Puts items into a queue.
 ///
@@ -238,6 +239,9 @@ impl<T> Future for SendItem<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let SendItem { sending, sweep: Sweep { shared } } = self.get_mut();
         if let Sending::New(_) = sending {
+            if !budget::take_step() && yields(cx) {
+                return Poll::Pending;
+            }
             let Sending::New(item) = mem::replace(sending, Sending::Over) else { unreachable!("it is new") };
             if shared.is_rendezvous() {
                 *sending = Sending::Offered(Wait::new(Offers(*shared), Some(item)));

@@ -27,6 +27,7 @@ use super::task::Task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Listener, Token};
 use crate::context::{self, Ambient, Elsewhere, Inheritance, Place, Swap, Watch};
+use crate::engine::budget::Counted;
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job, WeakHandle};
@@ -210,6 +211,7 @@ where
                 ambient.enter(token, || {
                     let mut yes = true;
                     let _member = Swap::new(&ambient.member, &mut yes);
+                    let _counted = Counted::begin();
                     runner.poll(cx)
                 })
             })

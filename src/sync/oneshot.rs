@@ -45,7 +45,7 @@ use crate::trace::tree;
 /// Creates a channel for one value.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(ShortLock::new(State::Open { receiver: None, sender: None }));
-    (Sender { shared: shared.clone() }, Receiver { shared })
+    (Sender { shared: Some(shared.clone()) }, Receiver { shared: Some(shared) })
 }
 
 type Shared<T> = Arc<ShortLock<State<T>>>;
@@ -122,7 +122,8 @@ fn poll<T, R>(
 ///
 /// If it is dropped without sending, the receiver gets an error.
 pub struct Sender<T> {
-    shared: Shared<T>,
+    /// `None` once it has sent, so that its drop finds nothing to do.
+    shared: Option<Shared<T>>,
 }
 
 impl<T> Sender<T> {
@@ -132,21 +133,30 @@ impl<T> Sender<T> {
     ///
     /// Returns the value if the receiver has been dropped or closed. `Ok` does not say that the
     /// value will be received: the receiver may be dropped before it looks.
-    pub fn send(self, value: T) -> Result<(), T> {
-        let mut state = self.shared.lock();
-        if !matches!(*state, State::Open { .. }) {
+    pub fn send(mut self, value: T) -> Result<(), T> {
+        let Some(shared) = self.shared.take() else { unreachable!("it sends by value") };
+        let mut state = shared.lock();
+        let State::Open { receiver, sender } = &mut *state else {
             return Err(value);
-        }
-        let wakers = state.close();
+        };
+        let (receiver, sender) = (receiver.take(), sender.take());
         *state = State::Sent(value);
         drop(state);
-        wake_all(wakers.receiver);
+        // Of the sender's there may be one that nobody waits with any more.
+        drop(sender);
+        if let Some(waker) = receiver {
+            waker.wake();
+        }
         Ok(())
+    }
+
+    fn shared(&self) -> &Shared<T> {
+        self.shared.as_ref().expect("it has not sent, which takes it by value")
     }
 
     /// Returns whether the receiver has been dropped or closed, so that nothing can be sent.
     pub fn is_closed(&self) -> bool {
-        matches!(*self.shared.lock(), State::Closed)
+        matches!(*self.shared().lock(), State::Closed)
     }
 
     /// Waits until the receiver has been dropped or closed. So who makes a value for it can stop
@@ -170,14 +180,16 @@ impl<T> Sender<T> {
     /// # });
     /// ```
     pub fn closed(&mut self) -> Closed<'_, T> {
-        Closed { shared: &self.shared }
+        Closed { shared: self.shared() }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let wakers = self.shared.lock().close();
-        wake_all(wakers.receiver);
+        if let Some(shared) = self.shared.take() {
+            let wakers = shared.lock().close();
+            wake_all(wakers.receiver);
+        }
     }
 }
 
@@ -231,7 +243,8 @@ impl<T> fmt::Debug for Closed<'_, T> {
 /// The future returns an error if the sender was dropped before it has sent a value.
 #[must_use = "futures do nothing unless polled"]
 pub struct Receiver<T> {
-    shared: Shared<T>,
+    /// `None` once it has completed, so that its drop finds nothing to do.
+    shared: Option<Shared<T>>,
 }
 
 impl<T> Receiver<T> {
@@ -241,7 +254,8 @@ impl<T> Receiver<T> {
     ///
     /// Returns an error if there is no value yet, or if none will come.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        match self.shared.lock().receive() {
+        let Some(shared) = &self.shared else { return Err(TryRecvError { is_closed: true }) };
+        match shared.lock().receive() {
             Ok(received) => received.map_err(|RecvError| TryRecvError { is_closed: true }),
             Err(_) => Err(TryRecvError { is_closed: false }),
         }
@@ -260,18 +274,23 @@ impl<T> Receiver<T> {
     /// assert!(receiver.try_recv().unwrap_err().is_closed());
     /// ```
     pub fn close(&mut self) {
-        let wakers = self.shared.lock().close();
-        wake_all(wakers.sender);
+        if let Some(shared) = &self.shared {
+            let wakers = shared.lock().close();
+            wake_all(wakers.sender);
+        }
     }
 }
 
 impl<T> Future for Receiver<T> {
     type Output = Result<T, RecvError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = poll(&self.shared, cx, State::receive);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(shared) = &self.shared else { return Poll::Ready(Err(RecvError)) };
+        let polled = poll(shared, cx, State::receive);
         if polled.is_pending() {
             tree::waiting(|| String::from("the value of a oneshot"));
+        } else {
+            self.shared = None;
         }
         polled
     }
@@ -279,7 +298,8 @@ impl<T> Future for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let state = mem::replace(&mut *self.shared.lock(), State::Closed);
+        let Some(shared) = self.shared.take() else { return };
+        let state = mem::replace(&mut *shared.lock(), State::Closed);
         if let State::Open { sender, .. } = state {
             wake_all(sender);
         }
@@ -288,11 +308,12 @@ impl<T> Drop for Receiver<T> {
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match *self.shared.lock() {
+        let look = |shared: &Shared<T>| match *shared.lock() {
             State::Open { .. } => "empty",
             State::Sent(_) => "sent",
             State::Closed => "closed",
         };
+        let state = self.shared.as_ref().map_or("closed", look);
         f.debug_struct("Receiver").field("state", &format_args!("{state}")).finish()
     }
 }

@@ -7,6 +7,7 @@ mod queues;
 mod semaphores;
 mod streams;
 mod tree;
+mod waiting;
 mod wakes;
 
 use std::env;

@@ -23,4 +23,5 @@ mod faulty_wakers;
 mod items;
 mod rendezvous;
 mod rows;
+mod steps;
 mod turns;

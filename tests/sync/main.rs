@@ -26,6 +26,7 @@ mod holders;
 mod meddling;
 mod mutex;
 mod once_cell;
+mod once_cell_send;
 mod oneshot;
 mod replacement;
 mod rows;

@@ -18,6 +18,7 @@ use super::poll_member::poll_or_stop;
 use super::{Body, Machine};
 use crate::context::Ambient;
 use crate::engine::Key;
+use crate::engine::budget::Counted;
 use crate::scope::kind::Kind;
 
 /// The body's place in the set: it is the first that is put in.
@@ -86,6 +87,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     where
         B: Future<Output = Result<T, E>>,
     {
+        let _counted = Counted::begin();
         self.within(ambient, |machine| {
             let Some(member) = machine.set.get(BODY) else { return false };
             let mut result = None;
