@@ -100,3 +100,30 @@ fn timers_of_tokio_are_made_and_moved_without_an_allocation() {
         assert_eq!(allocations(&mut reset), 0);
     });
 }
+
+#[cfg(all(feature = "net", feature = "async-io"))]
+#[test]
+fn sockets_allocate_nothing_to_read_and_write() {
+    use foster::net::{TcpListener, TcpStream, duplex};
+    use futures::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (mut client, mut server) = block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let client = TcpStream::connect(listener.local_addr().expect("it is bound")).await.expect("it is there");
+        (client, listener.accept().await.expect("the client is there").0)
+    });
+    let mut buffer = [0; 64];
+    let echo = || {
+        block_on(async {
+            client.write_all(&[7; 64]).await.expect("it is open");
+            server.read_exact(&mut buffer).await.expect("it is open");
+        });
+    };
+    assert_eq!(allocations(echo), 0);
+    let (mut client, mut server) = duplex(64);
+    let pass = || {
+        now(client.write_all(&[7; 64])).expect("it is open");
+        now(server.read_exact(&mut buffer)).expect("it is open");
+    };
+    assert_eq!(allocations(pass), 0);
+}

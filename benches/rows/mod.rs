@@ -20,6 +20,7 @@ mod gather;
 mod locks;
 mod map;
 mod memory;
+mod net;
 mod parallel;
 mod queue;
 mod race;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> Vec<Row> {
         locks::rows(),
         queue::rows(),
         memory::rows(),
+        net::rows(),
     ]
     .into_iter()
     .flatten()

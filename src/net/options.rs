@@ -96,7 +96,7 @@ impl TcpOptions {
     /// # Errors
     ///
     /// As for [`TcpStream::connect`].
-    pub async fn connect(&self, to: impl Into<Endpoint>) -> io::Result<TcpStream> {
+    pub async fn connect(self, to: impl Into<Endpoint>) -> io::Result<TcpStream> {
         let to = to.into();
         begin().await;
         let (socket, peer) = first_of(lookup(to).await?, self.attempt_timeout).await?;
@@ -113,14 +113,14 @@ impl TcpOptions {
     /// # Errors
     ///
     /// As for [`TcpListener::bind`].
-    pub async fn bind(&self, at: impl Into<Endpoint>) -> io::Result<TcpListener> {
+    pub async fn bind(self, at: impl Into<Endpoint>) -> io::Result<TcpListener> {
         let at = at.into();
         begin().await;
         let mut failure = None;
         for address in lookup(at).await? {
             let runtime = context::with(|ambient| ambient.runtime());
             match network::with(runtime, |network| network.listen(&address.into(), &self.listen)) {
-                Ok(listener) => return Ok(TcpListener::new(listener, *self)),
+                Ok(listener) => return Ok(TcpListener::new(listener, self)),
                 Err(failed) => failure = Some(error::at(failed, "listen at", address)),
             }
         }

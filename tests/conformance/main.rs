@@ -5,3 +5,4 @@ mod adapters;
 mod executor;
 mod flaws;
 mod local_set;
+mod networks;

@@ -8,6 +8,7 @@
 mod harness;
 
 mod attempts;
+mod bridge;
 #[allow(dead_code)]
 #[path = "../sync/by_hand.rs"]
 mod by_hand;

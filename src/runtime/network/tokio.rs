@@ -148,16 +148,28 @@ plain!(TcpStream, Tcp);
 #[cfg(unix)]
 plain!(UnixStream, Unix);
 
+/// Whether the selector of the system tells of each arrival, and not only of the first one.
+const TELLS_OF_EACH_ARRIVAL: bool = cfg!(any(
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "ios",
+    target_os = "linux",
+    target_os = "macos",
+    target_os = "netbsd",
+    target_os = "openbsd",
+));
+
 /// Reads what is there.
 ///
 /// A read that did not fill the buffer has emptied the socket. tokio is told that at once, which
 /// saves the next read a call to the system. Only selectors that tell of each new arrival allow
-/// this.
+/// this: epoll and kqueue, as tokio uses them.
 fn try_read(socket: &impl Plain, buffer: &mut [u8]) -> io::Result<usize> {
     let mut emptied = None;
     let read = socket.try_io(Interest::READABLE, || {
         let read = (&*SockRef::from(socket)).read(buffer)?;
-        if cfg!(unix) && 0 < read && read < buffer.len() {
+        if TELLS_OF_EACH_ARRIVAL && 0 < read && read < buffer.len() {
             emptied = Some(read);
             return Err(io::ErrorKind::WouldBlock.into());
         }

@@ -1,6 +1,6 @@
 //! Sockets, on the network of a runtime that has one.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::pin::{Pin, pin};
@@ -11,7 +11,8 @@ use crate::future::gather;
 use crate::net::{TcpListener, TcpStream};
 use crate::runtime::Handle;
 use crate::scope::scope;
-use crate::testing::poll_once;
+use crate::testing::{CountingWaker, poll_once};
+use crate::time::yield_now;
 
 table! {
     Network bytes_arrive_in_order_and_then_the_end:
@@ -159,7 +160,7 @@ fn a_writer_waits_for_its_reader(handle: &Handle) {
         // What is on its way may make room for a while.
         for _ in 0..100 {
             assert!(poll_once(&mut write).await.is_pending(), "30 MB were taken, and nobody reads");
-            crate::time::yield_now().await;
+            yield_now().await;
         }
         let receive = async {
             let (mut received, mut buffer) = (0, vec![0; 1 << 16]);
@@ -174,23 +175,27 @@ fn a_writer_waits_for_its_reader(handle: &Handle) {
 fn a_reader_is_woken_by_the_end_of_its_peer(handle: &Handle) {
     handle.run(async {
         let (client, server) = pair().await;
-        let mut buffer = [0; 8];
-        let mut reads = pin!(read(&server, &mut buffer));
-        assert!(poll_once(&mut reads).await.is_pending(), "a read without bytes was ready");
-        drop(client);
-        assert_eq!(good("reading at the end", reads.await), 0);
+        read_to_wait(&server, 0, async { drop(client) }).await;
     });
 }
 
 fn a_shutdown_wakes_the_reader(handle: &Handle) {
     handle.run(async {
         let (client, _server) = pair().await;
-        let mut buffer = [0; 8];
-        let mut reads = pin!(read(&client, &mut buffer));
-        assert!(poll_once(&mut reads).await.is_pending(), "a read without bytes was ready");
-        good("shutting down", client.shutdown(Shutdown::Both));
-        assert_eq!(good("reading at the end", reads.await), 0);
+        read_to_wait(&client, 0, async { good("shutting down", client.shutdown(Shutdown::Both)) }).await;
     });
+}
+
+/// Reads in a child, which is polled again only when it is woken: by what `wake` does. So many
+/// bytes are read.
+async fn read_to_wait(stream: &TcpStream, bytes: usize, wake: impl Future<Output = ()>) {
+    scope(async |s| {
+        let reader = s.spawn(async { good("reading", read(stream, &mut [0; 8]).await) });
+        yield_now().await;
+        wake.await;
+        assert_eq!(reader.await, bytes, "bytes that were read");
+    })
+    .await;
 }
 
 fn a_dropped_read_loses_no_byte(handle: &Handle) {
@@ -221,16 +226,12 @@ fn a_dropped_accept_loses_no_connection(handle: &Handle) {
 fn the_task_that_polled_last_is_woken(handle: &Handle) {
     handle.run(async {
         let (client, server) = pair().await;
-        let first = crate::testing::CountingWaker::new();
+        let first = CountingWaker::new();
         {
             let mut buffer = [0; 8];
             assert!(first.poll(pin!(read(&server, &mut buffer))).is_pending());
         }
-        let mut buffer = [0; 8];
-        let mut reads = pin!(read(&server, &mut buffer));
-        assert!(poll_once(&mut reads).await.is_pending());
-        write_all(&client, b"!").await;
-        assert_eq!(good("reading", reads.await), 1);
+        read_to_wait(&server, 1, write_all(&client, b"!")).await;
     });
 }
 
