@@ -201,7 +201,7 @@ impl Injector {
     /// Returns what happens to a task or a job that is being spawned.
     pub(super) fn spawn(&mut self, label: &Label) -> Option<Fault> {
         let task = &label.to_string();
-        let job = matches!(label, Label::Job(..));
+        let job = label.is_job();
         let planned = self.faults.planned(&if job { Moment::Job { task } } else { Moment::Spawn { task } });
         match planned {
             Some(fault @ (Fault::Refuse | Fault::Drop)) => Some(fault),
@@ -242,11 +242,7 @@ impl Injector {
         if let Some(Fault::Delay(by)) = self.faults.planned(&Moment::Timer { number }) {
             due = due.saturating_add(by);
         }
-        let most = u64::try_from(self.faults.delay_timers.as_nanos()).unwrap_or(u64::MAX);
-        if most > 0 {
-            let by = (u128::from(self.random.next()) * (u128::from(most) + 1)) >> 64;
-            due = due.saturating_add(Duration::from_nanos(by as u64));
-        }
+        due = due.saturating_add(self.random.up_to(self.faults.delay_timers));
         let grid = self.faults.coalesce_timers.as_nanos();
         if grid == 0 {
             return due;

@@ -4,6 +4,8 @@
 //! [`testing::explore`](crate::testing::explore) tries many seeds.
 
 mod faults;
+#[cfg(feature = "net")]
+mod network;
 mod report;
 mod schedule;
 mod task;
@@ -22,6 +24,10 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 
 use faults::Injector;
 pub use faults::{Fault, Faults, Moment};
+#[cfg(feature = "net")]
+use network::Interface;
+#[cfg(feature = "net")]
+pub use network::{Host, Link, Links};
 pub(crate) use schedule::Policy;
 use schedule::Schedule;
 pub use trace::Trace;
@@ -154,7 +160,26 @@ impl Sim {
 
     /// Returns the simulation that runs the caller. Returns `None` on other runtimes.
     pub fn try_current() -> Option<Self> {
-        World::current().map(|world| Sim(Handle::new(Adapter(world.clone())), world))
+        World::current().map(Sim::of)
+    }
+
+    fn of(world: Arc<World>) -> Self {
+        Sim(Handle::new(Adapter::new(world.clone())), world)
+    }
+
+    /// Returns the host of this name, which is made if there is none.
+    ///
+    /// A program that uses no host runs on the one named `localhost`, and so does the root future of
+    /// the simulation.
+    #[cfg(feature = "net")]
+    pub fn host(&self, name: &str) -> Host {
+        Host::named(&self.1, &self.0, name)
+    }
+
+    /// Returns the links between the hosts, which can be set, broken and repaired.
+    #[cfg(feature = "net")]
+    pub fn network(&self) -> Links {
+        Links::of(self.1.clone())
     }
 
     /// Returns the seed of the simulation.
@@ -207,9 +232,11 @@ impl Sim {
         }
     }
 
-    /// Returns the names of the tasks that have not completed.
+    /// Ends the programs of hosts. Returns the names of the tasks that have not completed.
     #[cfg(feature = "testing")]
     pub(crate) fn live_tasks(&self) -> Vec<String> {
+        #[cfg(feature = "net")]
+        self.1.end_programs();
         self.1.lock().tasks.values().map(|task| task.label.to_string()).collect()
     }
 
@@ -425,32 +452,46 @@ impl Builder {
         let schedule = Schedule::new(self.seed, &self.policy);
         let injector = (!self.faults.is_none()).then(|| Injector::new(self.seed, self.faults));
         let world = Arc::new(World::new(self.seed, schedule, injector, self.strict, self.limits, self.step_time));
-        Sim(Handle::new(Adapter(world.clone())), world)
+        Sim::of(world)
     }
 }
 
 /// Makes a [`Runtime`] of a simulation.
-struct Adapter(Arc<World>);
+struct Adapter {
+    world: Arc<World>,
+    #[cfg(feature = "net")]
+    interface: Interface,
+}
+
+impl Adapter {
+    fn new(world: Arc<World>) -> Self {
+        Adapter {
+            #[cfg(feature = "net")]
+            interface: Interface::new(Arc::downgrade(&world), 0),
+            world,
+        }
+    }
+}
 
 impl Spawn for Adapter {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        self.0.spawn(false, future)
+        self.world.spawn(false, 0, future)
     }
 }
 
 impl Clock for Adapter {
     fn now(&self) -> Instant {
-        self.0.start + self.0.lock().elapsed
+        self.world.now()
     }
 
     fn timer(&self, at: Instant) -> Timer {
-        self.0.timer(at)
+        self.world.timer(at)
     }
 }
 
 impl Blocking for Adapter {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
-        self.0.spawn(true, FutureObj::new(Box::new(async { job() })))
+        self.world.spawn(true, 0, FutureObj::new(Box::new(async { job() })))
     }
 }
 
@@ -460,7 +501,12 @@ impl Runtime for Adapter {
     }
 
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
-        self.0.block_on(root)
+        self.world.block_on(root)
+    }
+
+    #[cfg(feature = "net")]
+    fn network(&self) -> Option<&dyn crate::runtime::network::Network> {
+        Some(&self.interface)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The choices of a simulation. Each one is a choice among `n`, and all of them are made here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The random numbers of splitmix64, from its state.
 #[derive(Clone, Debug)]
@@ -19,6 +20,16 @@ impl Random {
     /// does not depend on the size of `usize`.
     pub(super) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+
+    /// Returns a duration of at most `most`, in nanoseconds.
+    pub(super) fn up_to(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        let nanos = (u128::from(self.next()) * (u128::from(most) + 1)) >> 64;
+        Duration::from_nanos(nanos as u64)
     }
 }
 
@@ -63,6 +74,12 @@ impl Schedule {
             Policy::Tape(given) => Kind::Tape(Tape { given: given.clone(), made: Vec::new() }),
         };
         Schedule { random, kind }
+    }
+
+    /// Whether nothing is left to chance.
+    #[cfg(feature = "net")]
+    pub(super) fn is_tape(&self) -> bool {
+        matches!(self.kind, Kind::Tape(_))
     }
 
     /// Returns a number below `n`.

@@ -9,13 +9,16 @@ use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use super::trace::Label;
-use super::world::World;
+use super::world::{Due, World};
 use crate::panic::Contained;
 
 /// A task of the simulation, which is its own waker.
 pub(super) struct Task {
     pub(super) label: Label,
     pub(super) number: u64,
+    /// The host that it runs on.
+    #[cfg_attr(not(feature = "net"), allow(dead_code))]
+    pub(super) host: usize,
     world: Weak<World>,
     /// `None` while the task runs, once it has ended, and for the root future, which is only
     /// borrowed.
@@ -23,13 +26,22 @@ pub(super) struct Task {
     /// True while the task is among the ready ones, and for ever once it has ended. So a waker that
     /// is kept too long does nothing.
     queued: AtomicBool,
+    /// Whether its host has crashed. If it was running then, it is dropped after that.
+    discarded: AtomicBool,
 }
 
 impl Task {
     /// Creates a task that counts as woken.
-    pub(super) fn new(label: Label, number: u64, world: &Arc<World>, future: Option<Contained>) -> Arc<Self> {
+    pub(super) fn new(
+        label: Label,
+        number: u64,
+        host: usize,
+        world: &Arc<World>,
+        future: Option<Contained>,
+    ) -> Arc<Self> {
         let (world, future) = (Arc::downgrade(world), Mutex::new(future));
-        Arc::new(Task { label, number, world, future, queued: AtomicBool::new(true) })
+        let (queued, discarded) = (AtomicBool::new(true), AtomicBool::new(false));
+        Arc::new(Task { label, number, host, world, future, queued, discarded })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Contained>> {
@@ -41,7 +53,17 @@ impl Task {
     }
 
     pub(super) fn put_back(&self, future: Contained) {
-        *self.lock() = Some(future);
+        if !self.discarded.load(Ordering::Acquire) {
+            *self.lock() = Some(future);
+        }
+    }
+
+    /// Drops the future, at once or after the poll that is under way.
+    #[cfg(feature = "net")]
+    pub(super) fn discard(&self) {
+        self.retire();
+        self.discarded.store(true, Ordering::Release);
+        drop(self.take());
     }
 
     /// Notes that the task is no longer among the ready ones, and may be woken again.
@@ -88,7 +110,7 @@ impl Future for SimTimer {
         if state.elapsed >= self.key.0 {
             return Poll::Ready(());
         }
-        let replaced = state.timers.insert(self.key, waker);
+        let replaced = state.timers.insert(self.key, Due::Wake(waker));
         drop(state);
         drop(replaced);
         Poll::Pending
@@ -98,8 +120,8 @@ impl Future for SimTimer {
 impl Drop for SimTimer {
     fn drop(&mut self) {
         if let Some(world) = self.world.upgrade() {
-            let waker = world.lock().timers.remove(&self.key);
-            drop(waker);
+            let timer = world.lock().timers.remove(&self.key);
+            drop(timer);
         }
     }
 }

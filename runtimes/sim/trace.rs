@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+#[cfg(feature = "net")]
+use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "net")]
+use super::network::Seen;
 use crate::name::Name;
 use crate::trace::tree::Polled;
 
@@ -15,15 +19,29 @@ pub(super) enum Label {
     Task(u64),
     Child(Name, u64),
     Job(Option<Name>, u64),
+    /// One of the above, on a host that has a name.
+    #[cfg(feature = "net")]
+    On(Arc<(Arc<str>, Label)>),
 }
 
 impl Label {
+    /// Returns whether this is a blocking job.
+    pub(super) fn is_job(&self) -> bool {
+        match self {
+            #[cfg(feature = "net")]
+            Label::On(on) => on.1.is_job(),
+            label => matches!(label, Label::Job(..)),
+        }
+    }
+
     /// Returns the name of a child, or what else the label says.
     pub(super) fn name(&self) -> Name {
         match self {
             Label::Child(name, _) | Label::Job(Some(name), _) => name.clone(),
             Label::Main => "main".into(),
             Label::Task(_) | Label::Job(None, _) => self.to_string().into(),
+            #[cfg(feature = "net")]
+            Label::On(on) => on.1.name(),
         }
     }
 }
@@ -36,6 +54,8 @@ impl fmt::Display for Label {
             Label::Child(name, number) => write!(f, "`{name}` (task {number})"),
             Label::Job(None, number) => write!(f, "job {number}"),
             Label::Job(Some(name), number) => write!(f, "job `{name}` (task {number})"),
+            #[cfg(feature = "net")]
+            Label::On(on) => write!(f, "{}: {}", on.0, on.1),
         }
     }
 }
@@ -50,11 +70,18 @@ enum Step {
     Clock(Duration),
     /// A fault happens.
     Fault(&'static str, Option<Label>),
+    /// A packet arrives, or does not.
+    #[cfg(feature = "net")]
+    Packet(Seen),
+    /// Something happens to a host, or to a link.
+    #[cfg(feature = "net")]
+    Network(Arc<str>, &'static str),
 }
 
 /// Records the steps of a simulation.
 ///
-/// A step is a task that ran, a child of a scope that it polled, a fault, or a move of the clock.
+/// A step is a task that ran, a child of a scope that it polled, a fault, a move of the clock, or a
+/// packet that arrived at another host or did not.
 /// Two traces are equal if the runs were equal, from the first step to the last. The names of the
 /// last 4,096 steps are kept.
 ///
@@ -124,6 +151,17 @@ impl Trace {
         self.push(Step::Fault(what, label), what.len() as u64);
     }
 
+    #[cfg(feature = "net")]
+    pub(super) fn packet(&mut self, seen: Seen) {
+        let number = seen.number();
+        self.push(Step::Packet(seen), number);
+    }
+
+    #[cfg(feature = "net")]
+    pub(super) fn network(&mut self, of: Arc<str>, what: &'static str) {
+        self.push(Step::Network(of, what), what.len() as u64);
+    }
+
     fn push(&mut self, step: Step, number: u64) {
         self.digest = (self.digest ^ number).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
         self.count += 1;
@@ -160,6 +198,10 @@ impl Trace {
                 (Step::Clock(elapsed), _) => lines.push(format!("the clock moves to {elapsed:?}")),
                 (Step::Fault(what, None), _) => lines.push(format!("fault: {what}")),
                 (Step::Fault(what, Some(label)), _) => lines.push(format!("fault: {what} {label}")),
+                #[cfg(feature = "net")]
+                (Step::Packet(seen), _) => lines.push(seen.to_string()),
+                #[cfg(feature = "net")]
+                (Step::Network(of, what), _) => lines.push(format!("{of} {what}")),
             }
         }
         lines

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::mem;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -12,12 +13,14 @@ use std::time::Duration;
 use futures_task::{FutureObj, SpawnError};
 
 use super::faults::{Fault, Injector};
+#[cfg(feature = "net")]
+use super::network::{Network, Packet};
 use super::report;
 use super::schedule::{Random, Schedule};
 use super::task::{SimTimer, Task};
 use super::trace::{Label, Trace};
 use super::watch::Watching;
-use crate::panic::Contained;
+use crate::panic::{Contained, Payload};
 use crate::runtime::{Instant, RunError, Timer};
 use crate::trace::shuffle::Choose;
 use crate::trace::{observed, tree};
@@ -71,7 +74,7 @@ pub(super) struct State {
     /// The tasks that have been woken and have not run since, each once.
     pub(super) ready: Vec<Arc<Task>>,
     /// Blocking jobs that wait until nothing is ready.
-    late: Vec<Arc<Task>>,
+    pub(super) late: Vec<Arc<Task>>,
     /// The wakers of those who wait until nothing is ready.
     settling: Vec<Waker>,
     /// How often `settling` has been woken.
@@ -80,12 +83,25 @@ pub(super) struct State {
     spurious: Option<u64>,
     /// Whether the task in `spurious` was the last to run.
     spurious_ran: bool,
-    /// The timers that somebody waits for, by the time at which they are due, and then by their
-    /// number.
-    pub(super) timers: BTreeMap<(Duration, u64), Waker>,
+    /// The timers that somebody waits for, and what else is to happen, by the time at which they
+    /// are due, and then by their number.
+    pub(super) timers: BTreeMap<(Duration, u64), Due>,
     timers_made: u64,
+    /// How many numbers have been given to timers, and to what else is to happen.
+    due_made: u64,
+    /// The panic of a program that nobody waits for. The run goes on with it.
+    pub(super) panic: Option<Payload>,
+    #[cfg(feature = "net")]
+    pub(super) network: Network,
     /// How many times a task has been picked to run.
     pub(super) steps: u64,
+}
+
+/// What happens at a certain time.
+pub(super) enum Due {
+    Wake(Waker),
+    #[cfg(feature = "net")]
+    Packet(Packet),
 }
 
 impl World {
@@ -97,6 +113,8 @@ impl World {
         limits: Limits,
         step_time: Duration,
     ) -> Self {
+        #[cfg(feature = "net")]
+        let network = Network::new(seed, schedule.is_tape());
         let state = State {
             schedule,
             trace: Trace::new(),
@@ -114,6 +132,10 @@ impl World {
             spurious_ran: false,
             timers: BTreeMap::new(),
             timers_made: 0,
+            due_made: 0,
+            panic: None,
+            #[cfg(feature = "net")]
+            network,
             steps: 0,
         };
         let injector = injector.map(Mutex::new);
@@ -134,17 +156,34 @@ impl World {
         ask(&mut self.injector.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Spawns a task or a blocking job, unless a fault refuses it or throws it away.
-    pub(super) fn spawn(self: &Arc<Self>, job: bool, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+    /// Returns the present instant.
+    pub(super) fn now(&self) -> Instant {
+        self.start + self.lock().elapsed
+    }
+
+    /// Spawns a task or a blocking job on a host, unless that is down, or a fault refuses it or
+    /// throws it away.
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        job: bool,
+        host: usize,
+        future: FutureObj<'static, ()>,
+    ) -> Result<(), SpawnError> {
         let mut state = self.lock();
         state.spawned += 1;
         let number = state.spawned;
-        drop(state);
         let label = match (tree::take_spawning(), job) {
             (name, true) => Label::Job(name, number),
             (Some(name), false) => Label::Child(name, number),
             (None, false) => Label::Task(number),
         };
+        #[cfg(feature = "net")]
+        let Some(label) = state.network.placed(host, label) else {
+            drop(state);
+            drop(Contained::new(future));
+            return Err(SpawnError::shutdown());
+        };
+        drop(state);
         match self.inject(|injector| injector.spawn(&label)) {
             Some(Fault::Refuse) => {
                 self.lock().trace.fault("refuse", Some(label));
@@ -156,7 +195,7 @@ impl World {
                 drop(Contained::new(future));
                 return Ok(());
             }
-            late => self.admit(Task::new(label, number, self, Some(Contained::new(future))), late.is_some()),
+            late => self.admit(Task::new(label, number, host, self, Some(Contained::new(future))), late.is_some()),
         }
         Ok(())
     }
@@ -177,15 +216,17 @@ impl World {
         let due = at.saturating_duration_since(self.start);
         let mut state = self.lock();
         state.timers_made += 1;
-        let number = state.timers_made;
+        let (number, place) = (state.timers_made, state.next_due());
         drop(state);
         let due = self.inject(|injector| Some(injector.due(due, number))).unwrap_or(due);
-        Timer::boxed(Box::pin(SimTimer { world: Arc::downgrade(self), key: (due, number) }))
+        Timer::boxed(Box::pin(SimTimer { world: Arc::downgrade(self), key: (due, place) }))
     }
 
     /// Drops all tasks, and what they spawn meanwhile.
     #[cfg(feature = "testing")]
     pub(super) fn clear(&self) {
+        #[cfg(feature = "net")]
+        self.end_programs();
         let mut patience = 16;
         while patience > 0 {
             let tasks = mem::take(&mut self.lock().tasks);
@@ -222,6 +263,8 @@ impl World {
             while let Some(task) = self.next(Idle::Stop).map_err(|excess| report::busy(self, excess, None))? {
                 self.step(&task);
             }
+            #[cfg(feature = "net")]
+            self.end_programs();
             return report::leaks(self, watching);
         }
         Ok(())
@@ -255,6 +298,10 @@ impl World {
         loop {
             self.wake_somebody();
             let mut state = self.lock();
+            if let Some(payload) = state.panic.take() {
+                drop(state);
+                resume_unwind(payload);
+            }
             if let Some(task) = state.pick() {
                 let due = state.pass_step_time();
                 let excess = state.excess(self.limits);
@@ -431,9 +478,26 @@ impl State {
         }
         let mut due = Vec::new();
         while let Some(timer) = self.timers.first_entry().filter(|timer| timer.key().0 <= elapsed) {
-            due.push(timer.remove());
+            match timer.remove() {
+                Due::Wake(waker) => due.push(waker),
+                #[cfg(feature = "net")]
+                Due::Packet(packet) => self.arrive(packet, &mut due),
+            }
         }
         due
+    }
+
+    /// Returns the next number among timers, and what else is to happen.
+    fn next_due(&mut self) -> u64 {
+        self.due_made += 1;
+        self.due_made
+    }
+
+    /// Lets something happen at `at`.
+    #[cfg(feature = "net")]
+    pub(super) fn schedule_due(&mut self, at: Duration, due: Due) {
+        let number = self.next_due();
+        self.timers.insert((at, number), due);
     }
 
     /// Returns whether there have been too many steps.
@@ -488,7 +552,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     /// Begins a run. Returns an error if another one is under way.
     fn start(world: &'a Arc<World>) -> Result<Self, RunError> {
-        let main = Task::new(Label::Main, 0, world, None);
+        let main = Task::new(Label::Main, 0, 0, world, None);
         let mut state = world.lock();
         if mem::replace(&mut state.running, true) {
             return Err(RunError::new(

@@ -40,6 +40,7 @@
 //! | `Smol`, `AsyncStd` | that of `async-io`, which both stand on |
 //! | `Basic` | that of `async-io`, with the feature of this name |
 //! | no runtime in force | that of `async-io`, with the feature of this name |
+//! | `Sim` | one in virtual time, with hosts, latency and partitions |
 //! | a runtime of yours | what its [`network`](crate::runtime::Runtime::network) returns |
 //!
 //! The features `smol` and `async-std` turn `async-io` on, since they contain it. Where there is no

@@ -1,0 +1,444 @@
+//! What programs hold: an interface to the network, connections and listeners.
+//!
+//! They hold the simulation weakly, since only handles keep it alive.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::sync::Weak;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::super::world::{State, World};
+use super::link::Flow;
+use super::packet::{Content, EndId};
+use super::state::{HostId, Presence};
+use crate::panic::wake_all;
+use crate::runtime::network::{
+    self as runtime, Acceptor, Address, Connection, ListenOptions, Listener, NetworkFuture, Socket, SocketOption,
+};
+use crate::trace::tree;
+
+/// The error of everything once the simulation is gone.
+fn is_over() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the simulation has ended")
+}
+
+/// The error of what a host had before it crashed.
+fn has_crashed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the host has crashed")
+}
+
+impl World {
+    /// Changes the network, and wakes who must hear of it, without the lock.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut State, &mut Vec<Waker>) -> R) -> R {
+        let mut wakers = Vec::new();
+        let result = change(&mut self.lock(), &mut wakers);
+        wake_all(wakers);
+        result
+    }
+}
+
+/// Tries something, and if it must wait, tries once more with a waker to leave there.
+///
+/// The waker is cloned between the two, because its clone is code of others and must not run under
+/// the lock. What it replaces is dropped after the second try, for the same reason.
+fn poll<R>(
+    world: &Weak<World>,
+    cx: &mut Context<'_>,
+    mut attempt: impl FnMut(&World, &mut Option<Waker>) -> Poll<io::Result<R>>,
+) -> Poll<io::Result<R>> {
+    let Some(world) = world.upgrade() else { return Poll::Ready(Err(is_over())) };
+    let mut waker = None;
+    let first = attempt(&world, &mut waker);
+    if first.is_ready() {
+        return first;
+    }
+    waker = Some(cx.waker().clone());
+    attempt(&world, &mut waker)
+}
+
+/// Leaves a waker in `place`, if there is one.
+fn wait<R>(place: &mut Option<Waker>, waker: &mut Option<Waker>) -> Poll<R> {
+    if waker.is_some() {
+        std::mem::swap(place, waker);
+    }
+    Poll::Pending
+}
+
+/// The network, as one host sees it.
+#[derive(Clone)]
+pub(in super::super) struct Interface {
+    world: Weak<World>,
+    host: HostId,
+}
+
+impl Interface {
+    pub(in super::super) fn new(world: Weak<World>, host: HostId) -> Self {
+        Interface { world, host }
+    }
+}
+
+impl runtime::Network for Interface {
+    fn connect(&self, address: &Address) -> NetworkFuture<Socket> {
+        match address.tcp() {
+            Some(to) => Box::pin(Connecting { interface: self.clone(), to, begun: None }),
+            None => Box::pin(std::future::ready(Err(no_unix_sockets()))),
+        }
+    }
+
+    fn listen(&self, address: &Address, options: &ListenOptions) -> io::Result<Listener> {
+        let world = self.world.upgrade().ok_or_else(is_over)?;
+        let address = address.tcp().ok_or_else(no_unix_sockets)?;
+        let network = &mut world.lock().network;
+        if !network.hosts[self.host].is_up {
+            return Err(has_crashed());
+        }
+        network.admit_socket(self.host)?;
+        let backlog = usize::try_from(options.backlog()).unwrap_or(usize::MAX);
+        let number = network.listen(self.host, address, backlog)?;
+        Ok(Listener::boxed(SimListener { world: self.world.clone(), number }))
+    }
+
+    fn lookup(&self, host: &str) -> Option<NetworkFuture<Vec<IpAddr>>> {
+        let found = self.world.upgrade().ok_or_else(is_over).and_then(|world| world.lock().network.addresses_of(host));
+        Some(Box::pin(std::future::ready(found)))
+    }
+}
+
+fn no_unix_sockets() -> io::Error {
+    runtime::unsupported("the network of a simulation has no Unix sockets")
+}
+
+/// An attempt to connect.
+struct Connecting {
+    interface: Interface,
+    to: SocketAddr,
+    begun: Option<EndId>,
+}
+
+impl Connecting {
+    fn begin(&mut self, world: &World) -> io::Result<EndId> {
+        let (from, to) = (self.interface.host, self.to);
+        let mut wakers = Vec::new();
+        let mut state = world.lock();
+        let network = &mut state.network;
+        if !network.hosts[from].is_up {
+            return Err(has_crashed());
+        }
+        network.admit_socket(from)?;
+        let host = network.host_at(to.ip(), from).ok_or(io::ErrorKind::HostUnreachable)?;
+        let ip = if to.ip().is_loopback() { to.ip() } else { network.hosts[from].ip };
+        let here = SocketAddr::new(ip, network.free_port(from)?);
+        let connection = network.connect((from, here), (host, to));
+        state.send(EndId { connection, end: 1 }, Content::Connect, Duration::ZERO, &mut wakers);
+        drop(state);
+        wake_all(wakers);
+        let id = EndId { connection, end: 0 };
+        self.begun = Some(id);
+        Ok(id)
+    }
+}
+
+impl Future for Connecting {
+    type Output = io::Result<Socket>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        let Some(world) = self.interface.world.upgrade() else { return Poll::Ready(Err(is_over())) };
+        let id = match self.begun {
+            Some(id) => id,
+            None => match self.begin(&world) {
+                Ok(id) => id,
+                Err(error) => return Poll::Ready(Err(error)),
+            },
+        };
+        let polled = poll(&self.interface.world, cx, |world, waker| {
+            let mut state = world.lock();
+            let Some(end) = state.network.end(id) else { return Poll::Ready(Err(has_crashed())) };
+            match end.error.take() {
+                Some(error) => Poll::Ready(Err(error.into())),
+                None if end.presence == Presence::Crashed => Poll::Ready(Err(has_crashed())),
+                None if end.is_connected => Poll::Ready(Ok(())),
+                None => wait(&mut end.writer, waker),
+            }
+        });
+        match polled {
+            Poll::Ready(Ok(())) => {
+                self.begun = None;
+                let world = self.interface.world.clone();
+                Poll::Ready(Ok(Socket::boxed(SimConnection { world, id })))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                tree::waiting(|| waits_for("answer", &world, id));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let Some(id) = self.begun {
+            close(&self.interface.world, id);
+        }
+    }
+}
+
+fn close(world: &Weak<World>, id: EndId) {
+    if let Some(world) = world.upgrade() {
+        world.change(|state, wakers| state.close(id, wakers));
+    }
+}
+
+/// Says what is waited for, of whom, and whether the link between them is broken.
+fn waits_for(what: &str, world: &World, id: EndId) -> String {
+    let state = world.lock();
+    let network = &state.network;
+    let Some(ends) = network.connections.get(&id.connection) else { return what.to_string() };
+    let (here, there) = (&ends[id.end], &ends[1 - id.end]);
+    let (name, there_name) = (&network.hosts[here.host].name, &network.hosts[there.host].name);
+    let mut text = format!("{what} of {there_name}, at {name}");
+    if there.presence == Presence::Crashed || !network.hosts[there.host].is_up {
+        text.push_str(", which has crashed");
+    }
+    for (way, from, to) in [("from", there.host, here.host), ("to", here.host, there.host)] {
+        match network.flow(from, to) {
+            Flow::Open => {}
+            Flow::Clogged => text.push_str(&format!("; the link {way} it is clogged")),
+            Flow::Cut => text.push_str(&format!("; the link {way} it is cut")),
+        }
+    }
+    text
+}
+
+/// One end of a connection.
+struct SimConnection {
+    world: Weak<World>,
+    id: EndId,
+}
+
+impl SimConnection {
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> io::Result<R>) -> io::Result<R> {
+        let world = self.world.upgrade().ok_or_else(is_over)?;
+        f(&mut world.lock())
+    }
+
+    fn note_wait<R>(&self, what: &'static str, polled: Poll<R>) -> Poll<R> {
+        if polled.is_pending() {
+            tree::waiting(|| self.world.upgrade().map_or_else(String::new, |world| waits_for(what, &world, self.id)));
+        }
+        polled
+    }
+}
+
+impl Connection for SimConnection {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let polled = poll(&self.world, cx, |world, waker| {
+            let mut state = world.lock();
+            let (polled, writer) = state.read(self.id, buffer, waker);
+            drop(state);
+            writer.into_iter().for_each(Waker::wake);
+            polled
+        });
+        self.note_wait("bytes", polled)
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = poll(&self.world, cx, |world, waker| {
+            world.change(|state, woken| state.write(self.id, bytes, waker, woken))
+        });
+        self.note_wait("room", polled)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let world = self.world.upgrade().ok_or_else(is_over)?;
+        world.change(|state, wakers| state.shut_down(self.id, how, wakers))
+    }
+
+    fn local_address(&self) -> io::Result<Address> {
+        self.with(|state| Ok(state.network.end(self.id).ok_or_else(has_crashed)?.address.into()))
+    }
+
+    fn peer_address(&self) -> io::Result<Address> {
+        self.with(|state| Ok(state.network.end(self.id.peer()).ok_or_else(has_crashed)?.address.into()))
+    }
+
+    fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        self.with(|state| {
+            if let (SocketOption::Linger(linger), Some(end)) = (option, state.network.end(self.id)) {
+                end.resets_on_drop = linger == Some(Duration::ZERO);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Drop for SimConnection {
+    fn drop(&mut self) {
+        close(&self.world, self.id);
+    }
+}
+
+/// A listener.
+struct SimListener {
+    world: Weak<World>,
+    number: u64,
+}
+
+impl Acceptor for SimListener {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Address)>> {
+        let polled =
+            poll(&self.world, cx, |world, waker| world.change(|state, woken| state.accept(self.number, waker, woken)));
+        polled.map_ok(|(id, peer)| {
+            let world = self.world.clone();
+            (Socket::boxed(SimConnection { world, id }), Address::Tcp(peer))
+        })
+    }
+
+    fn local_address(&self) -> io::Result<Address> {
+        let world = self.world.upgrade().ok_or_else(is_over)?;
+        let state = world.lock();
+        Ok(state.network.listeners.get(&self.number).ok_or_else(has_crashed)?.address.into())
+    }
+}
+
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        if let Some(world) = self.world.upgrade() {
+            world.change(|state, wakers| state.stop_listening(self.number, wakers));
+        }
+    }
+}
+
+/// What the calls on sockets do, under the lock.
+impl State {
+    /// Reads what has arrived. Returns who waits for the room, too.
+    fn read(
+        &mut self,
+        id: EndId,
+        buffer: &mut [u8],
+        waker: &mut Option<Waker>,
+    ) -> (Poll<io::Result<usize>>, Option<Waker>) {
+        let Some(ends) = self.network.connections.get(&id.connection) else {
+            return (Poll::Ready(Err(has_crashed())), None);
+        };
+        let (from, to) = (ends[1 - id.end].host, ends[id.end].host);
+        let there = ends[id.end].arrived.min(buffer.len());
+        let part = self.network.part_of(there, from, to);
+        let Some(end) = self.network.end(id) else { return (Poll::Pending, None) };
+        if end.presence == Presence::Crashed {
+            return (Poll::Ready(Err(has_crashed())), None);
+        }
+        if end.reads_no_more || buffer.is_empty() {
+            return (Poll::Ready(Ok(0)), None);
+        }
+        if part == 0 {
+            let polled = match end.error.take() {
+                Some(error) => Poll::Ready(Err(error.into())),
+                None if end.has_ended || end.is_reset => Poll::Ready(Ok(0)),
+                None => wait(&mut end.reader, waker),
+            };
+            return (polled, None);
+        }
+        take_from(end, &mut buffer[..part]);
+        let writer = self.network.end(id.peer()).and_then(|peer| peer.writer.take());
+        (Poll::Ready(Ok(part)), writer)
+    }
+
+    /// Takes bytes to send.
+    fn write(
+        &mut self,
+        id: EndId,
+        bytes: &[u8],
+        waker: &mut Option<Waker>,
+        woken: &mut Vec<Waker>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(ends) = self.network.connections.get(&id.connection) else {
+            return Poll::Ready(Err(has_crashed()));
+        };
+        let (from, to) = (ends[id.end].host, ends[1 - id.end].host);
+        let room = self.network.link(from, to).buffer.saturating_sub(ends[1 - id.end].stream.len());
+        let part = self.network.part_of(room.min(bytes.len()), from, to);
+        let Some(end) = self.network.end(id) else { return Poll::Pending };
+        if end.presence == Presence::Crashed {
+            return Poll::Ready(Err(has_crashed()));
+        }
+        if let Some(error) = end.error.take() {
+            return Poll::Ready(Err(error.into()));
+        }
+        if end.writes_no_more || end.is_reset {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        if part == 0 {
+            return wait(&mut end.writer, waker);
+        }
+        if let Some(peer) = self.network.end(id.peer()) {
+            peer.stream.extend(&bytes[..part]);
+        }
+        self.send(id.peer(), Content::Bytes(part), Duration::ZERO, woken);
+        Poll::Ready(Ok(part))
+    }
+
+    fn shut_down(&mut self, id: EndId, how: Shutdown, wakers: &mut Vec<Waker>) -> io::Result<()> {
+        let Some(end) = self.network.end(id) else { return Ok(()) };
+        end.take_wakers(wakers);
+        if how != Shutdown::Write {
+            end.reads_no_more = true;
+            end.stream.drain(..end.arrived);
+            end.arrived = 0;
+        }
+        let ends_now = how != Shutdown::Read && !std::mem::replace(&mut end.writes_no_more, true);
+        if how == Shutdown::Read {
+            return Ok(());
+        }
+        if ends_now && !end.is_reset && end.presence == Presence::Here {
+            self.send(id.peer(), Content::End, Duration::ZERO, wakers);
+        }
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        listener: u64,
+        waker: &mut Option<Waker>,
+        woken: &mut Vec<Waker>,
+    ) -> Poll<io::Result<(EndId, SocketAddr)>> {
+        let Some(listening) = self.network.listeners.get_mut(&listener) else { return Poll::Ready(Err(has_crashed())) };
+        let host = listening.host;
+        if listening.queue.is_empty() {
+            return wait(&mut listening.waker, waker);
+        }
+        self.network.admit_socket(host)?;
+        let Some(listening) = self.network.listeners.get_mut(&listener) else { return Poll::Ready(Err(has_crashed())) };
+        let Some(connection) = listening.queue.pop_front() else { return Poll::Pending };
+        let moved_up = listening.backlog.checked_sub(1).and_then(|last| listening.queue.get(last)).copied();
+        if let Some(moved_up) = moved_up {
+            self.answer(moved_up, woken);
+        }
+        let id = EndId { connection, end: 1 };
+        let peer = self.network.end(id.peer()).map(|end| end.address);
+        match (self.network.end(id), peer) {
+            (Some(end), Some(peer)) => {
+                end.is_held = true;
+                Poll::Ready(Ok((id, peer)))
+            }
+            _ => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+        }
+    }
+}
+
+/// Takes bytes that have arrived at an end.
+fn take_from(end: &mut super::state::End, buffer: &mut [u8]) {
+    let (first, second) = end.stream.as_slices();
+    let split = first.len().min(buffer.len());
+    buffer[..split].copy_from_slice(&first[..split]);
+    let rest = buffer.len() - split;
+    buffer[split..].copy_from_slice(&second[..rest]);
+    end.stream.drain(..buffer.len());
+    end.arrived -= buffer.len();
+}
