@@ -497,6 +497,37 @@ mod tests {
     }
 
     #[test]
+    fn a_task_of_a_pool_that_always_wakes_itself_gives_way_and_goes_on() {
+        let basic = Basic::thread_pool(1).unwrap();
+        let (over, ended) = mpsc::channel();
+        let task = async move {
+            for _ in 0..10 * Member::BUDGET {
+                yield_once().await
+            }
+            over.send(()).unwrap();
+        };
+        basic.spawn(task).unwrap();
+        ended.recv_timeout(PATIENCE).expect("it is woken after it has given way");
+    }
+
+    #[test]
+    fn the_roster_of_a_pool_forgets_tasks_that_have_ended() {
+        let pool = Pool { pool: ThreadPool::builder().pool_size(1).create().unwrap(), roster: Arc::default() };
+        let await_pending = |count| {
+            let start = Instant::now();
+            while pool.roster.lock().wakers.len() != count {
+                assert!(start.elapsed() < PATIENCE, "the roster does not come to {count} tasks");
+                thread::yield_now();
+            }
+        };
+        let (open, gate) = oneshot::channel::<()>();
+        pool.spawn_obj(FutureObj::new(Box::new(async { gate.await.unwrap() }))).unwrap();
+        await_pending(1);
+        open.send(()).unwrap();
+        await_pending(0);
+    }
+
+    #[test]
     fn tasks_that_always_end_do_not_starve_the_root() {
         fn chain(handle: Handle, stop: Arc<AtomicBool>) {
             let next = handle.clone();
