@@ -528,6 +528,19 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_waits_for_the_tasks_is_noted_once() {
+        let local = Local::default();
+        let [mut driver, mut other] = [(); 2].map(|()| Seat { local: &local, tasks: None });
+        // Clones of a clone have one table of functions, by whose address they are known.
+        let waker = Waker::noop().clone();
+        assert!(driver.take_tasks(&waker).is_some());
+        for _ in 0..3 {
+            assert!(other.take_tasks(&waker).is_none());
+        }
+        assert_eq!(local.lock().waiting.len(), 1);
+    }
+
+    #[test]
     fn tasks_that_always_end_do_not_starve_the_root() {
         fn chain(handle: Handle, stop: Arc<AtomicBool>) {
             let next = handle.clone();

@@ -161,4 +161,24 @@ mod tests {
         drop(smol);
         assert_eq!(drops.count(), 3);
     }
+
+    #[test]
+    fn a_thread_that_has_run_a_task_may_block_afterwards() {
+        let executor = Arc::new(Executor::new());
+        let smol = of(&executor);
+        smol.spawn_obj(FutureObj::new(Box::new(async {}))).unwrap();
+        assert!(executor.try_tick());
+        assert_eq!(smol.run(async { 7 }), 7);
+    }
+
+    #[cfg(feature = "async-std")]
+    #[test]
+    fn a_task_may_block_on_another_executor() {
+        let executor = Arc::new(Executor::new());
+        let (answer, answers) = std::sync::mpsc::channel();
+        let task = async move { answer.send(crate::runtimes::AsyncStd::global().try_run(async { 7 })).unwrap() };
+        of(&executor).spawn_obj(FutureObj::new(Box::new(task))).unwrap();
+        assert!(executor.try_tick());
+        assert_eq!(answers.try_recv().unwrap(), Ok(7));
+    }
 }

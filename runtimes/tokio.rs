@@ -206,6 +206,25 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_noticed_when_the_budget_is_used_up() {
+        use ::tokio::task::coop::{consume_budget, has_budget_remaining};
+        use futures::FutureExt;
+
+        let gone = {
+            let runtime = Builder::new_current_thread().build().unwrap();
+            let _entered = runtime.enter();
+            Tokio::current()
+        };
+        Tokio::current_thread().unwrap().run(async {
+            for _ in 0..1000 {
+                _ = consume_budget().now_or_never();
+            }
+            assert!(!has_budget_remaining());
+            assert!(gone.spawn(async {}).is_err());
+        });
+    }
+
+    #[test]
     fn blocking_in_async_code_is_refused_and_other_panics_pass() {
         let outer = Tokio::current_thread().unwrap();
         let run = |tokio: Tokio| tokio.try_run(async { 7 });

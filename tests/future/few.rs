@@ -167,6 +167,23 @@ fn passes_begin_at_different_members_in_turn() {
     }
 }
 
+// A pass that was left for a value goes on where it was: who has been polled in it is not polled
+// again.
+#[test]
+fn each_member_is_polled_once_a_pass_although_values_come() {
+    let polls = Cell::new(0);
+    let pending = poll_fn(|_| {
+        polls.set(polls.get() + 1);
+        Poll::<Result<(), ()>>::Pending
+    });
+    let done = || ready(Ok(()));
+    let mut all = pin!(quorum(4, (pending, done(), done(), done())));
+    for pass in 1..4 {
+        assert!(all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(polls.get(), pass);
+    }
+}
+
 /// Panics in its poll, or in its drop; logs its drop.
 struct Fragile<'a> {
     name: usize,
