@@ -92,6 +92,50 @@ fn nested_sets_share_the_budget_of_the_outermost() {
 }
 
 #[test]
+fn a_poll_that_is_lent_to_a_set_that_polls_nobody_is_lent_to_the_next() {
+    let (_, waker) = Parent::new();
+    let mut cx = Context::from_waker(&waker);
+    let mut idle = all([std::future::pending::<()>()]);
+    assert!(Pin::new(&mut idle).poll(&mut cx).is_pending());
+    let polls = Cell::new(0);
+    let mut busy = all((0..100).map(|_| {
+        std::future::poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            Poll::<()>::Pending
+        })
+    }));
+    let mut set = Set::new();
+    set.insert(());
+    drive(&mut set, &waker, |_, _, cx| {
+        assert!(Pin::new(&mut idle).poll(cx).is_pending());
+        Pin::new(&mut busy).poll(cx)
+    });
+    assert_eq!(polls.get(), BUDGET as usize, "as many as in one set");
+}
+
+#[test]
+fn a_set_that_finds_the_budget_used_up_polls_one_member() {
+    let (_, waker) = Parent::new();
+    let polls = [Cell::new(0), Cell::new(0)];
+    let [mut first, mut second] = [0, 1].map(|i| {
+        let polls = &polls[i];
+        all((0..100).map(move |_| {
+            std::future::poll_fn(move |_| {
+                polls.set(polls.get() + 1);
+                Poll::<()>::Pending
+            })
+        }))
+    });
+    let mut set = Set::new();
+    set.insert(());
+    drive(&mut set, &waker, |_, _, cx| {
+        assert!(Pin::new(&mut first).poll(cx).is_pending());
+        Pin::new(&mut second).poll(cx)
+    });
+    assert_eq!((polls[0].get(), polls[1].get()), (BUDGET as usize, 1));
+}
+
+#[test]
 fn deep_nesting_gets_on() {
     fn nest(depth: usize, polls: &Rc<Cell<usize>>) -> Pin<Box<dyn Future<Output = ()>>> {
         let polls = polls.clone();
