@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "net")]
+use super::network::NetworkFaults;
 use super::schedule::Random;
 use super::trace::Label;
 
@@ -33,6 +35,8 @@ pub struct Faults {
     coalesce_timers: Duration,
     spurious_wakes: f64,
     late_blocking: bool,
+    #[cfg(feature = "net")]
+    pub(super) network: NetworkFaults,
     plan: Option<Arc<Plan>>,
 }
 
@@ -42,16 +46,28 @@ type Plan = dyn Fn(&Moment<'_>) -> Option<Fault> + Send + Sync;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Refuses a task or a blocking job that is spawned.
+    /// Refuses a task or a blocking job that is spawned, or a connection.
     Refuse,
     /// Throws a task away, when it is spawned or instead of its next poll.
     Drop,
-    /// Makes a timer fire later by this much.
+    /// Makes a timer fire later by this much, or bytes arrive later.
     Delay(Duration),
     /// Polls a task once more than it was woken.
     Wake,
     /// Makes a blocking job wait until nothing else is ready.
     Late,
+    /// Resets a connection. Some of the bytes that are being written still arrive.
+    #[cfg(feature = "net")]
+    Reset,
+    /// Loses what is written, which is sent again 200 milliseconds later.
+    #[cfg(feature = "net")]
+    Lose,
+    /// Cuts the link between two hosts for so long. What is being written is lost.
+    #[cfg(feature = "net")]
+    Cut(Duration),
+    /// Crashes the host that bytes are written to. It restarts after so long.
+    #[cfg(feature = "net")]
+    Crash(Duration),
 }
 
 /// A point at which something can go wrong. Each variant lists the faults that fit it.
@@ -78,6 +94,27 @@ pub enum Moment<'a> {
     /// A timer is made: [`Fault::Delay`].
     Timer {
         /// The number of the timer, counted from 1.
+        number: u64,
+    },
+    /// A host connects to another one: [`Fault::Refuse`].
+    #[cfg(feature = "net")]
+    Connect {
+        /// The name of the host that connects.
+        from: &'a str,
+        /// The name of the host that it connects to.
+        to: &'a str,
+    },
+    /// Bytes are written to a connection: [`Fault::Reset`], [`Fault::Lose`], [`Fault::Delay`],
+    /// [`Fault::Cut`] or [`Fault::Crash`].
+    #[cfg(feature = "net")]
+    Write {
+        /// The name of the host that writes.
+        from: &'a str,
+        /// The name of the host that it writes to.
+        to: &'a str,
+        /// How many bytes there are.
+        bytes: usize,
+        /// The number of the write, counted from 1 in the whole network.
         number: u64,
     },
 }
@@ -149,18 +186,22 @@ impl Faults {
 
     pub(super) fn is_none(&self) -> bool {
         let chances = self.refuse_spawns + self.drop_tasks + self.spurious_wakes;
+        #[cfg(feature = "net")]
+        if !self.network.is_none() {
+            return false;
+        }
         let on_time = self.delay_timers.is_zero() && self.coalesce_timers.is_zero();
         chances == 0.0 && on_time && !self.late_blocking && self.plan.is_none()
     }
 
-    fn planned(&self, moment: &Moment<'_>) -> Option<Fault> {
+    pub(super) fn planned(&self, moment: &Moment<'_>) -> Option<Fault> {
         self.plan.as_ref()?(moment)
     }
 }
 
 /// Returns `chance`, or panics if it is none.
 #[track_caller]
-fn checked(chance: f64) -> f64 {
+pub(super) fn checked(chance: f64) -> f64 {
     assert!((0.0..=1.0).contains(&chance), "a chance is between 0 and 1, and not {chance}");
     chance
 }
@@ -175,7 +216,7 @@ impl fmt::Debug for Faults {
             .field("spurious_wakes", &self.spurious_wakes)
             .field("late_blocking", &self.late_blocking)
             .field("plan", &self.plan.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,8 +224,8 @@ impl fmt::Debug for Faults {
 /// schedule.
 #[derive(Debug)]
 pub(super) struct Injector {
-    faults: Faults,
-    random: Random,
+    pub(super) faults: Faults,
+    pub(super) random: Random,
 }
 
 impl Injector {
@@ -193,7 +234,7 @@ impl Injector {
     }
 
     /// Returns true with a probability of `chance`.
-    fn chance(&mut self, chance: f64) -> bool {
+    pub(super) fn chance(&mut self, chance: f64) -> bool {
         // A float holds 53 bits exactly.
         chance > 0.0 && ((self.random.next() >> 11) as f64) < chance * (1u64 << 53) as f64
     }

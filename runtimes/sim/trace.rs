@@ -190,11 +190,19 @@ impl Trace {
     /// and each move of the clock.
     fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
+        // The children of a turn are noted at its end.
+        let mut turn = None;
         for step in &self.steps {
-            match (step, lines.last_mut()) {
-                (Step::Run(label), _) => lines.push(label.to_string()),
+            match (step, turn.and_then(|turn: usize| lines.get_mut(turn))) {
+                (Step::Run(label), _) => {
+                    turn = Some(lines.len());
+                    lines.push(label.to_string());
+                }
                 (Step::Child(Polled { name, number }), Some(line)) => line.push_str(&format!(" > `{name}` #{number}")),
-                (Step::Child(Polled { name, number }), None) => lines.push(format!("… > `{name}` #{number}")),
+                (Step::Child(Polled { name, number }), None) => {
+                    turn = Some(lines.len());
+                    lines.push(format!("… > `{name}` #{number}"));
+                }
                 (Step::Clock(elapsed), _) => lines.push(format!("the clock moves to {elapsed:?}")),
                 (Step::Fault(what, None), _) => lines.push(format!("fault: {what}")),
                 (Step::Fault(what, Some(label)), _) => lines.push(format!("fault: {what} {label}")),

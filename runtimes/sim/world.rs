@@ -1,7 +1,7 @@
 //! The state of a simulation, and the loop that runs it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::mem;
 use std::panic::resume_unwind;
@@ -89,8 +89,8 @@ pub(super) struct State {
     timers_made: u64,
     /// How many numbers have been given to timers, and to what else is to happen.
     due_made: u64,
-    /// The panic of a program that nobody waits for. The run goes on with it.
-    pub(super) panic: Option<Payload>,
+    /// What is to be done before the next step, without the lock.
+    pub(super) chores: VecDeque<Chore>,
     #[cfg(feature = "net")]
     pub(super) network: Network,
     /// How many times a task has been picked to run.
@@ -102,6 +102,24 @@ pub(super) enum Due {
     Wake(Waker),
     #[cfg(feature = "net")]
     Packet(Packet),
+    /// The link between two hosts is repaired.
+    #[cfg(feature = "net")]
+    Repair(usize, usize),
+    /// A host restarts.
+    #[cfg(feature = "net")]
+    Restart(usize),
+}
+
+/// What is to be done between two steps.
+pub(super) enum Chore {
+    /// A program has panicked that nobody waits for, and so does the run.
+    #[cfg_attr(not(feature = "net"), allow(dead_code))]
+    Panic(Payload),
+    /// A host crashes, and restarts after this time.
+    #[cfg(feature = "net")]
+    Crash(usize, Duration),
+    #[cfg(feature = "net")]
+    Restart(usize),
 }
 
 impl World {
@@ -133,7 +151,7 @@ impl World {
             timers: BTreeMap::new(),
             timers_made: 0,
             due_made: 0,
-            panic: None,
+            chores: VecDeque::new(),
             #[cfg(feature = "net")]
             network,
             steps: 0,
@@ -152,7 +170,7 @@ impl World {
     }
 
     /// Asks the injector of faults, if there is one.
-    fn inject<R>(&self, ask: impl FnOnce(&mut Injector) -> Option<R>) -> Option<R> {
+    pub(super) fn inject<R>(&self, ask: impl FnOnce(&mut Injector) -> Option<R>) -> Option<R> {
         ask(&mut self.injector.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -298,9 +316,10 @@ impl World {
         loop {
             self.wake_somebody();
             let mut state = self.lock();
-            if let Some(payload) = state.panic.take() {
+            if let Some(chore) = state.chores.pop_front() {
                 drop(state);
-                resume_unwind(payload);
+                self.do_chore(chore);
+                continue;
             }
             if let Some(task) = state.pick() {
                 let due = state.pass_step_time();
@@ -321,6 +340,16 @@ impl World {
             if !self.go_on(idle) {
                 return Ok(None);
             }
+        }
+    }
+
+    fn do_chore(&self, chore: Chore) {
+        match chore {
+            Chore::Panic(payload) => resume_unwind(payload),
+            #[cfg(feature = "net")]
+            Chore::Crash(host, down_for) => self.crash_for(host, down_for),
+            #[cfg(feature = "net")]
+            Chore::Restart(host) => self.restart(host),
         }
     }
 
@@ -482,6 +511,10 @@ impl State {
                 Due::Wake(waker) => due.push(waker),
                 #[cfg(feature = "net")]
                 Due::Packet(packet) => self.arrive(packet, &mut due),
+                #[cfg(feature = "net")]
+                Due::Repair(one, other) => self.repair_both(one, other, &mut due),
+                #[cfg(feature = "net")]
+                Due::Restart(host) => self.chores.push_back(Chore::Restart(host)),
             }
         }
         due

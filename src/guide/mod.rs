@@ -8,6 +8,7 @@
 //! | [`library`] | authors of libraries that spawn, and must not choose a runtime |
 //! | [`web`] | authors of handlers in a web framework: the context, hang-ups, the end of a server |
 //! | [`seams`] | users of hyper, async-graphql, backon, opentelemetry or openraft, whose runtime they may choose |
+//! | [`network`] | whoever tests a client or a server: latency, partitions and crashes by seed |
 //! | [`recipes`] | short programs for what is asked for often |
 //! | [`errors`] | whoever has a message of the compiler to understand, or a program that hangs |
 //!
@@ -22,6 +23,9 @@ pub mod errors {}
 
 #[doc = include_str!("library.md")]
 pub mod library {}
+
+#[doc = include_str!("network.md")]
+pub mod network {}
 
 #[doc = include_str!("recipes.md")]
 pub mod recipes {}

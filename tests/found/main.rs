@@ -9,8 +9,14 @@ mod cancelled_frame;
 mod delay_queue;
 mod dropped_driver;
 mod failed_create;
+#[cfg(feature = "net")]
+mod half_request;
 mod local_first;
 mod lock_order;
+#[cfg(feature = "net")]
+mod lost_reply;
+#[cfg(feature = "net")]
+mod no_descriptor;
 mod reserved_send;
 mod second_lookup;
 

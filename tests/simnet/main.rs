@@ -4,11 +4,14 @@
 
 mod connections;
 mod failures;
+mod faults;
+mod speed;
 
 use std::io;
 
 use foster::net::{TcpListener, TcpStream};
 use foster::runtimes::Sim;
+use foster::testing::conformance::Conformance;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Runs a test under many seeds.
@@ -34,4 +37,11 @@ async fn all_of(mut stream: &TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
     bytes
+}
+
+#[test]
+fn the_network_keeps_what_foster_relies_on() {
+    for seed in 0..3 {
+        Conformance::of(move || Sim::new(seed)).isolated().with_network().run();
+    }
 }

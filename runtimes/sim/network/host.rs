@@ -7,16 +7,17 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_task::{FutureObj, Spawn, SpawnError};
 use futures_util::task::SpawnExt;
 
 use super::super::task::Task;
-use super::super::world::{State, World};
+use super::super::world::{Chore, Due, State, World};
 use super::socket::Interface;
 use super::state::{HostId, Network, Presence};
 use super::traffic::RESEND;
-use crate::panic::{catch, discard};
+use crate::panic::catch;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer, network};
 use crate::trace::tree;
 
@@ -221,6 +222,16 @@ impl World {
         self.power_off(host);
     }
 
+    /// Crashes a host that is up, and restarts it after this time.
+    pub(in super::super) fn crash_for(&self, host: HostId, down_for: Duration) {
+        if self.lock().network.hosts[host].is_up {
+            self.crash(host);
+            let mut state = self.lock();
+            let at = state.elapsed.saturating_add(down_for);
+            state.schedule_due(at, Due::Restart(host));
+        }
+    }
+
     fn power_off(&self, host: HostId) {
         let tasks = self.change(|state, wakers| {
             state.network.hosts[host].is_up = false;
@@ -232,7 +243,11 @@ impl World {
         }
     }
 
-    pub(super) fn restart(&self, host: HostId) {
+    /// Starts a host that is down.
+    pub(in super::super) fn restart(&self, host: HostId) {
+        if self.lock().network.hosts[host].is_up {
+            return;
+        }
         let (handle, program) = self.change(|state, wakers| {
             let here = &mut state.network.hosts[host];
             here.is_up = true;
@@ -277,8 +292,7 @@ impl Future for Watched {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         catch(|| self.program.as_mut().poll(cx)).unwrap_or_else(|payload| {
             if let Some(world) = self.world.upgrade() {
-                let before = world.lock().panic.replace(payload);
-                discard(before);
+                world.lock().chores.push_back(Chore::Panic(payload));
             }
             Poll::Ready(())
         })

@@ -4,6 +4,7 @@
 //! happens in virtual time, and chance comes from the seed. A packet under way is an entry among
 //! the timers of the simulation.
 
+mod faults;
 mod host;
 mod link;
 mod links;
@@ -12,6 +13,7 @@ mod socket;
 mod state;
 mod traffic;
 
+pub(super) use faults::NetworkFaults;
 pub use host::Host;
 pub use link::Link;
 pub use links::Links;

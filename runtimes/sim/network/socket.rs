@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::super::world::{State, World};
+use super::faults::Planned;
 use super::link::Flow;
 use super::packet::{Content, EndId};
 use super::state::{HostId, Presence};
@@ -121,6 +122,7 @@ struct Connecting {
 impl Connecting {
     fn begin(&mut self, world: &World) -> io::Result<EndId> {
         let (from, to) = (self.interface.host, self.to);
+        let refused = world.refuses(from, to);
         let mut wakers = Vec::new();
         let mut state = world.lock();
         let network = &mut state.network;
@@ -132,12 +134,19 @@ impl Connecting {
         let ip = if to.ip().is_loopback() { to.ip() } else { network.hosts[from].ip };
         let here = SocketAddr::new(ip, network.free_port(from)?);
         let connection = network.connect((from, here), (host, to));
-        state.send(EndId { connection, end: 1 }, Content::Connect, Duration::ZERO, &mut wakers);
+        let (client, server) = (EndId { connection, end: 0 }, EndId { connection, end: 1 });
+        if refused {
+            if let Some(end) = network.end(server) {
+                end.presence = Presence::Closed;
+            }
+            state.send(client, Content::Refused, Duration::ZERO, &mut wakers);
+        } else {
+            state.send(server, Content::Connect, Duration::ZERO, &mut wakers);
+        }
         drop(state);
         wake_all(wakers);
-        let id = EndId { connection, end: 0 };
-        self.begun = Some(id);
-        Ok(id)
+        self.begun = Some(client);
+        Ok(client)
     }
 }
 
@@ -156,10 +165,15 @@ impl Future for Connecting {
         let polled = poll(&self.interface.world, cx, |world, waker| {
             let mut state = world.lock();
             let Some(end) = state.network.end(id) else { return Poll::Ready(Err(has_crashed())) };
+            if end.presence == Presence::Crashed {
+                return Poll::Ready(Err(has_crashed()));
+            }
+            // A connection that was reset since is one, as its first read tells.
+            if end.is_connected {
+                return Poll::Ready(Ok(()));
+            }
             match end.error.take() {
                 Some(error) => Poll::Ready(Err(error.into())),
-                None if end.presence == Presence::Crashed => Poll::Ready(Err(has_crashed())),
-                None if end.is_connected => Poll::Ready(Ok(())),
                 None => wait(&mut end.writer, waker),
             }
         });
@@ -247,7 +261,8 @@ impl Connection for SimConnection {
 
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = poll(&self.world, cx, |world, waker| {
-            world.change(|state, woken| state.write(self.id, bytes, waker, woken))
+            let planned = world.plan_write(self.id, bytes.len());
+            world.change(|state, woken| state.write(self.id, bytes, planned, waker, woken))
         });
         self.note_wait("room", polled)
     }
@@ -352,16 +367,12 @@ impl State {
         &mut self,
         id: EndId,
         bytes: &[u8],
+        planned: Option<Planned>,
         waker: &mut Option<Waker>,
         woken: &mut Vec<Waker>,
     ) -> Poll<io::Result<usize>> {
-        let Some(ends) = self.network.connections.get(&id.connection) else {
-            return Poll::Ready(Err(has_crashed()));
-        };
-        let (from, to) = (ends[id.end].host, ends[1 - id.end].host);
-        let room = self.network.link(from, to).buffer.saturating_sub(ends[1 - id.end].stream.len());
-        let part = self.network.part_of(room.min(bytes.len()), from, to);
-        let Some(end) = self.network.end(id) else { return Poll::Pending };
+        let Planned { bytes: part, fault } = planned.unwrap_or_else(|| self.unplanned(id, bytes.len()));
+        let Some(end) = self.network.end(id) else { return Poll::Ready(Err(has_crashed())) };
         if end.presence == Presence::Crashed {
             return Poll::Ready(Err(has_crashed()));
         }
@@ -380,7 +391,7 @@ impl State {
         if let Some(peer) = self.network.end(id.peer()) {
             peer.stream.extend(&bytes[..part]);
         }
-        self.send(id.peer(), Content::Bytes(part), Duration::ZERO, woken);
+        self.send_bytes(id.peer(), part, fault, woken);
         Poll::Ready(Ok(part))
     }
 

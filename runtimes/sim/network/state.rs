@@ -104,6 +104,11 @@ impl End {
         }
     }
 
+    /// Whether a write would send something.
+    pub(super) fn can_write(&self) -> bool {
+        self.presence == Presence::Here && self.error.is_none() && !self.is_reset && !self.writes_no_more
+    }
+
     /// Takes the wakers of those who wait at this end.
     pub(super) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.reader.take());
@@ -122,6 +127,8 @@ pub(in super::super) struct Network {
     pub(super) listeners: BTreeMap<u64, Listening>,
     pub(super) connections: BTreeMap<u64, [End; 2]>,
     made: u64,
+    /// How many writes there have been.
+    pub(super) writes: u64,
     /// Random numbers of its own, so that the network does not change the schedule. `None` if only
     /// the schedule chooses.
     pub(super) random: Option<Random>,
@@ -139,6 +146,7 @@ impl Network {
             listeners: BTreeMap::new(),
             connections: BTreeMap::new(),
             made: 0,
+            writes: 0,
             random: (!exact).then_some(Random(seed.rotate_left(16) ^ 0x6e65_7477_6f72_6b73)),
         };
         network.add_host("localhost", None);
@@ -284,8 +292,8 @@ impl Network {
     pub(super) fn admit_socket(&self, host: HostId) -> io::Result<()> {
         let most = self.hosts[host].most_sockets;
         if most != usize::MAX && self.sockets(host) >= most {
-            // EMFILE, which has no kind of its own.
-            return Err(io::Error::from_raw_os_error(24));
+            // EMFILE or WSAEMFILE, which have no kind of their own.
+            return Err(io::Error::from_raw_os_error(if cfg!(windows) { 10_024 } else { 24 }));
         }
         Ok(())
     }

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::super::world::{Due, State};
+use super::super::faults::Fault;
+use super::super::world::{Chore, Due, State};
 use super::link::Flow;
 use super::packet::{Content, EndId, Fate, Packet, Seen};
 use super::state::{End, HostId, Presence};
@@ -206,6 +207,12 @@ impl State {
         self.trace.network(link, what);
     }
 
+    /// Lets what waits at the link between two hosts go on, in both directions.
+    pub(in super::super) fn repair_both(&mut self, one: HostId, other: HostId, wakers: &mut Vec<Waker>) {
+        self.repair(one, other, wakers);
+        self.repair(other, one, wakers);
+    }
+
     /// Lets what waits at a link go on.
     pub(super) fn repair(&mut self, from: HostId, to: HostId, wakers: &mut Vec<Waker>) {
         let wire = self.network.wire(from, to);
@@ -222,6 +229,47 @@ impl State {
     /// Sends a packet again that was kept back.
     pub(super) fn send_again(&mut self, packet: Packet, late: Duration, wakers: &mut Vec<Waker>) {
         self.send(packet.to, packet.content, late, wakers);
+    }
+
+    /// Sends bytes that lie in the buffer of the connection already, with what goes wrong.
+    pub(super) fn send_bytes(&mut self, to: EndId, bytes: usize, fault: Option<Fault>, wakers: &mut Vec<Waker>) {
+        let content = Content::Bytes(bytes);
+        let Some((from_host, to_host)) = self.way_of(Packet { to, content }) else { return };
+        let mut late = Duration::ZERO;
+        match fault {
+            Some(Fault::Delay(by)) => late = by,
+            Some(Fault::Lose) => {
+                self.note_packet(from_host, to_host, content, Fate::Lost);
+                late = RESEND;
+            }
+            Some(Fault::Cut(time)) => self.cut_for(from_host, to_host, time),
+            Some(Fault::Crash(time)) => self.chores.push_back(Chore::Crash(to_host, time)),
+            Some(Fault::Reset) => return self.send_part(to, bytes, wakers),
+            _ => {}
+        }
+        self.send(to, content, late, wakers);
+    }
+
+    /// Cuts the link between two hosts, and repairs it after this time.
+    fn cut_for(&mut self, one: HostId, other: HostId, time: Duration) {
+        self.stop_link(one, other, Flow::Cut);
+        self.stop_link(other, one, Flow::Cut);
+        let at = self.elapsed.saturating_add(time);
+        self.schedule_due(at, Due::Repair(one, other));
+    }
+
+    /// Sends the first of so many bytes, and resets the connection.
+    fn send_part(&mut self, to: EndId, bytes: usize, wakers: &mut Vec<Waker>) {
+        let part = self.network.random.as_mut().map_or(0, |random| random.below(bytes + 1));
+        if let Some(end) = self.network.end(to) {
+            let kept = end.stream.len() - (bytes - part);
+            end.stream.truncate(kept);
+        }
+        if part > 0 {
+            self.send(to, Content::Bytes(part), Duration::ZERO, wakers);
+        }
+        self.send(to, Content::Reset, Duration::ZERO, wakers);
+        self.send(to.peer(), Content::Reset, Duration::ZERO, wakers);
     }
 
     /// Resets all connections between two hosts.
