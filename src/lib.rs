@@ -80,8 +80,8 @@
 //!
 //! Other features are `macros`, for `#[foster::main]`, `testing`, for `foster::testing` and
 //! `#[foster::test]`, `net`, for sockets in `foster::net`, `async-io`, for a network where the
-//! runtime has none, and `async-lock`, `async-channel` and `async-broadcast`, for modules of
-//! these names in [`sync`]. By default no feature is on.
+//! runtime has none, `hyper`, for `foster::net::hyper_io`, and `async-lock`, `async-channel` and
+//! `async-broadcast`, for modules of these names in [`sync`]. By default no feature is on.
 
 #[cfg(feature = "macros")]
 mod attributes;

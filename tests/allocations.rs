@@ -127,3 +127,33 @@ fn sockets_allocate_nothing_to_read_and_write() {
     };
     assert_eq!(allocations(pass), 0);
 }
+
+#[cfg(all(feature = "tokio", feature = "hyper"))]
+#[test]
+fn the_bridges_to_hyper_allocate_nothing_for_a_request() {
+    use foster::net::duplex;
+    use foster::net::hyper_io::{ForHyper, FromHyper, HyperTimer};
+    use futures::io::{AsyncReadExt, AsyncWriteExt};
+    use hyper::rt::Timer;
+    use std::time::Duration;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let hour = Duration::from_secs(3600);
+    runtime.block_on(async {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut idle = HyperTimer.sleep(hour);
+        let mut reset = || {
+            HyperTimer.reset(&mut idle, HyperTimer.now() + hour);
+            assert!(idle.as_mut().poll(&mut cx).is_pending());
+        };
+        assert_eq!(allocations(&mut reset), 0);
+    });
+
+    let (near, far) = duplex(64);
+    let (mut near, mut far) = (FromHyper::new(ForHyper::new(near)), FromHyper::new(ForHyper::new(far)));
+    let pass = || {
+        now(near.write_all(&[7; 64])).expect("it is open");
+        now(far.read_exact(&mut [0; 64])).expect("it is open");
+    };
+    assert_eq!(allocations(pass), 0);
+}

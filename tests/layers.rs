@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["net", "queue"],
     &["scope"],
     &["future", "rate", "resource", "retry"],
-    &["net::serve", "stream"],
+    &["net::hyper_io", "net::serve", "stream"],
     &["runtimes", "service"],
     &["attributes", "testing"],
     &["guide"],

@@ -49,6 +49,11 @@
 //!
 //! [`duplex`] makes a connection in memory, for tests. It needs none of these.
 //!
+//! # Libraries with other traits
+//!
+//! With the feature `tokio`, the module `tokio_io` bridges to `tokio::io::{AsyncRead, AsyncWrite}`,
+//! and back. With the feature `hyper`, the module `hyper_io` gives hyper its bytes, timers and tasks.
+//!
 //! # Cancellation
 //!
 //! | dropped while it waits | what is lost |
@@ -78,6 +83,8 @@ mod connect;
 mod duplex;
 mod endpoint;
 mod error;
+#[cfg(feature = "hyper")]
+pub mod hyper_io;
 mod listener;
 mod lookup;
 mod options;
@@ -99,6 +106,36 @@ pub use split::{ReadHalf, ReuniteError, Split, WriteHalf};
 pub use tcp::TcpStream;
 #[cfg(unix)]
 pub use unix::{UnixIncoming, UnixListener, UnixStream};
+
+/// Lets a bridge wrap a stream.
+#[cfg(any(feature = "hyper", feature = "tokio"))]
+macro_rules! wraps {
+    ($bridge:ident) => {
+        impl<S> $bridge<S> {
+            /// Wraps a stream.
+            pub fn new(stream: S) -> Self {
+                $bridge(stream)
+            }
+
+            /// Returns the stream.
+            pub fn get_ref(&self) -> &S {
+                &self.0
+            }
+
+            /// Returns the stream.
+            pub fn get_mut(&mut self) -> &mut S {
+                &mut self.0
+            }
+
+            /// Unwraps the stream.
+            pub fn into_inner(self) -> S {
+                self.0
+            }
+        }
+    };
+}
+#[cfg(any(feature = "hyper", feature = "tokio"))]
+use wraps;
 
 /// Whether no wait begins here, because the region is being wound down.
 #[inline]

@@ -15,6 +15,8 @@ use std::task::{Context, Poll, ready};
 use futures_io as neutral;
 use tokio::io::{self as theirs, ReadBuf};
 
+use super::wraps;
+
 /// Gives a stream of the `futures` traits the traits of tokio.
 ///
 /// ```
@@ -53,32 +55,6 @@ pub struct ForTokio<S>(S);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FromTokio<S>(S);
-
-macro_rules! wraps {
-    ($bridge:ident) => {
-        impl<S> $bridge<S> {
-            /// Wraps a stream.
-            pub fn new(stream: S) -> Self {
-                $bridge(stream)
-            }
-
-            /// Returns the stream.
-            pub fn get_ref(&self) -> &S {
-                &self.0
-            }
-
-            /// Returns the stream.
-            pub fn get_mut(&mut self) -> &mut S {
-                &mut self.0
-            }
-
-            /// Unwraps the stream.
-            pub fn into_inner(self) -> S {
-                self.0
-            }
-        }
-    };
-}
 
 wraps!(ForTokio);
 wraps!(FromTokio);

@@ -15,6 +15,7 @@ mod by_hand;
 #[path = "../sync/cancelled.rs"]
 mod cancelled;
 mod duplex;
+mod hyper;
 mod own;
 mod serve;
 mod tcp;
