@@ -3,6 +3,7 @@
 //! [`Sim`] runs a program by a schedule that a seed decides.
 //! [`testing::explore`](crate::testing::explore) tries many seeds.
 
+mod due;
 mod faults;
 #[cfg(feature = "net")]
 mod network;

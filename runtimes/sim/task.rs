@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
+use super::due::Due;
 use super::trace::Label;
-use super::world::{Due, World};
+use super::world::World;
 use crate::panic::Contained;
 
 /// A task of the simulation, which is its own waker.

@@ -12,15 +12,16 @@ use std::time::Duration;
 
 use futures_task::{FutureObj, SpawnError};
 
+use super::due::{Chore, Due};
 use super::faults::{Fault, Injector};
 #[cfg(feature = "net")]
-use super::network::{Network, Packet};
+use super::network::Network;
 use super::report;
 use super::schedule::{Random, Schedule};
 use super::task::{SimTimer, Task};
 use super::trace::{Label, Trace};
 use super::watch::Watching;
-use crate::panic::{Contained, Payload};
+use crate::panic::Contained;
 use crate::runtime::{Instant, RunError, Timer};
 use crate::trace::shuffle::Choose;
 use crate::trace::{observed, tree};
@@ -95,31 +96,6 @@ pub(super) struct State {
     pub(super) network: Network,
     /// How many times a task has been picked to run.
     pub(super) steps: u64,
-}
-
-/// What happens at a certain time.
-pub(super) enum Due {
-    Wake(Waker),
-    #[cfg(feature = "net")]
-    Packet(Packet),
-    /// The link between two hosts is repaired.
-    #[cfg(feature = "net")]
-    Repair(usize, usize),
-    /// A host restarts.
-    #[cfg(feature = "net")]
-    Restart(usize),
-}
-
-/// What is to be done between two steps.
-pub(super) enum Chore {
-    /// A program has panicked that nobody waits for, and so does the run.
-    #[cfg_attr(not(feature = "net"), allow(dead_code))]
-    Panic(Payload),
-    /// A host crashes, and restarts after this time.
-    #[cfg(feature = "net")]
-    Crash(usize, Duration),
-    #[cfg(feature = "net")]
-    Restart(usize),
 }
 
 impl World {

@@ -14,6 +14,8 @@
 //!
 //! [`cancel`](crate::cancel) explains what happens when something is cancelled. Every program of
 //! these pages is compiled and run as a test.
+//!
+#![cfg_attr(not(all(feature = "net", feature = "testing")), doc = "[`network`]: self")]
 
 #[doc = include_str!("asyncio.md")]
 pub mod asyncio {}
@@ -24,6 +26,7 @@ pub mod errors {}
 #[doc = include_str!("library.md")]
 pub mod library {}
 
+#[cfg(all(feature = "net", feature = "testing"))]
 #[doc = include_str!("network.md")]
 pub mod network {}
 

@@ -1,6 +1,7 @@
 //! Links that are cut or clogged, connections that are reset, and hosts that crash.
 
 use std::io::{self, ErrorKind};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -139,6 +140,62 @@ fn a_reset_fails_both_ends_once_and_then_ends_the_stream() {
             assert_eq!(stream.write(&[0; 4]).await.unwrap_err().kind(), ErrorKind::BrokenPipe);
             assert_eq!(accepted.await, ErrorKind::ConnectionReset);
         }));
+    });
+}
+
+#[test]
+fn what_is_under_way_arrives_before_a_reset() {
+    let mut arrived = 0;
+    for_seeds(|sim| {
+        let server = sim.host("server");
+        sim.run(scope(async |s| {
+            let accepted = s.spawn_on(
+                async {
+                    let (mut stream, _) = TcpListener::bind("server:80").await.unwrap().accept().await.unwrap();
+                    let mut bytes = Vec::new();
+                    stream.read_to_end(&mut bytes).await.unwrap_err();
+                    bytes
+                },
+                &server,
+            );
+            let mut stream = connect().await;
+            sim.network().clog("localhost", "server");
+            stream.write_all(b"hello").await.unwrap();
+            sim.network().reset("localhost", "server");
+            stream.read(&mut [0; 4]).await.unwrap_err();
+            sim.network().repair("localhost", "server");
+            arrived += u32::from(accepted.await == b"hello");
+        }));
+    });
+    assert!(arrived > 10, "{arrived} of 50");
+}
+
+#[test]
+fn who_reads_no_more_lets_its_peer_go_on() {
+    for_seeds(|sim| {
+        sim.run(async {
+            let listener = TcpListener::bind("localhost:80").await.unwrap();
+            let client = TcpStream::connect("localhost:80").await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            let write = async { (&client).write_all(&[7; 200_000]).await.unwrap() };
+            let give_up = async {
+                sleep(SECOND).await;
+                server.shutdown(Shutdown::Read).unwrap();
+            };
+            gather((write, give_up)).await;
+        });
+    });
+}
+
+#[test]
+fn hosts_are_there_for_the_next_run() {
+    for_seeds(|sim| {
+        let (client, _) = client_and_server(&sim);
+        for _ in 0..2 {
+            client.run(async { ask(&connect().await).await.unwrap() });
+            // A strict run ends the programs.
+            client_and_server(&sim);
+        }
     });
 }
 

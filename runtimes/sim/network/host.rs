@@ -12,8 +12,9 @@ use std::time::Duration;
 use futures_task::{FutureObj, Spawn, SpawnError};
 use futures_util::task::SpawnExt;
 
+use super::super::due::{Chore, Due};
 use super::super::task::Task;
-use super::super::world::{Chore, Due, State, World};
+use super::super::world::{State, World};
 use super::socket::Interface;
 use super::state::{HostId, Network, Presence};
 use super::traffic::RESEND;
@@ -274,7 +275,11 @@ impl World {
         };
         for host in hosts {
             self.power_off(host);
-            let program = self.lock().network.hosts[host].program.take();
+            let mut state = self.lock();
+            let ended = &mut state.network.hosts[host];
+            ended.is_up = true;
+            let program = ended.program.take();
+            drop(state);
             drop(program);
         }
     }

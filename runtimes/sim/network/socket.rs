@@ -402,7 +402,10 @@ impl State {
             end.reads_no_more = true;
             end.stream.drain(..end.arrived);
             end.arrived = 0;
+            // There is room now.
+            wakers.extend(self.network.end(id.peer()).and_then(|peer| peer.writer.take()));
         }
+        let Some(end) = self.network.end(id) else { return Ok(()) };
         let ends_now = how != Shutdown::Read && !std::mem::replace(&mut end.writes_no_more, true);
         if how == Shutdown::Read {
             return Ok(());

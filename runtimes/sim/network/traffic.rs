@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 use std::task::Waker;
 use std::time::Duration;
 
+use super::super::due::{Chore, Due};
 use super::super::faults::Fault;
-use super::super::world::{Chore, Due, State};
+use super::super::world::State;
 use super::link::Flow;
 use super::packet::{Content, EndId, Fate, Packet, Seen};
 use super::state::{End, HostId, Presence};
@@ -24,7 +25,7 @@ impl State {
             return;
         }
         let (now, network) = (self.elapsed, &mut self.network);
-        let arrival = network.arrival(from_host, to_host, content.bytes(), now.saturating_add(late));
+        let arrival = network.arrival(from_host, to_host, content.bytes(), now).saturating_add(late);
         let Some(end) = network.end(to) else { return };
         let arrival = arrival.max(end.last_arrival);
         end.last_arrival = arrival;
@@ -130,19 +131,12 @@ impl State {
         end.is_reset = true;
         end.error = Some(if end.is_connected { error } else { ErrorKind::ConnectionRefused });
         end.take_wakers(wakers);
-        // Its writes go nowhere.
-        if let Some(peer) = self.network.end(at.peer()) {
-            peer.stream.truncate(peer.arrived);
-        }
     }
 
     /// Takes in bytes, or the end of the stream.
     fn take_in(&mut self, packet: Packet, wakers: &mut Vec<Waker>) {
         let Some(end) = self.network.end(packet.to) else { return };
-        if end.is_reset {
-            return;
-        }
-        if end.presence != Presence::Here {
+        if end.is_reset || end.presence != Presence::Here {
             // Whoever ends a stream expects no answer.
             if packet.content != Content::End {
                 self.send(packet.to.peer(), Content::Reset, Duration::ZERO, wakers);

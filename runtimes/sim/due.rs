@@ -1,0 +1,34 @@
+//! What the timers of a simulation hold, and what is left to be done between two steps.
+
+use std::task::Waker;
+#[cfg(feature = "net")]
+use std::time::Duration;
+
+#[cfg(feature = "net")]
+use super::network::Packet;
+use crate::panic::Payload;
+
+/// What happens at a certain time.
+pub(super) enum Due {
+    Wake(Waker),
+    #[cfg(feature = "net")]
+    Packet(Packet),
+    /// The link between two hosts is repaired.
+    #[cfg(feature = "net")]
+    Repair(usize, usize),
+    /// A host restarts.
+    #[cfg(feature = "net")]
+    Restart(usize),
+}
+
+/// What is to be done between two steps.
+pub(super) enum Chore {
+    /// A program has panicked that nobody waits for, and so does the run.
+    #[cfg_attr(not(feature = "net"), allow(dead_code))]
+    Panic(Payload),
+    /// A host crashes, and restarts after this time.
+    #[cfg(feature = "net")]
+    Crash(usize, Duration),
+    #[cfg(feature = "net")]
+    Restart(usize),
+}
