@@ -4,7 +4,7 @@
 
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::block::Block;
 use super::budget::{BUDGET, Turn};
@@ -55,6 +55,23 @@ impl<F> Set<F> {
     /// to return: as [`poll_next`](Self::poll_next), and cheaper where there is no need to return
     /// for each.
     ///
+    /// See [`poll_pass`](Self::poll_pass) for what a pass is.
+    #[inline]
+    pub(crate) fn poll_until<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<Answer<B>>,
+    ) -> Poll<Option<B>> {
+        let polled = self.poll_pass(each);
+        if polled.is_pending() && !self.sleep(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
+
+    /// Polls ready members as [`poll_until`](Self::poll_until) does, and leaves it to the caller to
+    /// [sleep](Self::sleep) when the pass is over.
+    ///
     /// A pass polls a member once, however often it is woken meanwhile, first those that were
     /// inserted since the last one, and ends after at most [`BUDGET`] polls. Sets inside members
     /// share that budget. One that finds it used up polls a single member a pass, so that deep
@@ -66,9 +83,8 @@ impl<F> Set<F> {
     /// stays, and stays ready: it is polled again if the set is, so that a panic never turns into a
     /// hang. All others, and their wake-ups, are unharmed.
     #[inline]
-    pub(crate) fn poll_until<B>(
+    pub(crate) fn poll_pass<B>(
         &mut self,
-        cx: &mut Context<'_>,
         mut each: impl FnMut(Key, Pin<&mut F>, &mut Context<'_>) -> Poll<Answer<B>>,
     ) -> Poll<Option<B>> {
         if self.len == 0 {
@@ -89,7 +105,7 @@ impl<F> Set<F> {
             while let Some((slot, bit)) = turn.pick(self.current.now()) {
                 if !turn.spend() && !take_gift(&mut gift) {
                     drop(turn);
-                    return self.break_off(cx);
+                    return self.break_off();
                 }
                 let key = Key(first_key + slot as u32);
                 let waker = waker::lend(block, slot);
@@ -127,7 +143,16 @@ impl<F> Set<F> {
         }
         self.budget = turn.left();
         drop(turn);
-        self.end_pass(cx)
+        self.end_pass()
+    }
+
+    /// Lets the set sleep, after a pass, until a member is woken. The waker is woken then.
+    ///
+    /// Returns false if a member has been woken already, or if the pass used up its budget. Then
+    /// nobody is woken.
+    #[inline]
+    pub(crate) fn sleep(&self, waker: &Waker) -> bool {
+        !self.goes_on() && self.root.is_some_and(|root| root.stack.sleep(waker))
     }
 
     #[inline]
@@ -179,24 +204,20 @@ impl<F> Set<F> {
 
     /// Ends a pass whose budget is used up. The next one goes on there.
     #[cold]
-    fn break_off<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
+    fn break_off<B>(&mut self) -> Poll<Option<B>> {
         self.pass = Pass::Over;
         self.requeue();
-        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// Ends a pass that has polled all there was.
     #[inline]
-    fn end_pass<B>(&mut self, cx: &Context<'_>) -> Poll<Option<B>> {
+    fn end_pass<B>(&mut self) -> Poll<Option<B>> {
         if self.len == 0 {
             self.pass = Pass::Emptied;
             return Poll::Ready(None);
         }
         self.pass = Pass::Over;
-        if !self.root.is_some_and(|root| root.stack.sleep(cx.waker())) {
-            cx.waker().wake_by_ref();
-        }
         Poll::Pending
     }
 

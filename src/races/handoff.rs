@@ -3,14 +3,16 @@
 use std::sync::Arc as Counted;
 
 use super::{Arc, Letter, block_on, model, thread};
+use crate::name::Name;
 use crate::scope::control::{Control, News};
 use crate::scope::handoff::Orphans;
 use crate::task::crew::Member;
+use crate::task::hub::Typed;
 
 /// A scope that was dropped, and children of it that end on a thread each, after `last` was called.
 fn wait_for<const CHILDREN: usize>(last: impl Fn(&Control, usize) + Copy + Sync + Send + 'static) {
     model(move || {
-        let (left, around) = (Control::new(), Control::new());
+        let (left, around) = (Control::bare(), Control::bare());
         let letters = [(); CHILDREN].map(|()| Arc::new(Letter::new()));
         let mut which = 0;
         let children = letters.clone().map(|letter| {
@@ -49,5 +51,20 @@ fn what_a_child_leaves_behind_as_it_ends_reaches_the_enclosing_scope() {
     wait_for::<1>(|left, _| {
         let sent = left.send(News::Adopt(Box::pin(std::future::ready(()))));
         assert!(sent.is_ok(), "somebody waits, and takes it");
+    });
+}
+
+/// An error that comes while the scope ends is returned by the scope or dropped. It is not lost in
+/// between.
+#[test]
+fn an_error_that_comes_at_the_end_is_returned_or_dropped() {
+    model(|| {
+        let errors = Typed::<(), Box<()>, Counted<()>>::new(());
+        let token = Counted::new(());
+        let (pushed, failed) = (Counted::clone(&token), errors.errors());
+        let child = thread::spawn(move || failed.push(Name::from("late"), pushed));
+        let returned = errors.end_errors().len();
+        child.join().unwrap();
+        assert_eq!(Counted::strong_count(&token), 1, "an error was kept after {returned} had been returned");
     });
 }

@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::context;
 use crate::name::Name;
+use crate::scope::control::Parts;
 use crate::task::cell::Failed;
+use crate::task::hub::ErrorsOf;
 
 pin_project! {
     /// Adapts an infallible future to one that yields `Result<T, E>`.
@@ -35,44 +36,18 @@ impl<F: Future, E> Future for Plain<F, E> {
     }
 }
 
-/// Collects the errors of a scope, each with the name of what failed, in the order in which they
-/// happen.
-#[derive(Debug)]
-pub(crate) struct Errors<E> {
-    list: Mutex<Vec<(Name, E)>>,
-}
-
-impl<E> Errors<E> {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Errors { list: Mutex::new(Vec::new()) })
-    }
-
-    pub(crate) fn push(&self, name: Name, error: E) {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).push((name, error));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    pub(crate) fn take(&self) -> Vec<(Name, E)> {
-        std::mem::take(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 pin_project! {
-    /// Adapts a future that may fail: its error goes to the scope's [`Errors`], and the node has
-    /// [`Failed`].
+    /// Adapts a future that may fail: its error goes to the scope, and the node has [`Failed`].
     pub(crate) struct Fallible<F, E> {
         #[pin]
         future: F,
         name: Name,
-        errors: Arc<Errors<E>>,
+        errors: ErrorsOf<Parts, E>,
     }
 }
 
 impl<F, E> Fallible<F, E> {
-    pub(crate) fn new(future: F, name: Name, errors: Arc<Errors<E>>) -> Self {
+    pub(crate) fn new(future: F, name: Name, errors: ErrorsOf<Parts, E>) -> Self {
         Fallible { future, name, errors }
     }
 }

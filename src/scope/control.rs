@@ -20,6 +20,7 @@ use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::{Handle, WeakHandle};
 use crate::task::cell::{Runner, Shared};
 use crate::task::crew::{Crew, Members};
+use crate::task::hub::Hub;
 use crate::task::link::{Chain, Remote};
 
 /// A future that the scope which adopts it must finish.
@@ -47,8 +48,12 @@ pub(crate) enum News {
 /// How many remotes of ended children the roster keeps, beside half as many as there are members.
 const KEPT: usize = 32;
 
-/// See the [module](self).
-pub(crate) struct Control {
+/// What a scope shares. Its handles reach the inbox and the errors by a
+/// [`Core`](super::state::Core). See the [module](self).
+pub(crate) type Control = Hub<Parts>;
+
+/// What a [`Control`] consists of, beside the inbox and the errors.
+pub(crate) struct Parts {
     /// Wakes the scope, or the `Orphans` that wait for what is left of it.
     pub(crate) bell: Bell,
     news: Lane<News, 0>,
@@ -63,7 +68,7 @@ pub(crate) struct Control {
     started: AtomicUsize,
     roster: ShortLock<Roster>,
     /// How many in-task children have ended. Only the scope's poll writes it.
-    pub(crate) ended: AtomicUsize,
+    ended: AtomicUsize,
     /// Corrects the inbox's count of pushes to that of children. A finalizer subtracts one. A child
     /// that a `Spawner` sends as news adds one.
     pub(crate) uncounted: AtomicIsize,
@@ -83,9 +88,9 @@ struct Roster {
     runtimes: Vec<Arc<WeakHandle>>,
 }
 
-impl Control {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Control {
+impl Parts {
+    pub(crate) fn new() -> Self {
+        Parts {
             bell: Bell::new(),
             news: Lane::new(Call::News),
             token: OnceLock::new(),
@@ -96,7 +101,15 @@ impl Control {
             ended: AtomicUsize::new(0),
             uncounted: AtomicIsize::new(0),
             around: ShortLock::new(None),
-        })
+        }
+    }
+}
+
+impl Control {
+    /// Makes one without handles.
+    #[cfg(test)]
+    pub(crate) fn bare() -> Arc<Self> {
+        Arc::clone(crate::task::hub::Typed::<Parts, Box<()>, ()>::new(Parts::new()).hub())
     }
 
     /// Returns the scope's token, and makes it if nobody has asked for it before.
@@ -137,10 +150,6 @@ impl Control {
     /// Returns the reason for which the scope refuses children.
     pub(crate) fn refusal(&self) -> Arc<Reason> {
         self.token.get().and_then(Token::shared_reason).unwrap_or_else(|| Arc::new(Reason::Parent))
-    }
-
-    fn take_around(&mut self) -> Option<Arc<Control>> {
-        self.around.get_mut().take()
     }
 
     pub(crate) fn around(&self) -> Option<Arc<Control>> {
@@ -188,6 +197,12 @@ impl Control {
     #[inline]
     pub(crate) fn ended_one(&self) {
         self.ended.store(self.ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Returns how many in-task children have ended.
+    #[inline]
+    pub(crate) fn ended(&self) -> usize {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Returns how many parallel children have not ended. A caller that sees zero sees all that
@@ -292,12 +307,12 @@ impl Roster {
     }
 }
 
-impl Drop for Control {
+impl Drop for Parts {
     fn drop(&mut self) {
         // This is a loop and not a recursion, because scopes may be nested by the hundred thousand.
-        let mut next = self.take_around();
+        let mut next = self.around.get_mut().take();
         while let Some(around) = next {
-            next = Arc::into_inner(around).and_then(|mut control| control.take_around());
+            next = Arc::into_inner(around).and_then(|mut control| control.around.get_mut().take());
         }
     }
 }

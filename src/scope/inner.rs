@@ -19,12 +19,12 @@ use crate::context;
 use crate::context::inherited::Provide;
 use crate::name::Name;
 use crate::runtime::Handle;
-use crate::scope::control::News;
+use crate::scope::control::{News, Parts};
 use crate::task::cell::{Failed, Reader, Runner};
 
 /// What all handles are made of: a reference to the scope's core, and options for what is spawned.
 pub(crate) struct Inner<'env, E, K: Kind, N = ()> {
-    pub(super) core: Arc<Core<'env, E, K>>,
+    pub(super) core: Core<'env, E, K>,
     /// The name of what this handle spawns.
     label: N,
     /// The runtime for what does not run on the scope's task. `None` stands for the context's.
@@ -33,7 +33,7 @@ pub(crate) struct Inner<'env, E, K: Kind, N = ()> {
 
 impl<E, K: Kind, N: Clone> Clone for Inner<'_, E, K, N> {
     fn clone(&self) -> Self {
-        Inner { core: Arc::clone(&self.core), label: self.label.clone(), runtime: self.runtime.clone() }
+        Inner { core: self.core.clone(), label: self.label.clone(), runtime: self.runtime.clone() }
     }
 }
 
@@ -91,18 +91,18 @@ on_its_task!(OneThread, local);
 impl<'env, E, K: Kind> Inner<'env, E, K> {
     #[allow(clippy::type_complexity)]
     pub(super) fn new<T>(at: &'static Location<'static>) -> (Self, Machine<'env, T, E, K>) {
-        let core = Core::new();
-        (Inner { core: Arc::clone(&core), label: (), runtime: None }, Machine::new(core, Name::from(at)))
+        let core = Core::<'env, E, K>::new(Parts::new());
+        (Inner { core: core.clone(), label: (), runtime: None }, Machine::new(core, Name::from(at)))
     }
 }
 
 impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
     pub(super) fn named(&self, name: Name) -> Inner<'env, E, K, Name> {
-        Inner { core: Arc::clone(&self.core), label: name, runtime: self.runtime.clone() }
+        Inner { core: self.core.clone(), label: name, runtime: self.runtime.clone() }
     }
 
     pub(super) fn on(&self, runtime: &Handle) -> Self {
-        Inner { core: Arc::clone(&self.core), label: self.label.clone(), runtime: Some(runtime.clone()) }
+        Inner { core: self.core.clone(), label: self.label.clone(), runtime: Some(runtime.clone()) }
     }
 
     fn elsewhere(&self) -> Option<Handle> {
@@ -112,7 +112,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
     /// Makes the future's error the scope's.
     pub(super) fn fallible<F>(&self, future: F, at: &'static Location<'static>) -> Fallible<F, E> {
         let name = self.label.name().cloned().unwrap_or_else(|| at.into());
-        Fallible::new(future, name, Arc::clone(self.core.errors()))
+        Fallible::new(future, name, self.core.errors())
     }
 
     pub(super) fn launch_on<F, T>(&self, future: F, runtime: &Handle, at: &'static Location<'static>) -> Task<T>
@@ -120,7 +120,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         F: Future<Output = Result<T, Failed>> + Send + 'static,
         T: Send + 'static,
     {
-        remote_child::spawn(&self.core.control, runtime, self.label.name().cloned(), at, future)
+        remote_child::spawn(self.core.hub(), runtime, self.label.name().cloned(), at, future)
     }
 
     pub(super) fn launch_blocking<F, T>(&self, job: F, at: &'static Location<'static>) -> Task<T>
@@ -128,40 +128,39 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         F: Future<Output = Result<T, Failed>> + Send + 'static,
         T: Send + 'static,
     {
-        remote_child::spawn_blocking(&self.core.control, self.elsewhere(), self.label.name().cloned(), at, job)
+        remote_child::spawn_blocking(self.core.hub(), self.elsewhere(), self.label.name().cloned(), at, job)
     }
 
     pub(super) fn cancel(&self, reason: Reason) {
-        self.core.control.cancel(&Arc::new(reason));
+        self.core.hub().cancel(&Arc::new(reason));
     }
 
     pub(super) fn stop(&self, reason: Reason, grace: Duration) {
         let reason = Arc::new(reason);
-        self.core.control.token().raise(Level::Asked, &reason);
-        drop(self.core.control.send(News::Stop(reason, grace)));
+        self.core.hub().token().raise(Level::Asked, &reason);
+        drop(self.core.hub().send(News::Stop(reason, grace)));
     }
 
     pub(super) fn token(&self) -> Token {
-        let known = self.core.control.known_token().is_some();
-        let token = self.core.control.token().clone();
+        let known = self.core.hub().known_token().is_some();
+        let token = self.core.hub().token().clone();
         if !known {
             // The scope's next poll links the new token below that of the enclosing region.
-            self.core.control.bell.ring();
+            self.core.hub().bell.ring();
         }
         token
     }
 
     pub(super) fn len(&self) -> usize {
-        let control = &self.core.control;
-        let started = self.core.inbox.pushed().saturating_add_signed(control.uncounted.load(Ordering::Relaxed));
-        started.saturating_sub(control.ended.load(Ordering::Relaxed)) + control.parallel_unfinished()
+        let control = self.core.hub();
+        let started = self.core.pushed().saturating_add_signed(control.uncounted.load(Ordering::Relaxed));
+        started.saturating_sub(control.ended()) + control.parallel_unfinished()
     }
 
     fn add<T>(&self, mut runner: ChildRunner<'env, K>, reader: Reader<T, Arc<Reason>>) -> Task<T> {
-        let control = &self.core.control;
+        let control = self.core.hub();
         let task = Task::new(reader, Some(Arc::clone(control)));
-        let refused =
-            if control.is_cancelled() { Err(runner) } else { self.core.inbox.push(runner, &self.core.control.bell) };
+        let refused = if control.is_cancelled() { Err(runner) } else { self.core.push(runner, &control.bell) };
         if let Err(refused) = refused {
             runner = refused;
             if let Err(payload) = runner.refuse(Some(control.refusal())) {
@@ -172,12 +171,12 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
     }
 
     fn finalize(&self, runner: ChildRunner<'env, K>) {
-        if self.core.inbox.push(runner, &self.core.control.bell).is_ok() {
-            self.core.control.uncounted.fetch_sub(1, Ordering::Relaxed);
+        if self.core.push(runner, &self.core.hub().bell).is_ok() {
+            self.core.hub().uncounted.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     pub(super) fn spawner(&self, at: &'static Location<'static>) -> Spawner {
-        Spawner::new(Arc::clone(&self.core.control), self.elsewhere().as_ref(), at)
+        Spawner::new(Arc::clone(self.core.hub()), self.elsewhere().as_ref(), at)
     }
 }

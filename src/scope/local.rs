@@ -52,8 +52,9 @@ where
     F: FnOnce(LocalScope<'env>) -> Fut,
     Fut: Future,
 {
-    let (inner, machine) = Inner::new(Location::caller());
-    ScopeFuture::new(body(LocalScope { inner }), machine)
+    let (inner, mut machine) = Inner::new(Location::caller());
+    let body = machine.make_body(|| body(LocalScope { inner }));
+    ScopeFuture::new(body, machine)
 }
 
 /// Runs `body` and its children as [`try_scope`](super::try_scope) does, for children that need not
@@ -68,8 +69,9 @@ where
     F: FnOnce(LocalTryScope<'env, E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let (inner, machine) = Inner::new(Location::caller());
-    TryScopeFuture::new(body(LocalTryScope { inner }), machine)
+    let (inner, mut machine) = Inner::new(Location::caller());
+    let body = machine.make_body(|| body(LocalTryScope { inner }));
+    TryScopeFuture::new(body, machine)
 }
 
 /// Spawns children that need not be `Send` into a scope, and cancels it. Otherwise as

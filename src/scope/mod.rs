@@ -192,8 +192,9 @@ where
     F: FnOnce(Scope<'env>) -> Fut,
     Fut: Future,
 {
-    let (inner, machine) = Inner::new(Location::caller());
-    ScopeFuture::new(body(Scope { inner }), machine)
+    let (inner, mut machine) = Inner::new(Location::caller());
+    let body = machine.make_body(|| body(Scope { inner }));
+    ScopeFuture::new(body, machine)
 }
 
 /// Runs `body` and its children as [`scope`] does, and cancels the rest when one of them fails.
@@ -251,6 +252,7 @@ where
     F: FnOnce(TryScope<'env, E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let (inner, machine) = Inner::new(Location::caller());
-    TryScopeFuture::new(body(TryScope { inner }), machine)
+    let (inner, mut machine) = Inner::new(Location::caller());
+    let body = machine.make_body(|| body(TryScope { inner }));
+    TryScopeFuture::new(body, machine)
 }

@@ -14,6 +14,7 @@ use super::state::{Core, Machine};
 use crate::context::{self, Place};
 use crate::name::Name;
 use crate::runtime::{Handle, RunError};
+use crate::scope::control::Parts;
 
 impl Handle {
     /// Runs `future` to its end on this thread, with this runtime in its context, and blocks until
@@ -101,7 +102,7 @@ impl Handle {
     /// });
     /// ```
     pub fn enter<F: Future>(&self, future: F) -> Enter<F> {
-        let machine = Machine::new(Core::<Infallible, AnyThread>::new(), Name::from("the root"));
+        let machine = Machine::new(Core::<Infallible, AnyThread>::new(Parts::new()), Name::from("the root"));
         let root = ScopeFuture::new(future, machine).linger(self.grace());
         Enter { root, place: Place::Root(self.clone()) }
     }

@@ -91,7 +91,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
         self.within(ambient, |machine| {
             let Some(member) = machine.set.get(BODY) else { return false };
             let mut result = None;
-            match poll_or_stop(member.get_mut(), &machine.core.control, false, body, &mut result, ambient, cx) {
+            match poll_or_stop(member.get_mut(), machine.core.hub(), false, body, &mut result, ambient, cx) {
                 Poll::Pending => true,
                 Poll::Ready(exit) => {
                     machine.set.remove(BODY);
@@ -142,6 +142,7 @@ mod tests {
     use super::*;
     use crate::context;
     use crate::name::Name;
+    use crate::scope::control::Parts;
     use crate::scope::kind::AnyThread;
     use crate::scope::state::Core;
 
@@ -210,21 +211,21 @@ mod tests {
     fn a_ring_that_is_late_leaves_a_scope_that_is_alone_its_waker() {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
-        let core = Core::<Infallible, AnyThread>::new();
-        let mut machine = Machine::<(), Infallible, AnyThread>::new(Arc::clone(&core), Name::from("alone"));
+        let core = Core::<Infallible, AnyThread>::new(Parts::new());
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(core.clone(), Name::from("alone"));
         let mut body = pin!(Some(pending::<Result<(), Infallible>>()));
         let mut poll = || {
             let cx = &mut Context::from_waker(&waker);
             context::with(|ambient| machine.poll(body.as_mut(), ambient, cx).is_pending())
         };
         assert!(poll() && poll());
-        core.control.bell.ring();
+        core.hub().bell.ring();
         assert!(poll() && poll());
         // As if that ring had been late.
-        core.control.bell.unhang();
+        core.hub().bell.unhang();
         assert!(poll());
         woken.take();
-        core.control.bell.ring();
+        core.hub().bell.ring();
         assert!(woken.take());
     }
 }

@@ -24,13 +24,13 @@ mod wind_down;
 use std::future::Future;
 use std::mem;
 use std::ops::ControlFlow;
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::panic::resume_unwind;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use self::alone::Alone;
 use self::poll_member::{Exit, poll_or_stop};
-use super::adapters::Errors;
 use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Notice, Policy};
 use super::remote_child::by_task;
@@ -40,35 +40,17 @@ use crate::cancel::token::{Hold, Level, Listener, Token};
 use crate::context::Watch;
 use crate::context::{self, Ambient, Swap};
 use crate::engine::{Answer, Key, Set};
-use crate::mailbox::{Call, Lane};
 use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
-use crate::scope::control::{Adopted, Control};
+use crate::scope::control::{Adopted, Control, Parts};
 use crate::task::cell::{Run, Runner};
+use crate::task::hub::Typed;
 use crate::trace::tree;
 
-/// What the handles of a scope share with its future.
-pub(super) struct Core<'env, E, K: Kind> {
-    pub(super) control: Arc<Control>,
-    /// New children, and finalizers.
-    pub(super) inbox: Lane<ChildRunner<'env, K>, FIRST>,
-    errors: OnceLock<Arc<Errors<E>>>,
-}
-
-impl<E, K: Kind> Core<'_, E, K> {
-    pub(super) fn new() -> Arc<Self> {
-        #[allow(clippy::arc_with_non_send_sync)] // It is `Sync` where the children are `Send`.
-        Arc::new(Core { control: Control::new(), inbox: Lane::new(Call::Inbox), errors: OnceLock::new() })
-    }
-
-    pub(super) fn errors(&self) -> &Arc<Errors<E>> {
-        self.errors.get_or_init(Errors::new)
-    }
-}
-
-/// How many children and finalizers the inbox takes without an allocation.
-const FIRST: usize = 4;
+/// What the handles of a scope share with its future: the [`Control`], and with their types the
+/// inbox, which has new children and finalizers, and the errors.
+pub(super) type Core<'env, E, K> = Typed<Parts, ChildRunner<'env, K>, E>;
 
 /// How many rounds one poll of a scope makes at most.
 const ROUNDS: usize = 3;
@@ -128,7 +110,7 @@ enum Alarm {
 
 /// The state of a scope, without the body, which lies beside it in the scope's future.
 pub(super) struct Machine<'env, T, E, K: Kind> {
-    pub(super) core: Arc<Core<'env, E, K>>,
+    pub(super) core: Core<'env, E, K>,
     /// The control, for the context. The context has it during a poll, and it is kept here between
     /// polls.
     lent: Option<Arc<Control>>,
@@ -168,7 +150,7 @@ struct AdoptedMember {
 pub(super) type Body<'a, B> = Pin<&'a mut Option<B>>;
 
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
-    pub(super) fn new(core: Arc<Core<'env, E, K>>, name: Name) -> Self {
+    pub(super) fn new(core: Core<'env, E, K>, name: Name) -> Self {
         Machine {
             core,
             lent: None,
@@ -191,8 +173,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
+    /// Calls the closure that makes the body. If it panics, what it has spawned is dropped.
+    pub(super) fn make_body<B>(&mut self, make: impl FnOnce() -> B) -> B {
+        catch(make).unwrap_or_else(|payload| {
+            self.abandon(&mut pin!(None::<B>));
+            resume_unwind(payload)
+        })
+    }
+
     fn control(&self) -> &Arc<Control> {
-        &self.core.control
+        self.core.hub()
     }
 
     fn is_running(&self) -> bool {
@@ -295,7 +285,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Links the scope's token, if somebody asked for it, below the enclosing region's, and listens
     /// to it.
     fn settle(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
-        if let Some(token) = self.core.control.known_token() {
+        if let Some(token) = self.core.hub().known_token() {
             ambient.link(token);
             self.listener.get_or_insert_with(|| Listener::new(token.clone())).listen(cx.waker());
         }
@@ -306,7 +296,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// A token that was made in this poll learns of an enclosing cancellation only when it is
     /// linked, and that is before anybody listens to it.
     fn has_news_of_token(&self) -> bool {
-        self.core.control.known_token().is_some_and(|token| match token.level() {
+        self.core.hub().known_token().is_some_and(|token| match token.level() {
             Level::Live | Level::Asked => false,
             Level::Cancelled => self.is_running(),
             Level::Overdue => !self.is_overdue(),
@@ -331,7 +321,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Returns whether there is a panic or an error that the scope has yet to return.
     fn has_failed(&self) -> bool {
-        self.panics.is_some() || self.core.errors.get().is_some_and(|errors| !errors.is_empty())
+        self.panics.is_some() || self.core.has_errors()
     }
 
     /// Polls every member, for a drawing of the tree.
@@ -346,7 +336,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         let name = tree::quoted("scope ", &self.policy.name);
         let mut flow = ControlFlow::Continue(());
-        let _ = tree::afresh(Arc::as_ptr(&self.core).addr(), || {
+        let _ = tree::afresh(Arc::as_ptr(self.core.hub()).addr(), || {
             flow = tree::named(name, || self.turn(body, ambient, cx));
             if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
         });
@@ -359,11 +349,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     where
         B: Future<Output = Result<T, E>>,
     {
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
             self.take_in(ambient);
             self.check(body, ambient);
             self.poll_adopted(ambient, cx);
-            self.poll_members(body, ambient, cx);
+            let ended = self.control().ended();
+            self.poll_members(body, ambient);
             if self.is_running() && self.control().is_cancelled() {
                 continue;
             }
@@ -376,6 +367,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             if self.poll_alarm(cx) {
                 self.ring(body);
                 continue;
+            }
+            if !self.set.is_empty() && !self.set.sleep(cx.waker()) {
+                // Whoever awaits a child that has ended goes on now. Members that only wake
+                // themselves and each other wait until other tasks have had a turn.
+                if round < ROUNDS && self.control().ended() != ended {
+                    continue;
+                }
+                cx.waker().wake_by_ref();
             }
             // After `hand_on` the bell belongs to the `Orphans`, and no child is taken in.
             if self.custody != Custody::Own || self.control().bell.sleep(cx.waker()) {
@@ -401,7 +400,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         // The bell is looked at after the count of parallel children, so that what the last of them
         // sent is seen.
-        let arrived = if own { self.control().bell.is_rung() } else { !self.core.inbox.is_empty() };
+        let arrived = if own { self.control().bell.is_rung() } else { !self.core.is_empty() };
         if arrived {
             return ControlFlow::Continue(true);
         }
@@ -485,15 +484,15 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     /// Polls the members that are ready, until the pass is over or the scope has been cancelled.
-    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>)
+    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient)
     where
         B: Future<Output = Result<T, E>>,
     {
         loop {
             let mut result = None;
-            let control = &self.core.control;
+            let control = self.core.hub();
             let (finalizing, winding_down) = (self.finalizing, self.is_winding_down());
-            let polled = self.set.poll_until(cx, |key, member, cx| {
+            let polled = self.set.poll_pass(|key, member, cx| {
                 if !winding_down && control.is_cancelled() {
                     // By a member of this pass. This one keeps its place, if it is not dropped.
                     cx.waker().wake_by_ref();
@@ -572,7 +571,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.panics.is_some() {
             self.report_errors();
         }
-        let errors = self.core.errors.get().map(|errors| errors.take()).unwrap_or_default();
+        let errors = self.core.end_errors();
         let reason = mem::replace(&mut self.phase, Phase::Over).into_reason();
         let from_around = reason.is_some() && ambient.is_tripped();
         mem::take(&mut self.panics).resume();
@@ -585,9 +584,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Reports to the observer the errors that the scope will not return.
     fn report_errors(&mut self) {
-        let (Some(errors), Some(observer)) = (self.core.errors.get(), &mut self.policy.observer) else { return };
-        for (task, error) in errors.take() {
-            self.panics.run(|| observer(Notice::LateError { task, error }));
+        for (task, error) in self.core.end_errors() {
+            match &mut self.policy.observer {
+                Some(observer) => self.panics.run(|| observer(Notice::LateError { task, error })),
+                None => self.panics.run(|| drop(error)),
+            }
         }
     }
 }

@@ -5,7 +5,6 @@ use crate::context::Ambient;
 #[cfg(feature = "sim")]
 use crate::context::Watch;
 use crate::engine::Set;
-use crate::engine::atomics::Ordering;
 use crate::mailbox::Call;
 use crate::scope::control::News;
 use crate::scope::kind::{ChildRunner, Kind, Member};
@@ -26,12 +25,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.take_children(ambient);
         }
         if calls.has(Call::News) {
-            self.core.control.news().take().for_each(|item| self.hear(item, ambient));
+            self.core.hub().news().take().for_each(|item| self.hear(item, ambient));
         }
     }
 
     fn take_children(&mut self, #[cfg_attr(not(feature = "sim"), allow(unused))] ambient: &Ambient) {
-        self.core.inbox.take().for_each(|runner| {
+        self.core.take().for_each(|runner| {
             #[cfg(feature = "sim")]
             if ambient.watch.get() != Watch::No {
                 runner.watch();
@@ -50,7 +49,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.control().ended_one();
             self.refuse_cancelled(runner);
         } else {
-            self.reordered |= self.control().ended.load(Ordering::Relaxed) > 0;
+            self.reordered |= self.control().ended() > 0;
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
             self.set.insert_with(|key| {

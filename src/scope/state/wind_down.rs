@@ -228,7 +228,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Closes both lanes, and deals with what is still in them.
     pub(super) fn close(&mut self, around: Option<&Arc<Control>>) {
-        if let Some(children) = self.core.inbox.close() {
+        if let Some(children) = self.core.close() {
             let reason = self.control().refusal();
             children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
         }
@@ -269,7 +269,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.control().parallel() > 0 || self.control().known_token().is_some() {
             self.control().cancel(&reason);
         }
-        if let Some(children) = self.core.inbox.close() {
+        if let Some(children) = self.core.close() {
             children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
         }
         self.stop_all(body, &reason, |_| true);
@@ -300,6 +300,7 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::*;
+    use crate::scope::control::Parts;
     use crate::scope::kind::AnyThread;
     use crate::scope::state::Core;
     use crate::task::crew::Member;
@@ -316,8 +317,11 @@ mod tests {
     /// A waker that panicked after the scope's last step had the scope dropped before it was over.
     #[test]
     fn a_scope_that_is_dropped_after_its_last_step_leaves_no_wait_behind() {
-        let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));
-        let around = Control::new();
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(
+            Core::<Infallible, AnyThread>::new(Parts::new()),
+            Name::from("inner"),
+        );
+        let around = Control::bare();
         assert!(machine.control().close_parallel());
         machine.hand_on(Some(Arc::clone(&around)));
         assert!(around.news().is_empty(), "something waits for children that there cannot be");
@@ -327,8 +331,11 @@ mod tests {
     /// for it hung.
     #[test]
     fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
-        let mut machine = Machine::<(), Infallible, AnyThread>::new(Core::new(), Name::from("inner"));
-        let (inner, around) = (Arc::clone(machine.control()), Control::new());
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(
+            Core::<Infallible, AnyThread>::new(Parts::new()),
+            Name::from("inner"),
+        );
+        let (inner, around) = (Arc::clone(machine.control()), Control::bare());
         let child = Member::join(&inner);
         machine.hand_on(Some(Arc::clone(&around)));
         drop(child);
