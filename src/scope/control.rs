@@ -1,4 +1,4 @@
-//! Holds what a scope shares with parallel children, adopted futures, tasks and spawners.
+//! Holds what a scope shares with handles, parallel children, adopted futures, tasks and spawners.
 //!
 //! It borrows nothing, so it may outlive the scope. The context carries it as the nearest scope.
 
@@ -48,8 +48,8 @@ pub(crate) enum News {
 /// How many remotes of ended children the roster keeps, beside half as many as there are members.
 const KEPT: usize = 32;
 
-/// What a scope shares. Its handles reach the inbox and the errors by a
-/// [`Core`](super::state::Core). See the [module](self).
+/// What a scope shares, its inbox and its errors included. Only the scope's handles and its future
+/// reach these two, by a [`Core`](super::state::Core). See the [module](self).
 pub(crate) type Control = Hub<Parts>;
 
 /// What a [`Control`] consists of, beside the inbox and the errors.

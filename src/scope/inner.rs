@@ -19,10 +19,10 @@ use crate::context;
 use crate::context::inherited::Provide;
 use crate::name::Name;
 use crate::runtime::Handle;
-use crate::scope::control::{News, Parts};
+use crate::scope::control::{Control, News, Parts};
 use crate::task::cell::{Failed, Reader, Runner};
 
-/// What all handles are made of: a reference to the scope's core, and options for what is spawned.
+/// What all handles are made of: a typed reference to what the scope shares, and options for what is spawned.
 pub(crate) struct Inner<'env, E, K: Kind, N = ()> {
     pub(super) core: Core<'env, E, K>,
     /// The name of what this handle spawns.
@@ -105,6 +105,11 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         Inner { core: self.core.clone(), label: self.label.clone(), runtime: Some(runtime.clone()) }
     }
 
+    #[inline]
+    fn control(&self) -> &Arc<Control> {
+        self.core.hub()
+    }
+
     fn elsewhere(&self) -> Option<Handle> {
         self.runtime.clone().or_else(|| context::with(|ambient| ambient.runtime()))
     }
@@ -120,7 +125,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         F: Future<Output = Result<T, Failed>> + Send + 'static,
         T: Send + 'static,
     {
-        remote_child::spawn(self.core.hub(), runtime, self.label.name().cloned(), at, future)
+        remote_child::spawn(self.control(), runtime, self.label.name().cloned(), at, future)
     }
 
     pub(super) fn launch_blocking<F, T>(&self, job: F, at: &'static Location<'static>) -> Task<T>
@@ -128,37 +133,37 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         F: Future<Output = Result<T, Failed>> + Send + 'static,
         T: Send + 'static,
     {
-        remote_child::spawn_blocking(self.core.hub(), self.elsewhere(), self.label.name().cloned(), at, job)
+        remote_child::spawn_blocking(self.control(), self.elsewhere(), self.label.name().cloned(), at, job)
     }
 
     pub(super) fn cancel(&self, reason: Reason) {
-        self.core.hub().cancel(&Arc::new(reason));
+        self.control().cancel(&Arc::new(reason));
     }
 
     pub(super) fn stop(&self, reason: Reason, grace: Duration) {
         let reason = Arc::new(reason);
-        self.core.hub().token().raise(Level::Asked, &reason);
-        drop(self.core.hub().send(News::Stop(reason, grace)));
+        self.control().token().raise(Level::Asked, &reason);
+        drop(self.control().send(News::Stop(reason, grace)));
     }
 
     pub(super) fn token(&self) -> Token {
-        let known = self.core.hub().known_token().is_some();
-        let token = self.core.hub().token().clone();
+        let known = self.control().known_token().is_some();
+        let token = self.control().token().clone();
         if !known {
             // The scope's next poll links the new token below that of the enclosing region.
-            self.core.hub().bell.ring();
+            self.control().bell.ring();
         }
         token
     }
 
     pub(super) fn len(&self) -> usize {
-        let control = self.core.hub();
+        let control = self.control();
         let started = self.core.pushed().saturating_add_signed(control.uncounted.load(Ordering::Relaxed));
         started.saturating_sub(control.ended()) + control.parallel_unfinished()
     }
 
     fn add<T>(&self, mut runner: ChildRunner<'env, K>, reader: Reader<T, Arc<Reason>>) -> Task<T> {
-        let control = self.core.hub();
+        let control = self.control();
         let task = Task::new(reader, Some(Arc::clone(control)));
         let refused = if control.is_cancelled() { Err(runner) } else { self.core.push(runner, &control.bell) };
         if let Err(refused) = refused {
@@ -171,12 +176,12 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
     }
 
     fn finalize(&self, runner: ChildRunner<'env, K>) {
-        if self.core.push(runner, &self.core.hub().bell).is_ok() {
-            self.core.hub().uncounted.fetch_sub(1, Ordering::Relaxed);
+        if self.core.push(runner, &self.control().bell).is_ok() {
+            self.control().uncounted.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     pub(super) fn spawner(&self, at: &'static Location<'static>) -> Spawner {
-        Spawner::new(Arc::clone(self.core.hub()), self.elsewhere().as_ref(), at)
+        Spawner::new(Arc::clone(self.control()), self.elsewhere().as_ref(), at)
     }
 }

@@ -10,18 +10,19 @@
 //
 // - `Machine` (state/) is the scope's state and its one poll loop. It lies in the scope's future,
 //   beside the body.
-// - `Core` (state/mod.rs) is what the handles share with the machine: the inbox for new children
-//   and the errors. It may borrow what the children may.
-// - `Control` (control.rs) is what may outlive the scope, and so borrows nothing: the token, the
-//   bell that wakes the scope, the lane for news from elsewhere, the counts. Tasks, spawners and
-//   parallel children have it.
+// - `Control` (control.rs) is what the machine shares, in one allocation: the token, the bell that
+//   wakes the scope, the lane for news from elsewhere, the counts, and the lists of new children
+//   and of errors. Tasks, spawners and parallel children have it. It may outlive the scope, and so
+//   its lists do not know their types.
+// - `Core` (state/mod.rs) is a reference to the control that knows them. The machine and the
+//   handles have it. It lives no longer than what the children borrow.
 // - `Node` (../task/cell.rs) is one child: first its future, then its value, in one allocation. Its
 //   two owners are the `Runner`, which the scope polls, and the `Reader`, which is in the `Task`.
 //
 // ## It is spawned
 //
 // 1. `Scope::spawn` (handle.rs) wraps the future as a `Plain` (adapters.rs). `TryScope::spawn` wraps
-//    it as a `Fallible`, which puts an error into the core. Both call `Inner::launch` (inner.rs),
+//    it as a `Fallible`, which adds an error to the scope's. Both call `Inner::launch` (inner.rs),
 //    the one body of the verb for all four handles.
 // 2. `launch` makes the node. The runner forgets the future's type there, so that all children of a
 //    scope have one type.
@@ -47,7 +48,7 @@
 // 8. The node drops the future and keeps the value. `poll_member` drops the runner, which hands the
 //    value over to the reader and wakes whoever awaits the task. `Task::poll` (task.rs) takes it.
 // 9. An `Err` and a panic leave no value. `poll_member` returns them as `Exit::Failed`, and `fail`
-//    notes the panic (the error is in the core already) and cancels the scope. A scope that keeps
+//    notes the panic (the error is among the scope's already) and cancels the scope. A scope that keeps
 //    going is cancelled by a panic alone.
 // 10. When no member, no adopted future and no parallel child is left, `next` runs the finalizers,
 //     one after the other. After the last one `finish` closes the lanes, so that later children are

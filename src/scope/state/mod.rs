@@ -48,7 +48,7 @@ use crate::task::cell::{Run, Runner};
 use crate::task::hub::Typed;
 use crate::trace::tree;
 
-/// What the handles of a scope share with its future: the [`Control`], and with their types the
+/// What the handles of a scope share with its future: the [`Control`], by which they also reach the
 /// inbox, which has new children and finalizers, and the errors.
 pub(super) type Core<'env, E, K> = Typed<Parts, ChildRunner<'env, K>, E>;
 
@@ -296,7 +296,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// A token that was made in this poll learns of an enclosing cancellation only when it is
     /// linked, and that is before anybody listens to it.
     fn has_news_of_token(&self) -> bool {
-        self.core.hub().known_token().is_some_and(|token| match token.level() {
+        self.control().known_token().is_some_and(|token| match token.level() {
             Level::Live | Level::Asked => false,
             Level::Cancelled => self.is_running(),
             Level::Overdue => !self.is_overdue(),
@@ -405,7 +405,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             return ControlFlow::Continue(true);
         }
         if let Some(finalizer) = self.finalizers.pop() {
-            if let Some(token) = self.control().known_token() {
+            if let Some(token) = self.core.hub().known_token() {
                 token.note_progress();
             }
             if self.is_winding_down() {

@@ -25,7 +25,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.take_children(ambient);
         }
         if calls.has(Call::News) {
-            self.core.hub().news().take().for_each(|item| self.hear(item, ambient));
+            self.control().news().take().for_each(|item| self.hear(item, ambient));
         }
     }
 
