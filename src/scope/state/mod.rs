@@ -36,9 +36,7 @@ use super::options::{End, Notice, Policy};
 use super::remote_child::by_task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Listener, Token};
-#[cfg(feature = "sim")]
-use crate::context::Watch;
-use crate::context::{self, Ambient, Swap};
+use crate::context::{self, Ambient, Swap, Watch};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
@@ -370,8 +368,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
             if !self.set.is_empty() && !self.set.sleep(cx.waker()) {
                 // Whoever awaits a child that has ended goes on now. Members that only wake
-                // themselves and each other wait until other tasks have had a turn.
-                if round < ROUNDS && self.control().ended() != ended {
+                // themselves and each other wait until other tasks have had a turn. A simulation
+                // has its turn between any two, so that it can cancel the scope there.
+                if round < ROUNDS && self.control().ended() != ended && ambient.watch.get() == Watch::No {
                     continue;
                 }
                 cx.waker().wake_by_ref();
