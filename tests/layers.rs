@@ -190,6 +190,6 @@ fn groups_and_supers_are_understood() {
     };
     assert_eq!(found(&["name"]), ["cancel::token::y", "context", "name", "q", "scope::z"]);
     assert_eq!(found(&["scope", "task"]), ["cancel::token::y", "context", "name", "scope::q", "scope::scope::z"]);
-    assert_eq!(room(&["cancel", "token", "y"]), Some((3, "cancel::token")));
+    assert_eq!(room(&["cancel", "token", "y"]), Some((4, "cancel::token")));
     assert_eq!(room(&["cancel", "shield"]).map(|(_, name)| name), Some("cancel"));
 }
