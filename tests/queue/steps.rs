@@ -52,6 +52,12 @@ matrix! {
                 assert_eq!(*work.recv().await.unwrap(), number);
             }
         };
+        let (more, kept) = queue::unbounded();
+        let sends = async {
+            for number in 0..MANY {
+                more.send(number).await.unwrap();
+            }
+        };
         let reserves = async {
             for _ in 0..MANY {
                 drop(jobs.reserve().await.unwrap());
@@ -64,10 +70,12 @@ matrix! {
         let polls = [
             polls_of_a_sibling(receive_all(full())).await,
             polls_of_a_sibling(both).await,
+            polls_of_a_sibling(sends).await,
             polls_of_a_sibling(reserves).await,
             polls_of_a_sibling(streams).await,
         ];
         assert!(polls.iter().all(|polls| (20..MANY).contains(polls)), "{polls:?}");
+        drop(kept);
     }
 
     async fn the_other_members_of_a_set_run_as_well() {

@@ -20,6 +20,7 @@ mod barrier;
 mod by_hand;
 mod cancelled;
 mod condition;
+mod condition_model;
 mod event;
 mod faulty_wakers;
 mod holders;
