@@ -24,6 +24,7 @@ mod deadline;
 mod interval;
 mod sleep;
 mod timeout;
+mod timeout_detach;
 mod yield_now;
 
 use std::time::Duration;
@@ -31,7 +32,8 @@ use std::time::Duration;
 pub use deadline::{Deadline, DeadlineOver};
 pub use interval::{Interval, MissedTick, Tick, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
-pub use timeout::{Elapsed, Timeout, TimeoutDetach, timeout, timeout_at, timeout_detach};
+pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
+pub use timeout_detach::{TimeoutDetach, timeout_detach};
 pub use yield_now::{YieldNow, yield_now};
 
 use crate::context;

@@ -17,7 +17,6 @@ use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Link, Swap};
 use crate::name::Name;
 use crate::runtime::{Instant, Timer};
-use crate::scope::control::Adopted;
 
 /// Runs `future` for at most `duration`, counted from the first poll.
 ///
@@ -100,48 +99,6 @@ pub fn timeout<F: Future>(duration: impl Into<Option<Duration>>, future: F) -> T
 /// ```
 pub fn timeout_at<F: Future>(at: impl Into<Option<Instant>>, future: F) -> Timeout<F> {
     Timeout::new(Limit::Fixed(at.into().map_or(When::Never, When::At)), future)
-}
-
-/// Runs `future` for at most `duration`, and does not wait for its wind-down.
-///
-/// If something inside still needs time to end when the time is up, the enclosing scope adopts it,
-/// or [`Handle::run`](crate::Handle::run) does. That is why `future` must be `'static + Send`.
-/// Without either, and with the feature `tokio`, a task of the tokio runtime that polls this
-/// finishes it. Elsewhere it is dropped. Otherwise this is like [`timeout`].
-///
-/// # Errors
-///
-/// Returns [`Elapsed`] as soon as the time is up.
-///
-/// # Cancellation
-///
-/// As for [`timeout`].
-///
-/// # Cost
-///
-/// One allocation, to box the timeout.
-///
-/// ```
-/// # #[cfg(feature = "sim")]
-/// foster::runtimes::Sim::default().run(async {
-///     use foster::{now, scope, shield, sleep, timeout_detach};
-///     use std::time::Duration;
-///
-///     let (start, second) = (now(), Duration::from_secs(1));
-///     scope(async |_| {
-///         let save = timeout_detach(second, async move { shield(sleep(5 * second)).await });
-///         assert!(save.await.is_err());
-///         assert_eq!(now() - start, second, "the caller goes on at once");
-///     }).await;
-///     assert_eq!(now() - start, 5 * second, "the scope waits for what is shielded");
-/// });
-/// ```
-pub fn timeout_detach<F>(duration: impl Into<Option<Duration>>, future: F) -> TimeoutDetach<F>
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    TimeoutDetach { timeout: Some(Box::pin(timeout(duration, future))) }
 }
 
 /// Where the deadline of a timeout is kept.
@@ -480,6 +437,11 @@ impl<F: Future> Timeout<F> {
         true
     }
 
+    /// Returns whether the time is up, and the future has not been let go of.
+    pub(super) fn has_expired(&self) -> bool {
+        matches!(self.phase, Phase::WindingDown | Phase::Overdue { .. })
+    }
+
     /// Returns the error, once nothing is left inside.
     fn elapsed(&self) -> Elapsed {
         let overrun = match self.region.token() {
@@ -502,49 +464,6 @@ impl<F: Future> Future for Timeout<F> {
 impl<F> fmt::Debug for Timeout<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timeout").field("phase", &self.phase).finish_non_exhaustive()
-    }
-}
-
-/// The future of [`timeout_detach`].
-#[must_use = "futures do nothing unless polled"]
-pub struct TimeoutDetach<F> {
-    /// `None` once it has completed.
-    timeout: Option<Pin<Box<Timeout<F>>>>,
-}
-
-impl<F> Future for TimeoutDetach<F>
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    type Output = Result<F::Output, Elapsed>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(timeout) = &mut self.timeout else { return Poll::Pending };
-        let polled = timeout.as_mut().poll(cx);
-        let expired = matches!(timeout.phase, Phase::WindingDown | Phase::Overdue { .. });
-        if polled.is_pending() && !expired {
-            return Poll::Pending;
-        }
-        let rest = self.timeout.take();
-        if polled.is_pending() {
-            if let Some(rest) = rest {
-                let rest: Adopted = Box::pin(async move { drop(rest.await) });
-                let refused = match context::with(|ambient| ambient.scope()) {
-                    Some(adopter) => adopter.adopt(rest),
-                    None => Err(rest),
-                };
-                drop(refused.or_else(context::finish));
-            }
-            return Poll::Ready(Err(Elapsed { overrun: None }));
-        }
-        polled
-    }
-}
-
-impl<F> fmt::Debug for TimeoutDetach<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TimeoutDetach").finish_non_exhaustive()
     }
 }
 
