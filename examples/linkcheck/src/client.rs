@@ -2,12 +2,12 @@
 
 use std::error::Error;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use bytesize::ByteSize;
+use foster::net::hyper_io::ForHyper;
+use foster::net::{TcpOptions, TcpStream, lookup};
 use foster::{Scope, queue};
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -17,12 +17,10 @@ use hyper::ext::ReasonPhrase;
 use hyper::header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use lol_html::errors::RewritingError;
-use smol_hyper::rt::FuturesIo;
 use url::{Host, Position, Url};
 
 use crate::Config;
 use crate::files::{is_html, may_be_page};
-use crate::net::{Network, Stream};
 use crate::page::{Page, PageReader};
 use crate::report::Reason;
 
@@ -49,15 +47,14 @@ pub(crate) enum Answer {
 /// gives the slots out, first come, first served.
 #[derive(Debug)]
 pub(crate) struct Client {
-    network: Arc<dyn Network>,
     site: Url,
     timeout: Duration,
     retries: u32,
     max_page: usize,
     idle: queue::Receiver<Option<Connection>>,
     returned: queue::Sender<Option<Connection>>,
-    /// Owns the look-ups, and what drives the connections. A driver ends when its connection is
-    /// closed, at the latest with the client.
+    /// Owns what drives the connections. A driver ends when its connection is closed, at the latest
+    /// with the client.
     scope: Scope<'static>,
 }
 
@@ -65,13 +62,12 @@ type Connection = SendRequest<Empty<Bytes>>;
 
 impl Client {
     /// A client for `site`'s host, whose connections are driven by children of `scope`.
-    pub(crate) fn new(network: Arc<dyn Network>, site: &Url, config: &Config, scope: Scope<'static>) -> Self {
+    pub(crate) fn new(site: &Url, config: &Config, scope: Scope<'static>) -> Self {
         let (returned, idle) = queue::bounded(config.per_host.get());
         for _ in 0..config.per_host.get() {
             returned.try_send(None).expect("room for every slot");
         }
         Client {
-            network,
             site: site.clone(),
             timeout: config.timeout,
             retries: config.retries,
@@ -115,39 +111,23 @@ impl Client {
     async fn connect(&self) -> Result<Connection, Reason> {
         let stream = self.reach().await?;
         let (connection, driver) =
-            http1::Builder::new().max_buf_size(BUFFER).handshake(FuturesIo::new(stream)).await.map_err(broken_off)?;
+            http1::Builder::new().max_buf_size(BUFFER).handshake(ForHyper::new(stream)).await.map_err(broken_off)?;
         // Its errors are also those of the request under way.
         self.scope.spawn_parallel(async move { drop(driver.await) });
         Ok(connection)
     }
 
     /// Connects to the first of the host's addresses that answers.
-    async fn reach(&self) -> Result<Box<dyn Stream>, Reason> {
-        let mut failure = Reason::Connection("the host has no address".to_owned());
-        for address in self.addresses().await? {
-            match self.network.connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = connection_failed(&error),
-            }
-        }
-        Err(failure)
-    }
-
-    /// The addresses of the host, which are looked up if it has a name.
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, Reason> {
+    async fn reach(&self) -> Result<TcpStream, Reason> {
         let port = self.site.port_or_known_default().unwrap_or(80);
-        let name = match self.site.host() {
-            Some(Host::Ipv4(address)) => return Ok(vec![(address, port).into()]),
-            Some(Host::Ipv6(address)) => return Ok(vec![(address, port).into()]),
-            Some(Host::Domain(name)) => name.to_owned(),
-            None => String::new(),
+        let addresses = match self.site.host() {
+            Some(Host::Ipv4(address)) => vec![(address, port).into()],
+            Some(Host::Ipv6(address)) => vec![(address, port).into()],
+            Some(Host::Domain(name)) => lookup((name, port)).await.map_err(|error| look_up_failed(name, &error))?,
+            None => Vec::new(),
         };
-        // A look-up cannot be interrupted. As a child of this scope it holds up no timeout.
-        let look_up = move || match (&*name, port).to_socket_addrs() {
-            Ok(addresses) => Ok(addresses.collect()),
-            Err(error) => Err(look_up_failed(&name, &error)),
-        };
-        self.scope.spawn_blocking(look_up).await
+        // Requests are small and each waits for its answer: nothing is gained by delaying them.
+        TcpOptions::new().nodelay(true).connect(addresses).await.map_err(|error| connection_failed(&error))
     }
 }
 
@@ -274,7 +254,7 @@ fn connection_failed(error: &io::Error) -> Reason {
 
 /// Says it in the words of the system, without those that the standard library puts before them.
 fn look_up_failed(name: &str, error: &io::Error) -> Reason {
-    let error = error.to_string();
+    let error = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     let why = error.strip_prefix("failed to lookup address information: ").unwrap_or(&error);
     Reason::Connection(format!("the look-up of `{name}` failed: {why}"))
 }

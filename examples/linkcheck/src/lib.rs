@@ -1,9 +1,9 @@
 //! Checks every link of a website: that the page exists, and that it has the `#fragment`.
 //!
-//! The library knows no runtime. It says *what* runs beside what, with foster's scopes, and asks
-//! for sockets through [`Network`]. Whoever calls it brings both, as the binary does for four
-//! runtimes. (The runtimes among this package's dependencies are the binary's. Nothing in the
-//! library imports one.)
+//! The library knows no runtime. It says *what* runs beside what, with foster's scopes, and opens
+//! the sockets of `foster::net`. Whoever calls it brings the runtime, as the binary does for four.
+//! (The executor among this package's dependencies is the binary's. Nothing in the library imports
+//! one.)
 //!
 //! What runs:
 //!
@@ -15,8 +15,7 @@
 //! └─ the crawl                owns all that is known, alone
 //!    ├─ visit                 in parallel: fetch a page, read it; as many as there are jobs
 //!    ├─ …
-//!    ├─ connection's driver   in parallel; as many as are allowed per host
-//!    └─ look-up of a name      blocking
+//!    └─ connection's driver   in parallel; as many as are allowed per host
 //! ```
 //!
 //! When [`check`] returns, nothing of this is left, whether the last page ended it, Ctrl-C, or a
@@ -27,7 +26,6 @@ mod anchors;
 mod client;
 mod crawl;
 mod files;
-mod net;
 mod page;
 mod report;
 mod server;
@@ -50,7 +48,6 @@ use crate::crawl::{Bounds, Crawl, Id};
 use crate::files::Files;
 use crate::server::Server;
 
-pub use crate::net::{Listener, Network, Stream};
 pub use crate::report::{Broken, Reason, Report};
 pub use crate::site::{Site, SiteError};
 
@@ -96,7 +93,6 @@ pub struct Progress {
 /// When a folder cannot be served. A file that cannot be read and a host that does not answer are
 /// findings in the report.
 pub async fn check(
-    network: Arc<dyn Network>,
     site: &Site,
     config: &Config,
     stop: &Token,
@@ -112,11 +108,11 @@ pub async fn check(
             }
             Site::Folder { root, part, mount } => {
                 let files = Files::of_folder(root.clone(), mount.clone());
-                serve(&s, &*network, files, part.clone(), exclude).await?
+                serve(&s, files, part.clone(), exclude).await?
             }
-            Site::Bundled => serve(&s, &*network, Files::bundled(), Vec::new(), exclude).await?,
+            Site::Bundled => serve(&s, Files::bundled(), Vec::new(), exclude).await?,
         };
-        let visits = visit_all(&mut crawl, network, config, observe);
+        let visits = visit_all(&mut crawl, config, observe);
         // Interrupted or not, the report says how many addresses are left.
         let _ = stop.run_until_cancelled(visits).await;
         if let Some(server) = server {
@@ -130,12 +126,11 @@ pub async fn check(
 /// Serves files beside the crawl of them, which begins with the pages in the folder `part`.
 async fn serve(
     s: &Scope<'_>,
-    network: &dyn Network,
     files: Files,
     part: Vec<String>,
     exclude: Vec<Regex>,
 ) -> io::Result<(Crawl, Option<Task<()>>)> {
-    let server = Server::bind(network, files.clone()).await?;
+    let server = Server::bind(files.clone()).await?;
     let site = server.url()?;
     let bounds = Bounds { mount: Some(files.folder(&[])), within: files.folder(&part), exclude };
     let survey = s.spawn_blocking(move || files.survey(&part)).await;
@@ -143,14 +138,9 @@ async fn serve(
 }
 
 /// Visits every address of `crawl`, including those that become known on the way.
-async fn visit_all(
-    crawl: &mut Crawl,
-    network: Arc<dyn Network>,
-    config: &Config,
-    observe: &mut (dyn FnMut(Progress) + Send),
-) {
+async fn visit_all(crawl: &mut Crawl, config: &Config, observe: &mut (dyn FnMut(Progress) + Send)) {
     foster::scope(async |s| {
-        let client = Arc::new(Client::new(network, crawl.site(), config, s.clone()));
+        let client = Arc::new(Client::new(crawl.site(), config, s.clone()));
         let (frontier, addresses) = foster::queue::unbounded::<(Id, Box<str>)>();
         let mut visits = pin!(addresses.map_concurrent(config.jobs.get(), |address| {
             let (id, path) = address.into_inner().0;

@@ -116,12 +116,12 @@ fn run(args: Args) -> Result<u8, Box<dyn Error>> {
     let site = site(&args)?;
     let Args { runtime, jobs, per_host, timeout, retries, max_page, exclude, json, .. } = args;
     let config = Config { jobs, per_host, timeout, retries, max_page, exclude };
-    let (runtime, network) = runtime.start()?;
+    let runtime = runtime.start()?;
     let stop = stop_on_interrupt()?;
 
     let bar = progress_bar(json);
     let mut observe = |progress| show(&bar, progress);
-    let report = runtime.run(linkcheck::check(network, &site, &config, &stop, &mut observe));
+    let report = runtime.run(linkcheck::check(&site, &config, &stop, &mut observe));
     bar.finish_and_clear();
 
     let report = report?;

@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use foster::Scope;
+use foster::net::hyper_io::ForHyper;
+use foster::net::serve::serve;
+use foster::net::{TcpListener, TcpOptions, TcpStream};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -17,15 +19,10 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCAT
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use smol_hyper::rt::FuturesIo;
 use url::Url;
 
 use crate::files::{self, Content, Document, Files};
-use crate::net::{Listener, Network, Stream};
 use crate::report::Reason;
-
-/// The pause after a connection could not be accepted, as when there are no file descriptors left.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// The most that is buffered of a connection in each direction, in bytes.
 const BUFFER: usize = 64 << 10;
@@ -34,20 +31,20 @@ type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A server that is bound but does not serve yet.
 pub(crate) struct Server {
-    listener: Box<dyn Listener>,
+    listener: TcpListener,
     files: Arc<Files>,
 }
 
 impl Server {
     /// Binds to a free port of the loopback interface.
-    pub(crate) async fn bind(network: &dyn Network, files: Files) -> io::Result<Self> {
-        let listener = network.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    pub(crate) async fn bind(files: Files) -> io::Result<Self> {
+        let listener = TcpOptions::new().nodelay(true).bind((Ipv4Addr::LOCALHOST, 0)).await?;
         Ok(Server { listener, files: Arc::new(files) })
     }
 
     /// Where the files are found.
     pub(crate) fn url(&self) -> io::Result<Url> {
-        let url = format!("http://{}/", self.listener.address()?);
+        let url = format!("http://{}/", self.listener.local_addr()?);
         Url::parse(&url).map_err(io::Error::other)
     }
 
@@ -57,28 +54,26 @@ impl Server {
     ///
     /// The connections are parallel children of a scope in here: when this has ended, so have they.
     pub(crate) async fn serve(self) {
+        let Server { listener, files } = self;
         foster::scope(async |connections| {
-            loop {
-                match self.listener.accept().await {
-                    Ok(stream) => {
-                        drop(connections.spawn_parallel(converse(stream, self.files.clone(), connections.clone())))
-                    }
-                    Err(_) => foster::sleep(PAUSE).await,
-                }
-            }
+            // No limit: the crawl has one of its own.
+            let connection = async |stream| {
+                drop(connections.spawn_parallel(converse(stream, files.clone(), connections.clone())));
+            };
+            serve(listener, connection).run().await;
         })
         .await
     }
 }
 
 /// Answers the requests of one connection until the client closes it.
-async fn converse(stream: Box<dyn Stream>, files: Arc<Files>, scope: Scope<'static>) {
+async fn converse(stream: TcpStream, files: Arc<Files>, scope: Scope<'static>) {
     let service = service_fn(|request: Request<Incoming>| {
         let (files, scope) = (files.clone(), scope.clone());
         async move { Ok::<_, Infallible>(answer(request, files, scope).await) }
     });
     // What can go wrong here goes wrong for the client too, and it is for the client to say so.
-    drop(http1::Builder::new().max_buf_size(BUFFER).serve_connection(FuturesIo::new(stream), service).await);
+    drop(http1::Builder::new().max_buf_size(BUFFER).serve_connection(ForHyper::new(stream), service).await);
 }
 
 async fn answer(request: Request<Incoming>, files: Arc<Files>, scope: Scope<'static>) -> Response<Body> {

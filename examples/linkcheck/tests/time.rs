@@ -1,68 +1,40 @@
-//! Timeouts and retries, to the millisecond: the library in virtual time, over a network in memory.
+//! Timeouts and retries, to the millisecond: the library in virtual time, over a simulated network.
 
-use std::future::ready;
 use std::io;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use foster::Token;
+use foster::net::serve::serve;
+use foster::net::{TcpListener, TcpStream};
 use foster::runtimes::Sim;
-use foster::{Token, queue};
-use futures_util::future::BoxFuture;
-use linkcheck::{Config, Listener, Network, Report, Site, Stream};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
-use tokio_util::compat::TokioAsyncReadCompatExt;
+use futures_util::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use linkcheck::{Config, Report, Site};
+
+/// The host that is checked. Within a host, nothing takes time.
+const SITE: &str = "http://127.0.0.1/";
 
 const MS: Duration = Duration::from_millis(1);
 
 /// Longer than any timeout here.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// A cable to one host.
-#[derive(Debug)]
-struct Cable(queue::Sender<DuplexStream>);
-
-impl Network for Cable {
-    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
-        Box::pin(async {
-            let (near, far) = duplex(1 << 16);
-            self.0.send(far).await.map_err(io::Error::other)?;
-            Ok(Box::new(near.compat()) as Box<dyn Stream>)
-        })
-    }
-
-    fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        Box::pin(ready(Err(io::ErrorKind::Unsupported.into())))
-    }
-}
-
 /// Checks a host that answers `GET /path` after some time.
 fn check(config: &Config, answer: impl Fn(&str) -> (Duration, String) + Send + Sync) -> Report {
-    let site: Site = "http://192.0.2.1/".parse().expect("an address");
     let check = foster::scope(async |s| {
-        let (cable, connections) = queue::unbounded();
-        let host = s.spawn(host(connections, &answer));
-        let report = linkcheck::check(Arc::new(Cable(cable)), &site, config, &Token::new(), &mut |_| {}).await;
+        let listener = TcpListener::bind("127.0.0.1:80").await.expect("a free port");
+        let host = s.spawn(serve(listener, async |stream| drop(converse(stream, &answer).await)).run());
+        let site: Site = SITE.parse().expect("an address");
+        let report = linkcheck::check(&site, config, &Token::new(), &mut |_| {}).await;
         host.cancel();
         report.expect("a host is checked, so nothing is served")
     });
     Sim::new(1).run(check)
 }
 
-async fn host(connections: queue::Receiver<DuplexStream>, answer: impl Fn(&str) -> (Duration, String) + Send + Sync) {
-    let answer = &answer;
-    foster::scope(async |s| {
-        while let Some(stream) = connections.recv().await {
-            s.spawn(async move { drop(converse(stream.into_inner().0, answer).await) });
-        }
-    })
-    .await
-}
-
-async fn converse(stream: DuplexStream, answer: impl Fn(&str) -> (Duration, String)) -> io::Result<()> {
+async fn converse(stream: TcpStream, answer: impl Fn(&str) -> (Duration, String)) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let (mut request, mut line) = (String::new(), String::new());
     stream.read_line(&mut request).await?;
@@ -71,7 +43,7 @@ async fn converse(stream: DuplexStream, answer: impl Fn(&str) -> (Duration, Stri
     }
     let (delay, text) = answer(request.trim_end_matches(" HTTP/1.1\r\n"));
     foster::sleep(delay).await;
-    stream.write_all(text.as_bytes()).await
+    stream.get_mut().write_all(text.as_bytes()).await
 }
 
 fn page(body: &str) -> String {
@@ -85,7 +57,7 @@ fn config(timeout: Duration, retries: u32) -> Config {
 }
 
 fn broken(report: &Report) -> Vec<String> {
-    report.broken.iter().map(|broken| broken.to_string().replace("http://192.0.2.1", "")).collect()
+    report.broken.iter().map(|broken| broken.to_string().replace(SITE, "/")).collect()
 }
 
 #[test]
