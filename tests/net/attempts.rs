@@ -66,6 +66,13 @@ fn the_families_take_turns() {
 }
 
 #[test]
+fn the_rest_of_the_longer_family_comes_last() {
+    let (peer, took, attempts) = connect(&plan(), &[v6(3), v4(2), v4(1)], TcpOptions::new());
+    assert_eq!((peer, took), (Ok(v4(1)), 30));
+    assert_eq!(attempts, [(0, v6(3)), (0, v4(2)), (20, v4(1))]);
+}
+
+#[test]
 fn a_refusal_lets_the_next_begin_at_once() {
     let (peer, took, attempts) = connect(&plan(), &[v4(2), v4(1), v4(4)], TcpOptions::new());
     assert_eq!((peer, took), (Ok(v4(1)), 30));
@@ -195,4 +202,6 @@ fn a_runtime_without_a_network_says_so() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("the runtime \"bare\" has no network"), "{error}");
     assert!(bare.network().is_err());
+    let addresses = bare.run(foster::net::lookup("localhost:80")).unwrap();
+    assert!(!addresses.is_empty(), "the system knows names all the same");
 }

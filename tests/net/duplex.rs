@@ -4,7 +4,7 @@ use std::io::{ErrorKind, IoSlice};
 
 use foster::net::duplex;
 use foster::testing::{cancel_at_every_await, explore_all};
-use foster::{gather, local, scope};
+use foster::{gather, local, scope, yield_now};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::by_hand::ByHand;
@@ -37,6 +37,25 @@ matrix! {
             let mut echo = String::new();
             client.read_to_string(&mut echo).await.unwrap();
             assert_eq!(echo, "hi");
+        })
+        .await;
+    }
+
+    async fn nobody_in_a_cancelled_region_takes_the_place_of_who_waits() {
+        let (client, server) = duplex(2);
+        scope(async |s| {
+            let (client, server) = (&client, &server);
+            let reader = s.spawn(async move { (&*server).read(&mut [0; 2]).await.unwrap() });
+            let writer = s.spawn(async move { (&*server).write_all(b"1234").await.unwrap() });
+            yield_now().await;
+            assert!(!in_a_cancelled_region(async { drop((&*server).read(&mut [0; 2]).await) }).await);
+            assert!(!in_a_cancelled_region(async { drop((&*server).write(b"5").await) }).await);
+            (&*client).write_all(b"a").await.unwrap();
+            assert_eq!(reader.await, 1);
+            let mut buffer = [0; 4];
+            (&*client).read_exact(&mut buffer).await.unwrap();
+            assert_eq!(&buffer, b"1234");
+            writer.await;
         })
         .await;
     }
@@ -101,7 +120,8 @@ fn what_was_sent_before_a_drop_is_read_after_it() {
 fn a_closed_direction_leaves_the_other_open() {
     let (mut client, mut server) = duplex(8);
     ByHand::new(client.close()).poll().unwrap().unwrap();
-    assert_eq!(ByHand::new(client.write(b"x")).poll().unwrap().unwrap_err().kind(), ErrorKind::BrokenPipe);
+    let closed = ByHand::new(client.write(b"x")).poll().unwrap().unwrap_err();
+    assert_eq!((closed.kind(), closed.to_string().as_str()), (ErrorKind::BrokenPipe, "this direction was closed"));
     assert_eq!(ByHand::new(server.read(&mut [0; 1])).poll().unwrap().unwrap(), 0);
     let buffers = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cdefghijk")];
     assert_eq!(ByHand::new(server.write_vectored(&buffers)).poll().unwrap().unwrap(), 8);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -193,6 +194,24 @@ sockets! {
             drop(client);
         })
         .await;
+    }
+
+    async fn bytes_and_the_end_cross_two_bridges() {
+        let (one, other) = duplex(3);
+        let mut one = FromHyper::new(ForHyper::new(one));
+        let mut other = FromHyper::new(ForHyper::new(other));
+        let send = async {
+            let written = other.write_vectored(&[IoSlice::new(b"t"), IoSlice::new(b"he")]).await.unwrap();
+            assert_eq!(written, 3, "one call took both buffers");
+            other.write_all(b"re and back").await.unwrap();
+            other.flush().await.unwrap();
+            other.close().await.unwrap();
+        };
+        let mut text = String::new();
+        gather((send, async { one.read_to_string(&mut text).await.map(drop).unwrap() })).await;
+        assert_eq!(text, "there and back");
+        one.write_all(b"too").await.unwrap();
+        other.read_exact(&mut [0; 3]).await.unwrap();
     }
 
     async fn an_upgraded_connection_has_the_traits_of_futures() {

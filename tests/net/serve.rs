@@ -2,13 +2,14 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use foster::net::serve::serve;
 use foster::net::{Duplex, TcpListener, TcpStream, duplex};
 use foster::testing::{Drops, settle};
-use foster::{Token, gather, now, scope, sleep, timeout};
+use foster::{Token, gather, now, scope, sleep, timeout, yield_now};
 use futures::channel::mpsc::{self, UnboundedSender};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -118,11 +119,53 @@ fn the_pauses_grow_up_to_a_second_and_begin_anew() {
 fn an_error_of_one_connection_costs_no_time() {
     with_listener(async |listener, feed| {
         let (stop, start) = (Token::new(), now());
-        (0..100).for_each(|_| feed.unbounded_send(Err(ErrorKind::ConnectionAborted.into())).unwrap());
+        let kinds = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::Interrupted];
+        kinds.iter().cycle().take(99).for_each(|kind| feed.unbounded_send(Err((*kind).into())).unwrap());
         let (_client, end) = duplex(8);
         feed.unbounded_send(Ok(end)).unwrap();
         let served = serve(listener, async |_| stop.cancel("served")).stop_on(&stop).run().await;
-        assert_eq!((served.errors(), now() - start), (100, Duration::ZERO));
+        assert_eq!((served.errors(), now() - start), (99, Duration::ZERO));
+    });
+}
+
+#[test]
+fn a_crowd_of_newcomers_keeps_nobody_waiting() {
+    with_listener(async |listener, feed| {
+        let (stop, accepted, begun) = (Token::new(), AtomicUsize::new(0), OnceLock::new());
+        let _clients: Vec<_> = (0..100)
+            .map(|_| {
+                let (client, end) = duplex(8);
+                feed.unbounded_send(Ok(end)).unwrap();
+                client
+            })
+            .collect();
+        let handler = |_: TcpStream| {
+            accepted.fetch_add(1, Relaxed);
+            async {
+                let so_far = accepted.load(Relaxed);
+                begun.get_or_init(|| so_far);
+                if so_far == 100 {
+                    stop.cancel("all are accepted");
+                }
+            }
+        };
+        let served = serve(listener, handler).stop_on(&stop).run().await;
+        assert_eq!((served.completed(), begun.get()), (100, Some(&1)));
+    });
+}
+
+#[test]
+fn errors_of_connections_keep_nobody_waiting() {
+    with_listener(async |listener, feed| {
+        let stop = Token::new();
+        (0..100).for_each(|_| feed.unbounded_send(Err(ErrorKind::ConnectionAborted.into())).unwrap());
+        let stopping = async {
+            yield_now().await;
+            yield_now().await;
+            stop.cancel("at once");
+        };
+        let (served, ()) = gather((serve(listener, echo).stop_on(&stop).run(), stopping)).await;
+        assert!(served.errors() < 10, "{served:?}");
     });
 }
 
@@ -174,6 +217,8 @@ fn connections_have_the_grace_to_end_by_themselves() {
         let stopping = async {
             sleep(S).await;
             stop.cancel("closing time");
+            sleep(S).await;
+            assert!(feed.is_closed(), "it listens no more, while connections are open");
         };
         let server = serve(listener, handler).limit(2).grace(5 * S).stop_on(&stop).run();
         let (served, ()) = gather((server, stopping)).await;
@@ -181,6 +226,21 @@ fn connections_have_the_grace_to_end_by_themselves() {
         assert_eq!((drops.alive(), now() - start), (0, 6 * S));
         assert!(feed.is_closed(), "it listens no more, and the third was never accepted");
         drop(ends);
+    });
+}
+
+#[test]
+fn a_server_without_settings_gives_ten_seconds_and_any_limit_fits() {
+    with_listener(async |listener, feed| {
+        let (stop, start) = (Token::new(), now());
+        let (_client, end) = duplex(8);
+        feed.unbounded_send(Ok(end)).unwrap();
+        let handler = async |_: TcpStream| {
+            stop.cancel("closing time");
+            std::future::pending::<()>().await;
+        };
+        let served = serve(listener, handler).limit(usize::MAX).stop_on(&stop).run().await;
+        assert_eq!((served.cancelled(), now() - start), (1, 10 * S));
     });
 }
 

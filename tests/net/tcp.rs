@@ -136,7 +136,8 @@ sockets! {
         let (client, server) = pair().await;
         let (other, _) = pair().await;
         let (read, mut write) = client.into_split();
-        write.write_all(b"half").await.unwrap();
+        let buffers = [IoSlice::new(b"ha"), IoSlice::new(b"lf")];
+        assert_eq!(write.write_vectored(&buffers).await.unwrap(), 4, "one call took both buffers");
         let (other_read, other_write) = other.into_split();
         let (read, other_write) = read.reunite(other_write).unwrap_err().into_halves();
         other_read.reunite(other_write).unwrap();
@@ -209,6 +210,7 @@ sockets! {
             let malformed = TcpListener::bind(text).await.unwrap_err();
             assert_eq!(malformed.kind(), ErrorKind::InvalidInput, "{text}");
         }
+        assert_eq!(foster::net::lookup(Vec::new()).await.unwrap_err().kind(), ErrorKind::NotFound);
         assert!(TcpStream::connect(Vec::new()).await.unwrap_err().to_string().contains("no address"));
     }
 
@@ -276,6 +278,30 @@ sockets! {
         assert!(!in_a_cancelled_region(async { drop(TcpListener::bind("127.0.0.1:0").await) }).await);
         let (_client, accepted) = gather((TcpStream::connect(address), listener.accept())).await;
         assert_eq!(accepted.unwrap().0.local_addr().unwrap(), address);
+    }
+
+    async fn nobody_in_a_cancelled_region_takes_the_place_of_who_waits() {
+        let (client, server) = pair().await;
+        scope(async |s| {
+            let (client, server) = (&client, &server);
+            let reader = s.spawn(async move { (&*server).read(&mut [0; 8]).await.unwrap() });
+            let writer = s.spawn(async move {
+                (&*server).write_all(&vec![0; 30_000_000]).await.unwrap();
+                server.shutdown(Shutdown::Write).unwrap();
+            });
+            foster::yield_now().await;
+            let bytes = [0; 1 << 16];
+            assert!(!in_a_cancelled_region(async { drop((&*server).read(&mut [0; 8]).await) }).await);
+            assert!(!in_a_cancelled_region(async { while (&*server).write(&bytes).await.is_ok() {} }).await);
+            let buffers = [IoSlice::new(&bytes)];
+            assert!(!in_a_cancelled_region(async { while (&*server).write_vectored(&buffers).await.is_ok() {} }).await);
+            assert!(!writer.is_finished());
+            (&*client).write_all(b"abc").await.unwrap();
+            assert_eq!(reader.await, 3);
+            assert!(all_of(client).await.len() >= 30_000_000);
+            writer.await;
+        })
+        .await;
     }
 
     async fn settings_are_made_on_both_ends() {
