@@ -47,6 +47,7 @@
 //! | wait for several futures | [`gather`], [`try_gather`] | `gather` | `join!` |
 //! | take the first of several | [`race`], [`race_ok`], [`select!`] | `wait` | `select!` |
 //! | take the first few, or hedge | [`future::quorum`], [`future::hedge`] | – | – |
+//! | try again what has failed | [`retry()`] | tenacity | `backon` |
 //! | write a stream as code | [`stream::generator`] | `async def`, `yield` | – |
 //! | run a stream beside its consumer | [`StreamExt::in_scope`] | `Queue` | `mpsc` |
 //! | do many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
@@ -98,6 +99,7 @@ mod panic;
 pub mod queue;
 #[cfg(test)]
 mod races;
+pub mod retry;
 pub mod runtime;
 #[path = "../runtimes/mod.rs"]
 pub mod runtimes;
@@ -118,6 +120,7 @@ pub use cancel::{Cancelled, Reason, Token, adopt, shield};
 pub use context::inherited::{Inherited, Provide};
 pub use future::{FutureExt, as_completed, gather, race, race_ok, try_gather};
 pub use name::Name;
+pub use retry::retry;
 pub use runtime::{Handle, Instant};
 pub use scope::{Scope, Task, TaskError, TryScope, blocking, local, scope, try_scope};
 pub use stream::{ConcurrentIterator, ConcurrentStream, StreamExt};

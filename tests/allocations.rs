@@ -5,9 +5,11 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
+use foster::retry::RetryBudget;
 use foster::sync::{Event, Mutex, OnceCell, RwLock, Semaphore};
-use foster::{gather, queue, race, try_gather, yield_now};
+use foster::{Elapsed, gather, queue, race, retry, try_gather, yield_now};
 use futures::FutureExt;
 use futures::executor::block_on;
 
@@ -156,4 +158,19 @@ fn the_bridges_to_hyper_allocate_nothing_for_a_request() {
         now(far.read_exact(&mut [0; 64])).expect("it is open");
     };
     assert_eq!(allocations(pass), 0);
+}
+
+#[test]
+fn a_retry_around_a_success_allocates_nothing_and_none_of_its_settings_does() {
+    let (wait, budget) = (Duration::from_secs(1), RetryBudget::new(100));
+    assert_eq!(allocations(|| assert_eq!(now(retry([wait; 5], async || Ok::<_, Elapsed>(7))), Ok(7))), 0);
+    let whole = || {
+        let call = retry([wait; 5], async || Ok::<_, Elapsed>(7)).jitter().budget(&budget).attempt_timeout(wait);
+        let call = call.when(|_| true).after(|_| None).notify(|_, _| ()).max_attempts(3).max_elapsed(wait);
+        assert_eq!(now(call.outcome()).ok(), Some(7));
+    };
+    assert_eq!(allocations(whole), 0);
+    // A failure allocates nothing either, but for the timer of a wait.
+    let fails = || assert_eq!(now(retry([], async || Err::<(), _>(7)).budget(&budget)), Err(7));
+    assert_eq!(allocations(fails), 0);
 }

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["context"],
     &["trace"],
     &["cancel"],
-    &["time"],
+    &["retry::budget", "time"],
     &["sync"],
     &["net", "queue"],
     &["scope"],

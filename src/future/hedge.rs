@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use super::race::Race;
 use crate::context;
 use crate::engine::Many;
+use crate::retry::budget::RetryBudget;
 use crate::time::{Sleep, sleep};
 
 /// Makes an attempt, makes another one whenever `delay` passes without a value, and returns the
@@ -58,7 +59,7 @@ where
     Fut: Future,
 {
     let max = NonZeroUsize::new(max).expect("hedge with a maximum of 0 attempts would never make one");
-    Hedge { race: Race::empty(), make, delay, made: 0, max, sleep: None }
+    Hedge { race: Race::empty(), make, delay, made: 0, max, budget: None, sleep: None }
 }
 
 pin_project! {
@@ -70,9 +71,35 @@ pin_project! {
         delay: Duration,
         made: usize,
         max: NonZeroUsize,
+        budget: Option<RetryBudget>,
         // Until the next attempt. `None` once the last one has been made.
         #[pin]
         sleep: Option<Sleep>,
+    }
+}
+
+impl<F, Fut: Future> Hedge<F, Fut> {
+    /// Makes another attempt only while `budget` allows one.
+    ///
+    /// When it allows none, there is no other attempt in this hedge. The first one is always made.
+    /// A hedge does not know which values are failures, so it records nothing. Put it into a
+    /// [`retry`](crate::retry()) that has the same budget.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{future::hedge, now, retry::RetryBudget, sleep};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, second) = (now(), Duration::from_secs(1));
+    ///     let none = RetryBudget::new(0);
+    ///     hedge(second, 2, async |attempt| sleep(9 * second / (attempt as u32 + 1)).await).budget(&none).await;
+    ///     assert_eq!(now() - start, 9 * second);
+    /// });
+    /// ```
+    pub fn budget(mut self, budget: &RetryBudget) -> Self {
+        self.budget = Some(budget.clone());
+        self
     }
 }
 
@@ -96,6 +123,10 @@ where
                 match this.sleep.as_mut().as_pin_mut() {
                     Some(sleep) if !winds_down => ready!(sleep.poll(cx)),
                     _ => return Poll::Pending,
+                }
+                if this.budget.as_ref().is_some_and(|budget| !budget.allows_retry()) {
+                    this.sleep.set(None);
+                    return Poll::Pending;
                 }
             }
             this.race.join((this.make)(*this.made));

@@ -55,9 +55,18 @@ pub(crate) fn pick(bits: NonZero<usize>) -> Option<usize> {
     if bits.is_power_of_two() || !is_on() { None } else { choose(bits) }
 }
 
+/// Returns a number below `n`, which is at least 2, if a chooser is installed.
+pub(crate) fn among(n: usize) -> Option<usize> {
+    if is_on() { Some(chooser()?.choose(n)) } else { None }
+}
+
+/// Returns the chooser. It is cloned, because nothing may be borrowed while foreign code runs.
+fn chooser() -> Option<Arc<dyn Choose>> {
+    CHOOSER.with_borrow(Clone::clone)
+}
+
 fn choose(bits: NonZero<usize>) -> Option<usize> {
-    // The chooser is cloned, because nothing may be borrowed while foreign code runs.
-    let chooser = CHOOSER.with_borrow(Clone::clone)?;
+    let chooser = chooser()?;
     let mut left = bits.get();
     for _ in 0..chooser.choose(bits.get().count_ones() as usize) {
         left &= left.wrapping_sub(1);

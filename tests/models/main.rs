@@ -4,6 +4,7 @@
 //! others.
 
 mod queues;
+mod retries;
 mod semaphores;
 mod streams;
 mod tree;

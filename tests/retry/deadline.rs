@@ -1,0 +1,90 @@
+//! Retries under a deadline.
+
+use std::iter;
+use std::time::Duration;
+
+use foster::{Deadline, now, retry, shield, sleep, timeout};
+
+use crate::Flaky;
+use crate::harness::T;
+
+matrix! {
+    async fn an_error_is_returned_at_once_where_the_deadline_comes_before_the_next_attempt() {
+        let broken = Flaky::broken();
+        // The wait is longer than the watchdog lets it be.
+        let hour = Duration::from_secs(3600);
+        let failure = timeout(hour, retry([hour], async || broken.attempt()).outcome()).await;
+        let failure = failure.expect("there was no wait").unwrap_err();
+        assert!(failure.is_deadline());
+        assert_eq!(failure.to_string(), "1 (attempt 1 was the last one, since the deadline comes before the next, which has to wait 3600s)");
+    }
+
+    async fn a_wait_without_end_is_forbidden_by_any_deadline() {
+        let broken = Flaky::broken();
+        let call = retry([Duration::MAX], async || broken.attempt()).outcome();
+        assert!(timeout(Duration::from_secs(3600), call).await.unwrap().unwrap_err().is_deadline());
+    }
+}
+
+sim! {
+    async fn no_wait_starts_that_the_deadline_forbids() {
+        let (start, broken) = (now(), Flaky::broken());
+        let call = retry((1..).map(|n| n * T), async || broken.attempt()).outcome();
+        // Attempts at 0, 1, 3, 6 and 10. The next one would begin at 15.
+        let failure = timeout(15 * T, call).await.unwrap().unwrap_err();
+        assert!(failure.is_deadline());
+        assert_eq!((failure.attempts(), now() - start), (5, 10 * T));
+    }
+
+    async fn the_nearest_of_several_deadlines_counts_and_a_shield_hides_them() {
+        let broken = Flaky::broken();
+        let call = || retry(iter::repeat_n(4 * T, 3), async || broken.attempt()).outcome();
+        let near = timeout(90 * T, timeout(5 * T, call())).await.unwrap().unwrap().unwrap_err();
+        assert!(near.is_deadline());
+        assert_eq!(near.attempts(), 2);
+        let hidden = timeout(5 * T, shield(call())).await.unwrap().unwrap_err();
+        assert!(hidden.is_exhausted());
+        assert_eq!(hidden.attempts(), 4);
+    }
+
+    async fn a_deadline_that_is_moved_counts_where_it_is() {
+        let (deadline, start, broken) = (Deadline::after(2 * T), now(), Flaky::broken());
+        let call = retry([4 * T; 3], async || {
+            if broken.made() == 0 {
+                deadline.set(start + 10 * T).unwrap();
+            }
+            broken.attempt()
+        });
+        let failure = deadline.timeout(call.outcome()).await.unwrap().unwrap_err();
+        assert!(failure.is_deadline());
+        assert_eq!((failure.attempts(), now() - start), (3, 8 * T));
+    }
+
+    async fn what_the_server_asks_for_is_weighed_against_the_deadline() {
+        let (start, broken) = (now(), Flaky::broken());
+        let call = retry([T; 9], async || broken.attempt()).after(|&error| (error == 2).then_some(60 * T));
+        let failure = timeout(50 * T, call.outcome()).await.unwrap().unwrap_err();
+        assert!(failure.is_deadline());
+        assert_eq!((failure.attempts(), now() - start), (2, T));
+    }
+
+    async fn an_attempt_that_fails_while_it_is_wound_down_is_the_last_one() {
+        let broken = Flaky::broken();
+        let call = retry([T; 9], async || {
+            shield(sleep(5 * T)).await;
+            broken.attempt()
+        });
+        let failure = timeout(3 * T, call.outcome()).await.expect("it has a value").unwrap_err();
+        assert!(failure.is_cancelled());
+        assert_eq!(broken.made(), 1);
+    }
+
+    async fn a_wait_that_is_cancelled_is_followed_by_no_attempt() {
+        let broken = Flaky::broken();
+        let call = retry([2 * T], async || broken.attempt());
+        // The shield keeps the region for longer than the wait takes.
+        let both = foster::gather((call, shield(sleep(9 * T))));
+        assert!(foster::timeout_at(now() + 90 * T, foster::race((async { _ = both.await }, sleep(T)))).await.is_ok());
+        assert_eq!(broken.made(), 1);
+    }
+}
