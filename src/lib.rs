@@ -53,6 +53,7 @@
 //! | do many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
 //! | change a value across `.await` | [`sync::Mutex`] | `Lock` | `Mutex` |
 //! | limit what is done at once | [`sync::Semaphore`] | `Semaphore` | `Semaphore` |
+//! | limit how often something is done | [`rate::RateLimiter`] | `aiolimiter` | `governor` |
 //! | give work to consumers, and wait until it is done | [`queue`] | `Queue` | `mpsc` |
 //! | wait for what others do | [`sync::Event`], [`sync::Condition`] | `Event`, `Condition` | `Notify` |
 //! | wait for each other | [`sync::Barrier`] | `Barrier` | `Barrier` |
@@ -99,6 +100,7 @@ mod panic;
 pub mod queue;
 #[cfg(test)]
 mod races;
+pub mod rate;
 pub mod retry;
 pub mod runtime;
 #[path = "../runtimes/mod.rs"]

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use foster::rate::RateLimiter;
 use foster::retry::RetryBudget;
 use foster::sync::{Event, Mutex, OnceCell, RwLock, Semaphore};
 use foster::{Elapsed, gather, queue, race, retry, try_gather, yield_now};
@@ -173,4 +174,11 @@ fn a_retry_around_a_success_allocates_nothing_and_none_of_its_settings_does() {
     // A failure allocates nothing either, but for the timer of a wait.
     let fails = || assert_eq!(now(retry([], async || Err::<(), _>(7)).budget(&budget)), Err(7));
     assert_eq!(allocations(fails), 0);
+}
+
+#[test]
+fn a_rate_limiter_allocates_nothing_while_there_are_tokens() {
+    let limiter = RateLimiter::new(u32::MAX, Duration::from_secs(1));
+    assert_eq!(allocations(|| assert!(now(limiter.acquire(1)).is_ok())), 0);
+    assert_eq!(allocations(|| assert!(limiter.try_acquire(1).is_ok())), 0);
 }

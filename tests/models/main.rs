@@ -4,6 +4,7 @@
 //! others.
 
 mod queues;
+mod rates;
 mod retries;
 mod semaphores;
 mod streams;

@@ -1,0 +1,326 @@
+//! A limit on how often something is done.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use super::bucket::{Bucket, LONGEST, Rate};
+use super::error::{Kind, RateLimited};
+use crate::context;
+use crate::engine::atomics::ShortLock;
+use crate::runtime::Instant;
+use crate::sync::{Acquire, Permit, Semaphore};
+use crate::time::{Sleep, sleep, sleep_until};
+
+/// Limits how often something is done: so many times in a period, and no more than a burst at once.
+///
+/// It holds up to `burst` tokens, and is full at the beginning. Tokens come back evenly, one each
+/// `per / count`. So in any time `t`, no more than `burst + count · t / per` are handed out. That
+/// is exact to the nanosecond at any rate, because no rate is rounded.
+///
+/// To limit what is done *at the same time*, use a [`Semaphore`]. The counterpart of `aiolimiter`'s
+/// `AsyncLimiter` and of the crate `governor`.
+///
+/// # Turns
+///
+/// Who waits has its turn in the order in which the futures were first polled. Nobody overtakes,
+/// not even by asking for less. Only the first one has a timer. It takes its tokens when they are
+/// there, not before: a future that is dropped has nothing to give back, and those behind it move
+/// up. If the first one belongs to a task that does not run for a while, all others wait for it.
+///
+/// # Runtimes
+///
+/// The clock is that of the runtime in force where it is used. Tasks of several threads may share
+/// one, under the same clock.
+///
+/// ```
+/// # #[cfg(feature = "sim")]
+/// foster::runtimes::Sim::default().run(async {
+///     use foster::{now, rate::RateLimiter};
+///     use std::time::Duration;
+///
+///     let start = now();
+///     let limiter = RateLimiter::new(10, Duration::from_secs(1));
+///     for _ in 0..25 {
+///         limiter.acquire(1).await.unwrap();
+///         // fetch something
+///     }
+///     // Ten at once, and then one each tenth of a second.
+///     assert_eq!(now() - start, Duration::from_millis(1_500));
+/// });
+/// ```
+pub struct RateLimiter {
+    rate: Rate,
+    bucket: ShortLock<Bucket>,
+    /// The right to take tokens, of which there is one. Who has it waits for its tokens, and all
+    /// others wait for it.
+    turn: Semaphore,
+}
+
+impl RateLimiter {
+    /// Creates a limiter that lets `count` pass in each period of `per`, and so many at once.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `count` or `per` is zero, or if `per` is longer than 584 years.
+    #[track_caller]
+    pub fn new(count: u32, per: Duration) -> Self {
+        Self::with_burst(count, per, count)
+    }
+
+    /// Creates a limiter that lets `count` pass in each period of `per`, and `burst` at once.
+    ///
+    /// With a burst of 1 they pass at equal distances, which are rounded up to whole nanoseconds.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `count`, `per` or `burst` is zero, or if `per` is longer than 584 years.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{now, rate::RateLimiter};
+    ///     use std::time::Duration;
+    ///
+    ///     let start = now();
+    ///     let limiter = RateLimiter::with_burst(10, Duration::from_secs(1), 1);
+    ///     for _ in 0..5 {
+    ///         limiter.acquire(1).await.unwrap();
+    ///     }
+    ///     assert_eq!(now() - start, Duration::from_millis(400));
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn with_burst(count: u32, per: Duration, burst: u32) -> Self {
+        assert!(count > 0 && burst > 0, "a rate limiter with a rate or a burst of 0 would let nobody pass");
+        assert!(!per.is_zero(), "a rate limiter with a period of zero would limit nothing");
+        assert!(per <= LONGEST, "the period of a rate limiter is at most 2^64 nanoseconds");
+        Self::of(Rate { count, period: per.as_nanos() as u64, burst })
+    }
+
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    pub(super) fn of(rate: Rate) -> Self {
+        RateLimiter { rate, bucket: ShortLock::new(Bucket::full(rate)), turn: Semaphore::new(1) }
+    }
+
+    /// Waits until it has its turn and `count` tokens are there, and takes them.
+    ///
+    /// Zero tokens are taken in turn, too.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RateLimited`] at once if `count` is larger than the burst, since so many are never
+    /// there. Returns it also if it has its turn, and its tokens would come only after the effective
+    /// [deadline](crate::deadline). Then it takes none, and the next one has its turn.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future loses its place in the line, and takes no tokens. In a
+    /// [cancelled region](crate::cancel#regions) it takes tokens that are there, and does not begin
+    /// to wait.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
+    ///
+    /// # Cost
+    ///
+    /// Where there are tokens, one look at the clock, and no allocation. Among those who wait, the
+    /// first alone has a timer.
+    pub fn acquire(&self, count: u32) -> AcquireRate<'_> {
+        AcquireRate { limiter: self, count, place: Place::Fresh, sleep: None }
+    }
+
+    /// Takes `count` tokens, if they are there and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RateLimited`] if not. It says when the tokens will be there, such as for the
+    /// `Retry-After` of an answer.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::rate::RateLimiter;
+    ///     use std::time::Duration;
+    ///
+    ///     let limiter = RateLimiter::new(1, Duration::from_secs(60));
+    ///     assert!(limiter.try_acquire(1).is_ok());
+    ///     let limited = limiter.try_acquire(1).unwrap_err();
+    ///     assert_eq!(limited.wait(), Some(Duration::from_secs(60)));
+    /// });
+    /// ```
+    pub fn try_acquire(&self, count: u32) -> Result<(), RateLimited> {
+        self.check(count)?;
+        match self.turn.try_acquire(1) {
+            Ok(_turn) => self.take(count).map_err(|wait| RateLimited::new(count, Kind::NotYet, Some(wait))),
+            Err(_) => Err(RateLimited::new(count, Kind::NotYet, None)),
+        }
+    }
+
+    /// Lets nobody pass for `pause`, neither those who wait nor those who come.
+    ///
+    /// For a server that has answered "429 Too Many Requests". Tokens come back meanwhile, up to
+    /// the burst. Of several pauses, the one counts that ends last. [`Duration::MAX`] pauses for
+    /// ever.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{now, rate::RateLimiter};
+    ///     use std::time::Duration;
+    ///
+    ///     let (start, limiter) = (now(), RateLimiter::new(10, Duration::from_secs(1)));
+    ///     limiter.pause(Duration::from_secs(30));
+    ///     limiter.acquire(1).await.unwrap();
+    ///     assert_eq!(now() - start, Duration::from_secs(30));
+    /// });
+    /// ```
+    pub fn pause(&self, pause: Duration) {
+        let now = context::with(|ambient| ambient.now());
+        self.bucket.lock().pause(now, pause);
+    }
+
+    /// Returns how many whole tokens are there now.
+    ///
+    /// Those who wait may already have a claim to them.
+    pub fn available(&self) -> u32 {
+        let now = context::with(|ambient| ambient.now());
+        self.bucket.lock().tokens(self.rate, now)
+    }
+
+    /// Returns how many futures wait for tokens.
+    pub fn waiting(&self) -> usize {
+        let turns = self.turn.statistics();
+        turns.in_use() + turns.waiting()
+    }
+
+    /// Returns whether it is as a new one, at `now`.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        self.bucket.lock().is_fresh(self.rate, now)
+    }
+
+    fn check(&self, count: u32) -> Result<(), RateLimited> {
+        let is_too_many = count > self.rate.burst;
+        if is_too_many { Err(RateLimited::new(count, Kind::TooMany, None)) } else { Ok(()) }
+    }
+
+    /// Takes tokens, for one who has its turn. Returns how long it is until they are there.
+    fn take(&self, count: u32) -> Result<(), Duration> {
+        // The clock may be code of the user, which runs under no lock.
+        let now = context::with(|ambient| ambient.now());
+        self.bucket.lock().take(self.rate, count, now)
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter")
+            .field("rate", &self.rate)
+            .field("waiting", &self.waiting())
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The future of [`RateLimiter::acquire`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AcquireRate<'a> {
+        limiter: &'a RateLimiter,
+        count: u32,
+        place: Place<'a>,
+        // Of the first in the line. It is made once, and moved.
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+/// Where one is who asks for tokens.
+enum Place<'a> {
+    Fresh,
+    InLine { turn: Acquire<'a> },
+    First { _turn: Permit<'a> },
+    Over,
+}
+
+impl Future for AcquireRate<'_> {
+    type Output = Result<(), RateLimited>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let this = self.as_mut().project();
+            let limiter = *this.limiter;
+            match this.place {
+                Place::Fresh => {
+                    if let Err(error) = limiter.check(*this.count) {
+                        *this.place = Place::Over;
+                        return Poll::Ready(Err(error));
+                    }
+                    *this.place = Place::InLine { turn: limiter.turn.acquire(1) };
+                }
+                Place::InLine { turn } => {
+                    let turn = ready!(Pin::new(turn).poll(cx)).expect("nobody closes it or takes its permit");
+                    *this.place = Place::First { _turn: turn };
+                    if let Some(result) = self.as_mut().take() {
+                        return Poll::Ready(result);
+                    }
+                }
+                Place::First { .. } => {
+                    let Some(sleep) = this.sleep.as_pin_mut() else { unreachable!("who waits has a timer") };
+                    ready!(sleep.poll(cx));
+                    if let Some(result) = self.as_mut().take() {
+                        return Poll::Ready(result);
+                    }
+                }
+                Place::Over => panic!("a future was polled after it had completed"),
+            }
+        }
+    }
+}
+
+impl AcquireRate<'_> {
+    /// Takes the tokens of the first in the line, or sets the timer for them.
+    fn take(self: Pin<&mut Self>) -> Option<Result<(), RateLimited>> {
+        let mut this = self.project();
+        let result = match this.limiter.take(*this.count) {
+            Ok(()) => Ok(()),
+            Err(wait) => {
+                let at = context::with(|ambient| {
+                    let at = ambient.now().checked_add(wait);
+                    let is_late = ambient.deadline().is_some_and(|deadline| at.is_none_or(|at| at >= deadline));
+                    // What is being cancelled waits to be dropped, and is told nothing.
+                    if is_late && !ambient.is_tripped() { Err(()) } else { Ok(at) }
+                });
+                match (at, this.sleep.as_mut().as_pin_mut()) {
+                    (Err(()), _) => Err(RateLimited::new(*this.count, Kind::Deadline, Some(wait))),
+                    (Ok(Some(at)), Some(sleep)) => {
+                        sleep.reset(at);
+                        return None;
+                    }
+                    (Ok(at), _) => {
+                        let sleep = at.map_or_else(|| sleep(Duration::MAX), sleep_until);
+                        this.sleep.set(Some(sleep));
+                        return None;
+                    }
+                }
+            }
+        };
+        // The turn passes to the next one.
+        *this.place = Place::Over;
+        this.sleep.set(None);
+        Some(result)
+    }
+}
+
+impl fmt::Debug for AcquireRate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcquireRate").field("count", &self.count).finish_non_exhaustive()
+    }
+}
