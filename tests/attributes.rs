@@ -39,7 +39,7 @@ fn features(all: &[(bool, &'static str)]) -> Vec<&'static str> {
 
 #[foster::test]
 async fn everywhere() {
-    let sum = scope(|s| async move {
+    let sum = scope(async |s| {
         let task = s.spawn_parallel(async { 1 });
         sleep(Duration::from_millis(1)).await;
         task.await + 1
@@ -165,7 +165,7 @@ const FAIL: &str = "FOSTER_TESTS_FAIL";
 async fn fails_if_it_is_told_to() {
     let first = Mutex::new(None);
     let seen = &first;
-    scope(|s| async move {
+    scope(async |s| {
         for n in 0..8 {
             s.spawn(async move { _ = seen.lock().unwrap().get_or_insert(n) });
         }
@@ -201,7 +201,7 @@ fn a_failure_names_its_seed_and_the_seed_replays_it() {
 #[test]
 fn what_a_test_leaves_behind_fails_it() {
     let leaves = || async {
-        let mut left = Box::pin(scope(|s| async move { s.spawn_parallel(std::future::pending::<()>()).await }));
+        let mut left = Box::pin(scope(async |s| s.spawn_parallel(std::future::pending::<()>()).await));
         assert!(foster::testing::poll_once(&mut left).await.is_pending());
         std::mem::forget(left);
     };
@@ -219,7 +219,7 @@ async fn may_panic_where_it_should() {
 #[should_panic(expected = "on purpose")]
 #[foster::test]
 async fn may_panic_with_an_expected_text() {
-    scope(|s| async move { s.spawn(async { panic!("it fell, on purpose") }).await }).await
+    scope(async |s| s.spawn(async { panic!("it fell, on purpose") }).await).await
 }
 
 #[test]
@@ -313,7 +313,7 @@ async fn has_a_big_stack() {
 }
 
 async fn hangs_in_a_scope() {
-    scope(|s| async move {
+    scope(async |s| {
         s.named("never woken").spawn(std::future::pending::<()>());
         sleep(Duration::from_secs(3600)).await;
         loop {
@@ -391,7 +391,7 @@ fn a_test_that_loops_without_await_is_told_from_one_that_waits() {
 #[test]
 fn a_task_that_keeps_the_thread_to_itself_is_told_as_well() {
     static STOP: AtomicBool = AtomicBool::new(false);
-    let test = || scope(|s| async move { s.spawn_parallel(async { spin(&STOP) }).await });
+    let test = || scope(async |s| s.spawn_parallel(async { spin(&STOP) }).await);
     let said = complaint(|| Test::new(100, false).run(harness::sim, test));
     STOP.store(true, Ordering::Relaxed);
     assert!(said.contains("its runtime does not come back to it"), "{said}");
@@ -430,7 +430,7 @@ mod programs {
 
     #[foster::main(basic, threads = 2)]
     async fn pool() -> Result<i32, ParseIntError> {
-        let sum = scope(|s| async move { s.spawn_parallel(async { "3".parse::<i32>() }).await });
+        let sum = scope(async |s| s.spawn_parallel(async { "3".parse::<i32>() }).await);
         Ok(sum.await? + "4".parse::<i32>()?)
     }
 
@@ -464,11 +464,11 @@ fn a_program_on_tokio_is_on_tokio() {
 fn programs_on_global_executors_run_too() {
     #[foster::main(smol)]
     async fn on_smol() -> usize {
-        scope(|s| async move { s.spawn_parallel(async { 1 }).await }).await
+        scope(async |s| s.spawn_parallel(async { 1 }).await).await
     }
     #[foster::main(async_std)]
     async fn on_async_std() -> usize {
-        scope(|s| async move { s.spawn_parallel(async { 2 }).await }).await
+        scope(async |s| s.spawn_parallel(async { 2 }).await).await
     }
     assert_eq!(on_smol() + on_async_std(), 3);
 }

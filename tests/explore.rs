@@ -25,7 +25,7 @@ fn watched(test: impl FnOnce() + Send + 'static) {
 
 /// Tasks, children on one task, timers and jobs.
 async fn busy() {
-    scope(|s| async move {
+    scope(async |s| {
         for i in 0..4 {
             s.spawn_parallel(async move {
                 for _ in 0..i {
@@ -265,7 +265,7 @@ fn priorities_find_what_a_uniform_choice_hardly_does() {
         // A task must do all its steps before another does its second.
         let program = || async {
             let steps = Arc::new(AtomicUsize::new(0));
-            scope(|s| async move {
+            scope(async |s| {
                 let slow = steps.clone();
                 s.spawn_parallel(async move {
                     yield_now().await;
@@ -445,7 +445,7 @@ fn settling_and_advancing_let_others_come_to_rest() {
         explore(0..100, || async {
             let log = Arc::new(Mutex::new(Vec::new()));
             let seen = log.clone();
-            scope(|s| async move {
+            scope(async |s| {
                 s.spawn_parallel(async move {
                     for second in 0..5 {
                         for _ in 0..second {
@@ -471,7 +471,7 @@ fn settling_and_advancing_let_others_come_to_rest() {
 #[test]
 fn a_deadlock_says_who_waits_for_what() {
     watched(|| {
-        let error = Sim::new(1).try_run(scope(|s| async move {
+        let error = Sim::new(1).try_run(scope(async |s| {
             let (_keep, never) = futures::channel::oneshot::channel::<()>();
             let stuck = s.named("stuck").spawn(never);
             s.named("waiter").spawn(async move { stuck.await.unwrap_or_default() });
@@ -496,7 +496,7 @@ fn what_a_run_leaves_behind_is_named() {
         let child = leaks(&strict(), |_| {
             Box::pin(async {
                 let mut forgotten =
-                    Box::pin(scope(|s| async move { s.named("forgotten").spawn(std::future::pending::<()>()).await }));
+                    Box::pin(scope(async |s| s.named("forgotten").spawn(std::future::pending::<()>()).await));
                 assert!(futures::poll!(&mut forgotten).is_pending());
                 std::mem::forget(forgotten);
             })
@@ -531,7 +531,7 @@ fn a_run_leaves_no_memory_behind() {
         // Not even one that fails with tasks that own their own wakers.
         let failure = Explore::new().run(|| {
             let alive = alive.clone();
-            scope(|s| async move {
+            scope(async |s| {
                 s.spawn_parallel(async move {
                     let _alive = alive;
                     std::future::pending::<()>().await
@@ -550,7 +550,7 @@ fn speed_of_a_thousand_seeds_of_twenty_tasks_with_fifty_awaits_each() {
     watched(|| {
         let start = std::time::Instant::now();
         let explored = explore(0..1_000, || {
-            scope(|s| async move {
+            scope(async |s| {
                 for _ in 0..20 {
                     s.spawn_parallel(async {
                         for _ in 0..50 {

@@ -63,7 +63,7 @@ fn program(mut dice: Dice, depth: u32, outside: Alive) -> Pin<Box<dyn Future<Out
         let _guard = outside.guard();
         let mine = Alive::default();
         let inside = mine.clone();
-        scope(|s| async move {
+        scope(async |s| {
             let mut tasks = Vec::new();
             for _ in 0..dice.next(6) + 2 {
                 let (kind, child) = (dice.next(7), work(dice.another(), depth, inside.clone()));
@@ -190,7 +190,7 @@ fn a_plan_says_exactly_what_goes_wrong() {
         sim.run(async { sleep(MILLI).await });
         assert_eq!(sim.elapsed(), 2 * MILLI);
         let outcome = Sim::builder().faults(Faults::none().refuse_spawns(1.0)).build();
-        let outcome = outcome.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
+        let outcome = outcome.run(scope(async |s| s.spawn_parallel(async {}).outcome().await));
         assert!(matches!(outcome.unwrap_err().reason(), Reason::Shutdown));
     });
 }
@@ -213,7 +213,7 @@ fn a_job_that_has_not_begun_is_dropped_unrun_by_its_timeout() {
 fn the_trace_says_what_went_wrong() {
     watched(|| {
         let sim = Sim::builder().faults(Faults::none().drop_tasks(1.0)).build();
-        let outcome = sim.run(scope(|s| async move { s.spawn_parallel(async {}).outcome().await }));
+        let outcome = sim.run(scope(async |s| s.spawn_parallel(async {}).outcome().await));
         assert!(outcome.is_err());
         assert!(sim.trace().to_string().contains("fault: drop `tests/faults.rs:"), "{}", sim.trace());
     });
@@ -253,7 +253,7 @@ fn a_race_between_different_instants_is_found_when_timers_are_late_and_only_then
                     sold.set(sold.get() + 1);
                 }
             };
-            local::scope(|s| async move {
+            local::scope(async |s| {
                 s.spawn(book());
                 s.spawn(async move {
                     sleep(late).await;

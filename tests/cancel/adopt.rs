@@ -90,7 +90,7 @@ matrix! {
     async fn an_adopted_future_survives_a_panic_next_to_it() {
         let log = Log::new();
         let noting = log.clone();
-        let panicking = AssertUnwindSafe(scope(|s| async move {
+        let panicking = AssertUnwindSafe(scope(async |s| {
             s.spawn(async {
                 let saved = adopt(async move { sleep(2 * T).await; noting.note("saved") });
                 let panics = async { yield_now().await; panic!("next to it") };
@@ -106,7 +106,7 @@ matrix! {
     async fn an_adopted_future_survives_an_error_of_its_scope() {
         let log = Log::new();
         let noting = log.clone();
-        let failed = try_scope(|s| async move {
+        let failed = try_scope(async |s| {
             s.spawn(ok(async {
                 adopt(async move { sleep(2 * T).await; noting.note("saved") }).await;
                 pending::<()>().await
@@ -154,7 +154,7 @@ matrix! {
     async fn an_adopted_future_sees_no_deadline_before_or_after_it_was_handed_over() {
         let log = Log::new();
         let noting = log.clone();
-        let late = timeout(T, scope(|_| async move {
+        let late = timeout(T, scope(async |_| {
             let mut saved = Box::pin(adopt(async move {
                 assert_eq!(deadline(), None);
                 assert!(timeout(T, pending::<()>()).await.is_err());
@@ -184,7 +184,7 @@ matrix! {
     async fn an_adopted_future_survives_a_panic_around_it() {
         let probe = Probe::new();
         let inside = probe.clone();
-        scope(|_| async move {
+        scope(async |_| {
             let panicked = caught(async {
                 let gate = Gate::new();
                 let mut adopted = pin!(adopt(inside.watch(turns())));
@@ -227,7 +227,7 @@ matrix! {
     async fn an_adopted_future_has_a_region_of_its_own_before_and_after_it_is_handed_over() {
         let log = Log::new();
         let noting = log.clone();
-        let late = timeout(T, scope(|_| async move {
+        let late = timeout(T, scope(async |_| {
             let mut saved = Box::pin(adopt(async move {
                 sleep(2 * T).await;
                 assert!(Token::current().is_none_or(|token| !token.is_cancelled()));

@@ -98,7 +98,7 @@ matrix! {
     // S4
     async fn a_cancelled_scope_returns_when_all_inside_foreign_combinators_has_ended() {
         cancelled_through_foreign_combinators(async |inside, begun| {
-            let outcome = scope(|s| async move {
+            let outcome = scope(async |s| {
                 s.spawn(inside);
                 begun.wait().await;
                 s.cancel("enough");
@@ -111,7 +111,7 @@ matrix! {
     // S4
     async fn a_cancelled_body_ends_when_all_inside_foreign_combinators_has_ended() {
         cancelled_through_foreign_combinators(async |inside, begun| {
-            let outcome = scope(|s| async move {
+            let outcome = scope(async |s| {
                 let scope = s.clone();
                 s.spawn(async move {
                     begun.wait().await;
@@ -126,7 +126,7 @@ matrix! {
     // S2, S4
     async fn a_failed_scope_returns_when_all_inside_foreign_combinators_has_ended() {
         cancelled_through_foreign_combinators(async |inside, begun| {
-            let failed = try_scope(|s| async move {
+            let failed = try_scope(async |s| {
                 s.spawn(ok(inside));
                 begun.wait().await;
                 Err::<(), _>("failed")
@@ -138,7 +138,7 @@ matrix! {
     // S4, S6
     async fn a_cancelled_task_is_over_when_all_inside_foreign_combinators_has_ended() {
         cancelled_through_foreign_combinators(async |inside, begun| {
-            scope(|s| async move {
+            scope(async |s| {
                 let child = s.spawn(inside);
                 begun.wait().await;
                 child.cancel();
@@ -168,7 +168,7 @@ matrix! {
     // S4
     async fn run_until_cancelled_returns_when_all_inside_foreign_combinators_has_ended() {
         cancelled_through_foreign_combinators(async |inside, begun| {
-            scope(|s| async move {
+            scope(async |s| {
                 let token = Token::new();
                 let running = token.clone();
                 let task = s.spawn(async move { running.run_until_cancelled(inside).await });
@@ -182,7 +182,7 @@ matrix! {
     // S4
     async fn the_end_of_a_stop_waits_for_all_inside_foreign_combinators() {
         cancelled_through_foreign_combinators(async |inside, begun| {
-            let outcome = scope(|s| async move {
+            let outcome = scope(async |s| {
                 s.spawn(inside);
                 begun.wait().await;
                 s.stop("closing", T);
@@ -218,7 +218,7 @@ matrix! {
     async fn a_parallel_child_winds_down_its_own_scopes_before_the_timeout_returns() {
         let (log, begun, deadline) = (Log::new(), Gate::new(), Deadline::never());
         let (noting, started, due) = (log.clone(), begun.clone(), deadline.clone());
-        let late = deadline.timeout(scope(|s| async move {
+        let late = deadline.timeout(scope(async |s| {
             s.spawn_parallel(async move {
                 let both = join_all([lingering(&noting, "a").boxed(), lingering(&noting, "b").boxed()]);
                 opening(&started, both.map(drop).boxed()).await;
@@ -235,7 +235,7 @@ matrix! {
     // S4
     async fn scopes_that_are_not_send_wind_down_likewise() {
         let log = &Log::new();
-        let late = timeout(T, local::scope(|s| async move {
+        let late = timeout(T, local::scope(async |s| {
             let count = std::rc::Rc::new(std::cell::Cell::new(0));
             let counting = std::rc::Rc::clone(&count);
             s.defer(async move {
@@ -256,7 +256,7 @@ sim! {
     async fn a_grace_bounds_cleanup_inside_foreign_combinators() {
         for (name, combine) in FOREIGN {
             let start = now();
-            let slow = || scope(|s| async move {
+            let slow = || scope(async |s| {
                 s.defer(sleep(secs(1000)));
                 pending::<()>().await
             });
@@ -271,7 +271,7 @@ sim! {
 /// down.
 fn nested(log: &Log, level: usize) -> BoxFuture<'_, ()> {
     let (_, combine) = FOREIGN[level % FOREIGN.len()];
-    scope(move |s| async move {
+    scope(async move |s| {
         s.defer(async move {
             yield_now().await;
             log.note(format!("level {level}"));

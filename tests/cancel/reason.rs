@@ -95,7 +95,7 @@ matrix! {
     async fn the_first_reason_wins_and_the_child_sees_it() {
         let seen = Log::new();
         let (noting, begun) = (seen.clone(), Gate::new());
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             let began = begun.clone();
             s.spawn(async move {
                 let token = Token::current().unwrap();
@@ -135,8 +135,8 @@ matrix! {
     async fn the_cause_is_that_of_the_outermost_cancelled_scope() {
         let mut seen = None;
         let out = &mut seen;
-        let cancelled = scope(|outer| async move {
-            scope(|inner| async move {
+        let cancelled = scope(async |outer| {
+            scope(async |inner| {
                 let token = inner.stop_token();
                 shield(async {
                     outer.cancel("outer");
@@ -157,7 +157,7 @@ matrix! {
 
     // C328
     async fn under_a_shield_the_cause_is_that_of_the_scope_within() {
-        let cancelled = scope(|outer| async move {
+        let cancelled = scope(async |outer| {
             shield(async {
                 outer.cancel("outer");
                 let inner = scope(|inner| async move {
@@ -328,7 +328,7 @@ matrix! {
     async fn a_scope_that_fails_says_to_its_children_who_it_was() {
         let seen = Arc::new(Mutex::new(None));
         let noting = Arc::clone(&seen);
-        let failed = try_scope(|s| async move {
+        let failed = try_scope(async |s| {
             let token = s.stop_token();
             s.spawn(ok(shield(async move { *noting.lock().unwrap() = Some(token.cancelled().await) })));
             s.named("culprit").spawn(async { sleep(T).await; Err::<(), _>("failed") });
@@ -341,7 +341,7 @@ matrix! {
     // S7
     async fn a_second_cancellation_during_the_wind_down_keeps_the_first_reason() {
         let log = &Log::new();
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             let again = s.clone();
             s.defer(async move {
                 again.cancel("second");
@@ -360,7 +360,7 @@ matrix! {
 
     // S7
     async fn a_deadline_that_passes_during_the_wind_down_changes_no_reason() {
-        let outcome = timeout(2 * T, scope(|s| async move {
+        let outcome = timeout(2 * T, scope(async |s| {
             let token = s.stop_token();
             s.defer(async move {
                 sleep(4 * T).await;

@@ -16,7 +16,7 @@ matrix! {
     async fn a_shield_of_the_host_does_not_protect_the_children_of_the_scope_around() {
         let probe = Probe::new();
         let (child, gone) = (probe.endless(), probe.clone());
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             s.spawn(child);
             yield_now().await;
             shield(async {
@@ -67,7 +67,7 @@ matrix! {
 
     // C180
     async fn whoever_shields_a_cancelled_task_sees_that_it_was_cancelled() {
-        scope(|s| async move {
+        scope(async |s| {
             let inner = s.spawn(pending::<()>());
             inner.cancel();
             assert!(shield(inner.outcome()).await.is_err());
@@ -100,7 +100,7 @@ matrix! {
     async fn a_cancelled_body_goes_on_through_suspensions_under_a_shield() {
         let log = Log::new();
         let noting = log.clone();
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             shield(async {
                 s.cancel("enough");
                 turns().await;
@@ -121,10 +121,10 @@ matrix! {
     async fn a_shield_keeps_a_cancel_from_around_out_but_not_one_from_within() {
         let log = Log::new();
         let noting = log.clone();
-        let cancelled = scope(|outer| async move {
+        let cancelled = scope(async |outer| {
             shield(async {
                 outer.cancel("from around");
-                let inner = scope(|inner| async move {
+                let inner = scope(async |inner| {
                     turns().await;
                     assert!(!inner.stop_token().is_cancelled());
                     noting.note("shielded");
@@ -148,7 +148,7 @@ matrix! {
     async fn a_shield_that_is_put_up_after_the_cancel_does_not_hold_it() {
         let (log, probe) = (Log::new(), Probe::new());
         let (noting, late) = (log.clone(), probe.endless());
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             shield(async { s.cancel("enough") }).await;
             noting.note("between");
             shield(late).await;
@@ -185,14 +185,14 @@ matrix! {
             pending::<()>().await
         });
         assert!(late.await.is_err());
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             s.spawn(shield(async { sleep(2 * T).await; *second = 2 }));
             sleep(T / 2).await;
             s.cancel("enough");
             pending::<()>().await
         }).outcome().await;
         assert!(outcome.is_err());
-        scope(|s| async move {
+        scope(async |s| {
             let child = s.spawn(async { shield(async { sleep(2 * T).await; *third = 3 }).await; pending::<()>().await });
             sleep(T / 2).await;
             child.cancel();

@@ -69,7 +69,7 @@ matrix! {
     async fn whoever_waits_for_a_token_is_woken_with_the_reason() {
         let token = Token::new();
         let below = token.child().child();
-        scope(|s| async move {
+        scope(async |s| {
             let waiting: Vec<_> = (0..3).map(|_| s.spawn(below.cancelled())).collect();
             let parallel = s.spawn_parallel(below.cancelled());
             sleep(T).await;
@@ -109,7 +109,7 @@ matrix! {
             });
             assert!(inner.await.is_err());
             assert!(!outer.is_cancelled());
-            scope(|s| async move {
+            scope(async |s| {
                 let mine = s.spawn(async { Token::current().expect("a region") }).await;
                 let parallel = s.spawn_parallel(async { Token::current().expect("a region") }).await;
                 assert!(!mine.is_cancelled() && !parallel.is_cancelled());
@@ -119,7 +119,7 @@ matrix! {
     }
 
     async fn a_scopes_token_does_not_wind_it_down() {
-        let value = scope(|s| async move {
+        let value = scope(async |s| {
             s.stop_token().cancel("asked");
             let child = s.spawn(async { sleep(T).await; 7 });
             child.await

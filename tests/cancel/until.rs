@@ -38,11 +38,11 @@ matrix! {
     async fn run_until_cancelled_waits_for_a_scopes_finalizers() {
         let log = &Log::new();
         let token = &Token::new();
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(async move { sleep(T).await; token.cancel("enough") });
-            let cancelled = token.run_until_cancelled(scope(|s| async move {
+            let cancelled = token.run_until_cancelled(scope(async |s| {
                 s.defer(async move { sleep(T).await; log.note("finalized") });
-                s.spawn(scope(|s| async move {
+                s.spawn(scope(async |s| {
                     s.defer(async move { sleep(T).await; log.note("finalized inside") });
                     pending::<()>().await
                 }));
@@ -56,7 +56,7 @@ matrix! {
 
     async fn run_until_cancelled_delivers_a_value_that_is_given_in_answer() {
         let token = Token::new();
-        scope(|s| async move {
+        scope(async |s| {
             let listening = token.clone();
             let task = s.spawn({
                 let token = token.clone();

@@ -14,7 +14,7 @@ use crate::harness::T;
 use crate::probes::{Log, poll_by_hand, secs};
 
 async fn scope_in_a_scope() -> Option<std::time::Instant> {
-    scope(|s| async move { s.spawn(async { deadline() }).await }).await
+    scope(async |s| s.spawn(async { deadline() }).await).await
 }
 
 matrix! {
@@ -27,7 +27,7 @@ matrix! {
                 timeout(2_000 * T, async { assert!(remaining().unwrap() > 1_000 * T) }).await.unwrap();
             })
             .await;
-            scope(|s| async move {
+            scope(async |s| {
                 s.spawn(async { assert!(deadline().is_some()) });
                 s.spawn_parallel(async { assert!(deadline().is_some()) });
                 s.defer(async { assert_eq!(deadline(), None) });
@@ -43,7 +43,7 @@ matrix! {
         let log = Log::new();
         let noting = log.clone();
         let at = now() + 3 * T;
-        let late = timeout_at(at, scope(|s| async move {
+        let late = timeout_at(at, scope(async |s| {
             s.spawn_parallel(async move {
                 let _over = noting.on_drop("over");
                 assert_eq!(deadline(), Some(at));
@@ -101,7 +101,7 @@ sim! {
     // S10
     async fn a_deadline_reaches_children_of_every_kind_and_foreign_combinators() {
         let at = now() + secs(10);
-        let seen = timeout(secs(10), scope(|s| async move {
+        let seen = timeout(secs(10), scope(async |s| {
             let scope = s.clone();
             let tasks = [
                 s.spawn(async { deadline() }),
@@ -128,7 +128,7 @@ sim! {
         let start = now();
         let log = Log::new();
         let noting = log.clone();
-        let late = timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(1), scope(async |s| {
             s.defer(async {
                 assert_eq!(deadline(), None);
                 timeout(secs(7), async { assert_eq!(remaining(), Some(secs(7))) }).await.unwrap();
@@ -151,7 +151,7 @@ sim! {
     async fn a_moved_deadline_is_read_at_its_new_place() {
         let start = now();
         let movable = &Deadline::after(secs(100));
-        let inside = movable.timeout(scope(|s| async move {
+        let inside = movable.timeout(scope(async |s| {
             let child = s.spawn(async {
                 sleep(secs(2)).await;
                 deadline()
@@ -207,7 +207,7 @@ sim! {
     // S10: siblings do not see one another's
     async fn a_deadline_is_for_what_is_inside_alone() {
         let start = now();
-        scope(|s| async move {
+        scope(async |s| {
             let one = s.spawn(timeout(secs(1), async { yield_now().await; deadline() }));
             let two = s.spawn(timeout(secs(2), async { yield_now().await; deadline() }));
             let none = s.spawn(async { yield_now().await; deadline() });
@@ -220,7 +220,7 @@ sim! {
     // C332
     async fn a_shield_around_a_task_is_no_shield_for_children_it_spawned_elsewhere() {
         let log = &Log::new();
-        let late = timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(1), scope(async |s| {
             let scope = s.clone();
             s.spawn(shield(async move {
                 scope.spawn(async move {

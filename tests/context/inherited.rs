@@ -44,7 +44,7 @@ impl Notes {
 matrix! {
     // C263
     async fn inherited_values_are_those_at_the_spawn_and_are_not_shared_back() {
-        USER.provide("outer", scope(|s| async move {
+        USER.provide("outer", scope(async |s| {
             let gate = Gate::new();
             let waiting = gate.wait();
             let child = s.spawn(async move {
@@ -73,7 +73,7 @@ matrix! {
 
     // C028
     async fn children_that_inherit_one_value_see_each_others_writes() {
-        let written = SHARED.provide(Mutex::new(Vec::new()), scope(|s| async move {
+        let written = SHARED.provide(Mutex::new(Vec::new()), scope(async |s| {
             let write = |n: u32| async move { SHARED.get().unwrap().lock().unwrap().push(n) };
             s.spawn(write(1)).await;
             s.spawn_parallel(write(2)).await;

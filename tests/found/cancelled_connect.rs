@@ -66,7 +66,7 @@ impl Drop for Permit<'_> {
 
 async fn program(version: Version) {
     let pool = Arc::new(Pool::default());
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         let hasty = pool.clone();
         s.spawn_parallel(async move { drop(timeout(8 * MILLI, hasty.with_connection(version)).await) });
         s.spawn_parallel(async move { pool.with_connection(version).await });

@@ -39,7 +39,7 @@ async fn work_off(due: Due, mut inserted: mpsc::UnboundedReceiver<()>, items: us
 }
 
 async fn program(version: Version) {
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         let (due, start) = (Due::default(), now());
         let (insert, inserted) = mpsc::unbounded();
         s.spawn_parallel(work_off(due.clone(), inserted, 2, version));

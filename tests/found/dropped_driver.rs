@@ -59,7 +59,7 @@ async fn program(version: Version) {
     let (done, future) = oneshot::channel();
     let state = Mutex::new(State { future, result: None, driver: None, waiting: Vec::new() });
     let inner = Arc::new(Inner { version, state });
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         let first = s.spawn_parallel(Shared { id: 1, inner: inner.clone() });
         let second = s.spawn_parallel(Shared { id: 2, inner });
         foster::yield_now().await;

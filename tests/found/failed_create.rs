@@ -52,7 +52,7 @@ impl Pool {
 
 async fn program(version: Version) {
     let pool = Arc::new(Pool::default());
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         for create in [Ok(1), Err(())] {
             let pool = pool.clone();
             s.spawn_parallel(async move {

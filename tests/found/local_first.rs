@@ -38,7 +38,7 @@ async fn supervise(boxes: Arc<Mutex<Mailboxes>>, version: Version) {
 
 async fn program(version: Version) {
     let boxes = Arc::new(Mutex::new(Mailboxes::default()));
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         s.spawn_parallel(supervise(boxes.clone(), version));
         let busy = boxes.clone();
         s.spawn_parallel(async move {

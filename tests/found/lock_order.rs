@@ -36,7 +36,7 @@ impl Host {
 
 async fn program(version: Version) {
     let host = Arc::new(Host::default());
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         let scaled = host.clone();
         s.spawn_parallel(async move { scaled.scale().await });
         s.spawn_parallel(async move { host.put_link(version).await });

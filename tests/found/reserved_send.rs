@@ -73,7 +73,7 @@ impl Drop for Permit {
 
 async fn program(version: Version) {
     let channel = Arc::new(Channel { version, state: Mutex::default() });
-    foster::scope(|s| async move {
+    foster::scope(async |s| {
         for message in 0..2 {
             let channel = channel.clone();
             s.spawn_parallel(async move {

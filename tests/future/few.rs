@@ -326,7 +326,7 @@ matrix! {
         let log = Mutex::new(Vec::new());
         let slow = |name: &'static str| {
             let log = &log;
-            scope(move |s| async move {
+            scope(async move |s| {
                 s.defer(async move { yield_now().await; log.lock().unwrap().push(name) });
                 pending::<Result<(), ()>>().await
             }).boxed_local()

@@ -68,7 +68,7 @@ matrix! {
         let futures = (0..70).map(|n| async move {
             match n {
                 65 => { sleep(T / 2).await; Err("failed") }
-                66 => scope(|s| async move {
+                66 => scope(async |s| {
                     s.defer(async move { sleep(T).await; log.note("finalized") });
                     pending().await
                 }).await,
@@ -191,7 +191,7 @@ matrix! {
     // C172: gather has no errors of its own, so that a cancelled child is one where its outcome is
     // asked for.
     async fn a_cancelled_child_fails_the_join_of_outcomes_and_nobody_hangs() {
-        scope(|s| async move {
+        scope(async |s| {
             let (cancelled, slow) = (s.spawn(pending::<()>()), s.spawn(pending::<()>()));
             cancelled.cancel();
             let error = try_gather([cancelled.outcome(), slow.outcome()]).await.unwrap_err();
@@ -228,7 +228,7 @@ matrix! {
                     turns().await;
                     return Err("failed");
                 }
-                scope(|s| async move {
+                scope(async |s| {
                     s.defer(async move {
                         turns().await;
                         log.note("closed");

@@ -26,7 +26,7 @@ type Combined = BoxFuture<'static, ()>;
 type Combine = fn(Vec<Member>) -> Combined;
 
 fn in_scope(members: Vec<Member>) -> Combined {
-    let run = scope(|s| async move {
+    let run = scope(async |s| {
         stream::iter(members).map_concurrent(usize::MAX, |member| member).in_scope(&s, 1).count().await;
     });
     Box::pin(run)
@@ -49,11 +49,11 @@ fn combinators() -> Vec<(&'static str, Combine)> {
         }),
         ("timeout", |members| timeout(1_000_000 * T, gather(members)).map(drop).boxed()),
         ("scope", |members| {
-            let run = scope(|s| async move { members.into_iter().for_each(|member| drop(s.spawn(member))) });
+            let run = scope(async |s| members.into_iter().for_each(|member| drop(s.spawn(member))));
             run.boxed()
         }),
         ("try_scope", |members| {
-            let run = try_scope(|s| async move {
+            let run = try_scope(async |s| {
                 members.into_iter().for_each(|member| drop(s.spawn(member)));
                 Ok(())
             });

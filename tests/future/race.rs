@@ -32,7 +32,7 @@ matrix! {
         let mut log = Vec::new();
         let lost = &mut log;
         let winner = race((
-            boxed(scope(|s| async move {
+            boxed(scope(async |s| {
                 s.defer(async move {
                     sleep(T).await;
                     lost.push("cleaned up");

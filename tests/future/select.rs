@@ -50,7 +50,7 @@ matrix! {
         let (log, mut seen) = mpsc::unbounded();
         let arm = |name: &'static str| {
             let log = log.clone();
-            scope(move |s| async move {
+            scope(async move |s| {
                 s.defer(async move { yield_now().await; log.unbounded_send(name).unwrap() });
                 pending::<()>().await
             })

@@ -380,7 +380,7 @@ fn base(pipeline: &Pipeline, start: Instant, drops: &Drops) -> BoxStream<'static
 /// Runs the pipeline, up to so many items.
 async fn run(pipeline: Pipeline, items: usize, drops: Drops) -> Vec<(Time, Option<Item>)> {
     let start = now();
-    scope(|s| async move {
+    scope(async |s| {
         let mut stream = base(&pipeline, start, &drops);
         for (number, stage) in pipeline.stages.into_iter().enumerate() {
             let ns = Duration::from_nanos;

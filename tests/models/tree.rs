@@ -296,7 +296,7 @@ fn many(kind: Many, all: Vec<BoxFuture<'static, Outcome>>) -> BoxFuture<'static,
             Box::pin(async move { Ok(Out::Indexed(as_completed(all).wait_all().at_most(ns(within)).await)) })
         }
         WaitFirstError => Box::pin(async { Ok(Out::Indexed(as_completed(all).wait_first_error().await)) }),
-        Scope(finalizer) => Box::pin(scope(move |s| async move {
+        Scope(finalizer) => Box::pin(scope(async move |s| {
             if let Some(finalizer) = finalizer {
                 s.defer(sleep(ns(finalizer)));
             }
@@ -306,7 +306,7 @@ fn many(kind: Many, all: Vec<BoxFuture<'static, Outcome>>) -> BoxFuture<'static,
             }
             Ok(Out::List(values))
         })),
-        TryScope(finalizer) => Box::pin(try_scope(move |s| async move {
+        TryScope(finalizer) => Box::pin(try_scope(async move |s| {
             if let Some(finalizer) = finalizer {
                 s.defer(async move {
                     sleep(ns(finalizer)).await;

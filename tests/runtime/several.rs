@@ -89,7 +89,7 @@ fn every_runtime_serves_in_one_scope() {
         crate::harness::basic(),
         crate::harness::tokio_multi(),
     ];
-    futures::executor::block_on(scope(|s| async move {
+    futures::executor::block_on(scope(async |s| {
         let tasks: Vec<_> = runtimes
             .iter()
             .map(|rt| {
@@ -116,7 +116,7 @@ fn children_on_several_runtimes_are_joined_by_one_scope() {
         let probe = Probe::new();
         let inside = probe.clone();
         let runtimes = &guests();
-        let sum = scope(|s| async move {
+        let sum = scope(async |s| {
             let mut tasks = Vec::new();
             for runtime in runtimes {
                 for n in 0..10 {
@@ -152,7 +152,7 @@ fn an_error_on_one_runtime_ends_the_children_on_the_others() {
         let (probe, log) = (Probe::new(), Log::new());
         let (inside, noting) = (probe.clone(), log.clone());
         let runtimes = &guests();
-        let result: Result<(), _> = try_scope(|s| async move {
+        let result: Result<(), _> = try_scope(async |s| {
             s.defer(ok(async move { noting.note("finalized") }));
             for runtime in runtimes {
                 s.spawn_on(ok(inside.endless()), runtime);
@@ -182,7 +182,7 @@ fn a_panic_on_one_runtime_ends_the_children_on_the_others_and_is_resumed() {
             let probe = Probe::new();
             let inside = probe.clone();
             let runtimes = &guests();
-            let panicked = caught(scope(|s| async move {
+            let panicked = caught(scope(async |s| {
                 for runtime in runtimes {
                     s.spawn_on(inside.endless(), runtime);
                 }
@@ -205,11 +205,11 @@ fn a_timeout_waits_for_cleanup_on_all_runtimes() {
         let runtimes = &guests();
         let elapsed = timeout(
             2 * T,
-            scope(|s| async move {
+            scope(async |s| {
                 for runtime in runtimes {
                     let cleanup = inside.watch(sleep(T));
                     s.spawn_on(
-                        scope(|inner| async move {
+                        scope(async |inner| {
                             inner.defer(cleanup);
                             shield(sleep(T)).await;
                             pending::<()>().await
@@ -234,8 +234,8 @@ fn a_drop_passes_the_children_on_all_runtimes_to_the_scope_around() {
         let probe = Probe::new();
         let inside = probe.clone();
         let runtimes = &guests();
-        scope(|_| async move {
-            let left = scope(|s| async move {
+        scope(async |_| {
+            let left = scope(async |s| {
                 for runtime in runtimes {
                     s.spawn_on(inside.endless(), runtime);
                     s.spawn_on(inside.watch(turns()), runtime);
@@ -258,7 +258,7 @@ fn children_on_one_runtime_may_spawn_onto_another() {
         let inside = probe.clone();
         let runtimes = guests();
         let [first, second, third] = runtimes.clone();
-        scope(|s| async move {
+        scope(async |s| {
             let spawner = s.clone();
             s.spawn_on(
                 async move {
@@ -286,7 +286,7 @@ fn a_runtime_that_ends_makes_its_children_cancelled_by_shutdown() {
     everywhere(|| async {
         let probe = Probe::new();
         let inside = probe.clone();
-        let outcomes = scope(|s| async move {
+        let outcomes = scope(async |s| {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
             let entered = runtime.enter();
             let handle = Handle::from(Tokio::current());
@@ -329,7 +329,7 @@ fn a_runtime_that_ends_while_a_child_cleans_up_hangs_nobody() {
     everywhere(|| async {
         let probe = Probe::new();
         let inside = probe.clone();
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
             let entered = runtime.enter();
             let handle = Handle::from(Tokio::current());
@@ -369,12 +369,12 @@ fn a_runtime_that_refuses_or_throws_away_makes_its_children_cancelled_by_shutdow
             let probe = Probe::new();
             let inside = probe.clone();
             let inner = closed.clone();
-            let seen = scope(|s| async move {
+            let seen = scope(async |s| {
                 let task = s.spawn_on(inside.endless(), &closed);
                 assert!(task.is_finished());
                 let mut seen = vec![task.outcome().await];
                 let (one, two) = (inside.endless(), inside.watch(async {}));
-                let nested = inner.enter(scope(|s| async move {
+                let nested = inner.enter(scope(async |s| {
                     let child = s.spawn_parallel(one).outcome().await;
                     let job = s.spawn_blocking(move || drop(two)).outcome().await;
                     [child, job]
@@ -397,7 +397,7 @@ fn a_runtime_that_refuses_or_throws_away_makes_its_children_cancelled_by_shutdow
 #[test]
 fn a_task_that_a_refused_child_was_to_give_its_value_to_panics_cleanly() {
     let (closed, _) = Closed::handle(true);
-    let panicked = std::panic::AssertUnwindSafe(scope(|s| async move { s.spawn_on(async {}, &closed).await }));
+    let panicked = std::panic::AssertUnwindSafe(scope(async |s| s.spawn_on(async {}, &closed).await));
     let payload = harness::smol().run(panicked.catch_unwind()).unwrap_err();
     assert!(payload.downcast_ref::<String>().unwrap().contains("runtime"));
 }

@@ -21,7 +21,7 @@ sim! {
         let start = now();
         sleep(1_000_000 * T).await;
         assert_eq!(now() - start, 1_000_000 * T);
-        let elapsed = scope(|s| async move {
+        let elapsed = scope(async |s| {
             s.spawn_parallel(async {
                 let start = now();
                 sleep(1_000 * T).await;
@@ -37,7 +37,7 @@ sim! {
     async fn a_short_sleep_ends_when_all_others_are_blocked_and_before_a_long_one() {
         let log = &Log::new();
         let start = now();
-        scope(|s| async move {
+        scope(async |s| {
             let long = s.spawn(sleep(secs(100)));
             s.spawn(async move {
                 for _ in 0..50 {
@@ -57,7 +57,7 @@ sim! {
     // C227
     async fn whatever_a_runtime_runs_is_on_its_clock() {
         let start = now();
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn_parallel(async move {
                 sleep(secs(1000)).await;
                 assert_eq!(now() - start, secs(1000));
@@ -76,7 +76,7 @@ sim! {
     async fn timers_of_one_instant_fire_at_one_instant() {
         let log = &Log::new();
         let start = now();
-        scope(|s| async move {
+        scope(async |s| {
             for n in 0..5 {
                 s.spawn(async move {
                     sleep_until(start + secs(7)).await;
@@ -94,8 +94,8 @@ sim! {
 // C260
 #[test]
 fn a_deadlock_names_the_tree_of_what_is_stuck() {
-    let stuck = scope(|s| async move {
-        s.named("waiting").spawn(scope(|inner| async move {
+    let stuck = scope(async |s| {
+        s.named("waiting").spawn(scope(async |inner| {
             inner.named("deeper").spawn(pending::<()>());
         }));
     })
@@ -126,7 +126,7 @@ fn a_jump_wakes_what_is_due_by_then() {
     let sim = Sim::default();
     let log = &Log::new();
     let clock = &sim;
-    sim.run(scope(|s| async move {
+    sim.run(scope(async |s| {
         for n in [1, 2, 20] {
             s.spawn(async move {
                 sleep(secs(n)).await;
@@ -182,7 +182,7 @@ fn a_seed_gives_one_schedule_and_another_seed_another() {
     let run = |seed| {
         let log = Log::new();
         let log = &log;
-        Sim::new(seed).run(scope(|s| async move {
+        Sim::new(seed).run(scope(async |s| {
             for n in 0..20 {
                 let log = log.clone();
                 s.spawn_parallel(async move { log.note(n.to_string()) });

@@ -19,7 +19,7 @@ matrix! {
     async fn a_scope_may_be_cancelled_from_another_task() {
         let probe = Probe::new();
         let body = probe.endless();
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             let canceller = s.clone();
             s.spawn_parallel(async move {
                 turns().await;
@@ -49,7 +49,7 @@ matrix! {
     // C205
     async fn a_cancellation_reaches_the_innermost_await() {
         let log = &Log::new();
-        scope(|s| async move {
+        scope(async |s| {
             let child = s.spawn(async move {
                 let _outer = log.on_drop("outer");
                 async {
@@ -70,7 +70,7 @@ matrix! {
     // C205
     async fn a_cancellation_at_a_yield_ends_the_child_there() {
         let log = &Log::new();
-        scope(|s| async move {
+        scope(async |s| {
             let child = s.spawn(async move {
                 loop {
                     yield_now().await;
@@ -89,7 +89,7 @@ matrix! {
     async fn a_child_that_cancels_itself_ends_at_its_next_await() {
         let log = &Log::new();
         let own = Arc::new(Mutex::new(None::<Task<()>>));
-        scope(|s| async move {
+        scope(async |s| {
             let mine = Arc::clone(&own);
             let child = s.spawn(async move {
                 mine.lock().unwrap().as_ref().unwrap().cancel();
@@ -108,7 +108,7 @@ matrix! {
     // C207
     async fn a_child_that_cancels_its_scope_ends_at_its_next_await() {
         let log = &Log::new();
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             let scope = s.clone();
             s.spawn(async move {
                 scope.cancel("by a child");
@@ -125,7 +125,7 @@ matrix! {
     // C208
     async fn a_child_cancelled_with_no_await_left_completes() {
         let own = Arc::new(Mutex::new(None::<Task<u8>>));
-        scope(|s| async move {
+        scope(async |s| {
             let mine = Arc::clone(&own);
             let child = s.spawn(async move {
                 mine.lock().unwrap().as_ref().unwrap().cancel();
@@ -140,14 +140,14 @@ matrix! {
 
     // C208
     async fn a_scope_cancelled_with_no_await_left_completes() {
-        assert_eq!(scope(|s| async move { s.cancel("too late"); 7 }).await, 7);
+        assert_eq!(scope(async |s| { s.cancel("too late"); 7 }).await, 7);
     }
 
     // C228
     async fn a_cancelled_body_ends_at_its_next_suspension() {
         let log = Log::new();
         let noting = log.clone();
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             s.cancel("enough");
             noting.note("still here");
             yield_now().await;
@@ -161,7 +161,7 @@ matrix! {
 
     // C228
     async fn a_cancel_ends_what_would_sleep_for_ever() {
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             let canceller = s.clone();
             s.spawn(async move {
                 turns().await;
@@ -179,10 +179,10 @@ matrix! {
         let probe = Probe::new();
         let grandchildren: Vec<_> = (0..3).map(|_| [probe.endless(), probe.endless()]).collect();
         let gone = probe.clone();
-        scope(|s| async move {
+        scope(async |s| {
             let child = s.spawn(scope(|parent| async move {
                 for pair in grandchildren {
-                    parent.spawn(scope(|inner| async move {
+                    parent.spawn(scope(async |inner| {
                         for grandchild in pair {
                             inner.spawn(grandchild);
                         }
@@ -230,13 +230,13 @@ matrix! {
 
     // C245
     async fn a_cancel_does_not_take_a_value_or_an_error_that_is_there() {
-        let value = scope(|s| async move {
+        let value = scope(async |s| {
             s.cancel("too late");
             1
         })
         .await;
         assert_eq!(value, 1);
-        let error = try_scope(|s| async move {
+        let error = try_scope(async |s| {
             s.cancel("too late");
             Err::<(), _>("failed")
         })
@@ -322,7 +322,7 @@ matrix! {
         let (token, probe) = (Token::new(), Probe::new());
         let body = probe.endless();
         let canceller = token.clone();
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             s.spawn(async move {
                 turns().await;
                 canceller.cancel("enough");
@@ -338,7 +338,7 @@ matrix! {
 
     // C018
     async fn a_body_may_turn_a_cancellation_into_its_own_error() {
-        let result = try_scope(|s| async move {
+        let result = try_scope(async |s| {
             let token = s.stop_token();
             let canceller = s.clone();
             s.spawn(ok(async move { canceller.cancel("enough") }));
@@ -354,13 +354,13 @@ matrix! {
         let (token, probe, joining) = (Token::new(), Probe::new(), Gate::new());
         let children = [probe.endless(), probe.endless()];
         let (canceller, opening) = (token.clone(), joining.clone());
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             s.spawn(async move {
                 joining.wait().await;
                 turns().await;
                 canceller.cancel("enough");
             });
-            let inner = scope(|inner| async move {
+            let inner = scope(async |inner| {
                 for child in children {
                     inner.spawn(child);
                 }
@@ -379,7 +379,7 @@ matrix! {
     async fn a_cancel_by_a_child_while_the_scope_joins_leaves_the_bodys_value() {
         let probe = Probe::new();
         let child = probe.endless();
-        let value = scope(|s| async move {
+        let value = scope(async |s| {
             s.spawn(child);
             let canceller = s.clone();
             s.spawn(async move {
@@ -395,8 +395,8 @@ matrix! {
 
     // C033
     async fn whoever_handles_a_scopes_error_is_not_left_cancelled() {
-        let after = scope(|outer| async move {
-            let failed = try_scope(|s| async move {
+        let after = scope(async |outer| {
+            let failed = try_scope(async |s| {
                 s.spawn(async { Err::<(), _>("failed") });
                 pending::<Result<(), _>>().await
             })
@@ -416,7 +416,7 @@ matrix! {
         let (canceller, noting) = (token.clone(), log.clone());
         let cancelled = token
             .run_until_cancelled(async move {
-                let failed = try_scope(|s| async move {
+                let failed = try_scope(async |s| {
                     s.spawn(async move {
                         canceller.cancel("enough");
                         Err::<(), _>("failed")
@@ -439,7 +439,7 @@ matrix! {
     async fn a_child_may_cancel_its_scope() {
         let probe = Probe::new();
         let (sibling, body) = (probe.endless(), probe.endless());
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             s.spawn(sibling);
             let canceller = s.clone();
             s.spawn(async move { canceller.cancel("by a child") });
@@ -454,7 +454,7 @@ matrix! {
 
     // C038
     async fn a_second_cancel_and_one_after_the_end_change_nothing() {
-        let (value, handle) = scope(|s| async move {
+        let (value, handle) = scope(async |s| {
             s.cancel("first");
             s.cancel("second");
             (1, s)
@@ -466,7 +466,7 @@ matrix! {
         assert_eq!(handle.stop_token().reason(), Some(Reason::from("first")));
         assert!(handle.is_empty());
 
-        let finished = scope(|s| async move { s }).await;
+        let finished = scope(async |s| { s }).await;
         finished.cancel("after the end");
         assert!(finished.is_empty());
     }
@@ -478,7 +478,7 @@ fn a_scope_may_be_cancelled_from_another_thread() {
     harness::each(&harness::REAL, |runtime| {
         let probe = Probe::new();
         let body = probe.endless();
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             thread::spawn(move || s.cancel("from another thread"));
             body.await;
         });
@@ -493,12 +493,12 @@ fn an_inner_scope_that_cancels_the_outer_one_in_its_first_poll_runs_its_finalize
     bare(|| async {
         let done = AtomicBool::new(false);
         let d = &done;
-        let out = scope(|s| async move {
+        let out = scope(async |s| {
             let s2 = s.clone();
             s.spawn(async move {
                 let _t = Token::current();
                 yield_now().await;
-                scope(|inner| async move {
+                scope(async |inner| {
                     inner.defer(async move {
                         yield_now().await;
                         d.store(true, Ordering::SeqCst)

@@ -48,7 +48,7 @@ fn a_finalizer_deferred_in_the_bodys_last_poll_runs() {
     bare(|| async {
         let mut ran = false;
         let r = &mut ran;
-        scope(|s| async move {
+        scope(async |s| {
             s.defer(async move { *r = true });
         })
         .await;
@@ -61,7 +61,7 @@ fn a_deferred_finalizer_of_a_scope_that_is_over_does_not_spoil_the_count() {
     bare(|| async {
         let mut left = None;
         let l = &mut left;
-        scope(|s| async move {
+        scope(async |s| {
             *l = Some(s.clone());
         })
         .await;

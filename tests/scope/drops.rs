@@ -38,7 +38,7 @@ matrix! {
         let mut tasks: Vec<Task<()>> = Vec::new();
         {
             let tasks = &mut tasks;
-            let mut inner = Box::pin(scope(|s| async move {
+            let mut inner = Box::pin(scope(async |s| {
                 tasks.push(s.spawn(pending()));
                 tasks.push(s.spawn_parallel(pending()));
                 pending::<()>().await
@@ -84,7 +84,7 @@ matrix! {
     async fn a_drop_takes_in_task_children_newest_first() {
         let log = Log::new();
         let inside = log.clone();
-        let mut future = Box::pin(scope(|s| async move {
+        let mut future = Box::pin(scope(async |s| {
             let _body = inside.on_drop("body");
             let over = s.spawn(async {});
             for what in ["first", "second", "third"] {
@@ -112,7 +112,7 @@ matrix! {
         }
         let spawned = Arc::new(Mutex::new(None));
         let last = Arc::clone(&spawned);
-        let dropped = scope(|s| async move {
+        let dropped = scope(async |s| {
             let spawns = Spawns(s.clone(), last);
             s.spawn(async move {
                 let _spawns = spawns;
@@ -130,7 +130,7 @@ fn a_drop_that_runs_a_runtime_in_a_region_that_is_wound_down_is_no_hang() {
     run(harness::sim, || async {
         let out = timeout(
             S,
-            scope(|s| async move {
+            scope(async |s| {
                 let _d = OnDrop(|| {
                     Sim::new(2).run(async {
                         sleep(S).await;
@@ -151,7 +151,7 @@ fn a_child_whose_drop_spawns_cancels_and_defers_harms_nobody() {
     bare(|| async {
         let ran = Arc::new(AtomicBool::new(false));
         let r = ran.clone();
-        let out = scope(|s| async move {
+        let out = scope(async |s| {
             for _ in 0..3 {
                 let (s2, r) = (s.clone(), r.clone());
                 s.spawn(async move {
@@ -182,7 +182,7 @@ fn a_child_whose_drop_spawns_cancels_and_defers_harms_nobody() {
 #[test]
 fn a_forgotten_scope_leaves_its_tasks_pending_and_its_handles_usable() {
     bare(|| async {
-        let mut f = Box::pin(scope(|s| async move {
+        let mut f = Box::pin(scope(async |s| {
             pending::<Scope<'static>>().await;
             drop(s)
         }));
@@ -197,7 +197,7 @@ fn children_are_dropped_newest_first_however_they_came() {
     bare(|| async {
         let log = Arc::new(std::sync::Mutex::new(Vec::new()));
         let l = log.clone();
-        let out = scope(|s| async move {
+        let out = scope(async |s| {
             let child = move |i| {
                 let l = l.clone();
                 async move {

@@ -110,7 +110,7 @@ impl Plan {
 async fn program(plan: Plan) {
     let (borrowed, outer) = (Gate::new(), plan.clone());
     let borrowed = &borrowed;
-    scope(|s| async move {
+    scope(async |s| {
         let plan = outer;
         s.defer(plan.noted("deferred first", "finalized last"));
         plan.log.note("deferred");
@@ -210,7 +210,7 @@ matrix! {
             let plan = Plan::default();
             let inside = plan.clone();
             // The scope around adopts what the drop leaves behind.
-            let ready = scope(|_| async move { polled(program(inside), n).await }).await;
+            let ready = scope(async |_| { polled(program(inside), n).await }).await;
             assert_clean(&plan, ready == Ok(true), n);
             if ready == Ok(true) {
                 break;
@@ -256,7 +256,7 @@ matrix! {
         for n in 1.. {
             let plan = Plan { panic: Countdown::at(n), ..Plan::default() };
             let inside = plan.clone();
-            let result = scope(|_| async move { polled(program(inside), usize::MAX).await }).await;
+            let result = scope(async |_| { polled(program(inside), usize::MAX).await }).await;
             plan.probe.assert_all_gone();
             if !plan.panic.is_past() {
                 assert_eq!(result, Ok(true));
@@ -273,7 +273,7 @@ matrix! {
         for n in 1.. {
             let plan = Plan { panic_in_drop: Countdown::at(n), ..Plan::default() };
             let inside = plan.clone();
-            let result = scope(|_| async move { polled(program(inside), usize::MAX).await }).await;
+            let result = scope(async |_| { polled(program(inside), usize::MAX).await }).await;
             plan.probe.assert_all_gone();
             if !plan.panic_in_drop.is_past() {
                 assert_eq!(result, Ok(true));

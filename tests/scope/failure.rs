@@ -13,7 +13,7 @@ matrix! {
     async fn a_failing_child_cancels_its_host() {
         let probe = Probe::new();
         let host = probe.endless();
-        let result = try_scope(|s| async move {
+        let result = try_scope(async |s| {
             s.spawn_parallel(async {
                 yield_now().await;
                 Err::<(), _>("failed")
@@ -30,7 +30,7 @@ matrix! {
     async fn a_failing_host_cancels_its_children() {
         let probe = Probe::new();
         let (child, parallel) = (probe.endless(), probe.endless());
-        let result = try_scope(|s| async move {
+        let result = try_scope(async |s| {
             s.spawn(ok(child));
             s.spawn_parallel(ok(parallel));
             turns().await;
@@ -50,7 +50,7 @@ matrix! {
                 yield_now().await;
             }
         });
-        let result: Result<(), _> = try_scope(|s| async move {
+        let result: Result<(), _> = try_scope(async |s| {
             s.spawn(ok(looping));
             s.spawn(async {
                 turns().await;
@@ -66,7 +66,7 @@ matrix! {
 
     // C225
     async fn two_crashes_are_two_errors() {
-        let crashes = try_scope(|s| async move {
+        let crashes = try_scope(async |s| {
             s.named("one").spawn(async { Err::<(), _>(1) });
             s.named("two").spawn(async {
                 yield_now().await;
@@ -83,7 +83,7 @@ matrix! {
 
     // C230
     async fn cancelled_children_are_not_among_the_errors() {
-        let errors = try_scope(|s| async move {
+        let errors = try_scope(async |s| {
             let cancelled = s.spawn(pending::<Result<(), _>>());
             s.spawn(async { Err::<(), _>("the only one") });
             yield_now().await;
@@ -101,7 +101,7 @@ matrix! {
     async fn a_failure_drops_children_newest_first_then_runs_finalizers_last_in_first_out() {
         let log = Log::new();
         let inside = log.clone();
-        let result: Result<(), _> = try_scope(|s| async move {
+        let result: Result<(), _> = try_scope(async |s| {
             for what in ["finalized last", "finalized first"] {
                 let log = inside.clone();
                 s.defer(ok(async move {
@@ -250,7 +250,7 @@ matrix! {
         let (one, two) = (probe.endless(), probe.endless());
         let mut tasks = Vec::new();
         let out = &mut tasks;
-        let result = try_scope(|s| async move {
+        let result = try_scope(async |s| {
             out.push(s.spawn(ok(one)));
             out.push(s.spawn(ok(two)));
             Err::<(), _>("at once")
@@ -269,9 +269,9 @@ matrix! {
         let (token, probe, late) = (Token::new(), Probe::new(), Late::default());
         let (canceller, sleeper) = (token.clone(), probe.endless());
         let inner_late = late.observer();
-        let outer = try_scope(|outer| async move {
+        let outer = try_scope(async |outer| {
             outer.spawn(ok(sleeper));
-            try_scope(|inner| async move {
+            try_scope(async |inner| {
                 for error in ["one", "two"] {
                     inner.defer(async move { Err(error) });
                 }
@@ -292,12 +292,12 @@ matrix! {
     async fn an_error_in_the_outer_scope_ends_the_inner_one_and_is_the_only_error() {
         let (probe, late) = (Probe::new(), Late::default());
         let sleeper = probe.endless();
-        let result = try_scope(|outer| async move {
+        let result = try_scope(async |outer| {
             outer.spawn(async {
                 turns().await;
                 Err::<(), _>("outer")
             });
-            try_scope(|inner| async move {
+            try_scope(async |inner| {
                 inner.spawn(ok(sleeper));
                 pending::<Result<(), &str>>().await
             })
@@ -316,7 +316,7 @@ matrix! {
         let (token, failed, log) = (Token::new(), Gate::new(), Log::new());
         let (canceller, body_log) = (token.clone(), log.clone());
         let result = token
-            .run_until_cancelled(try_scope(|s| async move {
+            .run_until_cancelled(try_scope(async |s| {
                 let failing = failed.clone();
                 s.spawn(async move {
                     shield(async {
@@ -359,7 +359,7 @@ matrix! {
 
     // C040
     async fn an_error_after_a_cancel_is_reported() {
-        let result = try_scope(|s| async move {
+        let result = try_scope(async |s| {
             s.defer(async {
                 yield_now().await;
                 Err("in cleanup")

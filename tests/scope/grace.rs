@@ -21,11 +21,11 @@ sim! {
     // S4
     async fn a_timeout_returns_at_the_instant_at_which_the_last_cleanup_ends() {
         let start = now();
-        let late = timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(1), scope(async |s| {
             s.defer(sleep(secs(2)));
             s.defer(sleep(secs(3)));
-            s.spawn(scope(|s| async move { s.defer(sleep(secs(4))); pending::<()>().await }));
-            s.spawn(scope(|s| async move { s.defer(sleep(secs(1))); pending::<()>().await }));
+            s.spawn(scope(async |s| { s.defer(sleep(secs(4))); pending::<()>().await }));
+            s.spawn(scope(async |s| { s.defer(sleep(secs(1))); pending::<()>().await }));
             pending::<()>().await
         }));
         assert!(late.await.is_err());
@@ -37,7 +37,7 @@ sim! {
         let (log, start) = (&Log::new(), now());
         let names = Log::new();
         let reported = names.clone();
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             s.defer(async move { sleep(secs(2)).await; log.note("first") });
             s.defer(async move {
                 let _over = log.on_drop("second dropped");
@@ -64,7 +64,7 @@ sim! {
         let (log, start) = (&Log::new(), now());
         let names = Log::new();
         let reported = names.clone();
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             s.defer(async move { sleep(secs(2)).await; log.note("finalized") });
             s.named("stubborn").spawn(shield(async move {
                 let _over = log.on_drop("stubborn dropped");
@@ -89,7 +89,7 @@ sim! {
     // S8
     async fn the_grace_of_a_timeout_bounds_its_wind_down_and_names_what_overran() {
         let (log, start) = (&Log::new(), now());
-        let late = timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(1), scope(async |s| {
             s.defer(async move { log.note("last polled"); sleep(secs(1)).await; log.note("not reached") });
             s.defer(async move {
                 let _over = log.on_drop("dropped");
@@ -108,7 +108,7 @@ sim! {
 
     // S8
     async fn a_grace_that_is_kept_reports_nothing() {
-        let late = timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(1), scope(async |s| {
             s.defer(sleep(secs(4)));
             pending::<()>().await
         })).grace(secs(5));
@@ -119,7 +119,7 @@ sim! {
     async fn an_inner_grace_is_contained_in_the_outer_one() {
         let start = now();
         // The outer grace is the shorter one.
-        let late = timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(1), scope(async |s| {
             s.defer(sleep(secs(1000)));
             pending::<()>().await
         }).grace(secs(100))).grace(secs(5));
@@ -127,7 +127,7 @@ sim! {
         assert_eq!(now() - start, secs(6));
         // The inner one is.
         let start = now();
-        let late = timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(1), scope(async |s| {
             s.defer(sleep(secs(1000)));
             pending::<()>().await
         }).grace(secs(5))).grace(secs(100));
@@ -138,7 +138,7 @@ sim! {
     // S8
     async fn an_inner_timeouts_grace_is_contained_in_the_outer_ones() {
         let start = now();
-        let late = timeout(secs(2), timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(2), timeout(secs(1), scope(async |s| {
             s.defer(sleep(secs(1000)));
             pending::<()>().await
         })).grace(secs(100))).grace(secs(5));
@@ -165,7 +165,7 @@ sim! {
     // S8
     async fn without_a_grace_a_wind_down_lasts_as_long_as_the_cleanup_does() {
         let start = now();
-        let late = timeout(secs(1), scope(|s| async move {
+        let late = timeout(secs(1), scope(async |s| {
             s.defer(sleep(secs(100_000)));
             pending::<()>().await
         }));
@@ -177,7 +177,7 @@ sim! {
     async fn past_the_grace_a_finalizer_may_wait_for_what_it_gave_away() {
         let start = now();
         let (tell, told) = oneshot::channel();
-        scope(|_| scope(|s| async move {
+        scope(|_| scope(async |s| {
             s.defer(async move {
                 let (save, saved) = oneshot::channel();
                 let saving = adopt(async move { sleep(secs(1)).await; save.send(7).unwrap(); });
@@ -198,7 +198,7 @@ sim! {
         let (inside, noting) = (log.clone(), Arc::clone(&overrun));
         let start = now();
         let line = line!() + 8;
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             let first = inside.clone();
             s.defer(async move {
                 sleep(T).await;
@@ -228,7 +228,7 @@ sim! {
         let log = Log::new();
         let inside = log.clone();
         let start = now();
-        let elapsed = timeout(T, scope(|s| async move {
+        let elapsed = timeout(T, scope(async |s| {
             let last = inside.clone();
             s.defer(async move { last.note("one poll") });
             s.defer(dropping(inside.on_drop("dropped")));
@@ -322,7 +322,7 @@ fn an_overdue_wind_down_leaves_nothing_to_wait_for() {
         sim.run(async {
             let late = timeout(
                 secs(1),
-                scope(|s| async move {
+                scope(async |s| {
                     s.defer(pending());
                     s.defer(async {});
                     shield(pending::<()>()).await
@@ -340,7 +340,7 @@ fn a_scope_whose_grace_ended_lets_a_timeout_return() {
         let (tx, rx) = mpsc::channel::<()>();
         let out = timeout(
             Duration::from_millis(10),
-            scope(|s| async move {
+            scope(async |s| {
                 s.spawn_blocking(move || {
                     let _ = rx.recv();
                 });
@@ -358,7 +358,7 @@ fn a_scope_whose_grace_ended_lets_a_timeout_return() {
 fn two_overruns_of_one_scope_leave_nothing_to_wait_for() {
     run(harness::sim, || async {
         scope(|_| async {
-            let out = scope(|s| async move {
+            let out = scope(async |s| {
                 s.defer(pending());
                 s.defer(pending());
                 s.spawn(shield(pending::<()>()));

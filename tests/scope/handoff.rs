@@ -15,7 +15,7 @@ use crate::probes::{Gate, Log, Probe, message, poll_by_hand, secs, turns};
 /// A scope with two children, a finalizer, and a parallel child that takes its time to end. It
 /// never ends by itself.
 async fn busy(log: &Log) {
-    scope(|s| async move {
+    scope(async |s| {
         s.defer(async move { log.note("finalizer ran") });
         let noting = log.clone();
         s.spawn_parallel(async move {
@@ -64,7 +64,7 @@ matrix! {
     // S4
     async fn what_tokio_select_drops_is_over_when_the_enclosing_scope_is() {
         let log = &Log::new();
-        scope(|_| async move {
+        scope(async |_| {
             tokio::select! {
                 () = busy(log) => unreachable!(),
                 () = started(log) => log.note("select returns"),
@@ -78,7 +78,7 @@ matrix! {
     // S4
     async fn what_futures_select_drops_is_over_when_the_enclosing_scope_is() {
         let log = &Log::new();
-        scope(|_| async move {
+        scope(async |_| {
             futures::select! {
                 () = Box::pin(busy(log).fuse()) => unreachable!(),
                 () = Box::pin(started(log).fuse()) => log.note("select returns"),
@@ -92,7 +92,7 @@ matrix! {
     // S4
     async fn what_select_drops_is_over_when_the_enclosing_scope_is() {
         let log = &Log::new();
-        scope(|_| async move {
+        scope(async |_| {
             drop(select(Box::pin(busy(log)), Box::pin(started(log))).await);
             log.note("dropped");
         }).await;
@@ -103,10 +103,10 @@ matrix! {
     // S4
     async fn an_orphan_passes_through_scopes_that_are_dropped_themselves() {
         let log = &Log::new();
-        scope(|_| async move {
+        scope(async |_| {
             tokio::select! {
-                () = scope(|s| async move {
-                    s.spawn(scope(|s| async move {
+                () = scope(async |s| {
+                    s.spawn(scope(async |s| {
                         s.spawn(busy(log));
                         pending::<()>().await
                     }));
@@ -123,7 +123,7 @@ matrix! {
     // S4
     async fn a_scope_that_was_handed_an_orphan_and_is_dropped_hands_it_on() {
         let log = &Log::new();
-        scope(|_| async move {
+        scope(async |_| {
             let middle = scope(|s| async move {
                 let mut inner = Box::pin(busy(log));
                 assert!(poll_immediate(&mut inner).await.is_none());
@@ -238,8 +238,8 @@ matrix! {
     async fn a_lost_race_of_foreign_code_leaves_its_parallel_children_to_the_scope_around() {
         let probe = Probe::new();
         let inside = probe.clone();
-        scope(|_| async move {
-            let loser = scope(|s| async move {
+        scope(async |_| {
+            let loser = scope(async |s| {
                 s.spawn_parallel(inside.endless());
                 s.spawn_blocking(|| ());
                 inside.endless().await
@@ -256,7 +256,7 @@ matrix! {
         for polled_again in [false, true] {
             let log = Log::new();
             let over = log.on_drop("child over");
-            let moving = scope(|s| async move {
+            let moving = scope(async |s| {
                 s.spawn_parallel(async move {
                     let _over = over;
                     shield(sleep(T)).await;
@@ -333,7 +333,7 @@ fn without_any_enclosing_scope_what_is_dropped_is_gone() {
 #[test]
 fn a_scope_dropped_outside_any_runtime_drops_all_it_has() {
     let log = &Log::new();
-    let mut dropped = Box::pin(scope(|s| async move {
+    let mut dropped = Box::pin(scope(async |s| {
         s.defer(async move { log.note("finalizer ran") });
         let over = log.on_drop("child over");
         // There is no runtime around: on this task.

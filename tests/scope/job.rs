@@ -14,7 +14,7 @@ matrix! {
     async fn a_job_gives_its_value_its_error_or_its_panic_and_runs_once() {
         let runs = Arc::new(AtomicUsize::new(0));
         let counting = Arc::clone(&runs);
-        let (value, error) = scope(|s| async move {
+        let (value, error) = scope(async |s| {
             let value = s.spawn_blocking(move || {
                 counting.fetch_add(1, Ordering::SeqCst);
                 1
@@ -24,7 +24,7 @@ matrix! {
         .await;
         assert_eq!((value, error), (1, Err("failed")));
         assert_eq!(runs.load(Ordering::SeqCst), 1);
-        let panicked = caught(scope(|s| async move { s.spawn_blocking(|| boom("job")).await }));
+        let panicked = caught(scope(async |s| { s.spawn_blocking(|| boom("job")).await }));
         assert_eq!(panicked.await, Err::<(), _>("job"));
     }
 }
@@ -38,10 +38,10 @@ fn a_cancel_waits_for_a_job_that_cannot_be_dropped_and_runs_it_once() {
         let (release, blocked) = mpsc::channel();
         let over = Gate::new();
         let (in_job, in_scope) = (started.clone(), over.clone());
-        runtime.run(scope(|outer| async move {
+        runtime.run(scope(async |outer| {
             let ended = in_scope.clone();
             outer.spawn(async move {
-                let cancelled = scope(|s| async move {
+                let cancelled = scope(async |s| {
                     s.spawn_blocking(move || {
                         counting.fetch_add(1, Ordering::SeqCst);
                         in_job.open();
@@ -69,7 +69,7 @@ fn a_cancel_waits_for_a_job_that_cannot_be_dropped_and_runs_it_once() {
 fn ten_jobs_run_in_parallel() {
     harness::each(&REAL, |runtime| {
         let all = Arc::new(Barrier::new(10));
-        runtime.run(scope(|s| async move {
+        runtime.run(scope(async |s| {
             for _ in 0..10 {
                 let all = Arc::clone(&all);
                 s.spawn_blocking(move || all.wait().is_leader());

@@ -13,20 +13,18 @@ use crate::probes::{Gate, Log, secs};
 
 /// Scopes, each the body of the one before.
 fn bodies_deep(levels: usize, innermost: Gate) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(scope(move |_| async move {
-        match levels {
-            0 => {
-                innermost.open();
-                pending().await
-            }
-            _ => bodies_deep(levels - 1, innermost).await,
+    Box::pin(scope(async move |_| match levels {
+        0 => {
+            innermost.open();
+            pending().await
         }
+        _ => bodies_deep(levels - 1, innermost).await,
     }))
 }
 
 /// A scope in a scope in a scope, and so on; each with a finalizer.
 fn scopes_deep(depth: usize) -> Pin<Box<dyn Future<Output = ()>>> {
-    Box::pin(local::scope(move |s| async move {
+    Box::pin(local::scope(async move |s| {
         s.defer(async {});
         if depth > 0 {
             s.spawn(scopes_deep(depth - 1));
@@ -39,7 +37,7 @@ fn scopes_deep(depth: usize) -> Pin<Box<dyn Future<Output = ()>>> {
 fn tower(levels: usize, count: &std::cell::Cell<usize>) -> LocalBoxFuture<'_, ()> {
     let mut inside: LocalBoxFuture<'_, ()> = pending().boxed_local();
     for level in 0..levels {
-        inside = local::scope(move |s| async move {
+        inside = local::scope(async move |s| {
             s.defer(async move {
                 assert_eq!(count.get(), level);
                 count.set(level + 1);
@@ -62,7 +60,7 @@ matrix! {
         let innermost = Gate::new();
         let token = Token::new();
         let (canceller, entered) = (token.clone(), innermost.clone());
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(async move {
                 entered.wait().await;
                 canceller.cancel("enough");
@@ -75,7 +73,7 @@ matrix! {
     // C220
     async fn scopes_within_children_within_scopes_do_not_overflow() {
         fn tree(depth: u32) -> std::pin::Pin<Box<dyn Future<Output = u32> + Send>> {
-            Box::pin(scope(move |s| async move {
+            Box::pin(scope(async move |s| {
                 match depth {
                     0 => 1,
                     _ => s.spawn(tree(depth - 1)).await + 1,
@@ -142,7 +140,7 @@ fn five_thousand_nested_scopes_are_cancelled_without_an_overflow() {
         }
         .boxed();
         for _ in 0..5_000 {
-            inside = scope(|s| async move { s.spawn(inside).await }).boxed();
+            inside = scope(async |s| s.spawn(inside).await).boxed();
         }
         crate::harness::sim().run(async {
             assert!(timeout(secs(1), inside).await.is_err());

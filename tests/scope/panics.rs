@@ -31,7 +31,7 @@ fn a_panic_in_hand_at_the_root(rt: Handle) {
     let over = log.on_drop("child over");
     let run = std::panic::AssertUnwindSafe(|| {
         rt.run(async {
-            let panicked = scope(|s| async move {
+            let panicked = scope(async |s| {
                 s.spawn_parallel(async move {
                     let _over = over;
                     shield(sleep(T)).await;
@@ -71,7 +71,7 @@ matrix! {
     async fn a_panic_in_a_drop_does_not_keep_the_others_from_being_dropped() {
         let probe = Probe::new();
         let inside = probe.clone();
-        let panicked = caught(scope(|s| async move {
+        let panicked = caught(scope(async |s| {
             s.spawn(inside.endless());
             for what in ["oldest", "middle", "newest"] {
                 let bomb = BoomOnDrop(what);
@@ -96,7 +96,7 @@ matrix! {
     async fn a_panic_in_a_drop_by_foreign_code_does_not_keep_the_others_from_being_dropped() {
         let probe = Probe::new();
         let inside = probe.clone();
-        let mut future = Box::pin(scope(|s| async move {
+        let mut future = Box::pin(scope(async |s| {
             for what in ["older", "newer"] {
                 let bomb = BoomOnDrop(what);
                 s.spawn(inside.watch(async move {
@@ -122,7 +122,7 @@ matrix! {
     async fn a_payload_that_panics_when_it_is_dropped_does_no_more_harm() {
         let probe = Probe::new();
         let inside = probe.clone();
-        let panicked = caught(scope(|s| async move {
+        let panicked = caught(scope(async |s| {
             s.defer(inside.watch(async { std::panic::resume_unwind(Box::new(BoomOnDrop("a payload"))) }));
             s.spawn(inside.watch(async { boom("first") }));
             inside.endless().await
@@ -136,7 +136,7 @@ matrix! {
     async fn the_children_are_gone_before_a_panic_of_the_body_goes_on() {
         let probe = Probe::new();
         let inside = probe.clone();
-        let panicked = caught(scope(|s| async move {
+        let panicked = caught(scope(async |s| {
             s.spawn(inside.endless());
             s.spawn_parallel(inside.endless());
             s.defer(inside.watch(turns()));
@@ -156,7 +156,7 @@ matrix! {
             let inside = probe.clone();
             let mut task = None;
             let out = &mut task;
-            let panicked = caught(scope(|s| async move {
+            let panicked = caught(scope(async |s| {
                 s.spawn(inside.endless());
                 s.spawn_parallel(inside.endless());
                 let panicking = async {
@@ -179,7 +179,7 @@ matrix! {
         let late = Log::new();
         let noting = late.clone();
         let panicked = caught(
-            try_scope(|s| async move {
+            try_scope(async |s| {
                 s.defer(async {
                     yield_now().await;
                     boom("finalizer")
@@ -255,7 +255,7 @@ matrix! {
         }
         let late = Late::default();
         let panicked = caught(
-            try_scope(|s| async move {
+            try_scope(async |s| {
                 s.spawn(async {
                     yield_now().await;
                     Err::<(), _>("failed")
@@ -274,7 +274,7 @@ matrix! {
     async fn a_childs_panic_wins_and_the_finalizers_error_is_not_lost() {
         let late = Late::default();
         let panicked = caught(
-            try_scope(|s| async move {
+            try_scope(async |s| {
                 s.defer(async {
                     yield_now().await;
                     Err("failed")
@@ -321,7 +321,7 @@ fn a_task_left_by_a_dropped_scope_hears_of_its_childs_panic() {
         {
             let t = &mut task;
             let rt = rt.clone();
-            let mut f = Box::pin(scope(|s| async move {
+            let mut f = Box::pin(scope(async |s| {
                 *t = Some(s.spawn_on(
                     async move {
                         tx2.send(()).unwrap();
@@ -344,7 +344,7 @@ fn a_task_left_by_a_dropped_scope_hears_of_its_childs_panic() {
 #[test]
 fn a_value_that_panics_when_dropped_on_a_runtime_is_no_hang() {
     run(harness::basic, || async {
-        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+        let out = std::panic::AssertUnwindSafe(scope(async |s| {
             s.spawn_parallel(async { Bomb });
         }))
         .catch_unwind()
@@ -359,7 +359,7 @@ fn a_value_that_panics_when_dropped_leaves_no_sibling_running() {
         let mut over = false;
         let o = &mut over;
         let mut f = Box::pin(
-            std::panic::AssertUnwindSafe(scope(|s| async move {
+            std::panic::AssertUnwindSafe(scope(async |s| {
                 s.defer(async move {
                     yield_now().await;
                     *o = true
@@ -380,7 +380,7 @@ fn a_late_error_beside_a_panic_is_told_to_the_observer() {
     bare(|| async {
         let seen = Arc::new(AtomicBool::new(false));
         let seen2 = seen.clone();
-        let run = try_scope(|s| async move {
+        let run = try_scope(async |s| {
             s.defer(async { panic!("boo") });
             Err::<(), _>(1)
         })
@@ -405,7 +405,7 @@ fn payloads_that_panic_when_dropped_are_no_abort() {
         }
     }
     run(harness::basic, || async {
-        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+        let out = std::panic::AssertUnwindSafe(scope(async |s| {
             for _ in 0..3 {
                 s.defer(async { std::panic::panic_any(Payload) });
                 s.spawn(async { std::panic::panic_any(Payload) });

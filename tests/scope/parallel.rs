@@ -14,7 +14,7 @@ async fn shielded<F: Future>(future: F) -> F::Output {
 matrix! {
     // C213
     async fn many_jobs_and_parallel_children_all_end_and_are_counted() {
-        let sum = scope(|s| async move {
+        let sum = scope(async |s| {
             let jobs: Vec<_> = (0..20).map(|n| s.spawn_blocking(move || n)).collect();
             let children: Vec<_> = (0..20)
                 .map(|n| {
@@ -40,7 +40,7 @@ matrix! {
     async fn the_scope_waits_for_parallel_children_that_nobody_awaits() {
         let probe = Probe::new();
         let inside = probe.clone();
-        scope(|s| async move {
+        scope(async |s| {
             for _ in 0..50 {
                 s.spawn_parallel(inside.watch(turns()));
             }
@@ -95,7 +95,7 @@ matrix! {
     async fn a_parallel_child_may_be_cancelled_alone() {
         let probe = Probe::new();
         let (child, cancelled_first) = (probe.endless(), probe.watch(turns()));
-        scope(|s| async move {
+        scope(async |s| {
             let task = s.spawn_parallel(child);
             yield_now().await;
             task.cancel();
@@ -114,7 +114,7 @@ matrix! {
     async fn a_parallel_child_may_spawn_into_its_scope_while_that_joins() {
         let probe = Probe::new();
         let inside = probe.clone();
-        scope(|s| async move {
+        scope(async |s| {
             let spawner = s.clone();
             s.spawn_parallel(async move {
                 turns().await;
@@ -132,7 +132,7 @@ matrix! {
     async fn the_first_of_several_panics_is_resumed_once_and_the_runtime_lives_on() {
         let probe = Probe::new();
         let inside = probe.clone();
-        let panicked = caught(scope(|s| async move {
+        let panicked = caught(scope(async |s| {
             for _ in 0..10 {
                 s.spawn_parallel(inside.watch(async { boom("child") }));
                 s.spawn_blocking(|| boom("child"));
@@ -141,14 +141,14 @@ matrix! {
         .await;
         assert_eq!(panicked, Err("child"));
         probe.assert_all_gone();
-        assert_eq!(scope(|s| async move { s.spawn_parallel(async { 1 }).await }).await, 1);
+        assert_eq!(scope(async |s| { s.spawn_parallel(async { 1 }).await }).await, 1);
     }
 
     // S2
     async fn an_error_of_a_parallel_child_is_told_to_the_others() {
         let probe = Probe::new();
         let inside = probe.clone();
-        let result: Result<(), _> = try_scope(|s| async move {
+        let result: Result<(), _> = try_scope(async |s| {
             for _ in 0..10 {
                 s.spawn_parallel(ok(inside.endless()));
             }
@@ -167,7 +167,7 @@ matrix! {
     // the child's task may be gone: it was dropped at once here, and after the value has been read
     // below. The object used to be freed with it.
     async fn a_child_that_nobody_reads_may_be_dropped_late_by_its_runtime() {
-        scope(|s| async move {
+        scope(async |s| {
             for n in 0..10_000_usize {
                 drop(s.spawn_parallel(async move { vec![n; 20] }));
                 if n % 100 == 0 {
@@ -179,7 +179,7 @@ matrix! {
     }
 
     async fn a_child_that_has_been_read_may_be_dropped_late_by_its_runtime() {
-        scope(|s| async move {
+        scope(async |s| {
             for n in 0..1_000_usize {
                 assert_eq!(s.spawn_parallel(async move { vec![n; 20] }).await.len(), 20);
                 assert_eq!(s.spawn_blocking(move || vec![n; 30]).await.len(), 30);

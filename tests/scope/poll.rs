@@ -67,7 +67,7 @@ matrix! {
     async fn a_waker_that_is_kept_too_long_does_nothing() {
         let (finished, dropped) = (Arc::default(), Arc::default());
         let (inside, abandoned) = (Arc::clone(&finished), Arc::clone(&dropped));
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(keeping_its_waker(inside)).await;
             let child = s.spawn(async {
                 keeping_its_waker(abandoned).await;
@@ -79,7 +79,7 @@ matrix! {
         .await;
         let probe = Probe::new();
         let inside = probe.clone();
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(inside.watch(turns()));
             for kept in [finished, dropped] {
                 let waker: Waker = kept.lock().unwrap().take().unwrap();
@@ -95,7 +95,7 @@ matrix! {
     async fn a_child_that_is_always_ready_starves_neither_its_siblings_nor_the_body() {
         let probe = Probe::new();
         let greedy = probe.watch(always_ready());
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(greedy);
             s.spawn(turns()).await;
             turns().await;
@@ -107,7 +107,7 @@ matrix! {
 
     // C350
     async fn a_scope_that_is_polled_after_its_end_panics_cleanly() {
-        let mut over = pin!(scope(|s| async move { s.spawn(async { 1 }).await }));
+        let mut over = pin!(scope(async |s| { s.spawn(async { 1 }).await }));
         assert_eq!(over.as_mut().await, 1);
         assert!(std::panic::catch_unwind(AssertUnwindSafe(|| over.as_mut().now_or_never())).is_err());
 
@@ -121,7 +121,7 @@ matrix! {
         let (probe, busy) = (Probe::new(), Probe::new());
         let idle: Vec<_> = (0..200).map(|_| probe.endless()).collect();
         let working = busy.watch(turns());
-        scope(|s| async move {
+        scope(async |s| {
             for child in idle {
                 s.spawn(child);
             }
@@ -137,7 +137,7 @@ matrix! {
     async fn a_scope_may_move_from_one_waker_to_another() {
         let gate = Gate::new();
         let waiting = gate.wait();
-        let mut future = Box::pin(scope(|s| async move { s.spawn(waiting).await }));
+        let mut future = Box::pin(scope(async |s| { s.spawn(waiting).await }));
         let (first, second) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
         for wakes in [&first, &second] {
             let waker = Waker::from(Arc::clone(wakes));
@@ -155,7 +155,7 @@ matrix! {
     // C218
     async fn what_is_ready_at_once_is_over_within_one_poll() {
         assert_eq!(gather([1, 2].map(std::future::ready)).now_or_never(), Some([1, 2]));
-        let children = scope(|s| async move {
+        let children = scope(async |s| {
             s.spawn(async { 1 });
             s.defer(async {});
             2
@@ -169,11 +169,11 @@ matrix! {
 #[test]
 fn a_child_that_is_always_ready_does_not_keep_a_deadline_from_passing() {
     harness::each(&harness::REAL, |runtime| {
-        let greedy = scope(|s| async move {
+        let greedy = scope(async |s| {
             s.spawn(always_ready());
         });
         assert!(runtime.run(timeout(2 * T, greedy)).is_err());
-        let breeding = scope(|s| async move { successors(s).await });
+        let breeding = scope(async |s| successors(s).await);
         assert!(runtime.run(timeout(2 * T, breeding)).is_err());
     });
 }

@@ -27,7 +27,7 @@ fn once<F: Future>(f: Pin<&mut F>) -> Poll<F::Output> {
 fn a_hold_that_moves_to_a_sibling_and_is_dropped_with_it_is_no_hang() {
     bare(|| async {
         let (tx, rx) = futures::channel::oneshot::channel::<Pin<Box<dyn Future<Output = ()> + Send>>>();
-        let out = scope(|s| async move {
+        let out = scope(async |s| {
             s.defer(async {});
             s.spawn(async move {
                 let mut f: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shield(pending::<()>()));
@@ -62,7 +62,7 @@ fn a_task_cancelled_while_its_child_arrives_ends() {
             t.cancel();
         });
         block_on(async {
-            scope(|s| async move {
+            scope(async |s| {
                 tx.send(s.spawn(pending::<()>())).unwrap();
             })
             .await
@@ -79,7 +79,7 @@ fn tasks_of_parallel_children_are_cancelled_at_any_moment() {
         rt.run(async move {
             let alive = Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let alive2 = alive.clone();
-            scope(|s| async move {
+            scope(async |s| {
                 let tasks: Vec<_> = (0..4)
                     .map(|k| {
                         let alive = alive2.clone();
@@ -132,7 +132,7 @@ fn a_scope_is_cancelled_from_another_thread_at_any_moment() {
                     });
                     s.defer(yield_now());
                     s.spawn_on(pending::<()>(), &rt);
-                    s.spawn(scope(|s| async move {
+                    s.spawn(scope(async |s| {
                         s.defer(yield_now());
                         s.spawn_parallel(pending::<()>());
                         pending::<()>().await
@@ -178,7 +178,7 @@ fn a_spawn_that_races_with_the_end_is_refused_or_joined() {
                 let _ = block_on(l.outcome());
             });
         });
-        block_on(scope(|s| async move {
+        block_on(scope(async |s| {
             tx.send(s).unwrap();
             yield_now().await
         }));
@@ -193,8 +193,8 @@ fn a_scope_dropped_at_any_moment_leaves_its_parallel_children_to_the_scope_aroun
     rounds(1500, move |i| {
         let alive = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let (alive2, rt2) = (alive.clone(), rt.clone());
-        block_on(scope(|_| async move {
-            let mut inner = Box::pin(scope(|s| async move {
+        block_on(scope(async |_| {
+            let mut inner = Box::pin(scope(async |s| {
                 for k in 0..3 {
                     let alive = alive2.clone();
                     s.spawn_on(
@@ -229,7 +229,7 @@ fn a_cancelled_held_child_ends_when_its_hold_is_dropped_elsewhere() {
     bare(|| async {
         type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
         let (tx, rx) = futures::channel::oneshot::channel::<Held>();
-        scope(|s| async move {
+        scope(async |s| {
             let a = s.spawn(async move {
                 let mut f: Held = Box::pin(shield(pending::<()>()));
                 assert!(futures::poll!(&mut f).is_pending());
@@ -253,8 +253,8 @@ fn a_wound_down_child_ends_when_its_hold_is_dropped_on_another_thread() {
     watched(|| {
         type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
         let (tx, rx) = mpsc::channel::<Held>();
-        let mut outer = Box::pin(scope(|_| async move {
-            let inner = scope(|s| async move {
+        let mut outer = Box::pin(scope(async |_| {
+            let inner = scope(async |s| {
                 s.defer(async {});
                 s.spawn(async move {
                     let mut f: Held = Box::pin(shield(pending::<()>()));
@@ -299,7 +299,7 @@ fn a_waker_may_cancel_the_scope_that_wakes_it() {
         let waker = cancel.clone().into();
         let (tx, rx) = mpsc::channel::<Scope<'static>>();
         let mut f = Box::pin(
-            scope(|s| async move {
+            scope(async |s| {
                 tx.send(s).unwrap();
                 pending::<()>().await
             })

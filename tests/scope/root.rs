@@ -119,7 +119,7 @@ roots! {
         let (log, started, saving) = (Log::new(), Gate::new(), Gate::new());
         rt.run(async {
             let (noting, starting, saved) = (log.clone(), started.clone(), saving.clone());
-            let mut inner = Box::pin(scope(|s| async move {
+            let mut inner = Box::pin(scope(async |s| {
                 s.spawn_parallel(async move {
                     let _over = noting.on_drop("over");
                     shield(async {
@@ -185,7 +185,7 @@ roots! {
     fn a_scope_on_a_runtime_is_over_when_the_root_is_dropped(rt) {
         let log = Log::new();
         let noting = log.clone();
-        let mut entered = Box::pin(rt.enter(scope(|s| async move {
+        let mut entered = Box::pin(rt.enter(scope(async |s| {
             s.spawn(async move {
                 let _over = noting.on_drop("child over");
                 pending::<()>().await
@@ -199,7 +199,7 @@ roots! {
 
     fn a_runtime_runs_one_root_after_another(rt) {
         for n in 0..10 {
-            let value = rt.run(scope(|s| async move {
+            let value = rt.run(scope(async |s| {
                 let (a, b) = (s.spawn(async move { n }), s.spawn_parallel(async move { n }));
                 a.await + b.await
             }));
@@ -286,7 +286,7 @@ fn parallel_children_of_a_scope_that_is_dropped_at_the_root_end_before_the_run_r
         let probe = Probe::new();
         let inside = probe.clone();
         runtime.run(async move {
-            let left = scope(|s| async move {
+            let left = scope(async |s| {
                 for _ in 0..10 {
                     s.spawn_parallel(inside.endless());
                     s.spawn_parallel(inside.watch(turns()));

@@ -25,7 +25,7 @@ matrix! {
             }
         };
         let (one, two) = (child("one"), child("two"));
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(one);
             s.spawn(two);
         })
@@ -37,7 +37,7 @@ matrix! {
 
     // C242
     async fn spawning_is_allowed_while_children_run_and_refused_after_the_end() {
-        let (task, handle) = scope(|s| async move {
+        let (task, handle) = scope(async |s| {
             let spawner = s.clone();
             let task = s.spawn(async move {
                 turns().await;
@@ -53,7 +53,7 @@ matrix! {
 
     // C243
     async fn the_default_name_is_the_place_of_the_spawn() {
-        scope(|s| async move {
+        scope(async |s| {
             let line = line!() + 1;
             let tasks = [s.spawn(async {}), s.spawn_parallel(async {}), s.spawn_blocking(|| ())];
             for task in tasks {
@@ -67,7 +67,7 @@ matrix! {
     async fn a_child_has_its_first_turn_before_the_body_that_yields_goes_on() {
         let probe = Probe::new();
         let (child, seen) = (probe.endless(), probe.clone());
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(child);
             yield_now().await;
             assert_eq!(seen.polls(), 1);
@@ -82,7 +82,7 @@ matrix! {
         let words = vec!["one".to_string(), "three".to_string()];
         let mut longest = String::new();
         let (borrowed, out) = (&words, &mut longest);
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(async move { *out = borrowed.iter().max_by_key(|word| word.len()).unwrap().clone() });
         })
         .await;
@@ -91,7 +91,7 @@ matrix! {
 
     // C002
     async fn a_child_spawned_late_is_joined_with_the_others() {
-        let (early, late) = scope(|s| async move {
+        let (early, late) = scope(async |s| {
             let early = s.spawn(async { 1 });
             yield_now().await;
             let late = s.spawn(async { 2 });
@@ -105,7 +105,7 @@ matrix! {
     async fn a_child_may_spawn_into_its_scope_while_that_joins() {
         let log = Log::new();
         let noting = log.clone();
-        scope(|s| async move {
+        scope(async |s| {
             let spawner = s.clone();
             s.spawn(async move {
                 turns().await;
@@ -125,7 +125,7 @@ matrix! {
     // C032
     async fn what_is_spawned_into_a_finished_scope_is_dropped_unpolled() {
         let probe = Probe::new();
-        let finished = scope(|s| async move { s }).await;
+        let finished = scope(async |s| { s }).await;
         let refused = [
             finished.spawn(probe.endless()),
             finished.spawn_parallel(probe.endless()),
@@ -145,7 +145,7 @@ fn a_child_spawned_in_the_bodys_last_poll_runs() {
     bare(|| async {
         let mut ran = false;
         let r = &mut ran;
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(async move { *r = true });
         })
         .await;

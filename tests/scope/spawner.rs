@@ -48,7 +48,7 @@ matrix! {
     async fn a_spawner_gives_what_it_spawns_to_the_scope() {
         let probe = Probe::new();
         let inside = probe.clone();
-        let spawner = scope(|s| async move {
+        let spawner = scope(async |s| {
             let spawner = s.spawner();
             for _ in 0..5 {
                 spawner.spawn(inside.watch(turns())).unwrap();
@@ -67,7 +67,7 @@ matrix! {
     async fn what_a_spawner_spawned_is_named_after_the_line_that_asked_for_it() {
         let mut reason = None;
         let seen = &mut reason;
-        let failed = caught(scope(|s| async move {
+        let failed = caught(scope(async |s| {
             let token = s.stop_token();
             s.defer(async move { *seen = token.reason() });
             s.spawner().spawn(async { boom("spawned") }).unwrap();

@@ -12,7 +12,7 @@ matrix! {
     // S8
     async fn a_stop_trips_tokens_first_so_that_those_who_listen_finish_by_themselves() {
         let log = &Log::new();
-        let value = scope(|s| async move {
+        let value = scope(async |s| {
             let token = s.stop_token();
             let listener = s.spawn(async move {
                 let reason = token.cancelled().await;
@@ -36,7 +36,7 @@ matrix! {
     // S8
     async fn a_stop_cancels_what_is_left_when_its_grace_ends() {
         let log = &Log::new();
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             s.defer(async move { sleep(T).await; log.note("finalized") });
             s.spawn(async move {
                 let _over = log.on_drop("deaf child over");
@@ -51,12 +51,12 @@ matrix! {
 
     // S8
     async fn a_stop_without_a_grace_is_a_cancel_and_a_second_one_replaces_the_grace() {
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             s.stop("now", Duration::ZERO);
             pending::<()>().await
         }).outcome().await;
         assert_eq!(outcome.unwrap_err().reason(), &Reason::from("now"));
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             s.stop("first", Duration::MAX);
             yield_now().await;
             s.stop("second", Duration::ZERO);
@@ -72,7 +72,7 @@ sim! {
         let log = Log::new();
         let inside = log.clone();
         let start = now();
-        scope(|s| async move {
+        scope(async |s| {
             let (token, polite) = (s.stop_token(), inside.clone());
             s.spawn(async move {
                 token.cancelled().await;

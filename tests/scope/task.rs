@@ -15,7 +15,7 @@ use crate::probes::{Log, Probe, turns, until};
 matrix! {
     // C333
     async fn a_task_gives_the_value_or_says_who_failed_and_the_scope_has_the_error() {
-        let errors = try_scope(|s| async move {
+        let errors = try_scope(async |s| {
             let fine = s.spawn(async { Ok(1) });
             let failing = s.named("failing").spawn(async { Err::<(), _>("failed") });
             assert_eq!(fine.await, 1);
@@ -98,7 +98,7 @@ matrix! {
                 for parallel in [false, true] {
                     let values = Probe::new();
                     let value = values.endless();
-                    scope(|s| async move {
+                    scope(async |s| {
                         let child = async move {
                             yield_now().await;
                             yield_now().await;
@@ -122,7 +122,7 @@ matrix! {
 
     // C352
     async fn a_value_that_a_child_produces_as_it_is_cancelled_is_delivered() {
-        scope(|s| async move {
+        scope(async |s| {
             let cancelling = Arc::new(std::sync::Mutex::new(None::<Arc<foster::Task<u32>>>));
             let own = Arc::clone(&cancelling);
             let task = Arc::new(s.spawn(async move {
@@ -138,7 +138,7 @@ matrix! {
 
     // S6
     async fn awaiting_a_cancelled_task_panics_with_its_name_and_reason() {
-        let task = scope(|s| async move {
+        let task = scope(async |s| {
             let task = s.named("fetch").spawn(pending::<()>());
             task.cancel();
             task
@@ -169,7 +169,7 @@ matrix! {
     async fn a_child_that_is_cancelled_alone_leaves_its_scope_and_its_siblings_as_they_are() {
         let probe = Probe::new();
         let endless = probe.endless();
-        let (one, two) = scope(|s| async move {
+        let (one, two) = scope(async |s| {
             let one = s.named("one").spawn(endless);
             let two = s.spawn(async {
                 turns().await;
@@ -189,7 +189,7 @@ matrix! {
 
     // C027
     async fn a_name_shows_in_the_handle_its_debug_form_and_the_error() {
-        scope(|s| async move {
+        scope(async |s| {
             let task = s.named("fetch").spawn(pending::<()>());
             assert_eq!(task.name(), "fetch");
             assert!(format!("{task:?}").contains("fetch"));
@@ -207,7 +207,7 @@ fn a_task_may_be_cancelled_from_another_thread() {
     harness::each(&harness::REAL, |runtime| {
         let probe = Probe::new();
         let (child, parallel) = (probe.endless(), probe.endless());
-        runtime.run(scope(|s| async move {
+        runtime.run(scope(async |s| {
             for task in [s.spawn(child), s.spawn_parallel(parallel)] {
                 yield_now().await;
                 let task = Arc::new(task);
@@ -226,7 +226,7 @@ fn a_task_may_be_cancelled_from_another_thread() {
 // C210
 #[test]
 fn a_child_that_awaits_itself_is_named_and_refused() {
-    let run = scope(|s| async move {
+    let run = scope(async |s| {
         let (give, take) = futures::channel::oneshot::channel::<foster::Task<u32>>();
         let task = s.named("narcissus").spawn(async move { take.await.unwrap().await });
         drop(give.send(task));
@@ -239,7 +239,7 @@ fn a_child_that_awaits_itself_is_named_and_refused() {
 #[test]
 fn a_child_that_awaits_its_own_task_is_told_so() {
     bare(|| async {
-        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+        let out = std::panic::AssertUnwindSafe(scope(async |s| {
             let (tx, rx) = futures::channel::oneshot::channel::<Task<()>>();
             let t = s.spawn(async move {
                 let t = rx.await.unwrap();
@@ -256,7 +256,7 @@ fn a_child_that_awaits_its_own_task_is_told_so() {
 #[test]
 fn a_parallel_child_that_awaits_its_own_task_is_told_so() {
     run(harness::basic, || async {
-        let out = std::panic::AssertUnwindSafe(scope(|s| async move {
+        let out = std::panic::AssertUnwindSafe(scope(async |s| {
             let (tx, rx) = futures::channel::oneshot::channel::<Task<()>>();
             let t = s.spawn_parallel(async move { rx.await.unwrap().await });
             let _ = tx.send(t);
@@ -270,10 +270,10 @@ fn a_parallel_child_that_awaits_its_own_task_is_told_so() {
 #[test]
 fn a_child_may_await_the_task_of_a_child_of_its_own() {
     bare(|| async {
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(async {
                 let (tx, rx) = futures::channel::oneshot::channel::<Task<u32>>();
-                let inner = scope(|s| async move {
+                let inner = scope(async |s| {
                     let _ = tx.send(s.spawn(async {
                         yield_now().await;
                         7

@@ -65,7 +65,7 @@ matrix! {
     // S4: what needs no time to end is dropped at once, newest first
     async fn what_needs_no_time_is_dropped_at_once_newest_first() {
         let log = &Log::new();
-        let late = timeout(T, scope(|s| async move {
+        let late = timeout(T, scope(async |s| {
             for n in 0..3 {
                 s.spawn(async move {
                     let _dropped = log.on_drop(format!("child {n}"));
@@ -87,13 +87,13 @@ matrix! {
     // S4
     async fn a_finalizer_uses_timeouts_shields_and_scopes_of_its_own() {
         let log = &Log::new();
-        let late = timeout(T, scope(|s| async move {
+        let late = timeout(T, scope(async |s| {
             s.defer(async move {
                 assert!(Token::current().is_none_or(|token| !token.is_cancelled()));
                 assert_eq!(deadline(), None);
                 assert!(timeout(T, lingering(log, "in a timeout")).await.is_err());
                 shield(sleep(T)).await;
-                let sum = scope(|s| async move {
+                let sum = scope(async |s| {
                     s.defer(async move { sleep(T).await; log.note("nested finalizer") });
                     let (a, b) = (s.spawn(async { sleep(T).await; 1 }), s.spawn_parallel(async { sleep(T).await; 2 }));
                     a.await + b.await
@@ -112,7 +112,7 @@ matrix! {
     async fn loops_of_scopes_and_sleeps_and_finalizers_end() {
         let late: Result<(), _> = timeout(T, async {
             loop {
-                scope(|s| async move {
+                scope(async |s| {
                     s.defer(sleep(T / 4));
                     sleep(T / 4).await;
                 }).await;
@@ -120,7 +120,7 @@ matrix! {
         }).await;
         assert!(late.is_err());
         // A loop that only yields would hold the clock of a simulation.
-        scope(|s| async move {
+        scope(async |s| {
             let yielding = s.spawn(async { loop { shield(yield_now()).await } });
             let sleeping = s.spawn(async { loop { shield(sleep(Duration::ZERO)).await } });
             yield_now().await;
@@ -140,7 +140,7 @@ matrix! {
             ("timeout", |s, moving| s.spawn(timeout(Duration::ZERO, moving).map(drop))),
         ];
         for (name, start) in regions {
-            scope(|s| async move {
+            scope(async |s| {
                 let (give, moved) = oneshot::channel();
                 let region = start(&s, async move {
                     let mut held = shield(pending()).boxed();
@@ -163,7 +163,7 @@ matrix! {
     // S7
     async fn an_outer_timeout_during_an_inner_wind_down_waits_for_it() {
         let log = &Log::new();
-        let late = timeout(2 * T, timeout(T, scope(|s| async move {
+        let late = timeout(2 * T, timeout(T, scope(async |s| {
             s.defer(async move { sleep(4 * T).await; log.note("finalized") });
             pending::<()>().await
         })));
@@ -175,7 +175,7 @@ matrix! {
     // S4
     async fn finalizers_run_after_children_last_in_first_out_and_one_at_a_time() {
         let log = &Log::new();
-        let late = timeout(T, scope(|s| async move {
+        let late = timeout(T, scope(async |s| {
             for n in 0..3 {
                 s.defer(async move {
                     log.note(format!("{n} begins"));
@@ -199,7 +199,7 @@ matrix! {
     // S3
     async fn a_panic_in_a_finalizer_is_resumed_when_the_others_have_run() {
         let log = &Log::new();
-        let late = std::panic::AssertUnwindSafe(timeout(T, scope(|s| async move {
+        let late = std::panic::AssertUnwindSafe(timeout(T, scope(async |s| {
             s.defer(async move { sleep(T / 2).await; log.note("first") });
             s.defer(async move { sleep(T / 2).await; panic!("in a finalizer") });
             s.defer(async move { sleep(T / 2).await; log.note("third") });
@@ -218,7 +218,7 @@ matrix! {
                 region.cancelled().await;
                 yield_now().await;
             }).await;
-            scope(|s| async move {
+            scope(async |s| {
                 s.spawn(async move { log.note("a child started") });
                 log.note("a body started");
             }).await;

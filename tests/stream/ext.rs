@@ -56,7 +56,7 @@ matrix! {
         honest(items().sample(T)).await;
         honest(items().fuse().throttle(Duration::from_nanos(1))).await;
         honest(items().fuse().timeout_each(T)).await;
-        scope(|s| async move { honest(items().in_scope(&s, 2)).await }).await;
+        scope(async |s| { honest(items().in_scope(&s, 2)).await }).await;
     }
 
     // S11
@@ -78,7 +78,7 @@ matrix! {
             assert!(waker.count() > 0);
         }
         taken.store(0, Ordering::SeqCst);
-        scope(|s| async move { let numbers = endless().in_scope(&s, usize::MAX); yield_now().await; drop(numbers) }).await;
+        scope(async |s| { let numbers = endless().in_scope(&s, usize::MAX); yield_now().await; drop(numbers) }).await;
     }
 
     // S11

@@ -57,7 +57,7 @@ matrix! {
     // C308: decided otherwise. Receivers of a split each get all; those who share lock one stream,
     // as above.
     async fn two_receivers_of_a_split_both_get_every_item() {
-        scope(|s| async move {
+        scope(async |s| {
             let receivers = generator(|y| async move { for n in 0..10 { _ = y.emit(n).await } }).split_in_scope(&s, 2, 1);
             let both = gather(receivers.into_iter().map(|r| r.collect::<Vec<_>>())).await;
             assert!(both.iter().all(|items| items.iter().eq(&Vec::from_iter(0..10))), "{both:?}");
@@ -67,7 +67,7 @@ matrix! {
     // C302
     async fn a_consumer_that_stops_early_drops_the_producer_and_that_is_no_error() {
         let (emitted, dropped) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
-        let first = try_scope(|s| async move {
+        let first = try_scope(async |s| {
             let mut items = generator(move |y| async move {
                 let _guard = Guard(dropped);
                 loop { _ = y.emit(emitted.fetch_add(1, SeqCst)).await }
@@ -88,7 +88,7 @@ matrix! {
         let polled = &AtomicUsize::new(0);
         let items = || generator(move |y| async move { polled.fetch_add(1, SeqCst); _ = y.emit(1).await });
         drop(items());
-        let cancelled = scope(|s| async move {
+        let cancelled = scope(async |s| {
             drop(items().in_scope(&s, 1));
             settled().await;
             s.cancel("before the first poll");
@@ -106,7 +106,7 @@ matrix! {
         assert_eq!(undriven.next().await, Some(0));
         settled().await;
         assert_eq!(asked.swap(0, SeqCst), 1);
-        scope(|s| async move {
+        scope(async |s| {
             let mut driven = items().in_scope(&s, 1);
             settled().await;
             assert_eq!(asked.load(SeqCst), 1, "as much as there is room for");
@@ -119,10 +119,10 @@ matrix! {
 
     // C307
     async fn the_grouped_error_of_a_consumer_is_unchanged() {
-        let result = try_scope(|s| async move {
+        let result = try_scope(async |s| {
             let mut items = stream::iter(1..).in_scope(&s, 1);
             items.next().await;
-            try_scope(|inner| async move {
+            try_scope(async |inner| {
                 inner.spawn(async { Err::<(), _>("one") });
                 inner.spawn(async { Err::<(), _>("two") });
                 Ok(())
@@ -135,7 +135,7 @@ matrix! {
 
     // C310
     async fn an_error_of_the_consumer_and_one_of_the_producer_s_cleanup_are_both_reported() {
-        let program = || try_scope(|s| async move {
+        let program = || try_scope(async |s| {
             let cleanup = s.clone();
             let mut items = generator(move |y| async move {
                 cleanup.defer(async { sleep(T).await; Err("the cleanup") });
@@ -172,7 +172,7 @@ matrix! {
         let busy = Arc::new(AtomicUsize::new(0));
         let work = work(&busy);
         let finished = Arc::clone(&busy);
-        scope(|s| async move {
+        scope(async |s| {
             let mut eager = work.in_scope(&s, 8);
             assert_eq!(eager.next().await, Some(0));
             for _ in 0..100 { yield_now().await }
@@ -183,7 +183,7 @@ matrix! {
 
     async fn a_stream_in_a_scope_is_bounded_by_its_buffer() {
         let made = &AtomicUsize::new(0);
-        scope(|s| async move {
+        scope(async |s| {
             let numbers = stream::iter(0..).inspect(move |_| { made.fetch_add(1, Ordering::SeqCst); });
             let mut numbers = numbers.in_scope(&s, 4);
             for _ in 0..50 { yield_now().await }
@@ -195,7 +195,7 @@ matrix! {
 
     // S1
     async fn a_stream_that_is_pending_is_dropped_with_its_last_consumer() {
-        scope(|s| async move {
+        scope(async |s| {
             let mut two = stream::pending::<()>().split_in_scope(&s, 2, 1);
             let one = stream::pending::<()>().in_scope(&s, 1);
             yield_now().await;
@@ -206,7 +206,7 @@ matrix! {
     }
 
     async fn every_consumer_of_a_split_gets_every_item_once() {
-        scope(|s| async move {
+        scope(async |s| {
             let consumers = stream::iter(0..20).split_in_scope(&s, 3, 2);
             let all = foster::gather(consumers.into_iter().map(|c| c.collect::<Vec<_>>())).await;
             for items in all {

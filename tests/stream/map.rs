@@ -112,7 +112,7 @@ matrix! {
 
     async fn a_source_that_is_pending_is_waited_for() {
         let (mut send, receive) = mpsc::channel(1);
-        let got = scope(|s| async move {
+        let got = scope(async |s| {
             s.spawn(async move {
                 for n in 0..20 {
                     after(n % 3, ()).await;
@@ -151,7 +151,7 @@ matrix! {
     // S11
     async fn items_that_are_always_ready_leave_a_turn_to_others() {
         let turns = &Count::new();
-        scope(|s| async move {
+        scope(async |s| {
             s.spawn(async move {
                 loop {
                     turns.up();
@@ -175,7 +175,7 @@ matrix! {
                     let _over = log.on_drop("dropped");
                     pending().await
                 }
-                1 => scope(|s| async move {
+                1 => scope(async |s| {
                     s.defer(async move { sleep(T).await; log.note("finalized") });
                     pending().await
                 }).await,

@@ -37,7 +37,7 @@ matrix! {
     async fn a_deadline_cannot_be_moved_while_what_expired_is_winding_down() {
         let deadline = &Deadline::after(T);
         let log = &Log::new();
-        let late = deadline.timeout(scope(|s| async move {
+        let late = deadline.timeout(scope(async |s| {
             s.defer(async move {
                 sleep(T).await;
                 assert!(deadline.set(now() + 1000 * T).unwrap_err().is_expired());
@@ -77,7 +77,7 @@ sim! {
         let start = now();
         let deadline = Deadline::never();
         let moved = deadline.clone();
-        let elapsed = scope(|s| async move {
+        let elapsed = scope(async |s| {
             s.spawn(async move {
                 sleep(T).await;
                 moved.set(now() + 10 * T).unwrap();
@@ -105,7 +105,7 @@ sim! {
         let start = now();
         let deadline = Deadline::after(T);
         let moved = deadline.clone();
-        let elapsed = scope(|s| async move {
+        let elapsed = scope(async |s| {
             s.spawn(async move {
                 for n in 1..=5_000 {
                     moved.set(start + n * T).unwrap();
@@ -135,7 +135,7 @@ sim! {
     async fn a_deadline_moved_by_another_task_is_the_one_that_counts() {
         let start = now();
         let deadline = &Deadline::after(secs(2));
-        scope(|s| async move {
+        scope(async |s| {
             let guarded = s.spawn(deadline.timeout(pending::<()>()));
             sleep(secs(1)).await;
             deadline.set(start + secs(10)).unwrap();
@@ -156,7 +156,7 @@ sim! {
     async fn a_deadline_moved_earlier_fires_earlier() {
         let start = now();
         let deadline = &Deadline::after(secs(100));
-        scope(|s| async move {
+        scope(async |s| {
             let guarded = s.spawn(deadline.timeout(pending::<()>()));
             sleep(secs(1)).await;
             deadline.set(start + secs(3)).unwrap();
@@ -169,7 +169,7 @@ sim! {
     async fn a_deadline_moved_into_the_past_fires_now() {
         let start = now();
         let deadline = &Deadline::never();
-        scope(|s| async move {
+        scope(async |s| {
             let guarded = s.spawn(deadline.timeout(pending::<()>()));
             sleep(secs(5)).await;
             deadline.set(start).unwrap();
@@ -196,7 +196,7 @@ sim! {
     async fn hundreds_of_thousands_of_deadline_moves_leave_one_timer() {
         let start = now();
         let deadline = &Deadline::after(secs(1));
-        scope(|s| async move {
+        scope(async |s| {
             let guarded = s.spawn(deadline.timeout(pending::<()>()));
             for i in 0..200_000u64 {
                 deadline.set(start + secs(1000) + Duration::from_nanos(i)).unwrap();
@@ -261,7 +261,7 @@ fn a_timeout_in_a_parallel_child_fires_though_the_deadline_around_was_moved() {
         let d = Deadline::after(S);
         let d2 = d.clone();
         let out = d
-            .timeout(scope(|s| async move {
+            .timeout(scope(async |s| {
                 let t = s.spawn_parallel(async { timeout(2 * S, pending::<()>()).await.is_err() });
                 yield_now().await;
                 d2.set(None).unwrap();

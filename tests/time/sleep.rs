@@ -19,7 +19,7 @@ matrix! {
     // C202
     async fn a_cancelled_sleep_ends_at_once() {
         let start = now();
-        scope(|s| async move {
+        scope(async |s| {
             let sleeper = s.spawn(sleep(100_000 * T));
             yield_now().await;
             sleeper.cancel();
@@ -89,7 +89,7 @@ sim! {
 fn a_cancelled_sleep_leaves_no_timer() {
     let sim = Sim::default();
     let stuck = sim.try_run(async {
-        scope(|s| async move {
+        scope(async |s| {
             let sleeper = s.spawn(sleep(secs(100)));
             yield_now().await;
             sleeper.cancel();
@@ -107,7 +107,7 @@ fn a_sleep_of_no_time_that_has_begun_goes_on_in_a_wind_down() {
     run(harness::sim, || async {
         let went_on = AtomicBool::new(false);
         let w = &went_on;
-        let out = scope(|s| async move {
+        let out = scope(async |s| {
             let s2 = s.clone();
             s.spawn(async move {
                 let moment = async {

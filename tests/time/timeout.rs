@@ -24,7 +24,7 @@ const S: Duration = Duration::from_secs(1);
 matrix! {
     // C325
     async fn a_cancel_within_a_timeout_is_not_taken_for_its_end() {
-        let outcome = timeout(1_000 * T, scope(|s| async move {
+        let outcome = timeout(1_000 * T, scope(async |s| {
             s.cancel("enough");
             pending::<()>().await
         })
@@ -60,8 +60,8 @@ matrix! {
     // C075
     async fn elapsed_comes_after_the_async_cleanup_of_the_child() {
         let log = &Log::new();
-        let late = timeout(T, scope(|s| async move {
-            s.spawn(scope(|s| async move {
+        let late = timeout(T, scope(async |s| {
+            s.spawn(scope(async |s| {
                 s.defer(async { sleep(2 * T).await; log.note("cleaned") });
                 pending::<()>().await
             }));
@@ -74,7 +74,7 @@ matrix! {
 
     // C077
     async fn an_error_of_the_cleanup_is_not_lost_to_elapsed() {
-        let late = timeout(Duration::ZERO, try_scope(|s| async move {
+        let late = timeout(Duration::ZERO, try_scope(async |s| {
             s.defer(async { yield_now().await; Err("broken") });
             pending::<Result<(), _>>().await
         }));
@@ -98,7 +98,7 @@ matrix! {
 
     // C052
     async fn an_error_raised_by_the_cleanup_wins_over_elapsed() {
-        let late = timeout(T, try_scope(|s| async move {
+        let late = timeout(T, try_scope(async |s| {
             s.defer(async { sleep(T).await; Err("cleanup") });
             pending::<Result<(), &str>>().await
         }));
@@ -107,7 +107,7 @@ matrix! {
 
     // C053, C325
     async fn a_cancellation_inside_an_unexpired_timeout_is_not_elapsed() {
-        let inside = timeout(1000 * T, scope(|s| async move {
+        let inside = timeout(1000 * T, scope(async |s| {
             s.cancel("enough");
             pending::<()>().await
         }).outcome());
@@ -117,7 +117,7 @@ matrix! {
 
     // C053
     async fn a_child_cancelled_inside_an_unexpired_timeout_is_cancelled() {
-        scope(|s| async move {
+        scope(async |s| {
             let child = s.spawn(timeout(1000 * T, pending::<()>()));
             yield_now().await;
             child.cancel();
@@ -128,7 +128,7 @@ matrix! {
     // C060
     async fn a_timeout_works_inside_the_cleanup_of_a_cancelled_task() {
         let log = &Log::new();
-        let outcome = scope(|s| async move {
+        let outcome = scope(async |s| {
             s.defer(async move {
                 assert!(timeout(T, pending::<()>()).await.is_err());
                 assert_eq!(timeout(1000 * T, async { sleep(T).await; 7 }).await, Ok(7));
@@ -143,8 +143,8 @@ matrix! {
 
     // C065
     async fn a_child_that_fails_in_its_cleanup_wins_over_elapsed() {
-        let late = timeout(T, try_scope(|s| async move {
-            s.spawn(try_scope(|s| async move {
+        let late = timeout(T, try_scope(async |s| {
+            s.spawn(try_scope(async |s| {
                 s.defer(async { sleep(T).await; Err("cleanup") });
                 pending::<Result<(), &str>>().await
             }));
@@ -165,7 +165,7 @@ matrix! {
         assert!(timeout(T, foster::sleep_until(now() + CENTURY)).await.is_err());
         assert!(timeout(T, pending::<()>()).grace(Duration::MAX).await.is_err());
         assert!(timeout(T, pending::<()>()).grace(CENTURY).await.is_err());
-        let scoped = scope(|s| async move {
+        let scoped = scope(async |s| {
             s.stop("soon", Duration::MAX);
             7
         }).grace(Duration::MAX);
@@ -174,7 +174,7 @@ matrix! {
 
     async fn grace_of_zero_ends_what_does_not_end_at_once() {
         let log = &Log::new();
-        let late = timeout(T, scope(|s| async move {
+        let late = timeout(T, scope(async |s| {
             s.defer(async move { pending::<()>().await });
             s.defer(async move { log.note("polled once") });
             shield(pending::<()>()).await
@@ -206,7 +206,7 @@ sim! {
     // C073
     async fn a_value_set_before_the_deadline_is_the_value() {
         let (send, receive) = oneshot::channel();
-        let value = scope(|s| async move {
+        let value = scope(async |s| {
             s.spawn(async move {
                 sleep(secs(10) - Duration::from_nanos(1)).await;
                 send.send(7).unwrap();
@@ -442,7 +442,7 @@ fn the_outer_of_two_timeouts_reports_also_when_the_inner_one_has_to_clean_up() {
     run(harness::sim, || async {
         let inner = timeout(
             S,
-            scope(|s| async move {
+            scope(async |s| {
                 s.defer(sleep(S));
                 pending::<()>().await
             }),
@@ -460,7 +460,7 @@ fn a_timeout_that_moves_between_scopes_is_polled_where_it_is() {
             a.spawn(async move {
                 let mut t = Box::pin(timeout(
                     2 * S,
-                    scope(|s| async move {
+                    scope(async |s| {
                         s.defer(sleep(S));
                         pending::<()>().await
                     }),
