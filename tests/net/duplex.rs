@@ -131,6 +131,16 @@ fn a_closed_direction_leaves_the_other_open() {
 }
 
 #[test]
+fn a_half_that_is_closed_ends_its_direction() {
+    let (client, mut server) = duplex(8);
+    let (mut read, mut write) = client.into_split();
+    ByHand::new(write.close()).poll().unwrap().unwrap();
+    assert_eq!(ByHand::new(server.read(&mut [0; 1])).poll().unwrap().unwrap(), 0);
+    ByHand::new(server.write_all(b"on")).poll().unwrap().unwrap();
+    ByHand::new(read.read_exact(&mut [0; 2])).poll().unwrap().unwrap();
+}
+
+#[test]
 fn nothing_to_read_or_to_write_needs_no_wait() {
     let (mut client, mut server) = duplex(1);
     assert_eq!(ByHand::new(server.read(&mut [])).poll().unwrap().unwrap(), 0);

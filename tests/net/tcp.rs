@@ -240,6 +240,28 @@ sockets! {
         assert_eq!(third.await.unwrap().1, client.local_addr().unwrap());
     }
 
+    async fn who_accepts_first_is_served_first() {
+        let listener = &listen().await;
+        let address = listener.local_addr().unwrap();
+        scope(async |s| {
+            let streams = s.spawn(async move {
+                let mut incoming = listener.incoming();
+                [incoming.next().await.unwrap().unwrap(), incoming.next().await.unwrap().unwrap()]
+            });
+            let third = s.spawn(async move { listener.accept().await.unwrap().1 });
+            let fourth = s.spawn(async move { listener.accept().await.unwrap().1 });
+            foster::yield_now().await;
+            let mut clients = Vec::new();
+            for _ in 0..4 {
+                let client = TcpStream::connect(address).await.unwrap();
+                clients.push(client.local_addr().unwrap());
+            }
+            let [first, second] = streams.await.map(|stream| stream.peer_addr().unwrap());
+            assert_eq!([first, second, third.await, fourth.await], clients[..]);
+        })
+        .await;
+    }
+
     async fn a_dropped_read_loses_no_bytes() {
         let (mut client, mut server) = pair().await;
         assert!(poll_once(&mut server.read(&mut [0; 4])).await.is_pending());
