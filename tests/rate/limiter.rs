@@ -129,10 +129,18 @@ sim! {
             now() - start
         };
         let (hasty, patient) = foster::gather((hasty, patient)).await;
-        assert!(hasty.unwrap().unwrap_err().is_deadline(), "a token at the deadline is too late");
+        assert!(hasty.unwrap().unwrap_err().is_deadline());
         assert_eq!(patient, 2 * T);
         let shielded = timeout(T / 2, shield(limiter.acquire(1))).await;
         assert!(shielded.is_ok_and(|tokens| tokens.is_ok()), "the deadline does not reach it");
+    }
+
+    async fn a_token_at_the_deadline_is_too_late() {
+        let (start, limiter) = (now(), RateLimiter::with_burst(1, T, 5));
+        limiter.acquire(5).await.unwrap();
+        assert!(timeout(5 * T, limiter.acquire(5)).await.unwrap().unwrap_err().is_deadline());
+        assert_eq!(now(), start);
+        assert!(timeout(6 * T, limiter.acquire(5)).await.unwrap().is_ok());
     }
 
     async fn who_is_cancelled_takes_what_is_there_and_does_not_begin_to_wait() {
