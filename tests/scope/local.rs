@@ -12,7 +12,7 @@ matrix! {
     async fn a_local_scope_keeps_what_is_not_send() {
         let log = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
         let inside = std::rc::Rc::clone(&log);
-        let failed = local::try_scope(async |s| {
+        let failed = local::try_scope(|s| async move {
             let (one, two) = (inside.clone(), inside.clone());
             s.defer(ok(async move { two.borrow_mut().push("finalized") }));
             s.spawn(ok(async move {
