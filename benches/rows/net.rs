@@ -1,4 +1,4 @@
-//! Row 24: an echo over TCP, on foster's sockets and on tokio's own.
+//! Row 27: an echo over TCP, on foster's sockets and on tokio's own.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use crate::report::{Goal, Row, Unit};
 const MESSAGES: usize = 1_000;
 
 pub(crate) fn rows() -> Vec<Row> {
-    [("24", "echo of 64 bytes (tokio)", 64), ("24-large", "echo of 64 KiB (tokio)", 64 << 10)]
+    [("27", "echo of 64 bytes (tokio)", 64), ("27-large", "echo of 64 KiB (tokio)", 64 << 10)]
         .into_iter()
         .map(|(id, work, size)| Row {
             id,
