@@ -24,9 +24,9 @@ const LAYERS: &[&[&str]] = &[
     &["sync"],
     &["net", "queue"],
     &["scope"],
-    &["future", "rate", "resource", "retry"],
+    &["future", "rate", "retry"],
     &["net::hyper_io", "net::serve", "stream"],
-    &["runtimes", "service"],
+    &["runtimes"],
     &["attributes", "testing"],
     &["guide"],
 ];

@@ -193,6 +193,7 @@ impl<P, T: Hide, E> Typed<P, T, E> {
 }
 
 /// What was in the inbox of a hub, in the order in which it came.
+#[must_use = "items that nobody takes are leaked"]
 pub(crate) struct Revealed<T> {
     items: Items<Hidden, FIRST>,
     types: PhantomData<T>,
