@@ -3,8 +3,6 @@
 //! Each is behind a cargo feature of its name, so that a build has only what it uses.
 
 use std::error::Error;
-use std::num::NonZeroUsize;
-use std::thread;
 
 use clap::ValueEnum;
 use foster::Handle;
@@ -53,17 +51,16 @@ impl Runtime {
     ///
     /// When the runtime is not built in, or the system refuses what it needs.
     pub(crate) fn start(self) -> Result<Handle, Box<dyn Error>> {
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         match self {
             #[cfg(feature = "tokio")]
-            Runtime::Tokio => Ok(foster::runtimes::Tokio::multi_thread(threads)?.into()),
+            Runtime::Tokio => Ok(foster::runtimes::Tokio::multi_thread(processors())?.into()),
             #[cfg(feature = "smol")]
-            Runtime::Smol => Ok(on_smol::start(threads)?),
+            Runtime::Smol => Ok(on_smol::start(processors())?),
             #[cfg(feature = "async-std")]
             // It decides by itself how many threads it has.
             Runtime::AsyncStd => Ok(foster::runtimes::AsyncStd::global().into()),
             #[cfg(feature = "basic")]
-            Runtime::Basic => Ok(foster::runtimes::Basic::thread_pool(threads)?.into()),
+            Runtime::Basic => Ok(foster::runtimes::Basic::thread_pool(processors())?.into()),
             #[allow(unreachable_patterns, reason = "all four may be built in")]
             missing => {
                 let name = missing.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
@@ -71,6 +68,11 @@ impl Runtime {
             }
         }
     }
+}
+
+#[cfg(any(feature = "tokio", feature = "smol", feature = "basic"))]
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 #[cfg(feature = "smol")]
