@@ -170,8 +170,8 @@ impl Sim {
 
     /// Returns the host of this name, which is made if there is none.
     ///
-    /// A program that uses no host runs on the one named `localhost`, and so does the root future of
-    /// the simulation.
+    /// A program that uses no host runs on the one named `localhost`, and so does the root future
+    /// of the simulation.
     #[cfg(feature = "net")]
     pub fn host(&self, name: &str) -> Host {
         Host::named(&self.1, &self.0, name)

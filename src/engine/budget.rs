@@ -43,7 +43,8 @@ struct Thread {
     /// inside it. It stays until the next poll: a destructor that polls a set in between borrows
     /// it, too, and that is bounded as well.
     paid: Cell<bool>,
-    /// The steps that are left in the poll, or about `UNCOUNTED`.
+    /// The steps that are left in the poll, or `UNCOUNTED`. That stays as it is, since a thread
+    /// that polls no set may take any number of steps.
     steps: Cell<u32>,
 }
 
@@ -63,13 +64,15 @@ loom::thread_local! {
     static THREAD: Thread = Thread::new();
 }
 
-/// Takes one step of the poll that is being made. False if none is left, so that the caller is to
-/// yield.
+/// Takes one step of the poll that is being made, if they are counted. False if none is left, so
+/// that the caller is to yield.
 #[inline]
 pub(crate) fn take_step() -> bool {
     THREAD.with(|thread| {
         let left = thread.steps.get();
-        thread.steps.set(left.saturating_sub(1));
+        if left <= STEPS {
+            thread.steps.set(left.saturating_sub(1));
+        }
         left > 0
     })
 }
@@ -218,5 +221,30 @@ impl Drop for Turn {
                 thread.left.set(thread.left.get() - 1);
             }
         });
+    }
+}
+
+#[cfg(all(test, not(foster_loom)))]
+mod tests {
+    use super::*;
+
+    fn steps() -> u32 {
+        THREAD.with(|thread| thread.steps.get())
+    }
+
+    /// They were counted down from the largest number, and whoever took that many waited for ever.
+    #[test]
+    fn steps_outside_of_a_set_use_nothing_up() {
+        assert!(take_step() && take_step());
+        assert_eq!(steps(), UNCOUNTED);
+    }
+
+    #[test]
+    fn the_steps_of_a_poll_are_used_up() {
+        let counted = Counted::begin();
+        assert!((0..STEPS).all(|_| take_step()));
+        assert!(!take_step() && !take_step());
+        drop(counted);
+        assert_eq!(steps(), UNCOUNTED);
     }
 }

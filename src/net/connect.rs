@@ -1,8 +1,8 @@
 //! Connects to the first of several addresses that answers.
 //!
 //! This is "happy eyeballs", RFC 8305: the families of addresses take turns, and each attempt has a
-//! short time before the next one begins beside it. An attempt that fails lets the next one begin at
-//! once.
+//! short time before the next one begins beside it. An attempt that fails lets the next one begin
+//! at once.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

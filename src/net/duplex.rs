@@ -48,10 +48,10 @@ pub fn duplex(capacity: usize) -> (Duplex, Duplex) {
 
 /// One end of a connection in memory, which [`duplex`] makes.
 ///
-/// It behaves as a [`TcpStream`](super::TcpStream) does: references read and write, at most one task
-/// does each, and [`close`](AsyncWrite::poll_close) ends one direction. Once an end is dropped, the
-/// other one reads what is left and then the end of the stream, and its writes fail with
-/// `BrokenPipe`.
+/// It behaves as a [`TcpStream`](super::TcpStream) does: references read and write, at most one
+/// task does each, and [`close`](AsyncWrite::poll_close) ends one direction. Once an end is
+/// dropped, the other one reads what is left and then the end of the stream, and its writes fail
+/// with `BrokenPipe`.
 ///
 /// # Cancellation
 ///

@@ -6,14 +6,14 @@
 //! | `hyper::rt::Timer` | [`HyperTimer`], the clock in force |
 //! | `hyper::rt::Executor` | a [`Spawner`]: a scope owns what hyper spawns |
 //!
-//! The other way round, [`FromHyper`] gives a stream of hyper's, such as an upgraded connection, the
-//! traits of the `futures` crates.
+//! The other way round, [`FromHyper`] gives a stream of hyper's, such as an upgraded connection,
+//! the traits of the `futures` crates.
 //!
 //! # A server that stops without losing a request
 //!
-//! [`serve`](fn@super::serve::serve) accepts, and stops when its token is cancelled. Each connection
-//! listens to the same token by [`graceful`]: one that is idle closes, and one with a request in
-//! flight closes after its response.
+//! [`serve`](fn@super::serve::serve) accepts, and stops when its token is cancelled. Each
+//! connection listens to the same token by [`graceful`]: one that is idle closes, and one with a
+//! request in flight closes after its response.
 //!
 //! ```
 //! # #[cfg(feature = "async-io")]
@@ -244,12 +244,12 @@ where
     }
 }
 
-/// Runs a connection of hyper's to its end. When `stop` is cancelled, it calls `shutdown`, once, and
-/// goes on.
+/// Runs a connection of hyper's to its end. When `stop` is cancelled, it calls `shutdown`, once,
+/// and goes on.
 ///
-/// `shutdown` is the `graceful_shutdown` of the connection: it closes an idle connection at once, and
-/// another one after the response in flight. This does not race the connection with the token: what
-/// loses a race is cancelled, and with it the requests in flight.
+/// `shutdown` is the `graceful_shutdown` of the connection: it closes an idle connection at once,
+/// and another one after the response in flight. This does not race the connection with the token:
+/// what loses a race is cancelled, and with it the requests in flight.
 ///
 /// # Cancellation
 ///

@@ -166,7 +166,8 @@ impl TcpListener {
 
     /// Takes over a listening socket of the standard library, on the network in force.
     ///
-    /// It becomes non-blocking. The counterpart of systemd's socket activation in tokio and asyncio.
+    /// It becomes non-blocking. The counterpart of systemd's socket activation in tokio and
+    /// asyncio.
     ///
     /// # Errors
     ///

@@ -44,15 +44,16 @@
 //! | a runtime of yours | what its [`network`](crate::runtime::Runtime::network) returns |
 //!
 //! The features `smol` and `async-std` turn `async-io` on, since they contain it. Where there is no
-//! network, an error of the kind [`Unsupported`](std::io::ErrorKind::Unsupported) says so. There are
-//! no datagrams (UDP) yet. On Unix, `UnixStream` and `UnixListener` are sockets with a path.
+//! network, an error of the kind [`Unsupported`](std::io::ErrorKind::Unsupported) says so. There
+//! are no datagrams (UDP) yet. On Unix, `UnixStream` and `UnixListener` are sockets with a path.
 //!
 //! [`duplex`] makes a connection in memory, for tests. It needs none of these.
 //!
 //! # Libraries with other traits
 //!
 //! With the feature `tokio`, the module `tokio_io` bridges to `tokio::io::{AsyncRead, AsyncWrite}`,
-//! and back. With the feature `hyper`, the module `hyper_io` gives hyper its bytes, timers and tasks.
+//! and back. With the feature `hyper`, the module `hyper_io` gives hyper its bytes, timers and
+//! tasks.
 //!
 //! # Cancellation
 //!

@@ -44,8 +44,8 @@ byte_stream!(TcpStream);
 impl TcpStream {
     /// Connects to `to`, an address or a name such as `"example.org:80"`.
     ///
-    /// A name is [looked up](super::lookup). If it has several addresses, they are tried as RFC 8305
-    /// says ("happy eyeballs"): those of IPv6 and IPv4 in turn, each with a head start of 250
+    /// A name is [looked up](super::lookup). If it has several addresses, they are tried as RFC
+    /// 8305 says ("happy eyeballs"): those of IPv6 and IPv4 in turn, each with a head start of 250
     /// milliseconds, until the first one answers. [`TcpOptions`] has settings.
     ///
     /// # Cancellation

@@ -5,8 +5,8 @@
 //! | a stream of foster's | a library that takes `tokio::io::{AsyncRead, AsyncWrite}` | [`ForTokio`] |
 //! | a stream of tokio's | a library that takes the traits of `futures` | [`FromTokio`] |
 //!
-//! They need no runtime of tokio's: a [`TcpStream`](super::TcpStream) of any runtime can be given to
-//! such a library. That it also spawns or sleeps with tokio is another matter.
+//! They need no runtime of tokio's: a [`TcpStream`](super::TcpStream) of any runtime can be given
+//! to such a library. That it also spawns or sleeps with tokio is another matter.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

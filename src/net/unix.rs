@@ -149,8 +149,8 @@ impl split::private::EndWriting for UnixStream {
 
 /// Listens at a Unix socket, on the network of whatever runtime it was made on.
 ///
-/// It is used as a [`TcpListener`](super::TcpListener) is. Dropping it ends the listening and leaves
-/// the file, which you remove. The counterpart of `asyncio.start_unix_server` and of
+/// It is used as a [`TcpListener`](super::TcpListener) is. Dropping it ends the listening and
+/// leaves the file, which you remove. The counterpart of `asyncio.start_unix_server` and of
 /// `tokio::net::UnixListener`.
 #[derive(Debug)]
 pub struct UnixListener {

@@ -32,8 +32,8 @@ impl<T> Receiver<T> {
     /// # Cancellation
     ///
     /// As for [`recv`](Receiver::recv): dropping the future loses nothing, and in a [cancelled
-    /// region](crate::cancel#regions) it takes up to `max` of the items that are there, and does not
-    /// begin to wait, neither for the first one nor for more.
+    /// region](crate::cancel#regions) it takes up to `max` of the items that are there, and does
+    /// not begin to wait, neither for the first one nor for more.
     ///
     /// # Panics
     ///

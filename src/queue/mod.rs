@@ -65,10 +65,10 @@
 //!
 //! # A queue that is never empty
 //!
-//! Who finds an item, or room, goes on at once, in the same poll. A child of a scope, or a member of
-//! a set such as [`gather`](crate::gather) of a `Vec`, does so 128 times in one poll, and then yields
-//! once. So its siblings have their turn, and a timeout or a cancellation can end it. tokio's
-//! channels have such a budget, too.
+//! Who finds an item, or room, goes on at once, in the same poll. A child of a scope, or a member
+//! of a set such as [`gather`](crate::gather) of a `Vec`, does so 128 times in one poll, and then
+//! yields once. So its siblings have their turn, and a timeout or a cancellation can end it.
+//! tokio's channels have such a budget, too.
 //!
 //! The polls of others are not counted. So outside of every scope, a loop that always finds an item
 //! and awaits nothing else is not interrupted: call [`yield_now`](crate::yield_now) in it.
@@ -150,8 +150,8 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// This is a channel of Go without a buffer, or a memory channel of Trio with a buffer of 0.
 ///
 /// - [`send`](Sender::send) offers its item, and completes when it is taken. If it is dropped
-///   before that, the item is dropped with it, and nobody gets it. A receiver that was about to take
-///   it then keeps its place at the head of the line.
+///   before that, the item is dropped with it, and nobody gets it. A receiver that was about to
+///   take it then keeps its place at the head of the line.
 /// - [`try_send`](Sender::try_send) and [`reserve`](Sender::reserve) find room while receivers wait
 ///   for which there is nothing else. If those leave before they take the item, it stays in the
 ///   queue for the next one.

@@ -22,7 +22,8 @@ use crate::runtime::Handle;
 use crate::scope::control::{Control, News, Parts};
 use crate::task::cell::{Failed, Reader, Runner};
 
-/// What all handles are made of: a typed reference to what the scope shares, and options for what is spawned.
+/// What all handles are made of: a typed reference to what the scope shares, and options for what
+/// is spawned.
 pub(crate) struct Inner<'env, E, K: Kind, N = ()> {
     pub(super) core: Core<'env, E, K>,
     /// The name of what this handle spawns.

@@ -21,14 +21,14 @@
 //
 // ## It is spawned
 //
-// 1. `Scope::spawn` (handle.rs) wraps the future as a `Plain` (adapters.rs). `TryScope::spawn` wraps
-//    it as a `Fallible`, which adds an error to the scope's. Both call `Inner::launch` (inner.rs),
-//    the one body of the verb for all four handles.
+// 1. `Scope::spawn` (handle.rs) wraps the future as a `Plain` (adapters.rs). `TryScope::spawn`
+//    wraps it as a `Fallible`, which adds an error to the scope's. Both call `Inner::launch`
+//    (inner.rs), the one body of the verb for all four handles.
 // 2. `launch` makes the node. The runner forgets the future's type there, so that all children of a
 //    scope have one type.
-// 3. `Inner::add` pushes the runner into the inbox, a `Lane` (../mailbox.rs), and rings the `Bell`. A
-//    scope that is being polled is awake, so the ring wakes nobody. In a scope that is cancelled or
-//    has completed the runner is refused: the future is dropped, and the task has the reason.
+// 3. `Inner::add` pushes the runner into the inbox, a `Lane` (../mailbox.rs), and rings the `Bell`.
+//    A scope that is being polled is awake, so the ring wakes nobody. In a scope that is cancelled
+//    or has completed the runner is refused: the future is dropped, and the task has the reason.
 //
 // ## It is polled
 //
@@ -38,8 +38,8 @@
 //    `arrive` gives the child its age, and puts it into the `Set` (../engine/mod.rs) as a `Member`
 //    (kind.rs). The body is a member, too.
 // 6. `poll_members` has the set poll the members that were woken. The waker of each is its slot in
-//    the set. `poll_member` (state/poll_member.rs) puts the member's token into the context and polls
-//    the runner, which polls the future in its node.
+//    the set. `poll_member` (state/poll_member.rs) puts the member's token into the context and
+//    polls the runner, which polls the future in its node.
 // 7. A member that is pending is `suspended`. If something in it has made its token, that is put
 //    below the scope's token, before anything else can look at it.
 //
@@ -48,8 +48,8 @@
 // 8. The node drops the future and keeps the value. `poll_member` drops the runner, which hands the
 //    value over to the reader and wakes whoever awaits the task. `Task::poll` (task.rs) takes it.
 // 9. An `Err` and a panic leave no value. `poll_member` returns them as `Exit::Failed`, and `fail`
-//    notes the panic (the error is among the scope's already) and cancels the scope. A scope that keeps
-//    going is cancelled by a panic alone.
+//    notes the panic (the error is among the scope's already) and cancels the scope. A scope that
+//    keeps going is cancelled by a panic alone.
 // 10. When no member, no adopted future and no parallel child is left, `next` runs the finalizers,
 //     one after the other. After the last one `finish` closes the lanes, so that later children are
 //     refused, and resumes a panic or returns the `End`. Of that the scope's future makes its

@@ -39,8 +39,8 @@ use crate::name::Name;
 /// # Deadlocks
 ///
 /// A task that holds the guard and locks again waits for itself, for ever. Under
-/// [`Sim`](crate::runtimes) the report says what everybody waits for, and who holds it. A guard that
-/// is [forgotten](std::mem::forget) keeps the mutex locked for good.
+/// [`Sim`](crate::runtimes) the report says what everybody waits for, and who holds it. A guard
+/// that is [forgotten](std::mem::forget) keeps the mutex locked for good.
 ///
 /// # Cost
 ///

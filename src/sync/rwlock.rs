@@ -173,8 +173,8 @@ impl<T: ?Sized> RwLock<T> {
         self.cell.get_mut()
     }
 
-    /// Returns the names of the children that read or write, as far as they are known. They are known
-    /// while somebody observes, as for [`Semaphore::holders`].
+    /// Returns the names of the children that read or write, as far as they are known. They are
+    /// known while somebody observes, as for [`Semaphore::holders`].
     pub fn holders(&self) -> Vec<Name> {
         self.turn.holders()
     }

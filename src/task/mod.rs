@@ -2,7 +2,8 @@
 //!
 //! A [`cell`] is one allocation, owned by the two ends of a [`pair`]: whoever runs the child, and
 //! whoever reads its value. A scope reaches the children that it has given to a runtime by a third
-//! end, a [`link`], and counts them as a [`crew`]. What a scope shares with all of them is a [`hub`].
+//! end, a [`link`], and counts them as a [`crew`]. What a scope shares with all of them is a
+//! [`hub`].
 
 #![allow(unsafe_code)]
 

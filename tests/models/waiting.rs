@@ -113,8 +113,8 @@ fn expected(program: &Program, model: &mut impl Model) -> Vec<Option<Time>> {
     let_in
 }
 
-/// Runs the program, in which `wait` waits and `act` does something. Checks that all is quiet at its
-/// end.
+/// Runs the program, in which `wait` waits and `act` does something. Checks that all is quiet at
+/// its end.
 fn check(
     program: Program,
     mut model: impl Model,

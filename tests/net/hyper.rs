@@ -58,8 +58,8 @@ async fn text(response: Response<Incoming>) -> Bytes {
     response.collect().await.unwrap().to_bytes()
 }
 
-/// Asks by `connections` at once until `requests` were answered. Then the server stops, while they go
-/// on to ask. Returns what the server has done, how many requests have begun there, and how many
+/// Asks by `connections` at once until `requests` were answered. Then the server stops, while they
+/// go on to ask. Returns what the server has done, how many requests have begun there, and how many
 /// responses have come.
 async fn stop_in_mid_load(connections: u64, requests: u32) -> (Served, u32, u32) {
     let (listener, stop) = (listen().await, Token::new());

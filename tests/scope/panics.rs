@@ -417,3 +417,18 @@ fn payloads_that_panic_when_dropped_are_no_abort() {
         std::mem::forget(out.unwrap_err());
     });
 }
+
+/// The children are dropped, although there is no future of a scope yet.
+#[test]
+fn a_closure_that_panics_instead_of_making_the_body_leaves_none_of_its_children() {
+    fn no_body(s: foster::Scope<'_>, kept: &Arc<()>) -> std::future::Ready<()> {
+        let child = Arc::clone(kept);
+        s.spawn(async move { drop(child) });
+        boom("no body")
+    }
+
+    let kept = Arc::new(());
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(scope(|s| no_body(s, &kept)))));
+    assert!(made.is_err());
+    assert_eq!(Arc::strong_count(&kept), 1);
+}

@@ -271,3 +271,37 @@ fn a_body_that_spawns_wakes_nobody() {
     assert!(waker.poll(spawning.as_mut()).is_pending());
     assert_eq!(waker.count(), 0);
 }
+
+/// Whoever awaits a child goes on in the poll in which the child ends.
+#[test]
+fn who_awaits_a_child_goes_on_in_the_poll_in_which_it_ends() {
+    let mut future = pin!(scope(async |s| {
+        let both = [1, 2].map(|value| {
+            s.spawn(async move {
+                foster::yield_now().await;
+                value
+            })
+        });
+        gather(both).await
+    }));
+    let waker = CountingWaker::new();
+    assert!(waker.poll(future.as_mut()).is_pending());
+    assert_eq!(waker.poll(future.as_mut()), Poll::Ready([1, 2]));
+}
+
+/// In each round a child ends and the body spawns the next one. Others have their turn all the
+/// same.
+#[test]
+fn a_body_that_awaits_one_ready_child_after_the_other_lets_the_executor_go_on() {
+    let mut future = pin!(scope(async |s| {
+        for _ in 0..100 {
+            s.spawn(async {}).await;
+        }
+    }));
+    let waker = CountingWaker::new();
+    let mut polls = 1;
+    while waker.poll(future.as_mut()).is_pending() {
+        polls += 1;
+    }
+    assert!(polls > 20, "{polls}");
+}
