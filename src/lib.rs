@@ -101,6 +101,7 @@ pub mod queue;
 #[cfg(test)]
 mod races;
 pub mod rate;
+pub mod resource;
 pub mod retry;
 pub mod runtime;
 #[path = "../runtimes/mod.rs"]

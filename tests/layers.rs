@@ -25,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["net", "queue"],
     &["scope"],
     &["future", "rate", "retry"],
-    &["net::hyper_io", "net::serve", "stream"],
+    &["net::hyper_io", "net::serve", "resource", "stream"],
     &["runtimes"],
     &["attributes", "testing"],
     &["guide"],

@@ -1,0 +1,1 @@
+//! Resources: what is acquired with `.await`, and has to be released with `.await`.
