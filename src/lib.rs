@@ -54,6 +54,7 @@
 //! | change a value across `.await` | [`sync::Mutex`] | `Lock` | `Mutex` |
 //! | limit what is done at once | [`sync::Semaphore`] | `Semaphore` | `Semaphore` |
 //! | limit how often something is done | [`rate::RateLimiter`] | `aiolimiter` | `governor` |
+//! | call nothing that fails again and again | [`rate::CircuitBreaker`] | `aiobreaker` | `failsafe` |
 //! | give work to consumers, and wait until it is done | [`queue`] | `Queue` | `mpsc` |
 //! | wait for what others do | [`sync::Event`], [`sync::Condition`] | `Event`, `Condition` | `Notify` |
 //! | wait for each other | [`sync::Barrier`] | `Barrier` | `Barrier` |

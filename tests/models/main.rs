@@ -3,6 +3,8 @@
 //! `PROPTEST_CASES=20000` tries more than the few that are tried by default, `PROPTEST_RNG_SEED=7`
 //! others.
 
+mod adaptive;
+mod breakers;
 mod queues;
 mod rates;
 mod retries;

@@ -7,6 +7,8 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+mod adaptive;
+mod breaker;
 mod keyed;
 mod limiter;
 mod limits;
