@@ -39,7 +39,8 @@
 //! | run children, wait for all | [`scope`](fn@scope), [`try_scope`] | `TaskGroup` | `JoinSet` |
 //! | run children on other threads | [`Scope::spawn_parallel`] | – | `spawn` |
 //! | block | [`blocking()`], [`Scope::spawn_blocking`] | `to_thread` | `spawn_blocking` |
-//! | clean up at the end, with `.await` | [`Scope::defer`] | `AsyncExitStack` | – |
+//! | clean up at the end, with `.await` | [`Scope::defer`], [`Scope::manage`] | `AsyncExitStack` | – |
+//! | use what must be released | [`bracket`] | `async with` | – |
 //! | limit the time | [`timeout`] | `timeout`, `wait_for` | `timeout` |
 //! | ask for the end | [`Scope::stop`], [`Token`] | `Event` | `CancellationToken` |
 //! | cancel | [`Scope::cancel`], [`Task::cancel`] | `Task.cancel` | `abort` |
@@ -124,6 +125,7 @@ pub use cancel::{Cancelled, Reason, Token, adopt, shield};
 pub use context::inherited::{Inherited, Provide};
 pub use future::{FutureExt, as_completed, gather, race, race_ok, try_gather};
 pub use name::Name;
+pub use resource::bracket;
 pub use retry::retry;
 pub use runtime::{Handle, Instant};
 pub use scope::{Scope, Task, TaskError, TryScope, blocking, local, scope, try_scope};

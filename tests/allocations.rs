@@ -2,7 +2,7 @@
 //!
 //! Allocations are counted on the thread of the test alone.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use foster::rate::RateLimiter;
 use foster::retry::RetryBudget;
 use foster::sync::{Event, Mutex, OnceCell, RwLock, Semaphore};
-use foster::{Elapsed, gather, queue, race, retry, try_gather, yield_now};
+use foster::{Elapsed, bracket, gather, queue, race, retry, scope, try_gather, yield_now};
 use futures::FutureExt;
 use futures::executor::block_on;
 
@@ -181,4 +181,20 @@ fn a_rate_limiter_allocates_nothing_while_there_are_tokens() {
     let limiter = RateLimiter::new(u32::MAX, Duration::from_secs(1));
     assert_eq!(allocations(|| assert!(now(limiter.acquire(1)).is_ok())), 0);
     assert_eq!(allocations(|| assert!(limiter.try_acquire(1).is_ok())), 0);
+}
+
+#[test]
+fn a_bracket_allocates_twice_and_a_managed_resource_once_besides_its_finalizer() {
+    let bracketed = || {
+        let used = bracket(ready(Ok::<_, ()>(7)), async |n| Ok(*n), async |_| Ok(()));
+        assert_eq!(now(used).unwrap(), 7);
+    };
+    assert_eq!(allocations(bracketed), 2);
+    let deferred = allocations(|| now(scope(async |s| s.defer(async {}))));
+    let managed = allocations(|| {
+        now(scope(async |s| {
+            s.manage((), async |()| {});
+        }))
+    });
+    assert_eq!(managed, deferred + 1);
 }

@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["cancel"],
     &["retry::budget", "time"],
     &["sync"],
-    &["net", "queue"],
+    &["net", "queue", "resource::managed"],
     &["scope"],
     &["future", "rate", "retry"],
     &["net::hyper_io", "net::serve", "resource", "stream"],

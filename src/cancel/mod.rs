@@ -57,7 +57,7 @@
 //!
 //! A region *needs time* while one of these is inside, at any depth:
 //!
-//! - a [`shield`] or an [`adopt`] that has begun,
+//! - a [`shield`], an [`adopt`] or a [`bracket`] that has begun,
 //! - a scope that has finalizers, parallel children, blocking jobs, or futures that it has adopted.
 //!
 //! Each of them takes a *hold* on its region, and releases it when it has ended. A region without
@@ -154,6 +154,7 @@
 //! | a [finalizer] | runs | dropped | dropped | dropped |
 //! | a [`shield`] that has begun | completes | dropped | dropped | dropped |
 //! | an [`adopt`] that has begun | completes | passes to the scope | passes to tokio | dropped |
+//! | the release of a [`bracket`] | runs | passes to the scope | passes to tokio | dropped |
 //!
 //! *Wound down* means told, polled while there are holds inside, and then dropped. A parallel child
 //! that is told winds down by itself, on its runtime: so what is inside it finds itself in the
@@ -310,6 +311,7 @@
 //! [`try_each_concurrent`]: crate::ConcurrentIterator::try_each_concurrent
 //! [`gather`]: crate::gather
 //! [`as_completed`]: crate::as_completed
+//! [`bracket`]: crate::bracket()
 
 mod adopt;
 pub(crate) mod reason;

@@ -28,7 +28,7 @@ pub struct Errors<E> {
 
 impl<E> Errors<E> {
     /// `list` is not empty.
-    pub(super) fn new(list: Vec<(Name, E)>) -> Self {
+    pub(crate) fn new(list: Vec<(Name, E)>) -> Self {
         Errors { list }
     }
 
@@ -43,6 +43,14 @@ impl<E> Errors<E> {
     /// Returns the errors without the names, in the same order.
     pub fn into_vec(self) -> Vec<E> {
         self.list.into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// Returns the first error, and drops the others.
+    ///
+    /// Use it where one error is expected, as in `scope.await.map_err(Errors::into_first)?`.
+    pub fn into_first(self) -> E {
+        let first = self.list.into_iter().next();
+        first.map(|(_, error)| error).expect("there is at least one")
     }
 
     /// Returns how many errors there are. It is never zero.

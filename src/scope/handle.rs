@@ -20,6 +20,7 @@ use super::task::Task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::Token;
 use crate::name::Name;
+use crate::resource::managed::{Managed, lend, release_returned};
 use crate::runtime::Handle;
 
 /// Spawns children into a scope, and cancels it.
@@ -242,6 +243,57 @@ impl<'env, N: Label> Scope<'env, N> {
     {
         self.inner.defer(Plain::new(finalizer), Location::caller());
     }
+
+    /// Releases `resource` at the end of the scope, however it ends.
+    ///
+    /// Returns the resource as a [`Managed`], which dereferences to it. At the end of the scope,
+    /// when everything that has used the resource is gone, `release` gets it back by value. It runs
+    /// as a [finalizer](Scope::defer), so several resources are released in the reverse of the
+    /// order in which they came. The counterpart of `enter_async_context` of Python's
+    /// `AsyncExitStack`.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`defer`](Scope::defer): when other code drops the scope's future, the resource is
+    /// dropped, and not released. [`bracket`](crate::bracket) survives that, but its resource
+    /// borrows nothing.
+    ///
+    /// # Cost
+    ///
+    /// That of `defer`, and one allocation.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use foster::{Scope, resource::Managed, scope};
+    /// use std::sync::Mutex;
+    ///
+    /// type Log = Mutex<Vec<&'static str>>;
+    /// struct Session<'a>(&'a Log);
+    ///
+    /// async fn login<'env>(s: &Scope<'env>, log: &'env Log) -> Managed<Session<'env>> {
+    ///     log.lock().unwrap().push("login");
+    ///     s.manage(Session(log), async |session| session.0.lock().unwrap().push("logout"))
+    /// }
+    ///
+    /// let log = Mutex::new(Vec::new());
+    /// scope(async |s| {
+    ///     let session = login(&s, &log).await;
+    ///     session.0.lock().unwrap().push("fetch");
+    /// }).await;
+    /// assert_eq!(*log.lock().unwrap(), ["login", "fetch", "logout"]);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn manage<R, G, Fut>(&self, resource: R, release: G) -> Managed<R>
+    where
+        R: Send + 'env,
+        G: FnOnce(R) -> Fut + Send + 'env,
+        Fut: Future<Output = ()> + Send + 'env,
+    {
+        let (managed, returned) = lend(resource);
+        self.defer(async move { release_returned(returned, release).await.unwrap_or_default() });
+        managed
+    }
 }
 
 /// Spawns children that may fail into a scope, and cancels it.
@@ -370,6 +422,39 @@ impl<'env, E, N: Label> TryScope<'env, E, N> {
     {
         let at = Location::caller();
         self.inner.defer(self.inner.fallible(finalizer, at), at);
+    }
+
+    /// Releases `resource` at the end of the scope, however it ends.
+    ///
+    /// An `Err` of `release` fails the scope, or is added to the errors that the scope has.
+    /// Otherwise as [`Scope::manage`].
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let errors = foster::try_scope(async |s| {
+    ///     for n in 0..5 {
+    ///         if n == 2 {
+    ///             return Err(format!("cannot open {n}"));
+    ///         }
+    ///         let file = s.manage(n, async |n| Err(format!("cannot close {n}")));
+    ///         assert_eq!(*file, n);
+    ///     }
+    ///     Ok(())
+    /// }).keep_going().await.unwrap_err();
+    /// assert_eq!(errors.into_vec(), ["cannot open 2", "cannot close 1", "cannot close 0"]);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn manage<R, G, Fut>(&self, resource: R, release: G) -> Managed<R>
+    where
+        R: Send + 'env,
+        G: FnOnce(R) -> Fut + Send + 'env,
+        Fut: Future<Output = Result<(), E>> + Send + 'env,
+        E: Send + 'env,
+    {
+        let (managed, returned) = lend(resource);
+        self.defer(async move { release_returned(returned, release).await.unwrap_or(Ok(())) });
+        managed
     }
 }
 

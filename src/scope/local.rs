@@ -42,6 +42,7 @@ use super::task::Task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::Token;
 use crate::name::Name;
+use crate::resource::managed::{Managed, lend, release_returned};
 use crate::runtime::Handle;
 
 /// Runs `body` and its children as [`scope`](fn@super::scope) does, for children that need not be
@@ -138,6 +139,21 @@ impl<'env, N: Label> LocalScope<'env, N> {
     {
         self.inner.defer(Plain::new(finalizer), Location::caller());
     }
+
+    /// Releases `resource` at the end of the scope, however it ends. Neither need be `Send`.
+    ///
+    /// Otherwise as [`Scope::manage`](super::Scope::manage).
+    #[track_caller]
+    pub fn manage<R, G, Fut>(&self, resource: R, release: G) -> Managed<R>
+    where
+        R: 'env,
+        G: FnOnce(R) -> Fut + 'env,
+        Fut: Future<Output = ()> + 'env,
+    {
+        let (managed, returned) = lend(resource);
+        self.defer(async move { release_returned(returned, release).await.unwrap_or_default() });
+        managed
+    }
 }
 
 /// Spawns children that may fail, and need not be `Send`, into a scope, and cancels it. Otherwise
@@ -217,6 +233,23 @@ impl<'env, E, N: Label> LocalTryScope<'env, E, N> {
     {
         let at = Location::caller();
         self.inner.defer(self.inner.fallible(finalizer, at), at);
+    }
+
+    /// Releases `resource` at the end of the scope, however it ends. An `Err` of `release` fails the
+    /// scope. Neither need be `Send`.
+    ///
+    /// Otherwise as [`TryScope::manage`](super::TryScope::manage).
+    #[track_caller]
+    pub fn manage<R, G, Fut>(&self, resource: R, release: G) -> Managed<R>
+    where
+        R: 'env,
+        G: FnOnce(R) -> Fut + 'env,
+        Fut: Future<Output = Result<(), E>> + 'env,
+        E: 'env,
+    {
+        let (managed, returned) = lend(resource);
+        self.defer(async move { release_returned(returned, release).await.unwrap_or(Ok(())) });
+        managed
     }
 }
 

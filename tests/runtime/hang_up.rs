@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use foster::{Scope, adopt, scope, shield, sleep};
+use foster::scope::Errors;
+use foster::{Scope, adopt, bracket, scope, shield, sleep};
 use futures::channel::oneshot::{self, Sender};
 use hyper::Response;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -134,5 +135,45 @@ fn parallel_children_of_a_handler_clean_up_when_its_client_hangs_up() {
         while Arc::strong_count(&over) > 1 {
             sleep(T / 10).await;
         }
+    });
+}
+
+/// A connection that comes home when it is closed.
+struct Connection {
+    home: Sender<&'static str>,
+}
+
+impl Connection {
+    async fn close(self) -> Result<(), &'static str> {
+        sleep(T).await;
+        self.home.send("the connection")
+    }
+}
+
+/// A dependency of handlers.
+async fn with_connection<T>(
+    home: Sender<&'static str>,
+    work: impl AsyncFnOnce(&mut Connection) -> Result<T, &'static str>,
+) -> Result<T, &'static str> {
+    let connect = async { Ok(Connection { home }) };
+    bracket(connect, work, Connection::close).await.map_err(Errors::into_first)
+}
+
+#[test]
+fn a_connection_comes_home_when_the_client_hangs_up() {
+    on_tokio(|| async {
+        let (started, start) = oneshot::channel();
+        let (home, comes_home) = oneshot::channel();
+        let handler = async move {
+            let request = String::from("the request");
+            let answer = with_connection(home, async |_| {
+                started.send(()).unwrap();
+                pending::<()>().await;
+                Ok(request.len())
+            });
+            answer.await.unwrap();
+        };
+        hang_up(handler, start).await;
+        assert_eq!(comes_home.await, Ok("the connection"));
     });
 }
