@@ -390,7 +390,7 @@ fn a_bracket_that_has_completed_stays_pending_and_one_that_was_not_polled_does_n
 fn a_program_that_hangs_in_a_bracket_is_told_where() {
     let line = line!() + 2;
     let hangs = async || {
-        bracket(ready(Ok::<_, ()>(())), async |()| Ok(waiting_for("news", pending::<()>()).await), async |()| Ok(()))
+        bracket(ready(Ok::<_, ()>(())), async |()| Ok(waiting_for("news", pending::<bool>()).await), async |()| Ok(()))
             .await
     };
     let told = Sim::default().try_run(hangs()).unwrap_err().to_string();
