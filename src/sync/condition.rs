@@ -67,6 +67,12 @@ use crate::engine::cell::Stable;
 /// foster::sync::Condition::new().wait().await;
 /// # }
 /// ```
+///
+/// ```compile_fail,E0061
+/// # async fn wrong() {
+/// foster::sync::Condition::new().wait_for(|is_ready: &mut bool| *is_ready).await;
+/// # }
+/// ```
 pub struct Condition {
     list: WaitList<Waiters<(), Notified>>,
 }

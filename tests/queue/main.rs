@@ -10,6 +10,9 @@ mod harness;
 #[path = "../support/faulty_wakers.rs"]
 mod faulty;
 
+#[path = "../support/everywhere.rs"]
+mod everywhere;
+
 #[allow(dead_code)]
 #[path = "../sync/by_hand.rs"]
 mod by_hand;
@@ -17,8 +20,8 @@ mod by_hand;
 mod cancelled;
 
 mod batches;
-
 mod ends;
+mod every_await;
 mod faulty_wakers;
 mod items;
 mod rendezvous;

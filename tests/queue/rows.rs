@@ -2,6 +2,7 @@
 //! test names its row.
 
 use foster::queue::{self, Item, Receiver, Sender};
+use foster::testing::Drops;
 use foster::{scope, timeout, yield_now};
 
 use crate::by_hand::ByHand;
@@ -20,6 +21,11 @@ fn full<T>(capacity: usize, items: impl IntoIterator<Item = T>) -> (Sender<T>, R
     let (jobs, work) = queue::bounded(capacity);
     items.into_iter().for_each(|item| jobs.try_send(item).expect("there is room"));
     (jobs, work)
+}
+
+/// A queue of each kind, for so many items.
+fn three(capacity: usize) -> [(Sender<u32>, Receiver<u32>); 3] {
+    [queue::bounded(capacity), queue::lifo(capacity), queue::priority(capacity)]
 }
 
 matrix! {
@@ -189,18 +195,24 @@ matrix! {
 
     // C113: to finish more than there is cannot be said; to finish nothing is done by nobody.
     async fn an_item_is_done_once() {
-        let (jobs, work) = full(2, [1, 2]);
-        let (_, unfinished) = work.recv().await.unwrap().into_inner();
-        assert_eq!(jobs.unfinished(), 2);
-        drop(unfinished);
-        drop(work.recv().await);
-        assert_eq!(jobs.unfinished(), 0);
+        for (jobs, work) in three(2) {
+            jobs.try_send(1).unwrap();
+            jobs.try_send(2).unwrap();
+            let (_, unfinished) = work.recv().await.unwrap().into_inner();
+            assert_eq!(jobs.unfinished(), 2);
+            drop(unfinished);
+            assert_eq!(jobs.unfinished(), 1);
+            let item = work.recv().await.unwrap();
+            item.put_back();
+            assert_eq!(jobs.unfinished(), 1, "it was given back, and is not done");
+            drop(work.recv().await);
+            assert_eq!(jobs.unfinished(), 0);
+        }
     }
 
     // C115: joining a new queue is ready at once, twice.
     async fn there_is_nothing_to_wait_for_in_a_new_queue() {
-        let queues = [queue::bounded::<u32>(1), queue::lifo(1), queue::priority(1)];
-        for (jobs, work) in queues {
+        for (jobs, work) in three(1) {
             assert!(ByHand::new(jobs.join()).poll().is_some());
             assert!(ByHand::new(work.join()).poll().is_some());
         }
@@ -209,33 +221,93 @@ matrix! {
     // C117: a blocked put gets an error; the item that is left is delivered, then the end; the join
     // waits until it is done.
     async fn a_closed_queue_is_drained() {
-        let (jobs, work) = full(1, [1]);
-        let sender = ByHand::waiting(jobs.send(2));
-        let mut join = ByHand::waiting(jobs.join());
-        jobs.close();
-        assert_eq!(sender.turn().unwrap_err().into_inner(), 2);
-        let item = work.recv().await.unwrap();
-        assert!(work.recv().await.is_none());
-        assert!(work.try_recv().unwrap_err().is_closed());
-        assert!(jobs.try_send(3).unwrap_err().is_closed());
-        assert!(join.poll().is_none());
-        drop(item);
-        assert!(join.poll().is_some());
+        for (jobs, work) in three(1) {
+            jobs.try_send(1).unwrap();
+            let sender = ByHand::waiting(jobs.send(2));
+            let mut join = ByHand::waiting(jobs.join());
+            jobs.close();
+            assert_eq!(sender.turn().unwrap_err().into_inner(), 2);
+            let item = work.recv().await.unwrap();
+            assert_eq!(*item, 1);
+            assert!(work.recv().await.is_none());
+            assert!(work.try_recv().unwrap_err().is_closed());
+            assert!(jobs.try_send(3).unwrap_err().is_closed());
+            assert!(join.poll().is_none());
+            drop(item);
+            join.turn();
+        }
     }
 
-    // C118: closing at once drops the items and ends the join; all later calls get the end.
-    // cpython#137088: what had been fetched was counted as done, too.
+    // C118: closing at once takes the items out, which are done then, and all later calls get the
+    // end. Without items that were fetched, the join ends at once.
+    async fn closing_at_once_ends_everything() {
+        for (jobs, work) in three(3) {
+            (1..=3).for_each(|item| jobs.try_send(item).unwrap());
+            let (join, sender) = (ByHand::waiting(jobs.join()), ByHand::waiting(jobs.send(4)));
+            let mut items = jobs.close_now();
+            items.sort_unstable();
+            assert_eq!(items, [1, 2, 3]);
+            join.turn();
+            assert_eq!(sender.turn().unwrap_err().into_inner(), 4);
+            assert!(work.recv().await.is_none() && work.recv_many(2).await.is_empty());
+            assert!(work.try_recv().unwrap_err().is_closed());
+            assert!(jobs.send(5).await.is_err() && jobs.reserve().await.is_err());
+            assert!(jobs.try_send(6).unwrap_err().is_closed() && jobs.try_reserve().unwrap_err().is_closed());
+            assert_eq!((jobs.unfinished(), jobs.len(), jobs.close_now()), (0, 0, Vec::new()));
+            jobs.join().await;
+        }
+    }
+
+    // C118, cpython#137088: what had been fetched was counted as done, too.
     async fn closing_at_once_leaves_what_was_received_to_be_done() {
-        let (jobs, work) = full(3, [1, 2, 3]);
-        let item = work.recv().await.unwrap();
-        let mut join = ByHand::waiting(jobs.join());
-        assert_eq!(jobs.close_now(), [2, 3]);
-        assert!(work.recv().await.is_none());
-        assert_eq!(jobs.send(4).await.unwrap_err().into_inner(), 4);
-        assert!(join.poll().is_none());
-        assert_eq!(jobs.unfinished(), 1);
-        drop(item);
-        assert!(join.poll().is_some());
+        for (jobs, work) in three(3) {
+            (1..=3).for_each(|item| jobs.try_send(item).unwrap());
+            let item = work.recv().await.unwrap();
+            let mut join = ByHand::waiting(jobs.join());
+            assert_eq!(jobs.close_now().len(), 2);
+            assert!(work.recv().await.is_none());
+            assert!(join.poll().is_none());
+            assert_eq!(jobs.unfinished(), 1);
+            drop(item);
+            join.turn();
+        }
+    }
+
+    // C285, C287: a queue of one is a lock, by who has put its only item, or by who has taken it.
+    // Five workers with ten rounds each are never inside together, and what is taken without
+    // waiting makes others wait.
+    async fn a_queue_of_one_excludes() {
+        let (jobs, work) = queue::bounded(1);
+        for has_item in [false, true] {
+            let enter = async || if has_item { drop(work.recv().await) } else { jobs.send(()).await.unwrap() };
+            let try_enter = || if has_item { work.try_recv().is_ok() } else { jobs.try_send(()).is_ok() };
+            let leave = || if has_item { jobs.try_send(()).is_ok() } else { work.try_recv().is_ok() };
+            if has_item {
+                jobs.try_send(()).unwrap();
+            }
+            assert!(try_enter() && !try_enter());
+            let waiter = ByHand::waiting(enter());
+            assert!(leave());
+            waiter.turn();
+            assert!(leave());
+            let inside = Drops::new();
+            scope(async |s| {
+                for _ in 0..5 {
+                    s.spawn(async {
+                        for _ in 0..10 {
+                            enter().await;
+                            let guard = inside.guard();
+                            assert_eq!(inside.alive(), 1);
+                            yield_now().await;
+                            drop(guard);
+                            assert!(leave());
+                        }
+                    });
+                }
+            })
+            .await;
+            assert_eq!((inside.count(), jobs.len()), (50, usize::from(has_item)));
+        }
     }
 
     // C290: capacity two, full, in order; closing drains, and then it ends.

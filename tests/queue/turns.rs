@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
 use foster::queue;
-use foster::testing::{CountingWaker, cancel_at_every_await, explore_all, poll_once};
+use foster::testing::{CountingWaker, Drops, cancel_at_every_await, explore_all, poll_once};
 use foster::{local, scope, shield, timeout, yield_now};
 use futures::{SinkExt, StreamExt};
 
@@ -363,6 +363,62 @@ fn under_every_schedule_each_item_is_delivered_once() {
         .await;
         items.sort_unstable();
         assert_eq!(items, [Some(0), Some(1)]);
+    });
+    assert!(explored.schedules() > 10, "{explored:?}");
+}
+
+#[test]
+fn under_every_schedule_a_join_ends_when_all_is_done() {
+    let explored = explore_all(|| async {
+        let (jobs, work) = queue::unbounded();
+        let drops = Drops::new();
+        for _ in 0..2 {
+            jobs.try_send(drops.guard()).unwrap();
+        }
+        scope(async |s| {
+            for puts_back in [true, false] {
+                let work = work.clone();
+                s.spawn_parallel(async move {
+                    let item = work.recv().await.unwrap();
+                    yield_now().await;
+                    if puts_back {
+                        item.put_back();
+                        drop(work.recv().await);
+                    }
+                });
+            }
+            let (jobs, drops) = (jobs.clone(), drops.clone());
+            s.spawn_parallel(async move {
+                jobs.join().await;
+                assert_eq!((drops.alive(), jobs.unfinished()), (0, 0));
+            });
+        })
+        .await;
+    });
+    assert!(explored.schedules() > 10, "{explored:?}");
+}
+
+#[test]
+fn under_every_schedule_room_that_was_reserved_is_used_or_given_back() {
+    let explored = explore_all(|| async {
+        let (jobs, work) = queue::bounded(1);
+        scope(async |s| {
+            for sends in [true, false] {
+                let jobs = jobs.clone();
+                s.spawn_parallel(async move {
+                    let slot = jobs.reserve().await.unwrap();
+                    yield_now().await;
+                    if sends { slot.send(1).unwrap() } else { drop(slot) }
+                });
+            }
+            let jobs = jobs.clone();
+            s.spawn_parallel(async move { jobs.send(2).await.unwrap() });
+            let items = [work.recv().await, work.recv().await].map(|item| *item.unwrap());
+            assert_eq!(items.iter().sum::<u32>(), 3);
+        })
+        .await;
+        assert_eq!((jobs.len(), jobs.statistics().waiting_senders()), (0, 0));
+        assert!(jobs.try_reserve().is_ok());
     });
     assert!(explored.schedules() > 10, "{explored:?}");
 }

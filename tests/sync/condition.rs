@@ -1,7 +1,4 @@
 //! The condition.
-//!
-//! C138: nobody waits without the guard, which is a matter of types. The doc test of `Condition`
-//! shows that it does not compile.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -393,8 +390,13 @@ matrix! {
     // cancelled, the mutex is free afterwards, and the next one has the notification.
     async fn a_waiter_that_is_cancelled_while_it_locks_hands_everything_on() {
         let (condition, mutex) = (Condition::new(), Mutex::new(()));
+        let waits = async || drop(condition.wait(mutex.lock().await).await);
         scope(async |s| {
-            let waiters = [(); 2].map(|()| s.spawn(async { drop(condition.wait(mutex.lock().await).await) }));
+            let first = s.spawn(waits());
+            while condition.statistics().waiting() < 1 {
+                sleep(T).await;
+            }
+            let second = s.spawn(waits());
             while condition.statistics().waiting() < 2 {
                 sleep(T).await;
             }
@@ -403,17 +405,13 @@ matrix! {
             while mutex.statistics().waiting() == 0 {
                 sleep(T).await;
             }
-            // One of the two locks. Which one that is depends on the order of their first polls.
-            assert_eq!(condition.statistics().waiting(), 1);
+            assert_eq!(condition.statistics().waiting(), 1, "the first has been notified");
+            first.cancel();
+            assert!(first.outcome().await.is_err());
+            assert_eq!(condition.statistics().waiting(), 0, "the second has been notified");
+            assert!(mutex.is_locked());
             drop(guard);
-            let [one, other] = waiters;
-            one.cancel();
-            let cancelled = one.outcome().await.is_err();
-            if !cancelled {
-                // It was the one that was notified, and was quicker than the cancellation.
-                condition.notify(1);
-            }
-            other.await;
+            second.await;
         }).await;
         assert_eq!((condition.statistics().waiting(), mutex.is_locked()), (0, false));
     }
@@ -435,6 +433,21 @@ matrix! {
             drop(waiter.turn());
         }
         assert!(!mutex.is_locked());
+    }
+
+    // C138: to notify needs no guard. It has no effect where nobody waits. That nobody waits without
+    // the guard is a matter of types: the doc tests of `Condition` show that it does not compile.
+    async fn who_notifies_need_not_have_the_mutex() {
+        let (condition, mutex) = (Condition::new(), Mutex::new(()));
+        condition.notify(1);
+        condition.notify_all();
+        let [first, second] = [(); 2].map(|()| waiting(&condition, &mutex));
+        assert!(!mutex.is_locked());
+        condition.notify(1);
+        assert_eq!((first.wakes(), second.wakes()), (1, 0));
+        condition.notify_all();
+        drop(first.turn());
+        drop(second.turn());
     }
 
     // C140: a wait in a section with the mutex held runs into its timeout. Nothing is locked

@@ -10,6 +10,9 @@ mod harness;
 #[path = "../support/faulty_wakers.rs"]
 mod faulty;
 
+#[path = "../support/everywhere.rs"]
+mod everywhere;
+
 #[cfg(feature = "async-broadcast")]
 mod async_broadcast;
 #[cfg(feature = "async-channel")]
@@ -22,6 +25,7 @@ mod cancelled;
 mod condition;
 mod condition_model;
 mod event;
+mod every_await;
 mod faulty_wakers;
 mod holders;
 mod meddling;

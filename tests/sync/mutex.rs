@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use foster::runtimes::Sim;
 use foster::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 use foster::testing::{Explore, cancel_at_every_await, explore_all, poll_once};
 use foster::{local, scope, timeout, yield_now};
@@ -58,17 +59,31 @@ matrix! {
         drop(third.turn());
     }
 
-    // C283: what is told of its use; a cancelled holder frees it.
+    // C283: what is told of its use, and of its holder where somebody observes; who has it cannot
+    // lock it again; a cancelled holder frees it.
     async fn a_cancelled_holder_frees_the_mutex() {
         let mutex = Mutex::new(());
-        let held = timeout(T, async {
-            let _guard = mutex.lock().await;
+        local::scope(async |s| {
+            let holder = s.named("holder").spawn(async {
+                let _guard = mutex.lock().await;
+                assert!(mutex.try_lock().is_none());
+                drop(mutex.lock().await);
+                unreachable!("it waits for itself");
+            });
+            while mutex.statistics().waiting() == 0 {
+                yield_now().await;
+            }
+            let waiter = ByHand::waiting(mutex.lock());
             let statistics = mutex.statistics();
-            assert_eq!((statistics.in_use(), statistics.waiting()), (1, 0));
-            std::future::pending::<()>().await
-        });
-        assert!(held.await.is_err());
-        assert_eq!(mutex.statistics().in_use(), 0);
+            assert_eq!((statistics.in_use(), statistics.waiting(), statistics.peak_waiting()), (1, 2, 2));
+            let is_observed = Sim::try_current().is_some();
+            assert_eq!(mutex.holder(), is_observed.then(|| "holder".into()));
+            holder.cancel();
+            assert!(holder.outcome().await.is_err());
+            assert_eq!((mutex.statistics().in_use(), mutex.statistics().waiting()), (1, 0), "the next one has it");
+            drop(waiter.turn());
+        }).await;
+        assert_eq!((mutex.statistics().in_use(), mutex.holder()), (0, None));
         drop(mutex.lock().await);
     }
 

@@ -136,6 +136,8 @@ matrix! {
         let waiters: Vec<_> = (0..5).map(|_| ByHand::waiting(semaphore.acquire(1))).collect();
         semaphore.resize(3);
         assert_eq!(waiters.iter().map(ByHand::wakes).collect::<Vec<_>>(), [1, 1, 0, 0, 0]);
+        assert!(semaphore.try_acquire(1).unwrap_err().is_no_permits());
+        assert_eq!(semaphore.statistics().in_use(), 3, "never more than there are");
         let mut waiters = waiters.into_iter();
         let mut permits: Vec<_> = waiters.by_ref().take(2).map(|waiter| waiter.turn().unwrap()).collect();
         semaphore.resize(2);
@@ -148,7 +150,9 @@ matrix! {
         let next = waiters.next().unwrap().turn().unwrap();
         assert_eq!(semaphore.statistics().in_use(), 2);
         drop((permits, next));
+        assert!(semaphore.try_acquire(1).unwrap_err().is_no_permits(), "both belong to those who waited");
         assert_eq!(waiters.map(|waiter| waiter.turn()).filter(Result::is_ok).count(), 2);
+        assert_eq!((semaphore.available(), semaphore.statistics().in_use()), (2, 0));
     }
 
     // C280: a total of zero blocks all; to raise it lets them in; it is lowered while they wait.
