@@ -94,28 +94,30 @@ impl<T> State<T> {
 }
 
 /// Returns what `look` finds. If this is the place for a waker, leaves one there.
+#[inline]
 fn poll<T, R>(
-    shared: &ShortLock<State<T>>,
+    shared: &Shared<T>,
     cx: &Context<'_>,
     look: impl Fn(&mut State<T>) -> Result<R, &mut Option<Waker>>,
 ) -> Poll<R> {
-    match look(&mut shared.lock()) {
-        Ok(found) => return Poll::Ready(found),
-        Err(Some(left)) if left.will_wake(cx.waker()) => return Poll::Pending,
-        Err(_) => {}
+    // A waker is cloned without the lock. Where the other side is there, it will be needed, so that
+    // one lock does for both. The former waker, or the one that is not needed, is dropped without
+    // the lock as well.
+    let mut waker = None;
+    if Arc::strong_count(shared) > 1 {
+        waker = Some(cx.waker().clone());
     }
-    // A waker is cloned without the lock. So something may have come in between.
-    let mut waker = Some(cx.waker().clone());
-    let polled = match look(&mut shared.lock()) {
-        Ok(found) => Poll::Ready(found),
-        Err(place) => {
-            mem::swap(place, &mut waker);
-            Poll::Pending
+    loop {
+        match look(&mut shared.lock()) {
+            Ok(found) => return Poll::Ready(found),
+            Err(place) if waker.is_some() => {
+                mem::swap(place, &mut waker);
+                return Poll::Pending;
+            }
+            Err(_) => {}
         }
-    };
-    // The former waker, or the one that is not needed, is dropped without the lock as well.
-    drop(waker);
-    polled
+        waker = Some(cx.waker().clone());
+    }
 }
 
 /// Sends the value of a [`channel`].
@@ -133,8 +135,11 @@ impl<T> Sender<T> {
     ///
     /// Returns the value if the receiver has been dropped or closed. `Ok` does not say that the
     /// value will be received: the receiver may be dropped before it looks.
+    #[inline]
     pub fn send(mut self, value: T) -> Result<(), T> {
         let Some(shared) = self.shared.take() else { unreachable!("it sends by value") };
+        // There is nothing left for its drop to do.
+        mem::forget(self);
         let mut state = shared.lock();
         let State::Open { receiver, sender } = &mut *state else {
             return Err(value);
@@ -185,6 +190,7 @@ impl<T> Sender<T> {
 }
 
 impl<T> Drop for Sender<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
             let wakers = shared.lock().close();
@@ -202,7 +208,7 @@ impl<T> fmt::Debug for Sender<T> {
 /// The future of [`Sender::closed`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Closed<'a, T> {
-    shared: &'a ShortLock<State<T>>,
+    shared: &'a Shared<T>,
 }
 
 impl<T> Future for Closed<'_, T> {
@@ -284,6 +290,7 @@ impl<T> Receiver<T> {
 impl<T> Future for Receiver<T> {
     type Output = Result<T, RecvError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(shared) = &self.shared else { return Poll::Ready(Err(RecvError)) };
         let polled = poll(shared, cx, State::receive);
@@ -297,6 +304,7 @@ impl<T> Future for Receiver<T> {
 }
 
 impl<T> Drop for Receiver<T> {
+    #[inline]
     fn drop(&mut self) {
         let Some(shared) = self.shared.take() else { return };
         let state = mem::replace(&mut *shared.lock(), State::Closed);
