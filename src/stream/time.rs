@@ -12,26 +12,34 @@ use pin_project_lite::pin_project;
 use super::source::BATCH;
 use crate::time::{Elapsed, Interval, MissedTick, Sleep, interval, sleep};
 
-/// Limits how many items are taken in one poll. After these, the clock and the executor get their
-/// turn.
-struct Turn {
-    left: usize,
+/// Gives the items of `stream` to `take`, until it returns `true`, or the stream ends and is
+/// dropped.
+///
+/// Pending means that no item is there now. After a batch of items it is pending too, and has woken
+/// the task, so that the clock and the executor get their turn.
+fn poll_items<S: Stream>(
+    mut stream: Pin<&mut Option<S>>,
+    cx: &mut Context<'_>,
+    mut take: impl FnMut(S::Item) -> bool,
+) -> Poll<()> {
+    for _ in 0..BATCH {
+        let Some(source) = stream.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        match ready!(source.poll_next(cx)) {
+            Some(item) => {
+                if take(item) {
+                    return Poll::Ready(());
+                }
+            }
+            None => stream.set(None),
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
-impl Turn {
-    fn new() -> Self {
-        Turn { left: BATCH }
-    }
-
-    /// Polls `stream`, unless the turn is over. Then it wakes the task for the next one.
-    fn poll_next<S: Stream>(&mut self, stream: Pin<&mut S>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        if self.left == 0 {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        self.left -= 1;
-        stream.poll_next(cx)
-    }
+/// Polls a sleep. One that has not been set never ends.
+fn poll_sleep(sleep: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+    sleep.as_pin_mut().map_or(Poll::Pending, |sleep| sleep.poll(cx))
 }
 
 pin_project! {
@@ -62,27 +70,15 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
         let mut this = self.project();
-        let mut turn = Turn::new();
-        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            match turn.poll_next(stream, cx) {
-                Poll::Ready(Some(item)) => {
-                    if this.chunk.is_empty() {
-                        this.sleep.set(Some(sleep(*this.within)));
-                    }
-                    this.chunk.push(item);
-                    if this.chunk.len() == *this.size {
-                        break;
-                    }
-                }
-                Poll::Ready(None) => this.stream.set(None),
-                Poll::Pending => match this.sleep.as_mut().as_pin_mut() {
-                    Some(sleep) => {
-                        ready!(sleep.poll(cx));
-                        break;
-                    }
-                    None => return Poll::Pending,
-                },
+        let items = poll_items(this.stream, cx, |item| {
+            if this.chunk.is_empty() {
+                this.sleep.set(Some(sleep(*this.within)));
             }
+            this.chunk.push(item);
+            this.chunk.len() == *this.size
+        });
+        if items.is_pending() {
+            ready!(poll_sleep(this.sleep.as_mut(), cx));
         }
         this.sleep.set(None);
         let chunk = std::mem::take(this.chunk);
@@ -167,22 +163,13 @@ impl<S: Stream> Stream for Debounce<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
-        let mut turn = Turn::new();
-        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            match turn.poll_next(stream, cx) {
-                Poll::Ready(Some(item)) => {
-                    *this.latest = Some(item);
-                    this.sleep.set(Some(sleep(*this.quiet)));
-                }
-                Poll::Ready(None) => this.stream.set(None),
-                Poll::Pending => match this.sleep.as_mut().as_pin_mut() {
-                    Some(sleep) => {
-                        ready!(sleep.poll(cx));
-                        break;
-                    }
-                    None => return Poll::Pending,
-                },
-            }
+        let items = poll_items(this.stream, cx, |item| {
+            *this.latest = Some(item);
+            this.sleep.set(Some(sleep(*this.quiet)));
+            false
+        });
+        if items.is_pending() {
+            ready!(poll_sleep(this.sleep.as_mut(), cx));
         }
         this.sleep.set(None);
         Poll::Ready(this.latest.take())
@@ -221,21 +208,19 @@ impl<S: Stream> Stream for Sample<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
-        let mut turn = Turn::new();
         if !*this.started {
             // The first tick of an interval comes at once, when there is nothing to sample yet.
             *this.started = this.ticks.poll_tick(cx).is_ready();
         }
-        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            match turn.poll_next(stream, cx) {
-                Poll::Ready(Some(item)) => *this.latest = Some(item),
-                Poll::Ready(None) => this.stream.set(None),
-                Poll::Pending => {
-                    ready!(this.ticks.poll_tick(cx));
-                    if let Some(item) = this.latest.take() {
-                        return Poll::Ready(Some(item));
-                    }
-                }
+        while poll_items(this.stream.as_mut(), cx, |item| {
+            *this.latest = Some(item);
+            false
+        })
+        .is_pending()
+        {
+            ready!(this.ticks.poll_tick(cx));
+            if this.latest.is_some() {
+                break;
             }
         }
         Poll::Ready(this.latest.take())
@@ -279,9 +264,7 @@ impl<S: Stream> Stream for TimeoutEach<S> {
         if this.sleep.is_none() {
             this.sleep.set(Some(sleep(*this.within)));
         }
-        if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
-            ready!(sleep.poll(cx));
-        }
+        ready!(poll_sleep(this.sleep.as_mut(), cx));
         this.sleep.set(None);
         Poll::Ready(Some(Err(Elapsed::new())))
     }
