@@ -38,16 +38,16 @@
 //    `arrive` gives the child its age, and puts it into the `Set` (../engine/mod.rs) as a `Member`
 //    (kind.rs). The body is a member, too.
 // 6. `poll_members` has the set poll the members that were woken. The waker of each is its slot in
-//    the set. `poll_member` (state/poll_member.rs) puts the member's token into the context and
+//    the set. `Visit` (state/poll_member.rs) puts the member's token into the context and
 //    polls the runner, which polls the future in its node.
 // 7. A member that is pending is `suspended`. If something in it has made its token, that is put
 //    below the scope's token, before anything else can look at it.
 //
 // ## It completes
 //
-// 8. The node drops the future and keeps the value. `poll_member` drops the runner, which hands the
+// 8. The node drops the future and keeps the value. `Visit` drops the runner, which hands the
 //    value over to the reader and wakes whoever awaits the task. `Task::poll` (task.rs) takes it.
-// 9. An `Err` and a panic leave no value. `poll_member` returns them as `Exit::Failed`, and `fail`
+// 9. An `Err` and a panic leave no value. `Visit` returns them as `Exit::Failed`, and `fail`
 //    notes the panic (the error is among the scope's already) and cancels the scope. A scope that
 //    keeps going is cancelled by a panic alone.
 // 10. When no member, no adopted future and no parallel child is left, `next` runs the finalizers,

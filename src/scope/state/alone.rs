@@ -14,7 +14,7 @@
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
-use super::poll_member::poll_or_stop;
+use super::poll_member::Visit;
 use super::{Body, Machine};
 use crate::context::Ambient;
 use crate::engine::Key;
@@ -90,8 +90,11 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
         let _counted = Counted::begin();
         self.within(ambient, |machine| {
             let Some(member) = machine.set.get(BODY) else { return false };
-            let mut result = None;
-            match poll_or_stop(member.get_mut(), machine.core.hub(), false, body, &mut result, ambient, cx) {
+            let control = machine.core.hub();
+            let mut visit = Visit { control, winding_down: false, body: &mut *body, result: None, ambient };
+            let polled = visit.poll(member.get_mut(), cx);
+            let result = visit.result;
+            match polled {
                 Poll::Pending => true,
                 Poll::Ready(exit) => {
                     machine.set.remove(BODY);

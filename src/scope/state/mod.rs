@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use self::alone::Alone;
-use self::poll_member::{Exit, poll_or_stop};
+use self::poll_member::{Exit, Visit};
 use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Notice, Policy};
 use super::remote_child::by_task;
@@ -488,18 +488,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         B: Future<Output = Result<T, E>>,
     {
         loop {
-            let mut result = None;
             let control = self.core.hub();
             let (finalizing, winding_down) = (self.finalizing, self.is_winding_down());
+            let mut visit = Visit { control, winding_down, body: &mut *body, result: None, ambient };
             let polled = self.set.poll_pass(|key, member, cx| {
                 if !winding_down && control.is_cancelled() {
                     // By a member of this pass. This one keeps its place, if it is not dropped.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                let member = member.get_mut();
-                let polled = poll_or_stop(member, control, winding_down, body, &mut result, ambient, cx);
-                polled.map(|exit| match exit {
+                visit.poll(member.get_mut(), cx).map(|exit| match exit {
                     // The common case, in which there is no need to return.
                     Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
                         control.ended_one();
@@ -508,6 +506,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     exit => Answer::Last((key, exit)),
                 })
             });
+            let result = visit.result;
             match polled {
                 Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
                 Poll::Ready(None) | Poll::Pending => return,

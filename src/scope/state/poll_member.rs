@@ -23,94 +23,84 @@ pub(super) enum Exit<'env, K: Kind> {
     Body,
 }
 
-/// Polls one member, and says that it is to be dropped where it is suspended, cancelled and needs
-/// no more time.
-#[inline]
-pub(super) fn poll_or_stop<'env, T, E, K: Kind, B>(
-    member: &mut Member<'env, K>,
-    control: &Control,
-    winding_down: bool,
-    body: &mut Body<'_, B>,
-    result: &mut Option<Result<Result<T, E>, Payload>>,
-    ambient: &Ambient,
-    cx: &mut Context<'_>,
-) -> Poll<Exit<'env, K>>
-where
-    B: Future<Output = Result<T, E>>,
-{
-    match poll_member(member, body, result, ambient, cx) {
-        Poll::Pending if member.token.is_some() => suspended(member, control, winding_down, cx),
-        polled => polled,
-    }
+/// Polls members, one at a time.
+pub(super) struct Visit<'a, 'b, T, E, B> {
+    pub(super) control: &'a Control,
+    /// Whether the scope is cancelled, so that a member is dropped once it is suspended and needs no
+    /// more time.
+    pub(super) winding_down: bool,
+    pub(super) body: &'a mut Body<'b, B>,
+    /// What the body has returned, or its panic, once it has completed.
+    pub(super) result: Option<Result<Result<T, E>, Payload>>,
+    pub(super) ambient: &'a Ambient,
 }
 
-/// Polls one member; what it shows in a drawing is the state it is left in.
-fn poll_member<'env, T, E, K: Kind, B>(
-    member: &mut Member<'env, K>,
-    body: &mut Body<'_, B>,
-    result: &mut Option<Result<Result<T, E>, Payload>>,
-    ambient: &Ambient,
-    cx: &mut Context<'_>,
-) -> Poll<Exit<'env, K>>
+impl<T, E, B> Visit<'_, '_, T, E, B>
 where
     B: Future<Output = Result<T, E>>,
 {
-    if ambient.is_drawing() {
-        return tree::afresh((&raw const *member).addr(), || poll_inside(member, body, result, ambient, cx));
-    }
-    poll_inside(member, body, result, ambient, cx)
-}
-
-/// Polls one member with its token in the context.
-fn poll_inside<'env, T, E, K: Kind, B>(
-    member: &mut Member<'env, K>,
-    body: &mut Body<'_, B>,
-    result: &mut Option<Result<Result<T, E>, Payload>>,
-    ambient: &Ambient,
-    cx: &mut Context<'_>,
-) -> Poll<Exit<'env, K>>
-where
-    B: Future<Output = Result<T, E>>,
-{
-    if member.is_cancelled() && !member.is_held() {
-        // Its task has cancelled it before it began. The task does not know the slot of a child
-        // that has not been polled, so it could only mark it.
-        return Poll::Ready(member.runner.take().map_or(Exit::Ended, Exit::Stopped));
-    }
-    let _token = Swap::new(&ambient.token, &mut member.token);
-    let Some(runner) = &mut member.runner else {
-        let Some(body) = body.as_mut().as_pin_mut() else { return Poll::Ready(Exit::Body) };
-        return match catch(|| body.poll(cx)) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => {
-                *result = Some(Ok(output));
-                Poll::Ready(Exit::Body)
-            }
-            Err(payload) => {
-                *result = Some(Err(payload));
-                Poll::Ready(Exit::Body)
-            }
+    /// Polls one member, and says that it is to be dropped where it is suspended, cancelled and
+    /// needs no more time.
+    #[inline]
+    pub(super) fn poll<'env, K: Kind>(
+        &mut self,
+        member: &mut Member<'env, K>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Exit<'env, K>> {
+        let polled = if self.ambient.is_drawing() {
+            // What is drawn is the state that the member is left in.
+            tree::afresh((&raw const *member).addr(), || self.poll_inside(member, cx))
+        } else {
+            self.poll_inside(member, cx)
         };
-    };
-    let outer = ambient.child.replace(runner.id());
-    let polled = match ambient.watch.get() {
-        Watch::No => poll_runner(runner, ambient, cx),
-        watch => tree::child(watch, runner.name(), runner.header().age(), || poll_runner(runner, ambient, cx)),
-    };
-    ambient.child.set(outer);
-    let failed = match polled {
-        Poll::Pending => return Poll::Pending,
-        Poll::Ready(Ended::Value) => {
-            let runner = member.runner.take();
-            return Poll::Ready(catch(|| drop(runner)).map_or_else(Exit::Panicked, |()| Exit::Ended));
+        match polled {
+            Poll::Pending if member.token.is_some() => suspended(member, self.control, self.winding_down, cx),
+            polled => polled,
         }
-        Poll::Ready(Ended::Failed) => None,
-        Poll::Ready(Ended::Panicked(payload)) => Some(payload),
-    };
-    Poll::Ready(match member.runner.take() {
-        Some(runner) => Exit::Failed(runner, failed),
-        None => Exit::Ended,
-    })
+    }
+
+    /// Polls one member with its token in the context.
+    fn poll_inside<'env, K: Kind>(
+        &mut self,
+        member: &mut Member<'env, K>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Exit<'env, K>> {
+        let ambient = self.ambient;
+        if member.is_cancelled() && !member.is_held() {
+            // Its task has cancelled it before it began. The task does not know the slot of a child
+            // that has not been polled, so it could only mark it.
+            return Poll::Ready(member.runner.take().map_or(Exit::Ended, Exit::Stopped));
+        }
+        let _token = Swap::new(&ambient.token, &mut member.token);
+        let Some(runner) = &mut member.runner else {
+            let Some(body) = self.body.as_mut().as_pin_mut() else { return Poll::Ready(Exit::Body) };
+            self.result = match catch(|| body.poll(cx)) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(output)) => Some(Ok(output)),
+                Err(payload) => Some(Err(payload)),
+            };
+            return Poll::Ready(Exit::Body);
+        };
+        let outer = ambient.child.replace(runner.id());
+        let polled = match ambient.watch.get() {
+            Watch::No => poll_runner(runner, ambient, cx),
+            watch => tree::child(watch, runner.name(), runner.header().age(), || poll_runner(runner, ambient, cx)),
+        };
+        ambient.child.set(outer);
+        let failed = match polled {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ended::Value) => {
+                let runner = member.runner.take();
+                return Poll::Ready(catch(|| drop(runner)).map_or_else(Exit::Panicked, |()| Exit::Ended));
+            }
+            Poll::Ready(Ended::Failed) => None,
+            Poll::Ready(Ended::Panicked(payload)) => Some(payload),
+        };
+        Poll::Ready(match member.runner.take() {
+            Some(runner) => Exit::Failed(runner, failed),
+            None => Exit::Ended,
+        })
+    }
 }
 
 /// Polls a child, or a finalizer in a region of its own.
