@@ -17,6 +17,8 @@ mod lock_order;
 mod lost_reply;
 #[cfg(feature = "net")]
 mod no_descriptor;
+#[cfg(feature = "net")]
+mod reconnect_storm;
 mod reserved_send;
 mod second_lookup;
 
