@@ -5,6 +5,8 @@
 mod connections;
 mod failures;
 mod faults;
+#[cfg(feature = "hyper")]
+mod hyper;
 mod speed;
 
 use std::io;
