@@ -4,6 +4,7 @@
 //! others.
 
 mod adaptive;
+mod brackets;
 mod breakers;
 mod queues;
 mod rates;
