@@ -13,16 +13,17 @@ use crate::cancel::{Adopt, Region, adopt};
 use crate::context;
 use crate::name::Name;
 use crate::panic::{FirstPanic, catch};
-use crate::scope::Errors;
+use crate::scope::{Errors, handoff};
 use crate::sync::oneshot;
 use crate::trace::tree;
 
 /// Acquires a resource, uses it, and releases it, whatever happens to the use.
 ///
-/// `acquire` yields the resource, `body` borrows it, and `release` gets it by value when `body` has
-/// a value, has failed or panicked, or was cancelled. The release is not lost either when other
-/// code drops the whole. That is why the resource and `release` must be `'static + Send`. `acquire`
-/// and `body` may borrow what is around them.
+/// `acquire` yields the resource, and `body` borrows it. `release` gets it by value when `body` has
+/// a value, fails, panics or is cancelled.
+///
+/// When other code drops the future, the enclosing scope runs `release`. That is why the resource
+/// and `release` must be `'static + Send`. `acquire` and `body` may borrow what is around them.
 ///
 /// A resource that borrows, such as a transaction, or that is not `Send`, can be
 /// [managed](crate::Scope::manage) by a scope instead. The module [`resource`](crate::resource)
@@ -43,15 +44,15 @@ use crate::trace::tree;
 /// or in a shield after it, is released. An error of `release` is returned even then. Enclosing
 /// cancellations and deadlines do not reach `release`, as in a [`shield`](crate::shield).
 ///
-/// When other code drops the future (`tokio::select!`), `body` is dropped at once, and `release`
-/// passes to the enclosing scope or root, or to tokio, as with [`adopt`](crate::adopt). So it does
-/// when the grace is over. With none of them the resource is dropped. Nested brackets that pass to
-/// a scope are released side by side, and no longer one after the other.
+/// When other code drops the future (`tokio::select!`), `body` is dropped at once. `release` passes
+/// to the enclosing scope or root, or to tokio, as with [`adopt`](crate::adopt). With none of them
+/// the resource is dropped, and not released. Nested brackets pass to the scope one by one, and are
+/// released side by side there. A release that overruns the grace passes to the scope, too.
 ///
 /// # Panics
 ///
 /// Resumes the panic of `acquire`, `body` or `release`. That of `body` is resumed when the resource
-/// has been released. With a panic and an error, the panic wins.
+/// has been released. The first panic wins over a later one, and over errors.
 ///
 /// # Cost
 ///
@@ -146,6 +147,23 @@ pin_project! {
         // The first panic, which is resumed when the resource is released.
         panics: FirstPanic,
         name: Name,
+    }
+
+    impl<U, F> PinnedDrop for Bracket<U, F>
+    where
+        U: Future,
+        F: Future,
+        F: Send,
+        F: 'static,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            // Other code drops it during the release. The scope that runs the release has the
+            // panic, too.
+            let panics = mem::take(this.project().panics);
+            if panics.is_some() {
+                handoff::pass_on(panics, context::try_with(|ambient| ambient.scope()).flatten().as_ref());
+            }
+        }
     }
 }
 

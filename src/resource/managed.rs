@@ -13,8 +13,9 @@ use crate::sync::oneshot::{self, Receiver, Sender};
 /// the resource goes back to the scope. [`into_inner`](Managed::into_inner) takes the resource away
 /// from the scope instead.
 ///
-/// One that outlives its scope, for instance because the body returns it, is no longer managed: its
-/// drop drops the resource, and the resource is not released.
+/// A scope that has completed releases nothing any more. So a `Managed` that outlives its scope, for
+/// instance because the body returns it, drops the resource without a release, and so does one that
+/// a completed scope is asked to make.
 pub struct Managed<R> {
     /// The resource, and the way back to who releases it. `None` during the drop alone.
     lent: Option<(R, Sender<R>)>,

@@ -66,7 +66,7 @@ impl Drop for Orphans {
 }
 
 /// Passes the first panic to the enclosing scope, or resumes it if there is none.
-pub(super) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
+pub(crate) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
     let Some(payload) = panics.into_payload() else { return };
     let refused = match around {
         Some(around) => around.pass_up(News::Panicked(payload)).err(),

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use foster::runtimes::Sim;
-use foster::testing::{CountingWaker, Drops, EveryAwait, waiting_for};
+use foster::testing::{CountingWaker, Drops, EveryAwait, explore, waiting_for};
 use foster::{Elapsed, Token, bracket, deadline, now, scope, shield, sleep, timeout, yield_now};
 use futures::executor::block_on;
 
@@ -341,6 +341,40 @@ fn a_bracket_that_is_cancelled_or_dropped_anywhere_releases_what_it_has_acquired
         released.set(released.get() + acquired.get());
     }
     assert!(released.get() > 20);
+}
+
+#[test]
+fn under_every_schedule_a_parallel_child_releases_what_it_has_acquired() {
+    let seen = Log::new();
+    explore(0..300, || {
+        let seen = seen.clone();
+        async move {
+            let log = Log::new();
+            scope(async |s| {
+                for _ in 0..2 {
+                    let log = log.clone();
+                    s.spawn_parallel(async move {
+                        let body = async |conn: &mut Connection| {
+                            conn.query();
+                            sleep(T).await;
+                            Ok(())
+                        };
+                        bracket(Connection::open("a", &log), body, Connection::close).await.unwrap();
+                    });
+                }
+                turns().await;
+                s.cancel("enough");
+            })
+            .await;
+            let count = |what: &str| log.entries().iter().filter(|entry| **entry == what).count();
+            assert_eq!(count("a open"), count("a closed"), "{log:?}");
+            seen.note(count("a open").to_string());
+        }
+    });
+    let mut seen = seen.entries();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen, ["0", "1", "2"], "some were cancelled before they had acquired");
 }
 
 #[test]

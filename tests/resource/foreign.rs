@@ -79,6 +79,17 @@ matrix! {
         assert_eq!(log.entries(), ["a open", "closing", "dropped", "a closed"]);
     }
 
+    async fn a_panic_of_the_body_is_not_lost_when_the_bracket_is_dropped_during_the_release() {
+        let log = &Log::new();
+        let dropping = scope(async |_| {
+            let panics = async |_: &mut _| -> Result<(), _> { boom("in the body") };
+            select(pin!(bracket(Connection::open("a", log), panics, Connection::close)), pin!(turns())).await;
+            log.note("dropped");
+        });
+        assert_eq!(caught(dropping).await.unwrap_err(), "in the body");
+        assert_eq!(log.entries(), ["a open", "dropped", "a closed"]);
+    }
+
     async fn a_bracket_that_is_dropped_while_it_acquires_releases_nothing() {
         let log = &Log::new();
         scope(async |_| {
