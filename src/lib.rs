@@ -62,6 +62,7 @@
 //! | tell one a value, or many the latest | [`sync::oneshot`], [`sync::watch`] | `Future` | `oneshot`, `watch` |
 //! | compute a value once, when it is needed | [`sync::OnceCell`] | – | `OnceCell` |
 //! | do the same work once for all who ask | [`future::Singleflight`] | – | – |
+//! | gather single items into batches | [`future::Batcher`] | `DataLoader` | – |
 //! | give a value to all children | [`Inherited`] | `ContextVar` | `task_local!` |
 //! | connect, and listen | `foster::net`, with the feature `net` | `open_connection` | `net` |
 //! | run a program | [`Handle::run`], [`Handle::enter`] | `run` | `#[tokio::main]` |

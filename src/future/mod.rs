@@ -16,6 +16,7 @@
 //! them down](crate::cancel): they wait for cleanup before they return.
 //!
 //! [`Singleflight`] shares one piece of work among all who ask for the same thing while it runs.
+//! [`Batcher`] gathers the items of many callers, for work that is done on many at once.
 //! [`catch_panic`] returns the panic of one future as a value, and [`FutureExt`] has foster's
 //! functions as methods.
 //!
@@ -30,6 +31,7 @@
 //! other. Each has its turn in a pass, and passes begin at different futures.
 
 mod as_completed;
+mod batcher;
 mod catch_panic;
 mod ext;
 mod gather;
@@ -41,6 +43,7 @@ mod singleflight;
 pub(crate) mod tuples;
 
 pub use as_completed::{AsCompleted, Wait, as_completed};
+pub use batcher::{BatchError, Batched, Batcher};
 pub use catch_panic::{CatchPanic, Panicked, catch_panic};
 pub use ext::{FutureExt, NamedFuture};
 pub use gather::{Gather, TryGather, gather, try_gather};

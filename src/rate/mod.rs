@@ -22,8 +22,8 @@
 //! | 1 | [`timeout`](crate::timeout) | All that is inside knows the deadline, and begins no wait that would end after it. |
 //! | 2 | [`retry`](crate::retry()), with a [`RetryBudget`](crate::retry::RetryBudget) | Each attempt takes tokens and a slot of its own, and holds none while it waits for the next one. |
 //! | 3 | [`hedge`](crate::future::hedge), with the same budget | Each of its attempts is a call like any other. |
-//! | 4 | [`RateLimiter`] | Who waits for tokens takes up no slot. |
-//! | 5 | [`Semaphore`](crate::sync::Semaphore) or [`AdaptiveLimit`] | A bulkhead: what is slow holds up no more than its slots. |
+//! | 4 | [`Semaphore`](crate::sync::Semaphore) or [`AdaptiveLimit`] | A bulkhead: what is slow holds up no more than its slots. |
+//! | 5 | [`RateLimiter`] | Whoever has tokens calls at once. Were there another line behind it, those who come out of that would call faster than the rate. |
 //! | 6 | [`CircuitBreaker`] | It is asked last, when nothing is left to wait for. |
 //! | 7 | [`timeout`](crate::timeout) | For one attempt. A call that hangs is a failure, and the breaker counts it. |
 //! | 8 | the call, which takes a connection of a pool | To connect is a part of the call: it can fail, and must not be tried while the circuit is open. |
@@ -33,6 +33,9 @@
 //! would still call. A probe takes up its place while it calls, and not while it waits in a line.
 //! And what the breaker counts is what the server did, not what the limits did. The price is that a
 //! call which is refused has taken a token.
+//!
+//! An [`AdaptiveLimit`] that counts [slow](AdaptiveLimit::slow_after) calls comes after the rate
+//! limiter, because it must not count the wait for tokens.
 //!
 //! ```
 //! # #[cfg(feature = "sim")]
@@ -58,8 +61,8 @@
 //!     impl Client {
 //!         async fn fetch(&self, path: &str) -> Result<usize, Error> {
 //!             let attempt = async || {
-//!                 self.limiter.acquire(1).await?;
 //!                 let _slot = self.slots.acquire(1).await.expect("nobody closes it");
+//!                 self.limiter.acquire(1).await?;
 //!                 let call = async || timeout(Duration::from_secs(1), send(path)).await?;
 //!                 self.breaker.call(call).await
 //!             };

@@ -13,6 +13,7 @@ mod harness;
 mod probes;
 
 mod as_completed;
+mod batcher;
 mod ext;
 mod few;
 mod gather;

@@ -4,6 +4,7 @@
 //! others.
 
 mod adaptive;
+mod batchers;
 mod brackets;
 mod breakers;
 mod queues;
@@ -11,6 +12,7 @@ mod rates;
 mod retries;
 mod semaphores;
 mod streams;
+mod together;
 mod tree;
 mod waiting;
 mod wakes;

@@ -1,9 +1,11 @@
 //! A circuit breaker: what it lets through, and what it counts.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::rate::{CircuitBreaker, CircuitOpen, CircuitPermit, CircuitState};
@@ -219,12 +221,12 @@ sim! {
             let (made, drops) = (&made, &drops);
             breaker.call(move || {
                 made.set(made.get() + 1);
-                let alive = drops.guard();
-                async move {
-                    let _alive = alive;
-                    yield_now().await;
-                    Err::<(), _>(error)
-                }
+                // It keeps what it has until it is dropped.
+                let (alive, mut error) = (drops.guard(), Some(error));
+                poll_fn(move |_| {
+                    let _ = &alive;
+                    Poll::Ready(Err::<(), _>(error.take().expect("it is polled once")))
+                })
             })
         };
         let is_failure = |error: &Error| {
