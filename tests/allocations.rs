@@ -2,12 +2,14 @@
 //!
 //! Allocations are counted on the thread of the test alone.
 
+use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use foster::rate::RateLimiter;
+use foster::resource::{Manager, PoolOptions};
 use foster::retry::RetryBudget;
 use foster::sync::{Event, Mutex, OnceCell, RwLock, Semaphore};
 use foster::{Elapsed, bracket, gather, queue, race, retry, scope, try_gather, yield_now};
@@ -197,4 +199,31 @@ fn a_bracket_allocates_twice_and_a_managed_resource_once_besides_its_finalizer()
         }))
     });
     assert_eq!(managed, deferred + 1);
+}
+
+#[test]
+fn a_pool_allocates_nothing_for_a_resource_that_is_idle_or_passed_on() {
+    struct Numbers;
+    impl Manager for Numbers {
+        type Resource = u32;
+        type Error = Infallible;
+
+        async fn create(&self) -> Result<u32, Infallible> {
+            Ok(7)
+        }
+    }
+    block_on(scope(async |s| {
+        let pool = PoolOptions::new().max_size(1).build(Numbers, s.spawner());
+        drop(pool.get().await.unwrap());
+        assert_eq!(allocations(|| *now(pool.get()).unwrap() += 1), 0);
+        assert_eq!(allocations(|| *pool.try_get().unwrap() += 1), 0);
+        let pass_on = || {
+            let held = now(pool.get()).unwrap();
+            let mut waiting = pin!(pool.get());
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            drop(held);
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        };
+        assert_eq!(allocations(pass_on), 0);
+    }));
 }

@@ -333,7 +333,7 @@ impl<V> Line for Work<V> {
         &self.list
     }
 
-    fn waiters(callers: &mut Callers) -> &mut Waiters<(), ()> {
+    fn waiters<'s>(&self, callers: &'s mut Callers) -> &'s mut Waiters<(), ()> {
         &mut callers.waiters
     }
 

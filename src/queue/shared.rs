@@ -130,7 +130,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Takers<P> {
         &self.0.list
     }
 
-    fn waiters(state: &mut State<T>) -> &mut Waiters<Coming, Self::Answer> {
+    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters<Coming, Self::Answer> {
         &mut state.takers
     }
 
@@ -170,7 +170,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Putters<P> {
         &self.0.list
     }
 
-    fn waiters(state: &mut State<T>) -> &mut Waiters<(), Self::Answer> {
+    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters<(), Self::Answer> {
         &mut state.putters
     }
 
@@ -208,7 +208,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Fillers<P> {
         &self.0.list
     }
 
-    fn waiters(state: &mut State<T>) -> &mut Waiters<usize> {
+    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters<usize> {
         &mut state.fillers
     }
 
@@ -235,7 +235,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Offers<P> {
         &self.0.list
     }
 
-    fn waiters(state: &mut State<T>) -> &mut Waiters<Option<T>, Self::Answer> {
+    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters<Option<T>, Self::Answer> {
         &mut state.offers
     }
 
@@ -266,7 +266,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Joiners<P> {
         &self.0.list
     }
 
-    fn waiters(state: &mut State<T>) -> &mut Waiters {
+    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters {
         &mut state.joiners
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 const STEPS: u32 = 16;
 
 /// Returns a random duration from zero up to `most`.
-pub(super) fn up_to(most: Duration) -> Duration {
+pub(crate) fn up_to(most: Duration) -> Duration {
     #[cfg(feature = "sim")]
     if let Some(step) = crate::trace::shuffle::among(STEPS as usize + 1) {
         return part(most, step as u32, STEPS);

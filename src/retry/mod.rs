@@ -21,7 +21,7 @@ mod attempts;
 pub(crate) mod budget;
 mod error;
 mod hooks;
-mod jitter;
+pub(crate) mod jitter;
 
 pub use attempts::{Retry, RetryOutcome, retry};
 pub use budget::RetryBudget;

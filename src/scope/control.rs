@@ -14,7 +14,7 @@ use futures_task::FutureObj;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
 use crate::engine::Key;
-use crate::engine::atomics::{AtomicIsize, AtomicUsize, Ordering, ShortLock};
+use crate::engine::atomics::{AtomicIsize, AtomicU8, AtomicUsize, Ordering, ShortLock};
 use crate::mailbox::{Bell, Call, Lane};
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::{Handle, WeakHandle};
@@ -59,6 +59,11 @@ pub(crate) struct Parts {
     news: Lane<News, 0>,
     /// Made when it is first asked for.
     token: OnceLock<Token>,
+    /// Whether the scope only waits for its children, and whether somebody is to be told by
+    /// `joining`: a [`Joining`].
+    join: AtomicU8,
+    /// See [`Control::until_joining`]. Made when it is first asked for.
+    joining: OnceLock<Token>,
     /// Parallel children that have not ended.
     members: Members,
     /// How many parallel children have ended, as far as their tasks tell. It is raised before a
@@ -75,6 +80,14 @@ pub(crate) struct Parts {
     /// The enclosing scope or root, to which what outlives this scope is transferred. Each poll of
     /// the scope sets it.
     around: ShortLock<Option<Arc<Control>>>,
+}
+
+/// Whether a scope only waits for its children.
+enum Joining {
+    No,
+    /// Not yet, and who wants to know has a token.
+    Awaited,
+    Begun,
 }
 
 /// What the scope needs of its parallel children, and they of it.
@@ -94,6 +107,8 @@ impl Parts {
             bell: Bell::new(),
             news: Lane::new(Call::News),
             token: OnceLock::new(),
+            join: AtomicU8::new(Joining::No as u8),
+            joining: OnceLock::new(),
             members: Members::new(),
             finished: AtomicUsize::new(0),
             started: AtomicUsize::new(0),
@@ -120,6 +135,29 @@ impl Control {
     #[inline]
     pub(crate) fn known_token(&self) -> Option<&Token> {
         self.token.get()
+    }
+
+    /// Returns a token that is cancelled when the scope's body has completed, or with the scope's
+    /// token.
+    pub(crate) fn until_joining(&self) -> Token {
+        let token = self.joining.get_or_init(|| self.token().child());
+        let (no, awaited) = (Joining::No as u8, Joining::Awaited as u8);
+        // After the token is there: whoever begins to join sees either nobody or the token.
+        let before = self.join.compare_exchange(no, awaited, Ordering::AcqRel, Ordering::Acquire);
+        if before == Err(Joining::Begun as u8) {
+            token.cancel("the body of the scope has completed");
+        }
+        token.clone()
+    }
+
+    /// Notes that the scope's body has completed.
+    #[inline]
+    pub(crate) fn begin_to_join(&self) {
+        if self.join.swap(Joining::Begun as u8, Ordering::AcqRel) == Joining::Awaited as u8 {
+            if let Some(token) = self.joining.get() {
+                token.cancel("the body of the scope has completed");
+            }
+        }
     }
 
     /// Returns whether the scope is cancelled, and so is being wound down.

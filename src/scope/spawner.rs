@@ -10,9 +10,10 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 use super::adapters::Plain;
 use super::remote_child;
 use crate::cancel::reason::Reason;
+use crate::cancel::token::Token;
 use crate::context;
 use crate::runtime::{Handle, WeakHandle};
-use crate::scope::control::{Control, News};
+use crate::scope::control::{Adopted, Control, News};
 
 /// Spawns children into a scope, through `futures::task::Spawn`.
 ///
@@ -86,6 +87,22 @@ impl Spawner {
     pub fn try_current() -> Option<Self> {
         let at = Location::caller();
         context::with(|ambient| Some(Spawner::new(ambient.scope()?, ambient.runtime().as_ref(), at)))
+    }
+
+    /// Returns a token that is cancelled when the scope only waits for its children: its body has
+    /// completed, or it was stopped or cancelled.
+    ///
+    /// For what is done beside the scope's work, as long as there is any.
+    pub(crate) fn until_joining(&self) -> Token {
+        self.control.until_joining()
+    }
+
+    /// Makes the scope finish `future`, also while it is cancelled, or the nearest enclosing one
+    /// that has not completed. If there is none, `future` is dropped.
+    pub(crate) fn adopt(&self, future: Adopted) {
+        if let Err(refused) = self.control.adopt(future).or_else(context::finish) {
+            context::outside(|| drop(refused));
+        }
     }
 
     /// Returns why what was spawned has no outcome: it was refused, or dropped.

@@ -171,7 +171,7 @@ impl Line for Barrier {
         &self.list
     }
 
-    fn waiters(state: &mut State) -> &mut Waiters<(), Self::Answer> {
+    fn waiters<'s>(&self, state: &'s mut State) -> &'s mut Waiters<(), Self::Answer> {
         &mut state.waiters
     }
 

@@ -189,7 +189,7 @@ impl Line for Condition {
         &self.list
     }
 
-    fn waiters(waiters: &mut Self::State) -> &mut Waiters<(), Notified> {
+    fn waiters<'s>(&self, waiters: &'s mut Self::State) -> &'s mut Waiters<(), Notified> {
         waiters
     }
 

@@ -141,7 +141,7 @@ impl Line for Event {
         &self.list
     }
 
-    fn waiters(waiters: &mut Waiters) -> &mut Waiters {
+    fn waiters<'s>(&self, waiters: &'s mut Waiters) -> &'s mut Waiters {
         waiters
     }
 

@@ -84,6 +84,7 @@ pub use rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, ReadGuard, ReadOwned, Reading, RwLock, RwLockReadGuard,
     RwLockWriteGuard, Write, WriteGuard, WriteOwned, Writing,
 };
+pub(crate) use semaphore::HeldBy;
 pub use semaphore::{
     Acquire, AcquireError, AcquireOwned, Acquiring, AddError, OwnedPermit, Permit, Permits, Semaphore, TryAcquireError,
 };

@@ -199,8 +199,8 @@ impl<T: ?Sized> Line for Mutex<T> {
         self.turn.list()
     }
 
-    fn waiters(state: &mut Self::State) -> &mut Waiters<usize, Self::Answer> {
-        Semaphore::waiters(state)
+    fn waiters<'s>(&self, state: &'s mut Self::State) -> &'s mut Waiters<usize, Self::Answer> {
+        self.turn.waiters(state)
     }
 
     #[inline]

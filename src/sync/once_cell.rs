@@ -249,7 +249,7 @@ impl<T> Line for OnceCell<T> {
         &self.list
     }
 
-    fn waiters(state: &mut State) -> &mut Waiters<(), Answer> {
+    fn waiters<'s>(&self, state: &'s mut State) -> &'s mut Waiters<(), Answer> {
         &mut state.waiters
     }
 

@@ -241,8 +241,8 @@ impl<T: ?Sized> Line for RwLock<T> {
         self.turn.list()
     }
 
-    fn waiters(state: &mut Self::State) -> &mut Waiters<usize, Self::Answer> {
-        Semaphore::waiters(state)
+    fn waiters<'s>(&self, state: &'s mut Self::State) -> &'s mut Waiters<usize, Self::Answer> {
+        self.turn.waiters(state)
     }
 
     #[inline]

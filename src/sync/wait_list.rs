@@ -107,7 +107,7 @@ pub(crate) trait Line {
     fn list(&self) -> &WaitList<Self::State>;
 
     /// Returns the waiters of this line.
-    fn waiters(state: &mut Self::State) -> &mut Waiters<Self::Ask, Self::Answer>;
+    fn waiters<'s>(&self, state: &'s mut Self::State) -> &'s mut Waiters<Self::Ask, Self::Answer>;
 
     /// Tries to go on at once without the lock.
     fn pass(&self, _ask: &Self::Ask) -> Option<Self::Answer> {
@@ -148,8 +148,8 @@ impl<P: Deref<Target: Line>> Line for P {
         (**self).list()
     }
 
-    fn waiters(state: &mut Self::State) -> &mut Waiters<Self::Ask, Self::Answer> {
-        P::Target::waiters(state)
+    fn waiters<'s>(&self, state: &'s mut Self::State) -> &'s mut Waiters<Self::Ask, Self::Answer> {
+        (**self).waiters(state)
     }
 
     #[inline]
@@ -250,8 +250,8 @@ impl<L: Line> Wait<L> {
         let joined = line.list().change(|state, wakes| match line.join(state, ask, wakes) {
             // With the waker, which is not to be dropped under the lock.
             Ok(answer) => Err((answer, waker)),
-            Err(ask) if L::comes_again(&ask) => Ok(L::waiters(state).push_first(ask, waker)),
-            Err(ask) => Ok(L::waiters(state).push(ask, waker)),
+            Err(ask) if L::comes_again(&ask) => Ok(line.waiters(state).push_first(ask, waker)),
+            Err(ask) => Ok(line.waiters(state).push(ask, waker)),
         });
         match joined {
             Err((answer, _)) => Poll::Ready((line, answer)),
@@ -287,7 +287,7 @@ pub(crate) fn yields(cx: &Context<'_>) -> bool {
 
 /// Looks for the answer of a waiter in the line.
 fn look<L: Line>(line: &L, key: Key, cx: &Context<'_>) -> Option<L::Answer> {
-    match line.list().with(|state| L::waiters(state).look(key, cx.waker())) {
+    match line.list().with(|state| line.waiters(state).look(key, cx.waker())) {
         Found::Answer(answer) => return Some(answer),
         Found::Nothing => return None,
         Found::OtherWaker => {}
@@ -295,7 +295,7 @@ fn look<L: Line>(line: &L, key: Key, cx: &Context<'_>) -> Option<L::Answer> {
     // The lock was released for this, so the answer may come in between.
     let waker = cx.waker().clone();
     let (found, _former) = line.list().with(|state| {
-        let waiters = L::waiters(state);
+        let waiters = line.waiters(state);
         let former = waiters.replace_waker(key, waker);
         (waiters.look(key, cx.waker()), former)
     });
@@ -309,7 +309,7 @@ impl<L: Line> Drop for Wait<L> {
     fn drop(&mut self) {
         if let Stage::Inside { line, key } = &self.stage {
             let _waker = line.list().change(|state, wakes| {
-                let Left { ask, answer, waker } = L::waiters(state).remove(*key);
+                let Left { ask, answer, waker } = line.waiters(state).remove(*key);
                 line.leave(state, ask, answer, wakes);
                 waker
             });

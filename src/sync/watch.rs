@@ -130,7 +130,7 @@ impl<T> Line for Shared<T> {
         &self.list
     }
 
-    fn waiters(state: &mut State<T>) -> &mut Waiters<Option<u64>> {
+    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters<Option<u64>> {
         &mut state.waiters
     }
 

@@ -7,6 +7,7 @@ mod adaptive;
 mod batchers;
 mod brackets;
 mod breakers;
+mod pools;
 mod queues;
 mod rates;
 mod retries;

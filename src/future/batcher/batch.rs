@@ -265,7 +265,7 @@ impl<K, V, E> Line for Batch<K, V, E> {
         &self.list
     }
 
-    fn waiters(state: &mut State<K, V, E>) -> &mut Waiters<(), ()> {
+    fn waiters<'s>(&self, state: &'s mut State<K, V, E>) -> &'s mut Waiters<(), ()> {
         &mut state.waiters
     }
 

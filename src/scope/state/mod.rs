@@ -543,6 +543,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     fn ended_body(&mut self, ambient: &Ambient, result: Option<Result<Result<T, E>, Payload>>) {
+        self.control().begin_to_join();
         match result {
             Some(Ok(Ok(output))) => {
                 self.output = Some(output);

@@ -58,7 +58,7 @@ impl Holders {
 }
 
 /// Says who holds what somebody waits for, in a report. Says nothing if it is not known.
-pub(in crate::sync) struct HeldBy(pub(in crate::sync) Vec<Name>);
+pub(crate) struct HeldBy(pub(crate) Vec<Name>);
 
 impl fmt::Display for HeldBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

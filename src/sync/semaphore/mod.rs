@@ -23,7 +23,7 @@ mod state;
 use error::Kind;
 pub use error::{AcquireError, AddError, TryAcquireError};
 use free::Free;
-pub(super) use holders::HeldBy;
+pub(crate) use holders::HeldBy;
 pub(crate) use state::State;
 
 /// Limits how many do something at the same time.
@@ -391,7 +391,7 @@ impl Line for Semaphore {
         &self.list
     }
 
-    fn waiters(state: &mut State) -> &mut Waiters<usize, Self::Answer> {
+    fn waiters<'s>(&self, state: &'s mut State) -> &'s mut Waiters<usize, Self::Answer> {
         state.waiters()
     }
 

@@ -1,0 +1,88 @@
+//! Waits for a resource.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::shared::{Seekers, Shared, asking, now};
+use super::state::{Ask, Given};
+use super::{GetError, Manager, Pooled};
+use crate::context;
+use crate::sync::wait_list::Wait;
+
+/// The future of [`Pool::get`](super::Pool::get).
+#[must_use = "futures do nothing unless polled"]
+pub struct Get<'a, M: Manager> {
+    shared: &'a Arc<Shared<M>>,
+    group: usize,
+    at: &'static Location<'static>,
+    stage: Stage<'a, M>,
+}
+
+enum Stage<'a, M: Manager> {
+    Fresh,
+    Waiting(Wait<Seekers<'a, M>>),
+    Over,
+}
+
+/// Nothing in it is pinned.
+impl<M: Manager> Unpin for Get<'_, M> {}
+
+impl<'a, M: Manager> Get<'a, M> {
+    pub(super) fn new(shared: &'a Arc<Shared<M>>, group: usize, at: &'static Location<'static>) -> Self {
+        Get { shared, group, at, stage: Stage::Fresh }
+    }
+
+    #[cold]
+    fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<Given<M>> {
+        if let Stage::Fresh = self.stage {
+            let deadline = context::with(|ambient| ambient.deadline());
+            let ask = Ask { name: asking(self.at), now: now(), deadline, ticket: 0 };
+            let line = Seekers { shared: self.shared, group: self.group };
+            self.stage = Stage::Waiting(Wait::new(line, ask));
+        }
+        let Stage::Waiting(wait) = &mut self.stage else { panic!("a future was polled after it had completed") };
+        let polled = wait.poll(cx).map(|(_, given)| given);
+        if polled.is_ready() {
+            self.stage = Stage::Over;
+        }
+        self.shared.run_errands();
+        polled
+    }
+}
+
+impl<M: Manager> Future for Get<'_, M> {
+    type Output = Result<Pooled<M>, GetError<M::Error>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (shared, group) = (self.shared, self.group);
+        if let Stage::Fresh = self.stage {
+            if let Some(held) = shared.take(group, asking(self.at)) {
+                self.stage = Stage::Over;
+                return Poll::Ready(Ok(Pooled::new(shared, group, held)));
+            }
+        }
+        self.poll_slowly(cx).map_ok(|held| Pooled::new(shared, group, held))
+    }
+}
+
+impl<M: Manager> Drop for Get<'_, M> {
+    fn drop(&mut self) {
+        if let Stage::Waiting(wait) = std::mem::replace(&mut self.stage, Stage::Over) {
+            drop(wait);
+            self.shared.run_errands();
+        }
+    }
+}
+
+impl<M: Manager> fmt::Debug for Get<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Get")
+            .field("statistics", &self.shared.list.with(|state| state.statistics()))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! Waits for what a pool does as a whole: until it is empty, until it is filled.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::shared::{Shared, now};
+use super::state::{Sight, State};
+use super::{GetError, Manager};
+use crate::sync::HeldBy;
+use crate::sync::wait_list::{Line, Wait, WaitList};
+use crate::sync::waiters::Waiters;
+use crate::sync::wakes::Wakes;
+
+/// The line of those who wait for no resource. It has no order.
+struct Onlookers<'a, M: Manager> {
+    shared: &'a Arc<Shared<M>>,
+}
+
+impl<M: Manager> Line for Onlookers<'_, M> {
+    type State = State<M>;
+    type Ask = Sight;
+    type Answer = Result<(), GetError<M::Error>>;
+
+    fn list(&self) -> &WaitList<State<M>> {
+        &self.shared.list
+    }
+
+    fn waiters<'s>(&self, state: &'s mut State<M>) -> &'s mut Waiters<Sight, Self::Answer> {
+        &mut state.onlookers
+    }
+
+    fn join(&self, state: &mut State<M>, sight: Sight, _: &mut Wakes) -> Result<Self::Answer, Sight> {
+        state.look(sight).ok_or(sight)
+    }
+
+    fn leave(&self, state: &mut State<M>, _: Sight, seen: Option<Self::Answer>, _: &mut Wakes) {
+        if let Some(Err(error)) = seen {
+            state.leave_error(error);
+        }
+    }
+
+    fn describe(&self) -> String {
+        let (statistics, holders) = self.shared.list.with(|state| (state.statistics(), state.holders()));
+        format!("pool, which still has {} resources{}", statistics.size(), HeldBy(holders))
+    }
+}
+
+/// Waits for what a pool does as a whole.
+struct Onlooker<'a, M: Manager> {
+    shared: &'a Arc<Shared<M>>,
+    wait: Option<Wait<Onlookers<'a, M>>>,
+}
+
+impl<'a, M: Manager> Onlooker<'a, M> {
+    fn new(shared: &'a Arc<Shared<M>>, sight: Sight) -> Self {
+        Onlooker { shared, wait: Some(Wait::new(Onlookers { shared }, sight)) }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GetError<M::Error>>> {
+        let wait = self.wait.as_mut().expect("it is there until this is dropped");
+        wait.poll(cx).map(|(_, seen)| seen)
+    }
+}
+
+impl<M: Manager> Drop for Onlooker<'_, M> {
+    fn drop(&mut self) {
+        drop(self.wait.take());
+        self.shared.run_errands();
+    }
+}
+
+/// Waits until a closed pool has no resources. [`Pool::close`](super::Pool::close) returns this
+/// future.
+#[must_use = "the pool is closed; await this to wait for its resources"]
+pub struct Close<'a, M: Manager> {
+    onlooker: Onlooker<'a, M>,
+}
+
+impl<'a, M: Manager> Close<'a, M> {
+    pub(super) fn new(shared: &'a Arc<Shared<M>>) -> Self {
+        Close { onlooker: Onlooker::new(shared, Sight::Empty) }
+    }
+}
+
+impl<M: Manager> Unpin for Close<'_, M> {}
+
+impl<M: Manager> Future for Close<'_, M> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.onlooker.poll(cx).map(drop)
+    }
+}
+
+impl<M: Manager> fmt::Debug for Close<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Close").finish_non_exhaustive()
+    }
+}
+
+/// Waits until a pool has its idle resources. [`Pool::fill`](super::Pool::fill) returns this
+/// future.
+#[must_use = "futures do nothing unless polled"]
+pub struct Fill<'a, M: Manager> {
+    onlooker: Onlooker<'a, M>,
+    has_begun: bool,
+}
+
+impl<'a, M: Manager> Fill<'a, M> {
+    pub(super) fn new(shared: &'a Arc<Shared<M>>) -> Self {
+        Fill { onlooker: Onlooker::new(shared, Sight::Filled), has_begun: false }
+    }
+}
+
+impl<M: Manager> Unpin for Fill<'_, M> {}
+
+impl<M: Manager> Future for Fill<'_, M> {
+    type Output = Result<(), GetError<M::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.has_begun {
+            self.has_begun = true;
+            let now = now();
+            self.onlooker.shared.change(|state, _| state.fill(now));
+        }
+        Poll::Ready(ready!(self.onlooker.poll(cx)))
+    }
+}
+
+impl<M: Manager> fmt::Debug for Fill<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fill").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,195 @@
+//! What the tasks of a pool do. They are children of its scope.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Manager;
+use super::error::Cause;
+use super::shared::{Shared, now};
+use super::state::{Errand, Phase, Stored};
+use crate::cancel::shield;
+use crate::future::catch_panic;
+use crate::panic::discard;
+use crate::runtime::Instant;
+use crate::time::{sleep_until, timeout};
+
+/// Makes the task of an errand.
+///
+/// If the task is dropped before it has ended, its place is free, and the resource that it had is
+/// dropped.
+pub(super) fn task<M: Manager>(
+    shared: &Arc<Shared<M>>,
+    errand: Errand<M>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let shared = shared.clone();
+    let transit = |group, stored, phase| Transit { shared: shared.clone(), group, stored, phase: Some(phase) };
+    let task = match errand {
+        Errand::Create { group, manager, at, evicted } => {
+            Task::Create { transit: transit(group, evicted, Phase::Creating), manager, at }
+        }
+        Errand::Check { group, stored } => Task::Check(transit(group, Some(stored), Phase::Checking)),
+        Errand::Reset { group, stored } => Task::Reset(transit(group, Some(stored), Phase::Leaving)),
+        Errand::Close { group, stored } => Task::Close(transit(group, Some(stored), Phase::Leaving)),
+        Errand::Reap { number } => Task::Reap(shared.clone(), number),
+        Errand::Drop { .. } => Task::Nothing,
+    };
+    async move {
+        match task {
+            Task::Create { transit, manager, at } => create(transit, manager, at).await,
+            Task::Check(transit) => check(transit).await,
+            Task::Reset(transit) => reset(transit).await,
+            Task::Close(mut transit) => transit.close().await,
+            Task::Reap(shared, number) => reap(&shared, number).await,
+            Task::Nothing => {}
+        }
+    }
+}
+
+/// An errand that has its place.
+enum Task<M: Manager> {
+    Create { transit: Transit<M>, manager: Arc<M>, at: Option<Instant> },
+    Check(Transit<M>),
+    Reset(Transit<M>),
+    Close(Transit<M>),
+    Reap(Arc<Shared<M>>, u64),
+    Nothing,
+}
+
+async fn create<M: Manager>(mut transit: Transit<M>, manager: Arc<M>, at: Option<Instant>) {
+    transit.close().await;
+    if let Some(at) = at {
+        sleep_until(at).await;
+    }
+    let options = transit.shared.options;
+    let created = bounded(options.create_timeout, async { manager.create().await }).await;
+    match created {
+        Ok(Ok(resource)) => transit.arrive(|now| Stored::new(resource, manager, &options, now)),
+        Ok(Err(error)) => transit.fail(Cause::Failed(Arc::new(error))),
+        Err(cause) => transit.fail(cause),
+    }
+}
+
+async fn check<M: Manager>(mut transit: Transit<M>) {
+    let grace = transit.shared.options.grace;
+    let Some(Stored { resource, manager, .. }) = &mut transit.stored else { return };
+    let checked = bounded::<_, M::Error>(grace, async { manager.check(resource).await }).await;
+    match checked {
+        Ok(Ok(())) => transit.go_home(),
+        Ok(Err(error)) => {
+            discard(error);
+            transit.leave();
+            transit.close().await;
+        }
+        // It hangs or is in an unknown state, so it is dropped.
+        Err(_) => transit.leave(),
+    }
+}
+
+async fn reset<M: Manager>(mut transit: Transit<M>) {
+    let grace = transit.shared.options.grace;
+    let Some(Stored { resource, manager, .. }) = &mut transit.stored else { return };
+    let reset = async {
+        match manager.reset(resource) {
+            Some(reset) => reset.await,
+            None => Ok(()),
+        }
+    };
+    match bounded::<_, M::Error>(grace, reset).await {
+        Ok(Ok(())) => transit.go_home(),
+        Ok(Err(error)) => {
+            discard(error);
+            transit.close().await;
+        }
+        Err(_) => {}
+    }
+}
+
+async fn reap<M: Manager>(shared: &Arc<Shared<M>>, number: u64) {
+    let reaping = async {
+        loop {
+            let (now, mut next) = (now(), None);
+            shared.change(|state, _| next = state.reap(number, now));
+            match next {
+                Some(next) => sleep_until(next).await,
+                None => return,
+            }
+        }
+    };
+    // When it is cancelled, the pool is closed, or its scope is about to end.
+    _ = shared.reaper.run_until_cancelled(reaping).await;
+}
+
+/// Runs a method of the manager for at most `limit`. After that, nothing in it is waited for.
+async fn bounded<F: Future, E>(limit: Duration, method: F) -> Result<F::Output, Cause<E>> {
+    match timeout(limit, catch_panic(method)).grace(Duration::ZERO).await {
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(panicked)) => Err(Cause::Panicked(Arc::new(panicked))),
+        Err(_) => Err(Cause::TimedOut),
+    }
+}
+
+/// The place of a task, and the resource that is there.
+struct Transit<M: Manager> {
+    shared: Arc<Shared<M>>,
+    group: usize,
+    stored: Option<Stored<M>>,
+    /// `None` when the task has given its place up.
+    phase: Option<Phase>,
+}
+
+impl<M: Manager> Transit<M> {
+    /// Puts a new resource into the pool.
+    fn arrive(mut self, stored: impl FnOnce(Instant) -> Stored<M>) {
+        let (now, group) = (now(), self.group);
+        let stored = stored(now);
+        self.phase = None;
+        self.shared.change(|state, wakes| state.created(group, stored, now, wakes));
+    }
+
+    /// Puts the resource back into the pool.
+    fn go_home(mut self) {
+        let (now, group) = (now(), self.group);
+        let Some(stored) = self.stored.take() else { return };
+        let phase = self.phase.take();
+        self.shared.change(|state, wakes| match phase {
+            Some(Phase::Checking) => state.checked(group, stored, now, wakes),
+            _ => state.was_reset(group, stored, now, wakes),
+        });
+    }
+
+    /// Notes that no resource was created.
+    fn fail(mut self, cause: Cause<M::Error>) {
+        let (now, group) = (now(), self.group);
+        self.phase = None;
+        self.shared.change(|state, wakes| state.failed(group, cause, now, wakes));
+    }
+
+    /// Notes that the resource is not what somebody waits for.
+    fn leave(&mut self) {
+        let (now, group) = (now(), self.group);
+        self.phase = Some(Phase::Leaving);
+        self.shared.change(|state, wakes| state.found_unfit(group, now, wakes));
+    }
+
+    /// Closes the resource, if there is one, within the grace, also while the scope is cancelled.
+    async fn close(&mut self) {
+        let Some(Stored { resource, manager, .. }) = self.stored.take() else { return };
+        let close = async move { manager.close(resource).await };
+        discard(shield(bounded::<_, M::Error>(self.shared.options.grace, close)).await);
+    }
+}
+
+impl<M: Manager> Drop for Transit<M> {
+    fn drop(&mut self) {
+        let (now, group) = (now(), self.group);
+        // Before its place is free.
+        discard(self.stored.take());
+        let Some(phase) = self.phase else { return };
+        if phase != Phase::Leaving {
+            // The scope or the runtime has dropped the task. It would drop the next one, too.
+            self.shared.close(Cause::ScopeEnded);
+        }
+        self.shared.change(|state, wakes| state.lost(group, phase, now, wakes));
+    }
+}

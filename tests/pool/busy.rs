@@ -1,0 +1,103 @@
+//! Operations that are in flight.
+
+use foster::resource::{Pool, PoolOptions};
+use foster::testing::{EveryAwait, cancel_at_every_await};
+use foster::{scope, timeout};
+
+use crate::harness::T;
+use crate::server::Server;
+
+/// Asks in an operation that is marked.
+async fn ask(pool: &Pool<Server>, number: u32) -> u32 {
+    let mut resource = pool.get().await.unwrap();
+    let mut operation = resource.busy();
+    let answer = operation.double(number, T).await;
+    operation.done();
+    answer
+}
+
+matrix! {
+    async fn a_resource_whose_operation_is_done_is_given_out_again() {
+        let server = Server::new();
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
+            assert_eq!((ask(&pool, 1).await, ask(&pool, 2).await), (2, 4));
+            assert_eq!(server.created(), 1);
+        })
+        .await;
+    }
+
+    async fn an_operation_that_was_given_up_breaks_the_resource_even_if_a_later_one_is_done() {
+        let server = Server::new();
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
+            let mut resource = pool.get().await.unwrap();
+            drop(resource.busy());
+            resource.busy().done();
+            drop(resource);
+            assert_eq!(pool.get().await.unwrap().id, 1);
+        })
+        .await;
+    }
+
+    async fn a_resource_that_is_dropped_by_a_panic_is_not_given_out_again() {
+        let server = Server::new();
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
+            let resource = pool.get().await.unwrap();
+            let panicking = foster::future::catch_panic(async move {
+                let _resource = resource;
+                panic!("in the middle of something");
+            });
+            assert!(panicking.await.is_err());
+            assert_eq!(pool.get().await.unwrap().id, 1);
+        })
+        .await;
+    }
+}
+
+/// A cancelled command left its answer in the connection, and the next one read it: redis-py#2624,
+/// CVE-2023-28859.
+#[test]
+fn an_answer_is_never_read_by_somebody_else() {
+    let server = Server::new();
+    let program = || async {
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
+            for patience in 0..4 {
+                if let Ok(answer) = timeout(T / 2 * patience, ask(&pool, 7)).await {
+                    assert_eq!(answer, 14);
+                }
+                assert_eq!(ask(&pool, 100 + patience).await, 2 * (100 + patience));
+            }
+        })
+        .await;
+    };
+    let check = || assert_eq!(server.open(), 0);
+    assert!(cancel_at_every_await(program, check).suspensions().len() > 10);
+    EveryAwait::new().seeds(0..3).wind_down().run(program, check).unwrap();
+}
+
+/// Each suspension of the question is cancelled while the pool lives on, and others go on to use
+/// it.
+#[test]
+fn whoever_asks_after_a_cancelled_question_gets_the_right_answer() {
+    foster::runtimes::Sim::default().run(scope(async |s| {
+        let pool = PoolOptions::new().max_size(1).build(Server::new(), s.spawner());
+        let mut cancelled = 0;
+        for polls in 0..10 {
+            let waker = foster::testing::CountingWaker::new();
+            let mut question = Box::pin(ask(&pool, 7));
+            for _ in 0..polls {
+                if waker.poll(question.as_mut()).is_ready() {
+                    question = Box::pin(ask(&pool, 7));
+                }
+                foster::sleep(T / 2).await;
+            }
+            cancelled += usize::from(pool.statistics().in_use() > 0);
+            drop(question);
+            assert_eq!(ask(&pool, 8).await, 16);
+        }
+        assert!(cancelled > 4, "{cancelled} were cancelled in the middle");
+    }));
+}

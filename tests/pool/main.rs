@@ -1,0 +1,17 @@
+//! Pools of resources.
+//!
+//! A test is written once, inside `matrix!`, for every runtime. `tests/support/harness.rs` says
+//! more. `server.rs` is what the pools connect to.
+
+#[macro_use]
+#[path = "../support/harness.rs"]
+mod harness;
+
+mod ages;
+mod basics;
+mod busy;
+mod elsewhere;
+mod ends;
+mod failures;
+mod server;
+mod turns;
