@@ -21,18 +21,15 @@ pub struct Managed<R> {
     lent: Option<(R, Sender<R>)>,
 }
 
-/// Gets a resource that was lent as a [`Managed`].
-pub(crate) type Returned<R> = Receiver<R>;
-
 /// Makes a resource a managed one. Whoever releases it keeps the other end.
-pub(crate) fn lend<R>(resource: R) -> (Managed<R>, Returned<R>) {
+pub(crate) fn lend<R>(resource: R) -> (Managed<R>, Receiver<R>) {
     let (home, returned) = oneshot::channel();
     (Managed::new(resource, home), returned)
 }
 
 /// Calls `release` with the resource, unless it is not managed any more.
 pub(crate) async fn release_returned<R, Fut: Future>(
-    mut returned: Returned<R>,
+    mut returned: Receiver<R>,
     release: impl FnOnce(R) -> Fut,
 ) -> Option<Fut::Output> {
     match returned.try_recv() {
