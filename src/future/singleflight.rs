@@ -15,8 +15,9 @@ use futures_task::Spawn;
 use super::catch_panic::{Panicked, catch_panic};
 use crate::cancel::{Reason, Token};
 use crate::context;
-use crate::engine::atomics::ShortLock;
+use crate::engine::atomics::{AtomicUsize, Ordering, ShortLock};
 use crate::scope::Spawner;
+use crate::sync::Statistics;
 use crate::sync::wait_list::{Line, Wait, WaitList};
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
@@ -90,6 +91,14 @@ pub struct Singleflight<K, V> {
 /// The work that runs, by its key.
 struct Board<K, V> {
     work: ShortLock<HashMap<K, Arc<Work<V>>>>,
+    waiting: Arc<Waiting>,
+}
+
+/// How many callers wait for any work, and the most that have done so at once.
+#[derive(Default)]
+struct Waiting {
+    now: AtomicUsize,
+    peak: AtomicUsize,
 }
 
 /// One piece of work, as its callers see it.
@@ -100,6 +109,7 @@ struct Work<V> {
     /// Cancels the work.
     token: Token,
     cancels_abandoned: bool,
+    waiting: Arc<Waiting>,
 }
 
 /// Who waits for one piece of work.
@@ -117,7 +127,7 @@ impl<K, V> Singleflight<K, V> {
     /// The work runs where [`Spawner`]'s children do: in parallel on the runtime that was in force
     /// when the spawner was made, or else on the scope's own task.
     pub fn new(spawner: Spawner) -> Self {
-        let board = Arc::new(Board { work: ShortLock::new(HashMap::new()) });
+        let board = Arc::new(Board { work: ShortLock::new(HashMap::new()), waiting: Arc::default() });
         Singleflight { spawner, cancels_abandoned: false, board }
     }
 
@@ -137,6 +147,13 @@ impl<K, V> Singleflight<K, V> {
     /// Returns whether no work runs for any key.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns for how many keys work runs, which is what is in use, and how many callers wait.
+    pub fn statistics(&self) -> Statistics {
+        let Waiting { now, peak } = &*self.board.waiting;
+        let (waiting, peak_waiting) = (now.load(Ordering::Relaxed), peak.load(Ordering::Relaxed));
+        Statistics { in_use: self.len(), waiting, peak_waiting }
     }
 }
 
@@ -205,7 +222,7 @@ where
         if let Some(caller) = self.board.join(&key) {
             return caller;
         }
-        let (own, new) = (key.clone(), Arc::new(Work::new(self.cancels_abandoned)));
+        let (own, new) = (key.clone(), Arc::new(Work::new(self.cancels_abandoned, self.board.waiting.clone())));
         let caller = self.board.join_or_put(key, &new);
         if Arc::ptr_eq(&caller.work, &new) {
             let landing = Landing { spawner: self.spawner.clone(), board: self.board.clone(), key: own, work: new };
@@ -303,9 +320,10 @@ impl<K: Hash + Eq, V> Board<K, V> {
 }
 
 impl<V> Work<V> {
-    fn new(cancels_abandoned: bool) -> Self {
+    fn new(cancels_abandoned: bool, waiting: Arc<Waiting>) -> Self {
         let callers = Callers { count: 0, is_abandoned: false, waiters: Waiters::new() };
-        Work { outcome: OnceLock::new(), list: WaitList::new(callers), token: Token::new(), cancels_abandoned }
+        let (outcome, list, token) = (OnceLock::new(), WaitList::new(callers), Token::new());
+        Work { outcome, list, token, cancels_abandoned, waiting }
     }
 
     /// Adds a caller, unless the last one has left, and the work is being cancelled.
@@ -314,7 +332,11 @@ impl<V> Work<V> {
             callers.count += usize::from(!callers.is_abandoned);
             !callers.is_abandoned
         });
-        joins.then(|| Caller { work: self.clone() })
+        joins.then(|| {
+            let now = self.waiting.now.fetch_add(1, Ordering::Relaxed) + 1;
+            self.waiting.peak.fetch_max(now, Ordering::Relaxed);
+            Caller { work: self.clone() }
+        })
     }
 
     fn end(&self, outcome: Result<V, FlightError>) {
@@ -363,6 +385,7 @@ impl<V> Deref for Caller<V> {
 
 impl<V> Drop for Caller<V> {
     fn drop(&mut self) {
+        self.work.waiting.now.fetch_sub(1, Ordering::Relaxed);
         let abandons = self.work.list.with(|callers| {
             callers.count -= 1;
             callers.is_abandoned = callers.count == 0 && self.work.cancels_abandoned;

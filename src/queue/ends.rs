@@ -25,7 +25,12 @@ macro_rules! both_ends {
             ///
             /// # Cancellation
             ///
-            /// Dropping the future loses nothing.
+            /// Dropping the future loses nothing. In a [cancelled region](crate::cancel#regions) a
+            /// wait does not begin: the future completes if all is done, or else stays pending.
+            ///
+            /// # Panics
+            ///
+            /// The future panics if it is polled after it has completed.
             pub fn join(&self) -> $crate::queue::Join<'_, T> {
                 $crate::queue::ends::join(&self.shared)
             }

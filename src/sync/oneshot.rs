@@ -169,7 +169,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future loses nothing.
+    /// Dropping the future loses nothing. It may be polled again after it has completed.
     ///
     /// ```
     /// # futures::executor::block_on(async {

@@ -15,9 +15,9 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
-    pub(super) in_use: usize,
-    pub(super) waiting: usize,
-    pub(super) peak_waiting: usize,
+    pub(crate) in_use: usize,
+    pub(crate) waiting: usize,
+    pub(crate) peak_waiting: usize,
 }
 
 impl Statistics {

@@ -415,6 +415,36 @@ fn keys_are_dropped_without_the_lock() {
 }
 
 #[test]
+fn statistics_tell_what_runs_and_who_waits() {
+    let usage = |flights: &Singleflight<u32, u32>| {
+        let statistics = flights.statistics();
+        (statistics.in_use(), statistics.waiting(), statistics.peak_waiting())
+    };
+    futures::executor::block_on(scope(async |s| {
+        let (flights, gate) = (Singleflight::new(s.spawner()), Arc::new(Gate::new()));
+        let call = |key: u32| {
+            let gate = gate.clone();
+            flights.run(key, async move {
+                gate.wait().await;
+                key
+            })
+        };
+        let (mut first, mut second, mut other) = (Box::pin(call(1)), Box::pin(call(1)), Box::pin(call(2)));
+        assert_eq!(usage(&flights), (0, 0, 0), "nothing happens before the first poll");
+        for call in [&mut first, &mut second, &mut other] {
+            assert!(poll_once(call).await.is_pending());
+        }
+        assert_eq!(usage(&flights), (2, 3, 3));
+        drop(second);
+        flights.forget(&1);
+        assert_eq!(usage(&flights), (1, 2, 3), "who waits for forgotten work still waits");
+        gate.open();
+        assert_eq!(gather((first, other)).await, (1, 2));
+        assert_eq!(usage(&flights), (0, 0, 3));
+    }));
+}
+
+#[test]
 fn handles_and_futures_are_send_and_sync() {
     fn check<T: Send + Sync>(_: &T) {}
     futures::executor::block_on(scope(async |s| {

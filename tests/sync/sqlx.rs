@@ -1,9 +1,12 @@
 //! What sqlx wants of a semaphore.
 //!
 //! Its pool has an `AsyncSemaphore` of its own, in front of one for each runtime, with a wish for a
-//! fair one that works under all of them. Here is its interface.
+//! fair one that works under all of them. Here is its interface, with what its pool makes up for:
+//! owned releasers, and `close`.
 
-use foster::sync::{Permit, Semaphore};
+use std::sync::Arc;
+
+use foster::sync::{AcquireError, OwnedPermit, Permit, Semaphore};
 use foster::{scope, yield_now};
 
 use crate::by_hand::ByHand;
@@ -31,6 +34,20 @@ impl AsyncSemaphore {
 
     fn release(&self, permits: usize) {
         self.0.release(permits);
+    }
+}
+
+/// The same for connections that outlive their pool's reference, and a pool that ends.
+#[derive(Clone)]
+struct SharedSemaphore(Arc<Semaphore>);
+
+impl SharedSemaphore {
+    async fn acquire(&self, permits: usize) -> Result<OwnedPermit, AcquireError> {
+        self.0.clone().acquire_owned(permits).await
+    }
+
+    fn close(&self) {
+        self.0.close();
     }
 }
 
@@ -66,5 +83,27 @@ matrix! {
         })
         .await;
         assert_eq!(semaphore.permits(), 3);
+    }
+
+    async fn a_pool_that_is_closed_refuses_all_who_wait_and_takes_its_connections_back() {
+        let semaphore = SharedSemaphore(Arc::new(Semaphore::new(1)));
+        let connection = semaphore.acquire(1).await.unwrap();
+        scope(async |s| {
+            let waits = [(); 3].map(|()| {
+                let semaphore = semaphore.clone();
+                s.spawn_parallel(async move { semaphore.acquire(1).await.unwrap_err().is_closed() })
+            });
+            while semaphore.0.statistics().waiting() < 3 {
+                yield_now().await;
+            }
+            semaphore.close();
+            for wait in waits {
+                assert!(wait.await);
+            }
+        })
+        .await;
+        assert!(semaphore.acquire(1).await.unwrap_err().is_closed());
+        drop(connection);
+        assert_eq!((semaphore.0.available(), semaphore.0.statistics().in_use()), (1, 0));
     }
 }

@@ -42,9 +42,8 @@ impl Model for Work {
         self.running.remove(&(act % 3)).unwrap_or_default()
     }
 
-    /// It does not tell how many wait.
     fn counts(&self) -> Counts {
-        Counts { waiting: 0, inside: self.running.len() }
+        Counts { waiting: self.running.values().map(Vec::len).sum(), inside: self.running.len() }
     }
 }
 
@@ -82,9 +81,9 @@ proptest! {
             };
             let model = Work { running: BTreeMap::new(), cancels_abandoned };
             check(program, model, visit, act, || {
-                let inside = flights().len();
-                assert_eq!(works.alive(), inside);
-                Counts { waiting: 0, inside }
+                let statistics = flights().statistics();
+                assert_eq!((works.alive(), flights().len()), (statistics.in_use(), statistics.in_use()));
+                Counts { waiting: statistics.waiting(), inside: statistics.in_use() }
             });
         });
     }
