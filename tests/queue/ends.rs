@@ -4,17 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-use foster::queue;
+use foster::queue::{self, Receiver, Sender};
 use foster::testing::Drops;
 use foster::{local, scope, yield_now};
 
 use crate::by_hand::ByHand;
-
-#[test]
-#[should_panic = "`queue::rendezvous`"]
-fn a_queue_without_room_is_a_mistake() {
-    drop(queue::bounded::<u32>(0));
-}
 
 #[test]
 fn the_largest_capacity_is_no_limit_and_takes_no_memory() {
@@ -23,6 +17,18 @@ fn the_largest_capacity_is_no_limit_and_takes_no_memory() {
     let _slot = jobs.try_reserve().unwrap();
     assert_eq!(*work.try_recv().unwrap(), 1);
     assert!(work.recv_many(usize::MAX).now().is_none());
+}
+
+#[test]
+fn a_queue_without_room_is_a_mistake() {
+    let makers: [fn(usize) -> (Sender<u32>, Receiver<u32>); 3] = [queue::bounded, queue::lifo, queue::priority];
+    for make in makers {
+        let panicked = catch_unwind(|| make(0)).unwrap_err();
+        let message = panicked.downcast_ref::<&str>().unwrap();
+        assert!(message.contains("queue::rendezvous"), "{message}");
+    }
+    let (_, work) = queue::bounded::<u32>(1);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(work.for_each(0, async |_| ())))).is_err(), "nobody would work");
 }
 
 #[test]

@@ -92,6 +92,57 @@ fn counts(statistics: QueueStatistics) -> Counts {
     Counts { waiting, inside: statistics.unfinished() }
 }
 
+/// A queue for so many items, and those who wait for room. One of two keeps its room for its stay,
+/// and sends at the end of it.
+struct Room {
+    capacity: usize,
+    stock: usize,
+    line: VecDeque<(usize, bool)>,
+    kept: Vec<usize>,
+}
+
+fn reserves(kind: u8) -> bool {
+    kind % 2 == 0
+}
+
+impl Room {
+    fn settle(&mut self) -> Vec<usize> {
+        let room = self.capacity.saturating_sub(self.stock + self.kept.len()).min(self.line.len());
+        let let_in: Vec<_> = self.line.drain(..room).collect();
+        for (user, keeps) in &let_in {
+            if *keeps { self.kept.push(*user) } else { self.stock += 1 }
+        }
+        let_in.into_iter().map(|(user, _)| user).collect()
+    }
+}
+
+impl Model for Room {
+    fn come(&mut self, user: usize, kind: u8) -> Vec<usize> {
+        self.line.push_back((user, reserves(kind)));
+        self.settle()
+    }
+
+    fn end(&mut self, user: usize) -> Vec<usize> {
+        self.stock += usize::from(self.kept.contains(&user));
+        self.leave(user)
+    }
+
+    fn leave(&mut self, user: usize) -> Vec<usize> {
+        self.line.retain(|(other, _)| *other != user);
+        self.kept.retain(|other| *other != user);
+        self.settle()
+    }
+
+    fn act(&mut self, act: u8) -> Vec<usize> {
+        self.stock -= usize::from(act % 3).min(self.stock);
+        self.settle()
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { waiting: self.line.len(), inside: self.stock }
+    }
+}
+
 /// Who meets whom, in a queue without room.
 #[derive(Default)]
 struct Meetings {
@@ -223,6 +274,33 @@ proptest! {
             done.sort_unstable();
             assert!(done.iter().copied().eq(0..sent.get()), "each is done once, or is left");
             assert_eq!((jobs.unfinished(), jobs.statistics().waiting_receivers()), (0, 0));
+        });
+    }
+
+    #[test]
+    fn room_goes_to_those_who_send_or_reserve_in_their_order(program in programs(), capacity in 1..4_usize) {
+        watched(move || {
+            let (jobs, work) = queue::bounded(capacity);
+            let drops = Drops::new();
+            let visit = async |visitor: &Visitor<'_>| {
+                if reserves(visitor.kind()) {
+                    let slot = jobs.reserve().await.unwrap();
+                    visitor.is_let_in();
+                    visitor.stay().await;
+                    slot.send(drops.guard()).unwrap();
+                } else {
+                    jobs.send(drops.guard()).await.unwrap();
+                    visitor.is_let_in();
+                }
+            };
+            let act = async |act: u8| {
+                for _ in 0..act % 3 {
+                    drop(work.try_recv());
+                }
+            };
+            let model = Room { capacity, stock: 0, line: VecDeque::new(), kept: Vec::new() };
+            check(program, model, visit, act, || counts(jobs.statistics()));
+            assert_eq!(drops.alive(), work.close_now().len());
         });
     }
 
