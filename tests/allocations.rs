@@ -69,6 +69,28 @@ fn a_queue_that_has_grown_allocates_nothing_for_an_item() {
     assert_eq!(allocations(pass_one), 0);
 }
 
+// The work on what was received refers to its queue, and the queue to that work.
+#[test]
+fn a_queue_is_freed_whichever_of_its_ends_and_items_is_the_last() {
+    for last in ["sender", "receiver", "item"] {
+        let use_one = || {
+            let (jobs, work) = queue::bounded(4);
+            for i in 0..3 {
+                jobs.try_send(i).expect("there is room");
+            }
+            drop(work.try_recv());
+            let item = work.try_recv();
+            let _last: Box<dyn std::any::Any> = match last {
+                "sender" => Box::new(jobs),
+                "receiver" => Box::new(work),
+                _ => Box::new(item),
+            };
+        };
+        use_one();
+        assert_eq!(allocation_counter::measure(use_one).bytes_current, 0, "the last is the {last}");
+    }
+}
+
 #[test]
 fn a_few_futures_are_awaited_without_an_allocation() {
     let both = || {

@@ -214,6 +214,15 @@ fn a_batch_of_nothing_is_a_mistake() {
 }
 
 #[test]
+fn a_batch_makes_room_in_a_rendezvous() {
+    let (jobs, work) = queue::rendezvous();
+    let reserves = ByHand::waiting(jobs.reserve());
+    let batch = ByHand::waiting(work.recv_many_within(1, SECOND));
+    reserves.turn().unwrap().send(1).unwrap();
+    assert_eq!(numbers(&batch.turn()), [1]);
+}
+
+#[test]
 fn dropped_at_any_point_a_batch_leaves_its_items() {
     let (jobs, work) = &queue::bounded(4);
     let (sent, received) = (&std::cell::Cell::new(0), &std::cell::Cell::new(0));

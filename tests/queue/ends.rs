@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-use foster::queue::{self, Receiver, Sender};
+use foster::queue;
 use foster::testing::Drops;
 use foster::{local, scope, yield_now};
 
@@ -21,11 +21,10 @@ fn the_largest_capacity_is_no_limit_and_takes_no_memory() {
 
 #[test]
 fn a_queue_without_room_is_a_mistake() {
-    let makers: [fn(usize) -> (Sender<u32>, Receiver<u32>); 3] = [queue::bounded, queue::lifo, queue::priority];
-    for make in makers {
-        let panicked = catch_unwind(|| make(0)).unwrap_err();
-        let message = panicked.downcast_ref::<&str>().unwrap();
-        assert!(message.contains("queue::rendezvous"), "{message}");
+    let complaint = |make: fn()| *catch_unwind(make).unwrap_err().downcast::<&str>().expect("it is a text");
+    let (fifo, lifo) = (|| drop(queue::bounded::<u32>(0)), || drop(queue::lifo::<u32>(0)));
+    for said in [complaint(fifo), complaint(lifo), complaint(|| drop(queue::priority::<u32>(0)))] {
+        assert!(said.contains("queue::rendezvous"), "{said}");
     }
     let (_, work) = queue::bounded::<u32>(1);
     assert!(catch_unwind(AssertUnwindSafe(|| drop(work.for_each(0, async |_| ())))).is_err(), "nobody would work");

@@ -5,6 +5,7 @@ use std::cmp::{Ordering, Reverse};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use foster::queue::{self, Item, Receiver, Sender};
 use foster::testing::Drops;
@@ -116,6 +117,28 @@ fn a_comparison_that_panics_loses_no_item_and_breaks_no_queue() {
     let reader = ByHand::waiting(work.recv());
     jobs.try_send(Touchy(3)).unwrap();
     assert_eq!(reader.turn().unwrap().0, 3);
+}
+
+#[test]
+fn after_a_comparison_that_panics_nothing_is_compared() {
+    static COMPARED: AtomicUsize = AtomicUsize::new(0);
+    /// Panics whenever it is compared once it is told to.
+    #[derive(PartialEq, Eq, PartialOrd)]
+    struct Counts(bool);
+    #[allow(clippy::derive_ord_xor_partial_ord)]
+    impl Ord for Counts {
+        fn cmp(&self, other: &Self) -> Ordering {
+            if self.0 || other.0 {
+                panic!("comparison {}", COMPARED.fetch_add(1, Relaxed));
+            }
+            Ordering::Equal
+        }
+    }
+    let (jobs, work) = queue::priority_unbounded();
+    (0..50).for_each(|_| jobs.try_send(Counts(false)).unwrap());
+    let panicked = catch_unwind(AssertUnwindSafe(|| jobs.try_send(Counts(true)))).unwrap_err();
+    assert_eq!((panicked.downcast_ref(), COMPARED.load(Relaxed)), (Some(&String::from("comparison 0")), 1));
+    assert_eq!((work.len(), drain(&work).len()), (51, 51));
 }
 
 #[test]
