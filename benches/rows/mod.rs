@@ -24,6 +24,7 @@ mod net;
 mod parallel;
 mod queue;
 mod race;
+mod rate;
 mod root;
 mod scope;
 mod small;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> Vec<Row> {
         root::rows(),
         locks::rows(),
         queue::rows(),
+        rate::rows(),
         memory::rows(),
         net::rows(),
     ]

@@ -40,13 +40,20 @@ impl Bucket {
     }
 
     /// Adds what has come since the last look. An instant that lies before it adds nothing.
+    #[inline]
     fn refill(&mut self, rate: Rate, now: Instant) {
-        if let Some(at) = self.at {
-            let passed = now.saturating_duration_since(at).as_nanos();
-            let come = passed.saturating_mul(u128::from(rate.count));
-            self.parts = self.parts.saturating_add(come).min(rate.parts(rate.burst));
+        let Some(at) = self.at.replace(now) else { return };
+        if now < at {
+            self.at = Some(at);
+            return;
         }
-        self.at = self.at.max(Some(now));
+        let passed = now.saturating_duration_since(at).as_nanos();
+        let come = match u64::try_from(passed) {
+            // A product of two words cannot overflow, and is cheap.
+            Ok(passed) => u128::from(passed) * u128::from(rate.count),
+            Err(_) => passed.saturating_mul(u128::from(rate.count)),
+        };
+        self.parts = self.parts.saturating_add(come).min(rate.parts(rate.burst));
     }
 
     /// Takes tokens if they are there at `now`.
@@ -54,6 +61,7 @@ impl Bucket {
     /// # Errors
     ///
     /// Returns how long it is until they are, if nobody else takes any.
+    #[inline]
     pub(super) fn take(&mut self, rate: Rate, tokens: u32, now: Instant) -> Result<(), Duration> {
         self.refill(rate, now);
         let paused = self.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));

@@ -56,8 +56,8 @@ use crate::time::{Sleep, sleep, sleep_until};
 pub struct RateLimiter {
     rate: Rate,
     bucket: ShortLock<Bucket>,
-    /// The right to take tokens, of which there is one. Who has it waits for its tokens, and all
-    /// others wait for it.
+    /// The right to wait for tokens, of which there is one. Who has it waits for its tokens, and all
+    /// others wait for it. While nobody has it, tokens that are there are for whoever comes.
     turn: Semaphore,
 }
 
@@ -159,10 +159,10 @@ impl RateLimiter {
     /// ```
     pub fn try_acquire(&self, count: u32) -> Result<(), RateLimited> {
         self.check(count)?;
-        match self.turn.try_acquire(1) {
-            Ok(_turn) => self.take(count).map_err(|wait| RateLimited::new(count, Kind::NotYet, Some(wait))),
-            Err(_) => Err(RateLimited::new(count, Kind::NotYet, None)),
+        if self.has_line() {
+            return Err(RateLimited::new(count, Kind::NotYet, None));
         }
+        self.take(count).map_err(|wait| RateLimited::new(count, Kind::NotYet, Some(wait)))
     }
 
     /// Lets nobody pass for `pause`, neither those who wait nor those who come.
@@ -207,12 +207,20 @@ impl RateLimiter {
         self.bucket.lock().is_fresh(self.rate, now)
     }
 
+    /// Whether anybody waits for tokens. Who begins to on another thread, as soon as this has
+    /// returned, has come later than the one who asked.
+    #[inline]
+    fn has_line(&self) -> bool {
+        self.turn.available() == 0
+    }
+
     fn check(&self, count: u32) -> Result<(), RateLimited> {
         let is_too_many = count > self.rate.burst;
         if is_too_many { Err(RateLimited::new(count, Kind::TooMany, None)) } else { Ok(()) }
     }
 
     /// Takes tokens, for one who has its turn. Returns how long it is until they are there.
+    #[inline]
     fn take(&self, count: u32) -> Result<(), Duration> {
         // The clock may be code of the user, which runs under no lock.
         let now = context::with(|ambient| ambient.now());
@@ -253,7 +261,20 @@ enum Place<'a> {
 impl Future for AcquireRate<'_> {
     type Output = Result<(), RateLimited>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let AcquireRate { limiter, count, .. } = *self;
+        let is_fresh = matches!(self.place, Place::Fresh);
+        if is_fresh && count <= limiter.rate.burst && !limiter.has_line() && limiter.take(count).is_ok() {
+            *self.project().place = Place::Over;
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_slowly(cx)
+    }
+}
+
+impl AcquireRate<'_> {
+    fn poll_slowly(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RateLimited>> {
         loop {
             let this = self.as_mut().project();
             let limiter = *this.limiter;
@@ -283,9 +304,7 @@ impl Future for AcquireRate<'_> {
             }
         }
     }
-}
 
-impl AcquireRate<'_> {
     /// Takes the tokens of the first in the line, or sets the timer for them.
     fn take(self: Pin<&mut Self>) -> Option<Result<(), RateLimited>> {
         let mut this = self.project();

@@ -277,6 +277,7 @@ where
         Retry { schedule, operation, hooks: map(hooks), settings, made: 0, start: None, step: Step::Due }
     }
 
+    #[inline]
     fn poll_outcome(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RetryError<E>>> {
         loop {
             let mut this = self.as_mut().project();
@@ -320,6 +321,7 @@ where
         }
     }
 
+    #[inline]
     fn begin(self: Pin<&mut Self>) {
         let mut this = self.project();
         if *this.made == 0 && this.settings.elapsed.is_some() {

@@ -1,0 +1,75 @@
+//! Rows 25 and 26: a rate limiter whose tokens are there, and a retry around a success.
+
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ConstantBuilder, Retryable as _};
+use governor::clock::MonotonicClock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{DefaultDirectRateLimiter, Quota};
+
+use super::{in_a_root, repeatedly};
+use crate::measure::Role::{Foster, Peer};
+use crate::report::{Goal, Row, Unit};
+
+/// So many tokens come in a second, and there may be as many at once.
+const RATE: u32 = 1_000_000_000;
+
+/// As foster's, it asks the operating system for the time, where governor's own counts cycles.
+type ByStd = governor::RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
+
+/// The waits of a retry that never has to wait.
+const SCHEDULE: ConstantBuilder = ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(3);
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            id: "25",
+            work: "rate limiter: acquire a token that is there, in a root",
+            unit: Unit::Nanos,
+            contenders: vec![
+                in_a_root(Peer, "governor", |_| async {
+                    static LIMITER: LazyLock<DefaultDirectRateLimiter> = LazyLock::new(|| {
+                        governor::RateLimiter::direct(Quota::per_second(NonZeroU32::new(RATE).expect("it is not zero")))
+                    });
+                    LIMITER.until_ready().await;
+                }),
+                in_a_root(Peer, "governor by std's clock", |_| async {
+                    static LIMITER: LazyLock<ByStd> = LazyLock::new(|| {
+                        let quota = Quota::per_second(NonZeroU32::new(RATE).expect("it is not zero"));
+                        ByStd::direct_with_clock(quota, MonotonicClock)
+                    });
+                    _ = black_box(LIMITER.check());
+                }),
+                in_a_root(Foster, "foster", |_| async {
+                    static LIMITER: LazyLock<foster::rate::RateLimiter> =
+                        LazyLock::new(|| foster::rate::RateLimiter::new(RATE, Duration::from_secs(1)));
+                    _ = black_box(LIMITER.acquire(1).await);
+                }),
+            ],
+            goals: vec![
+                Goal::Times(2.0, "governor"),
+                Goal::Times(2.0, "governor by std's clock"),
+                Goal::Allocations(0.0),
+            ],
+        },
+        Row {
+            id: "26",
+            work: "retry around a success",
+            unit: Unit::Nanos,
+            contenders: vec![
+                repeatedly(Peer, "backon", |i| (move || succeed(i)).retry(SCHEDULE).sleep(|_| ready(()))),
+                repeatedly(Foster, "foster", |i| foster::retry(SCHEDULE.build(), move || succeed(i))),
+            ],
+            goals: vec![Goal::Times(1.0, "backon"), Goal::Instructions(1.0, "backon"), Goal::Allocations(0.0)],
+        },
+    ]
+}
+
+fn succeed(i: usize) -> Ready<Result<usize, usize>> {
+    ready(Ok(black_box(i)))
+}
