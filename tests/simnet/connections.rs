@@ -198,6 +198,42 @@ fn bandwidth_is_shared_by_all_connections_of_a_link() {
 }
 
 #[test]
+fn bandwidth_is_not_saved_up() {
+    for_seeds(|sim| {
+        sim.network().set_all(Link::new().latency(Duration::ZERO).jitter(Duration::ZERO).bandwidth(1_000).whole());
+        let server = sim.host("server");
+        sim.run(scope(async |s| {
+            let got = s.spawn_on(
+                async {
+                    let (stream, _) = TcpListener::bind("server:80").await.unwrap().accept().await.unwrap();
+                    all_of(&stream).await.len()
+                },
+                &server,
+            );
+            settle().await;
+            let mut stream = TcpStream::connect("server:80").await.unwrap();
+            sleep(Duration::from_secs(10)).await;
+            stream.write_all(&[7; 1_000]).await.unwrap();
+            drop(stream);
+            assert_eq!(got.await, 1_000);
+        }));
+        assert_eq!(sim.elapsed(), Duration::from_secs(11));
+    });
+}
+
+#[test]
+fn a_connection_has_a_port_that_nothing_listens_at() {
+    for_seeds(|sim| {
+        sim.run(async {
+            // The first that connections get.
+            let listener = TcpListener::bind("localhost:49152").await.unwrap();
+            let stream = TcpStream::connect("localhost:49152").await.unwrap();
+            assert_ne!(stream.local_addr().unwrap(), listener.local_addr().unwrap());
+        });
+    });
+}
+
+#[test]
 fn reads_and_writes_are_split_by_the_seed_and_joined() {
     let split = Cell::new(0);
     let joined = Cell::new(0);

@@ -236,6 +236,52 @@ fn dropping_with_zero_linger_resets() {
 }
 
 #[test]
+fn a_listener_that_is_dropped_refuses_whom_it_has_not_answered() {
+    for_seeds(|sim| {
+        sim.run(scope(async |s| {
+            let listener = TcpOptions::new().backlog(1).bind("localhost:80").await.unwrap();
+            let _first = TcpStream::connect("localhost:80").await.unwrap();
+            let second = s.spawn(TcpStream::connect("localhost:80"));
+            settle().await;
+            drop(listener);
+            assert_eq!(second.await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        }));
+    });
+}
+
+#[test]
+fn dropping_with_another_linger_ends_the_stream() {
+    for_seeds(|sim| {
+        sim.run(async {
+            let listener = TcpListener::bind("localhost:80").await.unwrap();
+            let options = TcpOptions::new().linger(SECOND);
+            let mut client = options.connect("localhost:80").await.unwrap();
+            let (mut server, _) = listener.accept().await.unwrap();
+            client.write_all(b"hello").await.unwrap();
+            drop(client);
+            let mut bytes = Vec::new();
+            server.read_to_end(&mut bytes).await.unwrap();
+            assert_eq!(bytes, b"hello");
+        });
+    });
+}
+
+#[test]
+fn who_ends_a_stream_that_its_peer_has_dropped_hears_no_error() {
+    for_seeds(|sim| {
+        sim.run(async {
+            let listener = TcpListener::bind("localhost:80").await.unwrap();
+            let mut client = TcpStream::connect("localhost:80").await.unwrap();
+            drop(listener.accept().await.unwrap());
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            client.close().await.unwrap();
+            sleep(SECOND).await;
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        });
+    });
+}
+
+#[test]
 fn a_listener_that_is_dropped_refuses_whom_it_has_not_accepted() {
     for_seeds(|sim| {
         sim.run(async {
@@ -345,7 +391,8 @@ fn a_host_without_a_file_descriptor_accepts_later() {
                     let (first, _) = listener.accept().await.unwrap();
                     let full = listener.accept().await.unwrap_err();
                     assert_eq!(full.kind(), io::Error::from_raw_os_error(24).kind());
-                    assert!(TcpStream::connect("localhost:80").await.is_err());
+                    assert_eq!(TcpStream::connect("server:80").await.unwrap_err().kind(), full.kind());
+                    TcpListener::bind("server:81").await.unwrap_err();
                     drop(first);
                     listener.accept().await.unwrap();
                 },

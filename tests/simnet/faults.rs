@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foster::net::{TcpListener, TcpStream};
 use foster::runtimes::Sim;
-use foster::runtimes::sim::{Fault, Faults, Moment};
+use foster::runtimes::sim::{Fault, Faults, Link, Moment};
 use foster::testing::{Explore, settle};
 use foster::{sleep, timeout};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
@@ -78,6 +78,32 @@ fn lost_packets_are_late_and_fail_nothing() {
 }
 
 #[test]
+fn each_lost_packet_is_sent_again_after_a_while() {
+    let sim = Sim::builder().faults(Faults::none().lose_packets(1.0)).build();
+    sim.network().set_all(Link::new().whole());
+    sim.run(async {
+        served();
+        settle().await;
+        request().await.unwrap();
+    });
+    // One way and the other.
+    assert!(sim.elapsed() >= 2 * SECOND / 5 && sim.elapsed() < SECOND / 2, "{:?}", sim.elapsed());
+}
+
+#[test]
+fn a_host_is_neither_cut_from_itself_nor_crashed_by_itself() {
+    let faults = Faults::none().cut_links(1.0, SECOND).crash_hosts(1.0, SECOND);
+    let sim = Sim::builder().faults(faults).strict().build();
+    let server = sim.host("server");
+    server.run(async {
+        served();
+        settle().await;
+        request().await.unwrap();
+    });
+    assert_eq!(sim.elapsed(), Duration::ZERO);
+}
+
+#[test]
 fn links_are_cut_by_chance_for_a_while() {
     assert_eq!(failures(Faults::none().cut_links(0.1, SECOND)), []);
     let failures = failures(Faults::none().cut_links(0.1, 60 * SECOND));
@@ -126,6 +152,28 @@ fn a_plan_says_which_write_goes_wrong() {
         assert_eq!(done.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert!(sim.elapsed() > 60 * SECOND && sim.elapsed() < 61 * SECOND);
     }
+}
+
+#[test]
+fn a_planned_cut_is_one_in_both_directions() {
+    let faults = Faults::none().plan(|moment| match moment {
+        Moment::Write { from: "localhost", .. } => Some(Fault::Cut(60 * SECOND)),
+        _ => None,
+    });
+    let sim = Sim::builder().faults(faults).build();
+    sim.host("server").program(|| async {
+        let (mut stream, _) = TcpListener::bind("server:80").await.unwrap().accept().await.unwrap();
+        sleep(SECOND).await;
+        stream.write_all(b"hello").await.unwrap();
+        std::future::pending().await
+    });
+    sim.run(async {
+        settle().await;
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        stream.read_exact(&mut [0; 5]).await.unwrap();
+    });
+    assert!(sim.elapsed() > SECOND && format!("{:?}", sim.trace()).contains("server → localhost: 5 bytes, lost"));
 }
 
 #[test]

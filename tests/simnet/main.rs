@@ -3,6 +3,7 @@
 //! Everything is in virtual time, and each test runs under several seeds.
 
 mod connections;
+mod crashes;
 mod failures;
 mod faults;
 #[cfg(feature = "hyper")]

@@ -191,7 +191,6 @@ impl State {
         });
         for end in network.connections.values_mut().flatten().filter(|end| end.host == host) {
             end.presence = Presence::Crashed;
-            end.stream.truncate(end.arrived);
             end.take_wakers(wakers);
         }
         let over: Vec<u64> = network.connections.keys().copied().collect();
