@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::protocol::{Refused, Reply, Request, Write};
 
 /// How long a client waits for one node.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// How long it waits between two attempts, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));

@@ -59,13 +59,15 @@ impl Node {
         let mut replica = self.replica.lock().await;
         let (epoch, length) = (replica.epoch(), replica.log.len());
         let Some(round) = replica.begin_round() else { return not_leader(&replica) };
-        if self.reads == Reads::Confirmed {
-            self.changed.notify_all();
-            let is_done = |replica: &mut Replica| replica.has_committed(length) && replica.is_confirmed(round);
-            replica = self.changed.wait_for(replica, |replica| !replica.leads(epoch) || is_done(replica)).await;
-            if !replica.leads(epoch) {
-                return not_leader(&replica);
-            }
+        self.changed.notify_all();
+        let asks_nobody = self.reads == Reads::Unconfirmed;
+        let is_done = |replica: &mut Replica| {
+            let is_confirmed = asks_nobody || replica.is_confirmed(round);
+            !replica.leads(epoch) || is_confirmed && replica.has_committed(length)
+        };
+        replica = self.changed.wait_for(replica, is_done).await;
+        if !replica.leads(epoch) {
+            return not_leader(&replica);
         }
         Reply::Value(replica.store.get(key))
     }

@@ -37,7 +37,7 @@ pub enum Reads {
     /// When a majority has confirmed that it still leads.
     #[default]
     Confirmed,
-    /// At once. That is wrong: the others may have another leader already.
+    /// Without asking. That is wrong: the others may have another leader already.
     Unconfirmed,
 }
 

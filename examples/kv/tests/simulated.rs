@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use foster::runtimes::Sim;
 use foster::testing::{Explore, Faults};
-use foster::{scope, sleep, timeout};
+use foster::{race, scope, sleep, timeout};
 use kv::{Client, Reads, Retries, Rules};
-use support::cluster::{addresses, start};
+use support::cluster::{HOSTS, addresses, start};
 use support::history::{Action, History};
 use support::linearizable::check;
 
@@ -36,12 +36,12 @@ impl Dice {
     }
 }
 
-/// Reads and writes two keys.
+/// Reads and writes two keys. The first client writes most, and the last one reads.
 async fn load(id: u64, history: &History) {
     let (mut client, mut dice) = (Client::new(id, &addresses()), Dice::of(id));
     for number in 0..OPERATIONS {
         let key = ["x", "y"][dice.below(2) as usize];
-        let answer = if dice.below(2) == 0 {
+        let answer = if dice.below(CLIENTS) < id {
             let call = history.call(id, key, Action::Get);
             client.get(key).await.map(|value| (call, value))
         } else {
@@ -52,7 +52,20 @@ async fn load(id: u64, history: &History) {
         // Without an answer, it is not known whether it was done.
         let Ok((call, value)) = answer else { return };
         history.answer(call, value);
-        sleep(Duration::from_millis(dice.below(300))).await;
+        sleep(Duration::from_millis(dice.below(400))).await;
+    }
+}
+
+/// Cuts one node after the other from the rest, while clients reach all of them.
+async fn cut_off_nodes() {
+    let (network, mut dice) = (Sim::current().network(), Dice::of(0));
+    loop {
+        sleep(Duration::from_millis(dice.below(1_000))).await;
+        let one = dice.below(3) as usize;
+        let others = [HOSTS[(one + 1) % 3], HOSTS[(one + 2) % 3]];
+        others.iter().for_each(|other| network.partition(HOSTS[one], other));
+        sleep(Duration::from_millis(dice.below(4_000))).await;
+        others.iter().for_each(|other| network.repair(HOSTS[one], other));
     }
 }
 
@@ -64,7 +77,7 @@ async fn program(rules: Rules) {
             s.spawn(load(client, history));
         }
     });
-    _ = timeout(300 * SECOND, loads).await;
+    _ = timeout(300 * SECOND, race((loads, cut_off_nodes()))).await;
     check(&history.operations()).unwrap_or_else(|why| panic!("{why}"));
     assert_eq!(history.answered() as u64, CLIENTS * OPERATIONS, "a client has got no answer in five minutes");
 }
@@ -86,7 +99,7 @@ fn every_history_is_linearizable_whatever_breaks() {
 fn finds(rules: Rules) {
     let found = Explore::new().seeds(0..10_000).faults(faults()).run(|| program(rules)).expect_err("no seed finds it");
     assert!(found.message().contains("no order of these explains"), "{found}");
-    println!("{}: {}", found.replay(), found.message());
+    println!("{}, the schedule {}: {}", found.replay(), found.schedules(), found.message());
     // The seed alone finds it again.
     let seed = found.seed();
     let again = Explore::new().seeds(seed..seed + 1).faults(faults()).run(|| program(rules)).unwrap_err();
