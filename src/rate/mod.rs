@@ -26,7 +26,7 @@
 //! | 5 | [`RateLimiter`] | Whoever has tokens calls at once. Were there another line behind it, those who come out of that would call faster than the rate. |
 //! | 6 | [`CircuitBreaker`] | It is asked last, when nothing is left to wait for. |
 //! | 7 | [`timeout`](crate::timeout) | For one attempt. A call that hangs is a failure, and the breaker counts it. |
-//! | 8 | the call, which takes a connection of a pool | To connect is a part of the call: it can fail, and must not be tried while the circuit is open. |
+//! | 8 | the call, which takes a connection of a [`Pool`](crate::resource::Pool) | To connect is a part of the call: it can fail, and must not be tried while the circuit is open. With as many connections as slots, nobody waits for one. |
 //!
 //! The breaker is inside of the limits and not around them for three reasons. When the circuit
 //! opens, those who wait for a slot are refused one after the other, where otherwise all of them
