@@ -9,9 +9,9 @@
 //! | resources that functions and loops acquire, at the end of a scope | [`Scope::manage`] | `AsyncExitStack.enter_async_context` |
 //! | what is no value | [`Scope::defer`] | `AsyncExitStack.push_async_callback` |
 //! | all of them, unless all could be acquired | [`Managed::into_inner`] | `AsyncExitStack.pop_all` |
-//! | a few that many share, when they are not needed | [`Pool`] | `asyncpg.create_pool` |
+//! | a few that many share | [`Pool`], [`KeyedPool`] | `asyncpg.create_pool` |
 //!
-//! The first four release after a value, an error, a panic, a timeout and a cancellation, and all are
+//! The first four release after a value, an error, a panic, a timeout and a cancellation, and are
 //! waited for. They differ in what they may hold, and in what is left when *other code* drops the
 //! future, as `tokio::select!` does, or a web server whose client has hung up:
 //!
@@ -102,4 +102,6 @@ mod pool;
 
 pub use bracket::bracket;
 pub use managed::Managed;
-pub use pool::{Busy, Close, Fill, Get, GetError, Manager, Pool, PoolOptions, PoolStatistics, Pooled, TryGetError};
+pub use pool::{
+    Busy, Close, Fill, Get, GetError, KeyedPool, Manager, Pool, PoolOptions, PoolStatistics, Pooled, TryGetError,
+};

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foster::resource::{Manager, Pool, PoolOptions};
+use foster::resource::{Close, Get, KeyedPool, Manager, Pool, PoolOptions, PoolStatistics};
 use foster::runtimes::Sim;
 use foster::{scope, sleep, timeout};
 use proptest::prelude::*;
@@ -33,6 +33,7 @@ enum Fate {
 
 #[derive(Clone, Debug)]
 struct Caller {
+    key: usize,
     comes: u64,
     patience: Option<u64>,
     holds: u64,
@@ -41,6 +42,8 @@ struct Caller {
 
 #[derive(Clone, Debug)]
 struct Program {
+    /// `None` for a pool without keys.
+    max_per_key: Option<usize>,
     max_size: usize,
     min_idle: usize,
     idle_timeout: u64,
@@ -65,23 +68,27 @@ fn does() -> impl Strategy<Value = Does> {
 
 fn callers() -> impl Strategy<Value = Caller> {
     let fate = prop_oneof![6 => Just(Fate::Return), 1 => Just(Fate::Discard), 1 => Just(Fate::TakeOut), 1 => Just(Fate::Break)];
-    (0..80_u64, prop::option::of(0..20_u64), 0..12_u64, fate).prop_map(|(comes, patience, holds, fate)| Caller {
-        comes,
-        patience,
-        holds,
-        fate,
-    })
+    (0..3_usize, 0..80_u64, prop::option::of(0..20_u64), 0..12_u64, fate)
+        .prop_map(|(key, comes, patience, holds, fate)| Caller { key, comes, patience, holds, fate })
 }
 
 fn programs() -> impl Strategy<Value = Program> {
     let script = || prop::collection::vec(does(), 1..6);
-    let sizes = (1..4_usize, 0..3_usize, 5..60_u64, prop_oneof![Just(0), 1..20_u64, Just(1_000)]);
+    let sizes =
+        (prop::option::of(1..3_usize), 1..4_usize, 0..3_usize, 5..60_u64, prop_oneof![Just(0), 1..20_u64, Just(1_000)]);
     let resets = prop::collection::vec(prop::option::of(does()), 1..6);
     let scripts = (script(), script(), resets, script());
     (sizes, scripts, prop::collection::vec(callers(), 1..16), prop::option::of(0..120_u64), any::<u64>()).prop_map(
-        |((max_size, min_idle, idle_timeout, check_after), (create, check, reset, close), callers, closes_at, seed)| {
-            let min_idle = min_idle.min(max_size);
+        |(
+            (max_per_key, max_size, min_idle, idle_timeout, check_after),
+            (create, check, reset, close),
+            callers,
+            closes_at,
+            seed,
+        )| {
+            let min_idle = if max_per_key.is_none() { min_idle.min(max_size) } else { 0 };
             Program {
+                max_per_key,
                 max_size,
                 min_idle,
                 idle_timeout,
@@ -105,6 +112,8 @@ const MS: Duration = Duration::from_millis(1);
 struct Log {
     /// Those that exist.
     alive: BTreeSet<usize>,
+    /// The keys of those that were created.
+    keys: Vec<usize>,
     /// Those that callers have.
     held: BTreeSet<usize>,
     /// Those that must not be given out again.
@@ -127,6 +136,7 @@ impl Shared {
 
 #[derive(Clone)]
 struct Scripted {
+    key: usize,
     program: Arc<Program>,
     log: Arc<Shared>,
 }
@@ -178,6 +188,7 @@ impl Manager for Scripted {
         let mut log = self.log.lock();
         let id = log.created;
         log.created += 1;
+        log.keys.push(self.key);
         log.alive.insert(id);
         Ok(Resource { id, log: self.log.clone() })
     }
@@ -208,8 +219,37 @@ impl Manager for Scripted {
     }
 }
 
+/// One with keys or without.
+enum AnyPool {
+    Plain(Pool<Scripted>),
+    Keyed(KeyedPool<usize, Scripted>),
+}
+
+impl AnyPool {
+    fn get(&self, key: usize) -> Get<'_, Scripted> {
+        match self {
+            AnyPool::Plain(pool) => pool.get(),
+            AnyPool::Keyed(pool) => pool.get(key),
+        }
+    }
+
+    fn close(&self) -> Close<'_, Scripted> {
+        match self {
+            AnyPool::Plain(pool) => pool.close(),
+            AnyPool::Keyed(pool) => pool.close(),
+        }
+    }
+
+    fn statistics(&self) -> PoolStatistics {
+        match self {
+            AnyPool::Plain(pool) => pool.statistics(),
+            AnyPool::Keyed(pool) => pool.statistics(),
+        }
+    }
+}
+
 /// What holds between any two steps.
-fn assert_invariants(program: &Program, pool: &Pool<Scripted>, log: &Log) {
+fn assert_invariants(program: &Program, pool: &AnyPool, log: &Log) {
     let statistics = pool.statistics();
     let in_pool = log.alive.len() - log.taken_out.len();
     assert!(in_pool <= statistics.size(), "{in_pool} resources have {statistics:?}");
@@ -217,7 +257,11 @@ fn assert_invariants(program: &Program, pool: &Pool<Scripted>, log: &Log) {
     assert!(statistics.peak() <= program.max_size);
     assert!(statistics.idle() + statistics.in_use() + statistics.connecting() <= statistics.size());
     assert!(log.held.len() <= statistics.in_use(), "{:?} are held of {statistics:?}", log.held);
-    if statistics.waiting() > 0 {
+    for key in 0..3 {
+        let open = log.alive.iter().filter(|id| log.keys[**id] == key && !log.taken_out.contains(id)).count();
+        assert!(open <= program.max_per_key.unwrap_or(usize::MAX), "{open} of key {key}");
+    }
+    if statistics.waiting() > 0 && program.max_per_key.is_none() {
         assert!(statistics.idle() == 0 || statistics.connecting() >= statistics.waiting(), "{statistics:?}");
         assert!(statistics.size() > 0, "nobody does anything for those who wait: {statistics:?}");
     }
@@ -225,7 +269,7 @@ fn assert_invariants(program: &Program, pool: &Pool<Scripted>, log: &Log) {
 
 fn run(program: &Program) {
     let log = Arc::new(Shared::default());
-    let manager = Scripted { program: Arc::new(program.clone()), log: log.clone() };
+    let manager = Scripted { key: 0, program: Arc::new(program.clone()), log: log.clone() };
     Sim::new(program.seed).run(scope(async |s| {
         let options = PoolOptions::new()
             .max_size(program.max_size)
@@ -235,7 +279,13 @@ fn run(program: &Program) {
             .max_lifetime(50 * MS)
             .create_timeout(10 * MS)
             .grace(10 * MS);
-        let pool = &options.build(manager, s.spawner());
+        let pool = &match program.max_per_key {
+            None => AnyPool::Plain(options.build(manager, s.spawner())),
+            Some(most) => {
+                let make = move |key: &usize| Scripted { key: *key, ..manager.clone() };
+                AnyPool::Keyed(options.max_per_key(most).build_keyed(make, s.spawner()))
+            }
+        };
         // In the order of the first poll, and in that in which they were served.
         let (joined, left) = (&Mutex::new(Vec::new()), &Mutex::new(BTreeSet::new()));
         let log = &log;
@@ -245,13 +295,14 @@ fn run(program: &Program) {
                 let task = s.spawn(async move {
                     sleep(MS * caller.comes as u32).await;
                     joined.lock().unwrap().push(i);
-                    let got = pool.get().await;
+                    let got = pool.get(caller.key).await;
                     left.lock().unwrap().insert(i);
                     check();
                     let Ok(mut resource) = got else { return };
                     let id = resource.id;
                     {
                         let mut log = log.lock();
+                        assert!(program.max_per_key.is_none() || log.keys[id] == caller.key);
                         assert!(log.alive.contains(&id) && !log.broken.contains(&id), "{id} is not to be used");
                         assert!(log.held.insert(id), "{id} is given out twice");
                     }

@@ -13,5 +13,6 @@ mod busy;
 mod elsewhere;
 mod ends;
 mod failures;
+mod keyed;
 mod server;
 mod turns;

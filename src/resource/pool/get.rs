@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::group::{Ask, Given};
 use super::shared::{Seekers, Shared, asking, now};
-use super::state::{Ask, Given};
 use super::{GetError, Manager, Pooled};
 use crate::context;
 use crate::sync::wait_list::Wait;
@@ -18,6 +18,8 @@ use crate::sync::wait_list::Wait;
 pub struct Get<'a, M: Manager> {
     shared: &'a Arc<Shared<M>>,
     group: usize,
+    /// Whether the group may be forgotten when this is dropped.
+    is_visit: bool,
     at: &'static Location<'static>,
     stage: Stage<'a, M>,
 }
@@ -33,7 +35,21 @@ impl<M: Manager> Unpin for Get<'_, M> {}
 
 impl<'a, M: Manager> Get<'a, M> {
     pub(super) fn new(shared: &'a Arc<Shared<M>>, group: usize, at: &'static Location<'static>) -> Self {
-        Get { shared, group, at, stage: Stage::Fresh }
+        Get { shared, group, is_visit: false, at, stage: Stage::Fresh }
+    }
+
+    /// Makes one for a group that is there until this is dropped.
+    pub(super) fn visiting(shared: &'a Arc<Shared<M>>, group: usize, at: &'static Location<'static>) -> Self {
+        let mut get = Get::new(shared, group, at);
+        get.is_visit = true;
+        get
+    }
+
+    /// Takes an idle resource, if nobody waits and it needs no check.
+    #[inline]
+    pub(super) fn take(&self) -> Option<Pooled<M>> {
+        let held = self.shared.take(self.group, asking(self.at))?;
+        Some(Pooled::new(self.shared, self.group, held))
     }
 
     #[cold]
@@ -61,9 +77,9 @@ impl<M: Manager> Future for Get<'_, M> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (shared, group) = (self.shared, self.group);
         if let Stage::Fresh = self.stage {
-            if let Some(held) = shared.take(group, asking(self.at)) {
+            if let Some(pooled) = self.take() {
                 self.stage = Stage::Over;
-                return Poll::Ready(Ok(Pooled::new(shared, group, held)));
+                return Poll::Ready(Ok(pooled));
             }
         }
         self.poll_slowly(cx).map_ok(|held| Pooled::new(shared, group, held))
@@ -75,6 +91,9 @@ impl<M: Manager> Drop for Get<'_, M> {
         if let Stage::Waiting(wait) = std::mem::replace(&mut self.stage, Stage::Over) {
             drop(wait);
             self.shared.run_errands();
+        }
+        if self.is_visit {
+            self.shared.list.with(|state| state.end_visit(self.group));
         }
     }
 }

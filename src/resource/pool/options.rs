@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Manager, Pool};
+use super::{KeyedPool, Manager, Pool};
 use crate::scope::Spawner;
 
 /// Sets how many resources a [`Pool`] has, and how long they live.
@@ -72,6 +72,18 @@ impl PoolOptions {
         PoolOptions { max_size, ..self }
     }
 
+    /// Sets how many resources of each key there are at most, in a [`KeyedPool`]. The default is no
+    /// limit but that of [all](PoolOptions::max_size).
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is 0.
+    #[track_caller]
+    pub const fn max_per_key(self, max_per_key: usize) -> Self {
+        assert!(max_per_key > 0, "a key with a maximum of 0 resources would never have one");
+        PoolOptions { max_per_key, ..self }
+    }
+
     /// Sets how many idle resources the pool tries to have. The default is 0.
     ///
     /// They are created when the pool is first used, or by [`fill`](Pool::fill). As long as
@@ -129,7 +141,26 @@ impl PoolOptions {
     #[track_caller]
     pub fn build<M: Manager>(self, manager: M, spawner: Spawner) -> Pool<M> {
         assert!(self.min_idle <= self.max_size, "a pool cannot have more idle resources than it has at most");
-        Pool::of(manager, self, spawner)
+        // It has no keys.
+        Pool::of(manager, self.max_per_key(usize::MAX), spawner)
+    }
+
+    /// Creates a pool whose resources differ by a key, and whose tasks are spawned by `spawner`.
+    ///
+    /// `manager` is called for each key that is new, and makes its manager. See [`KeyedPool`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`min_idle`](PoolOptions::min_idle) is not 0, since the pool does not know for
+    /// which keys it should keep idle resources.
+    #[track_caller]
+    pub fn build_keyed<K, M: Manager>(
+        self,
+        manager: impl Fn(&K) -> M + Send + Sync + 'static,
+        spawner: Spawner,
+    ) -> KeyedPool<K, M> {
+        assert!(self.min_idle == 0, "a keyed pool keeps no idle resources in advance; set no `min_idle`");
+        KeyedPool::of(manager, self, spawner)
     }
 }
 

@@ -5,8 +5,8 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::error::Cause;
+use super::group::Group;
 use super::shared::{Shared, asking};
-use super::state::Group;
 use super::{Close, Fill, Get, Manager, PoolOptions, PoolStatistics, Pooled, TryGetError};
 use crate::name::Name;
 use crate::scope::Spawner;
@@ -100,8 +100,15 @@ pub struct Pool<M: Manager> {
 }
 
 /// Closes the pool when the last of the handles is dropped.
-struct Handle<M: Manager> {
-    shared: Arc<Shared<M>>,
+pub(super) struct Handle<M: Manager> {
+    pub(super) shared: Arc<Shared<M>>,
+}
+
+impl<M: Manager> Handle<M> {
+    pub(super) fn close(&self) -> Close<'_, M> {
+        self.shared.close(Cause::Closed);
+        Close::new(&self.shared)
+    }
 }
 
 impl<M: Manager> Drop for Handle<M> {
@@ -122,7 +129,7 @@ impl<M: Manager> Pool<M> {
 
     pub(super) fn of(manager: M, options: PoolOptions, spawner: Spawner) -> Self {
         let shared = Shared::new(options, spawner);
-        shared.list.with(|state| state.groups.insert(Group::new(Arc::new(manager))));
+        shared.list.with(|state| state.open_group(Group::new(Arc::new(manager))));
         Pool { handle: Arc::new(Handle { shared }) }
     }
 
@@ -231,8 +238,7 @@ impl<M: Manager> Pool<M> {
     /// }));
     /// ```
     pub fn close(&self) -> Close<'_, M> {
-        self.shared().close(Cause::Closed);
-        Close::new(self.shared())
+        self.handle.close()
     }
 
     /// Returns whether the pool is closed.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::thread;
 
 use super::Manager;
+use super::group::{Held, Stored};
 use super::shared::{Shared, now};
-use super::state::{Held, Release, Stored};
+use super::state::Release;
 use crate::panic::{catch, discard};
 
 /// A resource of a [`Pool`](super::Pool), which is returned when this is dropped.

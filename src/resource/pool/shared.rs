@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use futures_task::Spawn;
 
+use super::errand::Errand;
 use super::error::Cause;
-use super::state::{Ask, Errand, Given, Held, Release, State};
+use super::group::{Ask, Given, Held};
+use super::state::{Release, State};
 use super::tasks;
 use super::{Manager, PoolOptions};
 use crate::cancel::Token;

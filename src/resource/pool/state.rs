@@ -5,16 +5,16 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
 
+use super::errand::{Errand, Evicted, Phase};
 use super::error::{Cause, GetError};
+use super::group::{Ask, Failure, Given, Group, Held, Stored};
 use super::statistics::PoolStatistics;
 use super::{Manager, PoolOptions};
 use crate::name::Name;
-use crate::retry::jitter;
 use crate::runtime::Instant;
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
@@ -30,8 +30,9 @@ pub(super) struct State<M: Manager> {
     pub(super) options: PoolOptions,
     /// The resources and the waiters of each key. A pool without keys has one.
     pub(super) groups: Slab<Group<M>>,
-    /// The sizes of all groups together, which are `options.max_size` at most. While somebody waits
-    /// for a place, as opposed to a resource of its own group, none is free and none is idle.
+    /// The sizes of all groups together, without what was [evicted](Evicted). They are
+    /// `options.max_size` at most. While somebody waits for a place, as opposed to a resource of
+    /// its own group, none is free, and nothing is idle in another group.
     places: usize,
     peak: usize,
     /// How many have ever waited.
@@ -49,63 +50,6 @@ pub(super) struct State<M: Manager> {
     pub(super) onlookers: Waiters<Sight, Result<(), GetError<M::Error>>>,
 }
 
-/// The resources of one key, and those who wait for them.
-pub(super) struct Group<M: Manager> {
-    manager: Arc<M>,
-    /// The one that has been idle longest comes first, and is the last to be given out.
-    idle: VecDeque<Stored<M>>,
-    /// Those who have a resource, by the name of the child or the place of the call.
-    holders: Slab<Name>,
-    /// How many are being created. Together with those that are being checked, there are as many as
-    /// there are waiters, unless no place is free, or the last attempt has failed: then there is
-    /// one at a time.
-    creating: usize,
-    /// How many are being checked, because somebody waits. There are as many as there are waiters,
-    /// unless nothing is idle.
-    checking: usize,
-    /// How many are being reset or closed.
-    leaving: usize,
-    pub(super) waiters: Waiters<Ask, Given<M>>,
-    /// How the last attempts have failed. `None` after a success.
-    failure: Option<Failure<M::Error>>,
-}
-
-struct Failure<E> {
-    cause: Cause<E>,
-    /// How many attempts in a row have failed.
-    count: u32,
-    /// When the next one may begin.
-    next: Instant,
-}
-
-/// A resource, with what the pool knows about it.
-pub(super) struct Stored<M: Manager> {
-    pub(super) resource: M::Resource,
-    pub(super) manager: Arc<M>,
-    /// When it becomes too old.
-    expires: Option<Instant>,
-    /// When it was last put among the idle ones.
-    idle_since: Instant,
-}
-
-/// What a waiter asks for, and when.
-pub(super) struct Ask {
-    pub(super) name: Name,
-    pub(super) now: Instant,
-    pub(super) deadline: Option<Instant>,
-    /// Its place in the order of all waiters.
-    pub(super) ticket: u64,
-}
-
-/// What a waiter is given.
-pub(super) type Given<M> = Result<Held<M>, GetError<<M as Manager>::Error>>;
-
-/// A resource that is given out, and its key among the holders.
-pub(super) struct Held<M: Manager> {
-    pub(super) stored: Stored<M>,
-    pub(super) holder: usize,
-}
-
 /// What an onlooker waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sight {
@@ -113,46 +57,6 @@ pub(super) enum Sight {
     Empty,
     /// No resource is being created.
     Filled,
-}
-
-/// What is to be done without the lock, in a task of the pool. Those with a group have a place.
-pub(super) enum Errand<M: Manager> {
-    /// Creates a resource, but not before `at`, and after `evicted` is closed, whose place it has.
-    Create {
-        group: usize,
-        manager: Arc<M>,
-        at: Option<Instant>,
-        evicted: Option<Stored<M>>,
-    },
-    Check {
-        group: usize,
-        stored: Stored<M>,
-    },
-    Reset {
-        group: usize,
-        stored: Stored<M>,
-    },
-    Close {
-        group: usize,
-        stored: Stored<M>,
-    },
-    /// Closes what is idle for too long, as long as there are resources.
-    Reap {
-        number: u64,
-    },
-    /// Drops an error.
-    Drop {
-        _cause: Cause<M::Error>,
-    },
-}
-
-/// As what a place is counted that a task has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Creating,
-    Checking,
-    /// Being reset or closed.
-    Leaving,
 }
 
 /// What became of a resource that was in use.
@@ -163,60 +67,6 @@ pub(super) enum Release {
     Used,
     /// It has to be closed.
     Broken,
-}
-
-impl<M: Manager> Stored<M> {
-    pub(super) fn new(resource: M::Resource, manager: Arc<M>, options: &PoolOptions, now: Instant) -> Self {
-        let early = jitter::up_to(options.max_lifetime / 10);
-        let expires = now.checked_add(options.max_lifetime - early);
-        Stored { resource, manager, expires, idle_since: now }
-    }
-
-    fn is_expired(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|at| at <= now)
-    }
-
-    fn idle_time(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.idle_since)
-    }
-}
-
-impl<M: Manager> Group<M> {
-    pub(super) fn new(manager: Arc<M>) -> Self {
-        Group {
-            manager,
-            idle: VecDeque::new(),
-            holders: Slab::new(),
-            creating: 0,
-            checking: 0,
-            leaving: 0,
-            waiters: Waiters::new(),
-            failure: None,
-        }
-    }
-
-    /// Returns how many places it has.
-    fn size(&self) -> usize {
-        self.idle.len() + self.holders.len() + self.coming() + self.leaving
-    }
-
-    /// Returns how many resources are expected, from the manager or from a check.
-    fn coming(&self) -> usize {
-        self.creating + self.checking
-    }
-
-    /// Whether only an attempt to create one can give a resource to who waits.
-    fn has_nothing_else(&self) -> bool {
-        self.idle.is_empty() && self.holders.is_empty() && self.leaving == 0
-    }
-
-    /// Whether it may have one more place for one who waits, as far as it is for this group to say.
-    fn wants_place(&self, waiting: usize, options: &PoolOptions) -> bool {
-        waiting > self.coming()
-            && self.size() < options.max_per_key
-            // After a failure they take turns, and wait for each other.
-            && (self.failure.is_none() || self.creating == 0)
-    }
 }
 
 impl<M: Manager> State<M> {
@@ -233,6 +83,27 @@ impl<M: Manager> State<M> {
             errands: Vec::new(),
             onlookers: Waiters::new(),
         }
+    }
+
+    /// Adds a group, with its first visit, and returns its key.
+    pub(super) fn open_group(&mut self, group: Group<M>) -> usize {
+        self.groups.insert(group)
+    }
+
+    pub(super) fn begin_visit(&mut self, group: usize) {
+        self.groups[group].visits += 1;
+    }
+
+    pub(super) fn end_visit(&mut self, group: usize) {
+        self.groups[group].visits -= 1;
+    }
+
+    /// Takes a group out if it is as good as a new one, and nobody uses it.
+    pub(super) fn close_group(&mut self, group: usize, now: Instant) -> Option<Group<M>> {
+        let Group { visits, waiters, failure, .. } = &self.groups[group];
+        let is_pausing = failure.as_ref().is_some_and(|failure| failure.next > now);
+        let is_used = *visits > 0 || !waiters.is_empty() || self.groups[group].size() > 0;
+        if is_used || is_pausing { None } else { Some(self.groups.remove(group)) }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -379,6 +250,12 @@ impl<M: Manager> State<M> {
         self.free_place(group, now, wakes);
     }
 
+    /// Notes that a resource of this group is gone whose place is another group's.
+    pub(super) fn lost_evicted(&mut self, group: usize, now: Instant) {
+        self.groups[group].leaving -= 1;
+        self.provide(group, self.groups[group].waiters.len(), now);
+    }
+
     /// Creates what is missing of the idle resources. A pause after a failure is over by that.
     pub(super) fn fill(&mut self, now: Instant) {
         for group in self.keys() {
@@ -482,6 +359,13 @@ impl<M: Manager> State<M> {
     fn come_home(&mut self, group: usize, mut stored: Stored<M>, now: Instant, wakes: &mut Wakes) {
         if self.is_closed() || stored.is_expired(now) {
             self.send_away(group, stored);
+            // Somebody may have waited for this one, beside others that are idle.
+            self.provide(group, self.groups[group].waiters.len(), now);
+            return;
+        }
+        if let Some(other) = self.prior(group) {
+            self.groups[group].leaving += 1;
+            self.create(other, Some(Evicted { group, stored }), now);
             return;
         }
         let home = &mut self.groups[group];
@@ -509,9 +393,13 @@ impl<M: Manager> State<M> {
         self.errands.push(Errand::Close { group, stored });
     }
 
-    /// Gives up a place, which another group may wait for.
+    /// Gives up a place, to those who have waited for one longest.
     fn free_place(&mut self, group: usize, now: Instant, wakes: &mut Wakes) {
         self.places -= 1;
+        while self.places < self.options.max_size && !self.is_closed() {
+            let Some(group) = self.first_without_place() else { break };
+            self.create(group, None, now);
+        }
         self.provide(group, self.groups[group].waiters.len(), now);
         self.show(wakes);
     }
@@ -531,8 +419,14 @@ impl<M: Manager> State<M> {
                 self.errands.push(Errand::Check { group, stored });
             }
         }
-        while self.groups[group].wants_place(waiting, &self.options) && self.places < self.options.max_size {
-            self.create(group, None, now);
+        while self.groups[group].wants_place(waiting, &self.options) {
+            let evicted = if self.places < self.options.max_size {
+                None
+            } else {
+                let Some(evicted) = self.evict(group) else { break };
+                Some(evicted)
+            };
+            self.create(group, evicted, now);
         }
         let provided = &self.groups[group];
         let spare = provided.idle.len() + provided.coming().saturating_sub(waiting);
@@ -542,8 +436,38 @@ impl<M: Manager> State<M> {
         }
     }
 
+    /// Takes out the resource that has been idle longest, in a group other than `group`.
+    fn evict(&mut self, group: usize) -> Option<Evicted<M>> {
+        if self.groups.len() == 1 {
+            return None;
+        }
+        let others = self.groups.iter_mut().filter(|(key, _)| *key != group);
+        let oldest =
+            others.filter(|(_, other)| !other.idle.is_empty()).min_by_key(|(_, other)| other.idle[0].idle_since);
+        let (group, oldest) = oldest?;
+        let stored = oldest.idle.pop_front()?;
+        oldest.leaving += 1;
+        Some(Evicted { group, stored })
+    }
+
+    /// Returns the group whose first waiter has waited longest, of those that want a place.
+    fn first_without_place(&self) -> Option<usize> {
+        let wanting = self.groups.iter().filter(|(_, group)| group.wants_place(group.waiters.len(), &self.options));
+        wanting.min_by_key(|(_, group)| group.first_ticket()).map(|(key, _)| key)
+    }
+
+    /// Returns the group that has a prior claim to the place of a resource that comes home to
+    /// `group`: no place is free, and its first waiter came before all waiters of `group`.
+    fn prior(&self, group: usize) -> Option<usize> {
+        if self.groups.len() == 1 || self.places < self.options.max_size {
+            return None;
+        }
+        let first = self.first_without_place()?;
+        (self.groups[first].first_ticket() < self.groups[group].first_ticket()).then_some(first)
+    }
+
     /// Has a resource created, in a new place or in that of `evicted`.
-    fn create(&mut self, group: usize, evicted: Option<Stored<M>>, now: Instant) {
+    fn create(&mut self, group: usize, evicted: Option<Evicted<M>>, now: Instant) {
         if evicted.is_none() {
             self.places += 1;
             self.peak = self.peak.max(self.places);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Manager;
+use super::errand::{Errand, Evicted, Phase};
 use super::error::Cause;
+use super::group::Stored;
 use super::shared::{Shared, now};
-use super::state::{Errand, Phase, Stored};
 use crate::cancel::shield;
 use crate::future::catch_panic;
 use crate::panic::discard;
@@ -23,10 +24,15 @@ pub(super) fn task<M: Manager>(
     errand: Errand<M>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let shared = shared.clone();
-    let transit = |group, stored, phase| Transit { shared: shared.clone(), group, stored, phase: Some(phase) };
+    let transit =
+        |group, stored, phase| Transit { shared: shared.clone(), group, stored, evicted: None, phase: Some(phase) };
     let task = match errand {
         Errand::Create { group, manager, at, evicted } => {
-            Task::Create { transit: transit(group, evicted, Phase::Creating), manager, at }
+            let mut transit = transit(group, None, Phase::Creating);
+            if let Some(Evicted { group, stored }) = evicted {
+                (transit.evicted, transit.stored) = (Some(group), Some(stored));
+            }
+            Task::Create { transit, manager, at }
         }
         Errand::Check { group, stored } => Task::Check(transit(group, Some(stored), Phase::Checking)),
         Errand::Reset { group, stored } => Task::Reset(transit(group, Some(stored), Phase::Leaving)),
@@ -58,6 +64,7 @@ enum Task<M: Manager> {
 
 async fn create<M: Manager>(mut transit: Transit<M>, manager: Arc<M>, at: Option<Instant>) {
     transit.close().await;
+    transit.end_eviction();
     if let Some(at) = at {
         sleep_until(at).await;
     }
@@ -134,6 +141,8 @@ struct Transit<M: Manager> {
     shared: Arc<Shared<M>>,
     group: usize,
     stored: Option<Stored<M>>,
+    /// The group from which `stored` was evicted.
+    evicted: Option<usize>,
     /// `None` when the task has given its place up.
     phase: Option<Phase>,
 }
@@ -172,6 +181,13 @@ impl<M: Manager> Transit<M> {
         self.shared.change(|state, wakes| state.found_unfit(group, now, wakes));
     }
 
+    fn end_eviction(&mut self) {
+        if let Some(group) = self.evicted.take() {
+            let now = now();
+            self.shared.change(|state, _| state.lost_evicted(group, now));
+        }
+    }
+
     /// Closes the resource, if there is one, within the grace, also while the scope is cancelled.
     async fn close(&mut self) {
         let Some(Stored { resource, manager, .. }) = self.stored.take() else { return };
@@ -185,6 +201,7 @@ impl<M: Manager> Drop for Transit<M> {
         let (now, group) = (now(), self.group);
         // Before its place is free.
         discard(self.stored.take());
+        self.end_eviction();
         let Some(phase) = self.phase else { return };
         if phase != Phase::Leaving {
             // The scope or the runtime has dropped the task. It would drop the next one, too.
