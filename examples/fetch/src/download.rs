@@ -40,11 +40,7 @@ impl Session {
             let rest = HeaderValue::try_from(format!("bytes={begin}-")).expect("it is ASCII");
             call = call.header(RANGE, rest);
         }
-        let mut response = match self.send(call).await {
-            // The last byte had come, and only the end was missing.
-            Err(Failure::Status { status: StatusCode::RANGE_NOT_SATISFIABLE, .. }) if begin > 0 => return Ok(()),
-            response => response?,
-        };
+        let mut response = self.send(call).await?;
         // A server may send the whole instead of the rest.
         let mut known = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { begin };
         while let Some(mut chunk) = response.chunk().await? {

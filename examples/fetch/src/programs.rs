@@ -11,7 +11,7 @@ use crate::session::Session;
 ///
 /// In Python this is `asyncio.gather` over coroutines that all take the same semaphore.
 pub async fn gather(session: &Session, urls: &[String], at_once: usize) -> Vec<Result<Bytes, FetchError>> {
-    urls.iter().map_concurrent(at_once, |url| session.bytes(url)).collect().await
+    urls.iter().map_concurrent(at_once, |url| session.bytes(url)).in_order().collect().await
 }
 
 /// Fetches pages by workers that take addresses from a queue, and returns how many bytes came and

@@ -47,6 +47,8 @@ pub enum Fault {
     Cut,
     /// `stall`: the second half of the body never comes.
     Stall,
+    /// `whole`: its `Range` is ignored.
+    Whole,
 }
 
 impl Fault {
@@ -58,6 +60,7 @@ impl Fault {
             "lost" => Fault::Lost,
             "cut" => Fault::Cut,
             "stall" => Fault::Stall,
+            "whole" => Fault::Whole,
             _ => return None,
         })
     }
@@ -183,12 +186,13 @@ async fn answer(request: Request<Incoming>, log: &Log) -> io::Result<Answer> {
             return Ok(response);
         }
         Some(Fault::Silent) => pending().await,
-        Some(Fault::Lost | Fault::Cut | Fault::Stall) | None => {}
+        Some(Fault::Lost | Fault::Cut | Fault::Stall | Fault::Whole) | None => {}
     }
     let path: Vec<_> = request.uri().path().split('/').skip(1).collect();
     let (status, body) = match (request.method(), &path[..]) {
         (&Method::GET, ["pages", number]) => (StatusCode::OK, format!("page {number}").into()),
         (&Method::GET, ["files", length]) => match length.parse() {
+            Ok(length) if fault == Some(Fault::Whole) => (StatusCode::OK, file(length)),
             Ok(length) => rest_of(file(length), request.headers().get(RANGE).and_then(|range| range.to_str().ok())),
             Err(_) => return Ok(text(StatusCode::NOT_FOUND, "this is no length\n")),
         },
