@@ -22,6 +22,7 @@ mod map;
 mod memory;
 mod net;
 mod parallel;
+mod pool;
 mod queue;
 mod race;
 mod rate;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> Vec<Row> {
         small::rows(),
         root::rows(),
         locks::rows(),
+        pool::rows(),
         queue::rows(),
         rate::rows(),
         memory::rows(),
