@@ -54,7 +54,7 @@
 //! | do many items, a few at a time | [`ConcurrentIterator`], [`ConcurrentStream`] | `Semaphore` | `Semaphore` |
 //! | change a value across `.await` | [`sync::Mutex`] | `Lock` | `Mutex` |
 //! | limit what is done at once | [`sync::Semaphore`] | `Semaphore` | `Semaphore` |
-//! | share a few connections | [`resource::Pool`] | `create_pool` | `deadpool` |
+//! | share a few connections | [`resource::Pool`], [`resource::KeyedPool`] | `create_pool` | `deadpool` |
 //! | limit how often something is done | [`rate::RateLimiter`] | `aiolimiter` | `governor` |
 //! | call nothing that fails again and again | [`rate::CircuitBreaker`] | `aiobreaker` | `failsafe` |
 //! | give work to consumers, and wait until it is done | [`queue`] | `Queue` | `mpsc` |

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use foster::resource::{Pool, PoolOptions, Pooled};
-use foster::scope;
 use foster::testing::CountingWaker;
+use foster::{scope, timeout};
 use futures::FutureExt as _;
 
 use crate::harness::T;
@@ -134,6 +134,16 @@ matrix! {
             assert_eq!(server.created(), 1);
             drop(pool.close());
             assert!(pool.try_get().unwrap_err().is_closed());
+        })
+        .await;
+    }
+
+    async fn a_connection_does_not_have_the_deadline_of_who_waits_for_it() {
+        let server = Server::new();
+        scope(async |s| {
+            let pool = Pool::new(server.clone(), s.spawner());
+            assert!(timeout(1_000 * T, pool.get()).await.unwrap().is_ok());
+            assert_eq!((server.attempts(), server.hurried()), (1, 0));
         })
         .await;
     }

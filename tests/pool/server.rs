@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foster::resource::Manager;
-use foster::{shield, sleep};
+use foster::{remaining, shield, sleep};
 
 /// What one of the manager's methods does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,9 @@ struct Log {
     /// `None` says that there is nothing to reset.
     reset: Mutex<Option<Does>>,
     close: Setting,
-    /// Attempts, connections that were made, those that exist, and those that were closed properly.
+    /// Attempts, those among them that have little time, connections that were made, those that exist, and those that were closed properly.
     attempts: AtomicUsize,
+    hurried: AtomicUsize,
     created: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
@@ -108,6 +109,11 @@ impl Server {
 
     pub(crate) fn attempts(&self) -> usize {
         self.0.attempts.load(SeqCst)
+    }
+
+    /// How many attempts had less time than the pool gives them.
+    pub(crate) fn hurried(&self) -> usize {
+        self.0.hurried.load(SeqCst)
     }
 
     pub(crate) fn created(&self) -> usize {
@@ -177,6 +183,7 @@ impl Manager for Server {
 
     async fn create(&self) -> Result<Connection, Down> {
         self.0.attempts.fetch_add(1, SeqCst);
+        self.0.hurried.fetch_add(usize::from(remaining().is_some_and(|left| left < Duration::from_secs(20))), SeqCst);
         let does = *self.0.create.0.lock().unwrap();
         does.act().await?;
         let open = self.0.open.fetch_add(1, SeqCst) + 1;

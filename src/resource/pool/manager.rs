@@ -5,12 +5,12 @@ use std::future::{Future, Ready, ready};
 /// Creates, checks, resets and closes the resources of a [`Pool`](super::Pool).
 ///
 /// Only [`create`](Manager::create) must be written. The pool calls these methods in tasks of its
-/// own, which belong to its scope. They see neither the deadline nor the
+/// own, which belong to its scope. Each has a time limit, and sees neither the deadline nor the
 /// [inherited values](crate::Inherited) of any caller. Errors of `check`, `reset` and `close` go
 /// nowhere, since the pool deals with them: to log them, log them here.
 ///
-/// A method that panics does no harm to the pool. The resource that it had is dropped, and its
-/// place is free.
+/// A method that panics does no harm to the pool. The resource that it had is gone, and its place is
+/// free.
 ///
 /// ```
 /// use foster::resource::Manager;
