@@ -1,0 +1,5 @@
+//! Transactions on SQLite.
+
+mod database;
+mod storm;
+mod transactions;
