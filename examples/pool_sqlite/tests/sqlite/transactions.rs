@@ -21,6 +21,12 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// A query that never ends.
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
 
+/// Says that a statement has found its first row.
+fn tell(running: &Token) -> rusqlite::Result<()> {
+    running.cancel("it runs");
+    Ok(())
+}
+
 /// Runs a test in a simulation, with a bank of two accounts of 100 each.
 fn with_bank(test: impl AsyncFnOnce(&Database, &Bank)) {
     let database = Database::new();
@@ -34,12 +40,17 @@ fn with_bank(test: impl AsyncFnOnce(&Database, &Bank)) {
 }
 
 /// Takes money out of an account, and ends as it is told.
-async fn spend<E: From<Error>>(bank: &Bank, end: impl AsyncFnOnce() -> Result<(), E>) -> Result<(), E> {
+async fn spend(bank: &Bank, end: impl AsyncFnOnce() -> Result<(), Error>) -> Result<(), Error> {
     transaction(bank.pool(), async |tx| {
         tx.execute("UPDATE account SET balance = balance - 1 WHERE id = 0", ()).await?;
         end().await
     })
     .await
+}
+
+async fn wait(duration: Duration) -> Result<(), Error> {
+    sleep(duration).await;
+    Ok(())
 }
 
 #[test]
@@ -78,7 +89,7 @@ fn a_statement_that_fails_rolls_back() {
 #[test]
 fn a_body_that_panics_rolls_back() {
     with_bank(async |database, bank| {
-        let panics = spend::<Error>(bank, async || panic!("no more"));
+        let panics = spend(bank, async || panic!("no more"));
         assert!(catch_panic(panics).await.unwrap_err().to_string().contains("no more"));
         assert_eq!(database.books(), (vec![100, 100], 0));
     });
@@ -100,7 +111,7 @@ fn a_job_that_panics_rolls_back() {
 #[test]
 fn a_timeout_returns_after_the_rollback() {
     with_bank(async |database, bank| {
-        let late = timeout(SECOND, spend::<Error>(bank, async || Ok(sleep(2 * SECOND).await)));
+        let late = timeout(SECOND, spend(bank, async || wait(2 * SECOND).await));
         assert!(late.await.is_err());
         assert_eq!(database.books(), (vec![100, 100], 0));
     });
@@ -110,7 +121,7 @@ fn a_timeout_returns_after_the_rollback() {
 fn a_task_that_is_cancelled_rolls_back() {
     with_bank(async |database, bank| {
         scope(async |s| {
-            let task = s.spawn(spend::<Error>(bank, async || Ok(sleep(SECOND).await)));
+            let task = s.spawn(spend(bank, async || wait(SECOND).await));
             sleep(SECOND / 2).await;
             task.cancel();
             assert!(task.outcome().await.is_err());
@@ -195,18 +206,18 @@ fn a_database_that_is_busy_for_too_long_is_an_error() {
         let stranger = database.stranger();
         stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
         let start = now();
-        let busy = spend::<Error>(bank, async || Ok(())).await.unwrap_err();
+        let busy = spend(bank, async || Ok(())).await.unwrap_err();
         assert!(busy.is_busy());
         assert!(busy.to_string().contains("another process"), "{busy}");
         assert!(now() - start <= 5 * SECOND);
 
         let start = now();
-        let busy = timeout(SECOND, spend::<Error>(bank, async || Ok(()))).await;
+        let busy = timeout(SECOND, spend(bank, async || Ok(()))).await;
         assert!(busy.is_ok_and(|spent| spent.unwrap_err().is_busy()), "the wait would have ended after the deadline");
         assert!(now() - start < SECOND);
 
         stranger.execute_batch("ROLLBACK").unwrap();
-        spend::<Error>(bank, async || Ok(())).await.unwrap();
+        spend(bank, async || Ok(())).await.unwrap();
     });
 }
 
@@ -279,7 +290,7 @@ async fn a_cancellation_interrupts_the_statement_that_runs() {
             let endless = transaction::<(), Error, _>(bank.pool(), async move |tx| {
                 tx.execute("UPDATE account SET balance = 0", ()).await?;
                 if is_query {
-                    tx.query(ENDLESS, (), move |_| Ok(begins.cancel("it runs"))).await?;
+                    tx.query(ENDLESS, (), move |_| tell(&begins)).await?;
                 } else {
                     let rows = iter::repeat_with(move || begins.cancel("it runs")).map(|()| (0, 1, 1));
                     tx.execute_many("INSERT INTO transfer (source, target, amount) VALUES (?, ?, ?)", rows).await?;
@@ -309,7 +320,7 @@ async fn a_drop_interrupts_the_statement_that_runs() {
             let begins = began.clone();
             let mut endless = Box::pin(transaction::<(), Error, _>(bank.pool(), async move |tx| {
                 tx.execute("UPDATE account SET balance = 0", ()).await?;
-                tx.query(ENDLESS, (), move |_| Ok(begins.cancel("it runs"))).await.map(drop)
+                tx.query(ENDLESS, (), move |_| tell(&begins)).await.map(drop)
             }));
             let mut running = pin!(began.cancelled());
             poll_fn(|cx| {
