@@ -5,62 +5,65 @@ use url::{Position, Url};
 /// What an address stands for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// A place of the site that is checked.
-    Inside(Place),
-    /// Another host, or another way to transport: mail, a script, data.
-    Outside,
+    /// A document of the site that is checked, or of another host.
+    Document(Place),
+    /// Not a document of a host: mail, a script, data.
+    Other,
     /// Not an address.
     Malformed { address: String, why: String },
 }
 
-/// A document of the site, and perhaps a place in it.
+/// A document, and perhaps a place in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Path and query.
-    pub(crate) path: String,
+    /// In the site, path and query, which begin with a slash. At another host, all but the fragment.
+    pub(crate) address: String,
     pub(crate) fragment: Option<String>,
 }
 
 impl Place {
-    pub(crate) fn new(url: &Url) -> Self {
-        Place {
-            path: url[Position::BeforePath..Position::AfterQuery].to_owned(),
-            fragment: url.fragment().map(str::to_owned),
-        }
+    /// What `url` stands for, as seen from `site`.
+    pub(crate) fn new(url: &Url, site: &Url) -> Self {
+        let begin = if url.origin() == site.origin() { Position::BeforePath } else { Position::BeforeScheme };
+        let address = url[begin..Position::AfterQuery].to_owned();
+        Place { address, fragment: url.fragment().map(str::to_owned) }
     }
+}
+
+/// Whether the address of a [`Place`] is one of another host.
+pub(crate) fn is_external(address: &str) -> bool {
+    !address.starts_with('/')
 }
 
 /// Resolves the addresses of one page.
 #[derive(Debug)]
-pub(crate) struct Resolver {
-    page: Url,
+pub(crate) struct Resolver<'a> {
+    site: &'a Url,
     base: Url,
 }
 
-impl Resolver {
-    /// A resolver for the page at `path` of `site`, which may name another `base`.
-    pub(crate) fn new(site: &Url, path: &str, base: Option<&str>) -> Self {
-        let page = at(site, path);
+impl<'a> Resolver<'a> {
+    /// A resolver for a page that is met in a check of `site`, and which may name another `base`.
+    pub(crate) fn new(site: &'a Url, page: Url, base: Option<&str>) -> Self {
         let named = base.and_then(|base| page.join(base).ok());
-        let base = named.filter(|base| !base.cannot_be_a_base()).unwrap_or_else(|| page.clone());
-        Resolver { page, base }
+        let base = named.filter(|base| !base.cannot_be_a_base()).unwrap_or(page);
+        Resolver { site, base }
     }
 
     pub(crate) fn resolve(&self, address: &str) -> Target {
         match self.base.join(address) {
-            Ok(url) if url.scheme() == self.page.scheme() && url.origin() == self.page.origin() => {
-                Target::Inside(Place::new(&url))
-            }
-            Ok(_) => Target::Outside,
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Target::Document(Place::new(&url, self.site)),
+            Ok(_) => Target::Other,
             Err(error) => Target::Malformed { address: address.to_owned(), why: error.to_string() },
         }
     }
 }
 
-/// The address of `path` in `site`. Not a join: a path may begin with two slashes.
-pub(crate) fn at(site: &Url, path: &str) -> Url {
-    let url = format!("{}{path}", &site[..Position::BeforePath]);
-    Url::parse(&url).unwrap_or_else(|_| site.clone())
+/// The whole address of what a [`Place`] names by `address`. Not a join: a path may begin with two
+/// slashes.
+pub(crate) fn at(site: &Url, address: &str) -> Url {
+    let begin = if is_external(address) { "" } else { &site[..Position::BeforePath] };
+    Url::parse(&format!("{begin}{address}")).unwrap_or_else(|_| site.clone())
 }
 
 #[cfg(test)]
@@ -69,35 +72,46 @@ mod tests {
 
     fn resolve(base: Option<&str>, address: &str) -> Target {
         let site = Url::parse("http://127.0.0.1:8000/").expect("a valid address");
-        Resolver::new(&site, "/book/one.html?x", base).resolve(address)
+        Resolver::new(&site, at(&site, "/book/one.html?x"), base).resolve(address)
     }
 
-    fn inside(path: &str, fragment: Option<&str>) -> Target {
-        Target::Inside(Place { path: path.to_owned(), fragment: fragment.map(str::to_owned) })
+    fn document(address: &str, fragment: Option<&str>) -> Target {
+        Target::Document(Place { address: address.to_owned(), fragment: fragment.map(str::to_owned) })
     }
 
     #[test]
     fn addresses_are_relative_to_the_page_or_its_base() {
-        assert_eq!(resolve(None, "two.html#a"), inside("/book/two.html", Some("a")));
-        assert_eq!(resolve(None, "#a"), inside("/book/one.html?x", Some("a")));
-        assert_eq!(resolve(None, " ../a b "), inside("/a%20b", None));
-        assert_eq!(resolve(Some("/other/"), "two.html"), inside("/other/two.html", None));
-        assert_eq!(resolve(Some("data:,"), "two.html"), inside("/book/two.html", None));
+        assert_eq!(resolve(None, "two.html#a"), document("/book/two.html", Some("a")));
+        assert_eq!(resolve(None, "#a"), document("/book/one.html?x", Some("a")));
+        assert_eq!(resolve(None, " ../a b "), document("/a%20b", None));
+        assert_eq!(resolve(Some("/other/"), "two.html"), document("/other/two.html", None));
+        assert_eq!(resolve(Some("data:,"), "two.html"), document("/book/two.html", None));
     }
 
     #[test]
-    fn other_hosts_and_schemes_are_outside() {
-        for address in [
-            "http://127.0.0.1:8001/",
-            "https://127.0.0.1:8000/",
-            "mailto:me",
-            "javascript:void 0",
-            "//x/",
-            "//bücher.example/",
-        ] {
-            assert_eq!(resolve(None, address), Target::Outside, "{address}");
+    fn documents_of_other_hosts_have_whole_addresses() {
+        for address in ["http://127.0.0.1:8001/", "https://127.0.0.1:8000/a?b"] {
+            assert_eq!(resolve(None, address), document(address, None));
         }
-        assert_eq!(resolve(Some("http://example.org/"), "a"), Target::Outside);
+        assert_eq!(resolve(None, "//x//y#z"), document("http://x//y", Some("z")));
+        assert_eq!(resolve(None, "//b\u{fc}cher.example"), document("http://xn--bcher-kva.example/", None));
+        assert_eq!(resolve(Some("https://example.org/"), "a"), document("https://example.org/a", None));
+    }
+
+    #[test]
+    fn other_schemes_name_no_documents() {
+        for address in
+            ["mailto:me", "javascript:void 0", "data:,", "ftp://127.0.0.1:8000/", "blob:http://127.0.0.1:8000/x"]
+        {
+            assert_eq!(resolve(None, address), Target::Other, "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_completed_by_the_site_unless_it_is_whole() {
+        let site = Url::parse("http://127.0.0.1:8000/book/").expect("a valid address");
+        assert_eq!(at(&site, "//a?b").as_str(), "http://127.0.0.1:8000//a?b");
+        assert_eq!(at(&site, "https://x/a?b").as_str(), "https://x/a?b");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use hyper::rt::{Read, Write};
 use hyper::{Method, Request, Response, StatusCode};
 use lol_html::errors::RewritingError;
 use url::{Host, Position, Url};
@@ -23,6 +24,7 @@ use crate::Config;
 use crate::files::{is_html, may_be_page};
 use crate::page::{Page, PageReader};
 use crate::report::Reason;
+use crate::tls::Tls;
 
 /// What is read of an unwanted body, in bytes, so that its connection can be used again.
 const MAX_UNWANTED: usize = 64 << 10;
@@ -47,7 +49,11 @@ pub(crate) enum Answer {
 /// gives the slots out, first come, first served.
 #[derive(Debug)]
 pub(crate) struct Client {
-    site: Url,
+    /// An address of the host.
+    host: Url,
+    /// Whether its pages are read. If not, a page is a file like others.
+    reads_pages: bool,
+    tls: Option<Tls>,
     timeout: Duration,
     retries: u32,
     max_page: usize,
@@ -61,14 +67,16 @@ pub(crate) struct Client {
 type Connection = SendRequest<Empty<Bytes>>;
 
 impl Client {
-    /// A client for `site`'s host, whose connections are driven by children of `scope`.
-    pub(crate) fn new(site: &Url, config: &Config, scope: Scope<'static>) -> Self {
+    /// A client for the host of an address, whose connections are driven by children of `scope`.
+    pub(crate) fn new(host: &Url, reads_pages: bool, config: &Config, scope: Scope<'static>) -> Self {
         let (returned, idle) = queue::bounded(config.per_host.get());
         for _ in 0..config.per_host.get() {
             returned.try_send(None).expect("room for every slot");
         }
         Client {
-            site: site.clone(),
+            host: host.clone(),
+            reads_pages,
+            tls: config.tls.clone(),
             timeout: config.timeout,
             retries: config.retries,
             max_page: usize::try_from(config.max_page.as_u64()).unwrap_or(usize::MAX),
@@ -76,11 +84,6 @@ impl Client {
             returned,
             scope,
         }
-    }
-
-    /// An address of the host.
-    pub(crate) fn site(&self) -> &Url {
-        &self.site
     }
 
     /// Asks for a document, and asks again after a failure that may pass.
@@ -110,8 +113,17 @@ impl Client {
 
     async fn connect(&self) -> Result<Connection, Reason> {
         let stream = self.reach().await?;
+        match (self.host.scheme(), self.host.host(), &self.tls) {
+            ("https", Some(host), Some(tls)) => self.open(ForHyper::new(tls.secure(&host, stream).await?)).await,
+            ("https", ..) => Err(Reason::Certificate("nobody is".to_owned())),
+            _ => self.open(ForHyper::new(stream)).await,
+        }
+    }
+
+    /// Begins to speak HTTP.
+    async fn open(&self, stream: impl Read + Write + Send + Unpin + 'static) -> Result<Connection, Reason> {
         let (connection, driver) =
-            http1::Builder::new().max_buf_size(BUFFER).handshake(ForHyper::new(stream)).await.map_err(broken_off)?;
+            http1::Builder::new().max_buf_size(BUFFER).handshake(stream).await.map_err(broken_off)?;
         // Its errors are also those of the request under way.
         self.scope.spawn_parallel(async move { drop(driver.await) });
         Ok(connection)
@@ -119,8 +131,8 @@ impl Client {
 
     /// Connects to the first of the host's addresses that answers.
     async fn reach(&self) -> Result<TcpStream, Reason> {
-        let port = self.site.port_or_known_default().unwrap_or(80);
-        let addresses = match self.site.host() {
+        let port = self.host.port_or_known_default().unwrap_or(80);
+        let addresses = match self.host.host() {
             Some(Host::Ipv4(address)) => vec![(address, port).into()],
             Some(Host::Ipv6(address)) => vec![(address, port).into()],
             Some(Host::Domain(name)) => lookup((name, port)).await.map_err(|error| look_up_failed(name, &error))?,
@@ -145,10 +157,10 @@ impl Drop for Slot<'_> {
 }
 
 impl Slot<'_> {
-    /// Fetches pages. Of other documents the head is enough, except from servers that refuse to
-    /// give it.
+    /// Fetches pages. Of other documents, and of what other hosts have, the head is enough, except
+    /// from servers that refuse to give it.
     async fn ask(&mut self, path: &str) -> Result<Answer, Reason> {
-        if !may_be_page(path) {
+        if !self.client.reads_pages || !may_be_page(path) {
             let answer = self.exchange(Method::HEAD, path).await;
             if matches!(answer, Ok(Answer::File | Answer::Moved(_)) | Err(Reason::TimedOut(_) | Reason::Connection(_)))
             {
@@ -162,7 +174,7 @@ impl Slot<'_> {
         let (connection, response) = self.send(method, path).await?;
         let (head, body) = response.into_parts();
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let is_page = head.status.is_success() && header(CONTENT_TYPE).is_some_and(is_html);
+        let is_page = self.client.reads_pages && head.status.is_success() && header(CONTENT_TYPE).is_some_and(is_html);
 
         if is_page {
             let page = read_page(body, self.client.max_page).await?;
@@ -200,7 +212,7 @@ impl Slot<'_> {
         Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, &self.client.site[Position::BeforeHost..Position::AfterPort])
+            .header(HOST, &self.client.host[Position::BeforeHost..Position::AfterPort])
             .header(USER_AGENT, concat!("linkcheck/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|error| Reason::Malformed(error.to_string()))
@@ -245,7 +257,7 @@ fn is_transient(reason: &Reason) -> bool {
 
 /// Names an error by its kind, because what a runtime adds to an error differs from one to the
 /// next.
-fn connection_failed(error: &io::Error) -> Reason {
+pub(crate) fn connection_failed(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => closed_early(),
         kind => Reason::Connection(kind.to_string()),

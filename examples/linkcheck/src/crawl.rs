@@ -107,20 +107,22 @@ pub(crate) struct Crawl {
 #[derive(Debug)]
 pub(crate) struct Bounds {
     /// The path below which the site has the files, if it is made of files. What is not below it is
-    /// outside. The report names files by their paths from there.
+    /// outside the site. The report names files by their paths from there.
     pub(crate) mount: Option<String>,
     /// The path below which pages are searched for links. Other pages are read if a link leads to
     /// them.
     pub(crate) within: String,
     /// What is left out, by the names of targets in the report.
     pub(crate) exclude: Vec<Regex>,
+    /// Whether links to other hosts are checked. If not, they are outside.
+    pub(crate) external: bool,
 }
 
 impl Crawl {
     /// A crawl of the host that `start` names, from there on.
     pub(crate) fn of_host(start: &Url, bounds: Bounds) -> Self {
         let mut crawl = Crawl::new(start.clone(), bounds);
-        crawl.begin(&Place::new(start).path);
+        crawl.begin(&Place::new(start, start).address);
         crawl
     }
 
@@ -157,7 +159,7 @@ impl Crawl {
     /// The addresses to be visited that have not been taken yet.
     pub(crate) fn take_fresh(&mut self) -> Vec<(Id, Box<str>)> {
         let ids = mem::take(&mut self.fresh);
-        ids.into_iter().map(|id| (id, self.path(id).into())).collect()
+        ids.into_iter().map(|id| (id, self.address(id).into())).collect()
     }
 
     /// Whether every known address has been visited.
@@ -179,7 +181,7 @@ impl Crawl {
                 self.settle(target, &fragment, mentions);
             }
         }
-        if is_below(self.path(id), &self.bounds.within) {
+        if is_below(self.address(id), &self.bounds.within) {
             for (target, lines) in links {
                 self.follow(id, target, &lines);
             }
@@ -194,13 +196,18 @@ impl Crawl {
                 let onward = onward.map(|place| self.next(id, place)).filter(|next| next.id != id);
                 (State::Page { anchors, onward }, links)
             }
+            Visit::File if address::is_external(self.address(id)) => {
+                self.report.external += 1;
+                (State::File, Vec::new())
+            }
             Visit::File => {
                 self.report.files += 1;
                 (State::File, Vec::new())
             }
-            // The server of a folder redirects nowhere out of it.
-            Visit::Moved(Target::Inside(place)) => (State::Moved(self.next(id, place)), Vec::new()),
-            Visit::Moved(Target::Outside) => (State::MovedOutside, Vec::new()),
+            Visit::Moved(Target::Document(place)) if self.holds(&place) => {
+                (State::Moved(self.next(id, place)), Vec::new())
+            }
+            Visit::Moved(Target::Document(_) | Target::Other) => (State::MovedOutside, Vec::new()),
             Visit::Moved(Target::Malformed { why, .. }) => (State::Broken(Reason::Malformed(why)), Vec::new()),
             Visit::Broken(reason) => (State::Broken(reason), Vec::new()),
         }
@@ -211,12 +218,15 @@ impl Crawl {
             State::Open { hops, .. } => hops + 1,
             _ => 0,
         };
-        Next { id: self.intern(&place.path, hops), fragment: place.fragment.map(String::into_boxed_str) }
+        Next { id: self.intern(&place.address, hops), fragment: place.fragment.map(String::into_boxed_str) }
     }
 
-    /// Whether a place is one of the site that is checked.
+    /// Whether a place is one that is checked.
     fn holds(&self, place: &Place) -> bool {
-        self.bounds.mount.as_ref().is_none_or(|mount| is_below(&place.path, mount))
+        if address::is_external(&place.address) {
+            return self.bounds.external;
+        }
+        self.bounds.mount.as_ref().is_none_or(|mount| is_below(&place.address, mount))
     }
 
     fn excludes(&self, name: &str) -> bool {
@@ -231,12 +241,13 @@ impl Crawl {
 
     /// The id of an address, to which `hops` redirects led. If it was not known, it is to be
     /// visited.
-    fn intern(&mut self, path: &str, hops: u8) -> Id {
-        let index = match self.known.get_index_of(path) {
+    fn intern(&mut self, address: &str, hops: u8) -> Id {
+        let index = match self.known.get_index_of(address) {
             Some(index) => index,
             None => {
-                let is_excluded = !self.bounds.exclude.is_empty() && self.excludes(&self.path_name(path));
-                self.known.insert_full(path.into(), if is_excluded { State::Excluded } else { State::TooFar }).0
+                let is_excluded = !self.bounds.exclude.is_empty() && self.excludes(&self.address_name(address));
+                let state = if is_excluded { State::Excluded } else { State::TooFar };
+                self.known.insert_full(address.into(), state).0
             }
         };
         let id = Id::try_from(index).expect("fewer than four billion addresses");
@@ -251,15 +262,15 @@ impl Crawl {
     fn follow(&mut self, page: Id, target: Target, lines: &[u32]) {
         self.report.links += lines.len();
         match target {
-            Target::Inside(place) if self.holds(&place) => {
-                let (id, fragment) = (self.intern(&place.path, 0), place.fragment.as_deref().unwrap_or(""));
+            Target::Document(place) if self.holds(&place) => {
+                let (id, fragment) = (self.intern(&place.address, 0), place.fragment.as_deref().unwrap_or(""));
                 if self.excludes_link(id, fragment) {
                     self.report.excluded += lines.len();
                 } else {
                     self.settle(id, fragment, lines.iter().map(|&line| Mention { page, line }));
                 }
             }
-            Target::Inside(_) | Target::Outside => self.report.outside += lines.len(),
+            Target::Document(_) | Target::Other => self.report.outside += lines.len(),
             Target::Malformed { address, .. } if self.excludes(&address) => self.report.excluded += lines.len(),
             Target::Malformed { address, why } => {
                 for &line in lines {
@@ -315,19 +326,19 @@ impl Crawl {
         self.report
     }
 
-    fn path(&self, id: Id) -> &str {
+    fn address(&self, id: Id) -> &str {
         self.known.get_index(id as usize).expect("an interned id").0
     }
 
     /// The name of a page in the report: the file in the folder, or the address.
     fn name(&self, id: Id) -> String {
-        let name = self.path_name(self.path(id));
+        let name = self.address_name(self.address(id));
         if self.bounds.mount.is_some() { percent_decode_str(&name).decode_utf8_lossy().into_owned() } else { name }
     }
 
     /// The name of a target in the report: a path in the folder, or an address.
     fn target_name(&self, id: Id, fragment: &str) -> String {
-        let mut name = self.path_name(self.path(id));
+        let mut name = self.address_name(self.address(id));
         if !fragment.is_empty() {
             name.push('#');
             name.push_str(fragment);
@@ -336,10 +347,10 @@ impl Crawl {
     }
 
     /// The name of an address as a target without a fragment.
-    fn path_name(&self, path: &str) -> String {
+    fn address_name(&self, address: &str) -> String {
         match &self.bounds.mount {
-            Some(mount) => path.strip_prefix(&**mount).unwrap_or(path).trim_start_matches('/').to_owned(),
-            None => address::at(&self.site, path).into(),
+            Some(mount) => address.strip_prefix(&**mount).unwrap_or(address).trim_start_matches('/').to_owned(),
+            None => address::at(&self.site, address).into(),
         }
     }
 }

@@ -26,10 +26,13 @@ mod anchors;
 mod client;
 mod crawl;
 mod files;
+mod hosts;
 mod page;
 mod report;
 mod server;
 mod site;
+#[cfg_attr(not(feature = "https"), path = "no_tls.rs")]
+mod tls;
 mod visit;
 
 use std::io;
@@ -43,13 +46,14 @@ use foster::{ConcurrentStream, Scope, Task, Token};
 use futures_util::StreamExt;
 use regex_lite::Regex;
 
-use crate::client::Client;
 use crate::crawl::{Bounds, Crawl, Id};
 use crate::files::Files;
+use crate::hosts::Hosts;
 use crate::server::Server;
 
 pub use crate::report::{Broken, Reason, Report};
 pub use crate::site::{Site, SiteError};
+pub use crate::tls::{Tls, TlsError};
 
 /// How a site is checked.
 #[derive(Debug, Clone)]
@@ -66,6 +70,10 @@ pub struct Config {
     pub max_page: ByteSize,
     /// Which addresses are left out: those whose names in the report match one of these.
     pub exclude: Vec<Regex>,
+    /// Whether links to other hosts are checked: that the page exists.
+    pub external: bool,
+    /// Whom to trust at `https://` addresses. Without it nobody is trusted there.
+    pub tls: Option<Tls>,
 }
 
 /// How far a check has come.
@@ -100,17 +108,17 @@ pub async fn check(
 ) -> io::Result<Report> {
     let began = foster::now();
     foster::scope(async |s| {
-        let exclude = config.exclude.clone();
         let (mut crawl, server) = match site {
             Site::Host { start, within } => {
-                let bounds = Bounds { mount: None, within: within.clone(), exclude };
+                let (exclude, external) = (config.exclude.clone(), config.external);
+                let bounds = Bounds { mount: None, within: within.clone(), exclude, external };
                 (Crawl::of_host(start, bounds), None)
             }
             Site::Folder { root, part, mount } => {
                 let files = Files::of_folder(root.clone(), mount.clone());
-                serve(&s, files, part.clone(), exclude).await?
+                serve(&s, files, part.clone(), config).await?
             }
-            Site::Bundled => serve(&s, Files::bundled(), Vec::new(), exclude).await?,
+            Site::Bundled => serve(&s, Files::bundled(), Vec::new(), config).await?,
         };
         let visits = visit_all(&mut crawl, config, observe);
         // Interrupted or not, the report says how many addresses are left.
@@ -128,23 +136,28 @@ async fn serve(
     s: &Scope<'_>,
     files: Files,
     part: Vec<String>,
-    exclude: Vec<Regex>,
+    config: &Config,
 ) -> io::Result<(Crawl, Option<Task<()>>)> {
     let server = Server::bind(files.clone()).await?;
     let site = server.url()?;
-    let bounds = Bounds { mount: Some(files.folder(&[])), within: files.folder(&part), exclude };
+    let (exclude, external) = (config.exclude.clone(), config.external);
+    let bounds = Bounds { mount: Some(files.folder(&[])), within: files.folder(&part), exclude, external };
     let survey = s.spawn_blocking(move || files.survey(&part)).await;
     Ok((Crawl::of_files(site, survey, bounds), Some(s.spawn(server.serve()))))
 }
 
 /// Visits every address of `crawl`, including those that become known on the way.
 async fn visit_all(crawl: &mut Crawl, config: &Config, observe: &mut (dyn FnMut(Progress) + Send)) {
+    let site = Arc::new(crawl.site().clone());
     foster::scope(async |s| {
-        let client = Arc::new(Client::new(crawl.site(), config, s.clone()));
+        let mut hosts = Hosts::new(&site, config, s.clone());
+        // Lasts, so that the site's connections are used to the end.
+        let _client = hosts.client(&site);
         let (frontier, addresses) = foster::queue::unbounded::<(Id, Box<str>)>();
         let mut visits = pin!(addresses.map_concurrent(config.jobs.get(), |address| {
-            let (id, path) = address.into_inner().0;
-            s.spawn_parallel(visit::visit(client.clone(), id, path))
+            let (id, address) = address.into_inner().0;
+            let url = address::at(&site, &address);
+            s.spawn_parallel(visit::visit(hosts.client(&url), site.clone(), id, url))
         }));
         loop {
             for address in crawl.take_fresh() {

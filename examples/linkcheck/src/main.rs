@@ -14,7 +14,7 @@ use bytesize::ByteSize;
 use clap::Parser;
 use foster::Token;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use linkcheck::{Config, Progress, Report, Site, SiteError};
+use linkcheck::{Config, Progress, Report, Site, SiteError, Tls, TlsError};
 use regex_lite::Regex;
 
 use crate::runtimes::Runtime;
@@ -34,8 +34,8 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_STATUS)]
 struct Args {
-    /// A folder, which is served on the loopback interface, or an http:// address, whose host is
-    /// crawled. Without either, a small bundled site with broken links is checked.
+    /// A folder, which is served on the loopback interface, or an http:// or https:// address, whose
+    /// host is crawled. Without either, a small bundled site with broken links is checked.
     #[arg(value_name = "FOLDER | URL")]
     site: Option<Site>,
 
@@ -67,6 +67,14 @@ struct Args {
     /// asked for, and links to them are not checked. May be repeated
     #[arg(long, value_name = "REGEX")]
     exclude: Vec<Regex>,
+
+    /// Check links to other hosts, too: that the page exists. It is not searched for links
+    #[arg(long, hide = !cfg!(feature = "https"))]
+    external: bool,
+
+    /// Trust the certificates in this file, too, which are in the PEM format. May be repeated
+    #[arg(long, value_name = "FILE", hide = !cfg!(feature = "https"))]
+    ca: Vec<PathBuf>,
 
     /// The folder with the whole site, of which the checked folder is a part, so that links may
     /// lead from the part to anywhere in the site
@@ -114,8 +122,9 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<u8, Box<dyn Error>> {
     let site = site(&args)?;
-    let Args { runtime, jobs, per_host, timeout, retries, max_page, exclude, json, .. } = args;
-    let config = Config { jobs, per_host, timeout, retries, max_page, exclude };
+    let tls = tls(&args, &site)?;
+    let Args { runtime, jobs, per_host, timeout, retries, max_page, exclude, external, json, .. } = args;
+    let config = Config { jobs, per_host, timeout, retries, max_page, exclude, external, tls };
     let runtime = runtime.start()?;
     let stop = stop_on_interrupt()?;
 
@@ -141,6 +150,13 @@ fn site(args: &Args) -> Result<Site, SiteError> {
         site = site.with_prefix(path)?;
     }
     Ok(site)
+}
+
+/// Whom to trust, if a host may have to be trusted.
+fn tls(args: &Args, site: &Site) -> Result<Option<Tls>, TlsError> {
+    let is_secure = matches!(site, Site::Host { start, .. } if start.scheme() == "https");
+    let is_needed = is_secure || args.external || !args.ca.is_empty();
+    is_needed.then(|| Tls::new(&args.ca)).transpose()
 }
 
 /// A token that the first Ctrl-C cancels. The second one does not wait for the end.

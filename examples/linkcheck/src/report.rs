@@ -14,9 +14,11 @@ pub struct Report {
     pub pages: usize,
     /// Other documents that were only asked for: style sheets, pictures, scripts.
     pub files: usize,
+    /// Documents of other hosts that were only asked for.
+    pub external: usize,
     /// Links seen, those to the outside included.
     pub links: usize,
-    /// Links that leave the site. They are not followed.
+    /// Links that leave the site and are not checked.
     pub outside: usize,
     /// Links to what was to be left out.
     pub excluded: usize,
@@ -61,6 +63,8 @@ pub enum Reason {
     Answer(String),
     /// The file or the folder cannot be read.
     Unreadable(String),
+    /// The host has not shown a certificate that is trusted.
+    Certificate(String),
     /// What the link says is not an address.
     Malformed(String),
 }
@@ -75,6 +79,7 @@ impl fmt::Display for Reason {
             Reason::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
             Reason::Connection(why) | Reason::Answer(why) => f.write_str(why),
             Reason::Unreadable(why) => write!(f, "cannot be read: {why}"),
+            Reason::Certificate(why) => write!(f, "the certificate is not trusted: {why}"),
             Reason::Malformed(why) => write!(f, "not an address: {why}"),
         }
     }
@@ -117,9 +122,10 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = serializer.serialize_struct("Report", 10)?;
+        let mut report = serializer.serialize_struct("Report", 11)?;
         report.serialize_field("pages", &self.pages)?;
         report.serialize_field("files", &self.files)?;
+        report.serialize_field("external", &self.external)?;
         report.serialize_field("links", &self.links)?;
         report.serialize_field("outside", &self.outside)?;
         report.serialize_field("excluded", &self.excluded)?;
@@ -165,7 +171,11 @@ impl fmt::Display for Report {
         let links = counted(self.links, "link", "links");
         let (outside, broken, seconds) = (self.outside, self.broken.len(), self.elapsed.as_secs_f64());
         let excluded = if self.excluded > 0 { format!(" and {} excluded", self.excluded) } else { String::new() };
-        write!(f, "{pages}, {files}, {links} ({outside} to the outside{excluded}, unchecked), ")?;
+        let external = match self.external {
+            0 => String::new(),
+            n => format!("{n} at other hosts, "),
+        };
+        write!(f, "{pages}, {files}, {external}{links} ({outside} to the outside{excluded}, unchecked), ")?;
         write!(f, "{broken} broken; {seconds:.1} s, {:.0} pages per second", self.pages_per_second())
     }
 }

@@ -25,7 +25,7 @@ pub enum Site {
         /// The names along the path below which the site has its files.
         mount: Vec<String>,
     },
-    /// A host that is reached by plain HTTP.
+    /// A host that is reached by HTTP, in plain or by TLS.
     #[non_exhaustive]
     Host {
         /// The page from which the others are reached.
@@ -115,13 +115,15 @@ impl FromStr for Site {
             return Ok(Site::Folder { root: path.to_owned(), part: Vec::new(), mount: Vec::new() });
         }
         match word.split_once("://") {
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => match Url::parse(word) {
-                Ok(start) => Ok(Site::Host { start, within: "/".to_owned() }),
-                Err(error) => Err(SiteError::new(format!("`{word}` is not an address: {error}"))),
-            },
+            Some((scheme, _)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
+                match Url::parse(word) {
+                    Ok(start) => Ok(Site::Host { start, within: "/".to_owned() }),
+                    Err(error) => Err(SiteError::new(format!("`{word}` is not an address: {error}"))),
+                }
+            }
             Some((scheme, _)) => Err(SiteError::new(format!(
-                "{scheme}:// is not supported, only http:// is; check the folder that the site is built into, or \
-                 serve it over http:// on this machine"
+                "{scheme}:// is not supported, only http:// and https:// are; or check the folder that the site is \
+                 built into"
             ))),
             None if path.exists() => {
                 Err(SiteError::new(format!("`{word}` is not a folder; name the folder that holds the site")))

@@ -92,7 +92,7 @@ fn wrong_usage_is_explained() {
         (&["/no/such/folder"], "there is no folder `/no/such/folder`"),
         (&["localhost:8000"], "an address begins with http://"),
         (&[file], "is not a folder"),
-        (&["https://example.org/"], "https:// is not supported"),
+        (&["ftp://example.org/"], "ftp:// is not supported, only http:// and https:// are"),
         (&["http://"], "empty host"),
         (&["--jobs", "0"], "'0' for '--jobs <N>': must be 1 or more"),
         (&["--per-host", "0"], "--per-host"),
@@ -133,6 +133,18 @@ fn the_help_names_what_is_built_in_and_what_is_assumed() {
     assert_eq!((run.status, &*run.stderr), (Some(0), ""));
     for expected in RUNTIMES.iter().copied().chain(["[default: 64MiB]", "[default: 10s]", "Exit status:"]) {
         assert!(run.stdout.contains(expected), "{expected}: {}", run.stdout);
+    }
+}
+
+/// What needs https is not left out in silence.
+#[cfg(not(feature = "https"))]
+#[test]
+fn https_that_is_not_built_in_is_said_to_be_behind_a_feature() {
+    for arguments in [&["https://example.org/"][..], &["--external"], &["--ca", "file.pem"]] {
+        let run = linkcheck(arguments);
+        assert_eq!((run.status, &*run.stdout), (Some(2), ""), "{run:?}");
+        let expected = "https is not built in; build linkcheck with `--features https`";
+        assert!(run.stderr.contains(expected), "{run:?}");
     }
 }
 

@@ -1,40 +1,47 @@
 //! Timeouts and retries, to the millisecond: the library in virtual time, over a simulated network.
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use foster::Token;
+use foster::net::TcpListener;
 use foster::net::serve::serve;
-use foster::net::{TcpListener, TcpStream};
 use foster::runtimes::Sim;
-use futures_util::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use futures_util::io::{self, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use linkcheck::{Config, Report, Site};
 
-/// The host that is checked. Within a host, nothing takes time.
+/// The host that is checked. What is sent on one machine takes no time.
 const SITE: &str = "http://127.0.0.1/";
+
+/// Two other hosts.
+const OTHERS: [&str; 2] = ["http://127.0.0.1:81/", "http://127.0.0.1:82/"];
 
 const MS: Duration = Duration::from_millis(1);
 
 /// Longer than any timeout here.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Checks a host that answers `GET /path` after some time.
+/// Checks a host that answers `GET /path` after some time, as do the others.
 fn check(config: &Config, answer: impl Fn(&str) -> (Duration, String) + Send + Sync) -> Report {
     let check = foster::scope(async |s| {
-        let listener = TcpListener::bind("127.0.0.1:80").await.expect("a free port");
-        let host = s.spawn(serve(listener, async |stream| drop(converse(stream, &answer).await)).run());
+        for port in 80..=82 {
+            let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
+            s.spawn(serve(listener, async |stream| drop(converse(stream, &answer).await)).run());
+        }
         let site: Site = SITE.parse().expect("an address");
         let report = linkcheck::check(&site, config, &Token::new(), &mut |_| {}).await;
-        host.cancel();
+        s.cancel("the check is done");
         report.expect("a host is checked, so nothing is served")
     });
     Sim::new(1).run(check)
 }
 
-async fn converse(stream: TcpStream, answer: impl Fn(&str) -> (Duration, String)) -> io::Result<()> {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: impl Fn(&str) -> (Duration, String),
+) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let (mut request, mut line) = (String::new(), String::new());
     stream.read_line(&mut request).await?;
@@ -53,7 +60,16 @@ fn page(body: &str) -> String {
 
 fn config(timeout: Duration, retries: u32) -> Config {
     let (jobs, per_host) = (NonZeroUsize::MIN.saturating_add(7), NonZeroUsize::MIN);
-    Config { jobs, per_host, timeout, retries, max_page: ByteSize::mib(1), exclude: Vec::new() }
+    Config {
+        jobs,
+        per_host,
+        timeout,
+        retries,
+        max_page: ByteSize::mib(1),
+        exclude: Vec::new(),
+        external: false,
+        tls: None,
+    }
 }
 
 fn broken(report: &Report) -> Vec<String> {
@@ -94,4 +110,63 @@ fn the_wait_for_a_connection_does_not_count() {
     });
     assert_eq!((report.pages, broken(&report)), (4, vec![]));
     assert_eq!(report.elapsed, (1 + 3 * 150) * MS);
+}
+
+#[test]
+fn each_other_host_has_connections_of_its_own_within_the_limit() {
+    let [one, two] = OTHERS;
+    let links = format!("<a href='{one}1'><a href='{one}2'><a href='{two}3'><a href='{one}4'><a href='{two}5'>");
+    let report = check(&Config { external: true, ..config(200 * MS, 0) }, |request| match request {
+        "GET /" => (MS, page(&links)),
+        _ => (150 * MS, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()),
+    });
+    assert_eq!((report.external, broken(&report)), (5, vec![]));
+    assert_eq!(report.elapsed, (1 + 3 * 150) * MS);
+}
+
+#[test]
+fn another_host_is_given_its_time_and_its_retries() {
+    let report = check(&Config { external: true, ..config(200 * MS, 1) }, |request| match request {
+        "GET /" => (MS, page(&format!("<a href='{}'>", OTHERS[0]))),
+        _ => (NEVER, String::new()),
+    });
+    assert_eq!(broken(&report), ["/:1: http://127.0.0.1:81/: no answer within 200ms"]);
+    assert_eq!(report.elapsed, (1 + 2 * 200 + 100) * MS);
+}
+
+/// Or a check of a thousand hosts would have thousands of idle connections.
+#[test]
+fn connections_to_another_host_are_closed_when_no_link_leads_there_any_longer() {
+    let answer = |request: &str| match request {
+        "GET /" => (MS, page(&format!("<a href='{}'><a href=/slow>", OTHERS[0]))),
+        _ => (150 * MS, page("")),
+    };
+    let check = foster::scope(async |s| {
+        let listener = TcpListener::bind("127.0.0.1:80").await.expect("a free port");
+        s.spawn(serve(listener, async |stream| drop(converse(stream, answer).await)).run());
+        let listener = TcpListener::bind("127.0.0.1:81").await.expect("a free port");
+        let kept = s.spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            let began = foster::now();
+            converse(&mut stream, |_| (MS, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned())).await?;
+            io::copy(stream, &mut io::sink()).await?;
+            Ok::<_, io::Error>(foster::now() - began)
+        });
+        let site: Site = SITE.parse().expect("an address");
+        let config = Config { external: true, ..config(200 * MS, 0) };
+        let report = linkcheck::check(&site, &config, &Token::new(), &mut |_| {}).await.expect("a host");
+        assert_eq!((report.external, report.pages, report.elapsed), (1, 2, 151 * MS));
+        let kept = kept.await.expect("one connection");
+        s.cancel("the check is done");
+        kept
+    });
+    assert_eq!(Sim::new(1).run(check), MS);
+}
+
+#[test]
+fn nobody_is_trusted_unless_it_is_said_whom_to_trust() {
+    let report =
+        check(&Config { external: true, ..config(200 * MS, 2) }, |_| (MS, page("<a href=https://127.0.0.1:81/>")));
+    assert_eq!(broken(&report), ["/:1: https://127.0.0.1:81/: the certificate is not trusted: nobody is"]);
+    assert_eq!(report.elapsed, MS);
 }

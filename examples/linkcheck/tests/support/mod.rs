@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -93,13 +93,23 @@ pub(crate) fn check(folder: &TempDir, arguments: &[&str]) -> Run {
 /// A server whose answers are made by a closure from `GET /path`, byte by byte as they go out. It
 /// closes each connection after one answer, and lasts as long as the test program.
 pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
+    serve_at("http://127.0.0.1", |stream| stream, answer)
+}
+
+/// The same at a free port of `host`, a name of this machine, over what `transport` makes of a
+/// connection.
+pub(crate) fn serve_at<S: Read + Write>(
+    host: &str,
+    transport: impl Fn(TcpStream) -> S + Send + Sync + 'static,
+    answer: impl Fn(&str) -> String + Send + Sync + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let site = format!("http://{}/", address(&listener));
-    let answer = Arc::new(answer);
+    let site = format!("{host}:{}/", address(&listener).port());
+    let server = Arc::new((transport, answer));
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let answer = answer.clone();
-            thread::spawn(move || respond(stream.expect("a connection"), &*answer));
+            let server = server.clone();
+            thread::spawn(move || respond(server.0(stream.expect("a connection")), &server.1));
         }
     });
     site
@@ -115,8 +125,8 @@ fn address(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("a bound socket")
 }
 
-fn respond(mut stream: TcpStream, answer: &dyn Fn(&str) -> String) {
-    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+fn respond(mut stream: impl Read + Write, answer: &dyn Fn(&str) -> String) {
+    let mut lines = BufReader::new(&mut stream).lines().map_while(Result::ok);
     let Some(request) = lines.next() else { return };
     lines.take_while(|line| !line.is_empty()).for_each(drop);
     let request = request.trim_end_matches(" HTTP/1.1");
