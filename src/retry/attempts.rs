@@ -96,7 +96,7 @@ where
         schedule: schedule.into_iter(),
         operation,
         hooks: (),
-        settings: Settings { attempt: None, attempts: u32::MAX, elapsed: None, jitter: false, budget: None },
+        settings: Settings { attempts: u32::MAX, elapsed: None, jitter: false, budget: None },
         made: 0,
         start: None,
         step: Step::Due,
@@ -106,11 +106,11 @@ where
 pin_project! {
     /// The future of [`retry`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Retry<I, F, Fut: Future, H = ()> {
+    pub struct Retry<I, F, Fut, H = ()> {
         schedule: I,
         operation: F,
         hooks: H,
-        settings: Settings<Fut::Output>,
+        settings: Settings,
         // How many attempts have begun.
         made: u32,
         // When the first one began, if the time of all is limited.
@@ -121,18 +121,11 @@ pin_project! {
 }
 
 /// What does not depend on the error.
-struct Settings<R> {
-    attempt: Option<AttemptLimit<R>>,
+struct Settings {
     attempts: u32,
     elapsed: Option<Duration>,
     jitter: bool,
     budget: Option<RetryBudget>,
-}
-
-/// The time that each attempt has, and what an attempt that took longer has failed with.
-struct AttemptLimit<R> {
-    time: Duration,
-    failed: fn(Elapsed) -> R,
 }
 
 pin_project! {
@@ -142,9 +135,35 @@ pin_project! {
         /// An attempt is to begin.
         Due,
         Attempt { #[pin] attempt: Fut },
-        Limited { #[pin] attempt: Timeout<Fut> },
         Wait { #[pin] sleep: Sleep },
         Over,
+    }
+}
+
+pin_project! {
+    /// An attempt whose time is limited by [`Retry::attempt_timeout`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct TimedAttempt<Fut> {
+        #[pin]
+        attempt: Timeout<Fut>,
+    }
+}
+
+impl<Fut, T, E> Future for TimedAttempt<Fut>
+where
+    Fut: Future<Output = Result<T, E>>,
+    E: From<Elapsed>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        self.project().attempt.poll(cx).map(|result| result?)
+    }
+}
+
+impl<Fut> fmt::Debug for TimedAttempt<Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimedAttempt").finish_non_exhaustive()
     }
 }
 
@@ -202,13 +221,16 @@ where
     ///
     /// An attempt that takes longer is wound down, and has failed with the error that is made of
     /// [`Elapsed`]. Without this, a peer that goes silent holds the first attempt for ever. For an
-    /// error that cannot be made of `Elapsed`, write a `timeout` into the operation.
-    pub fn attempt_timeout(mut self, limit: Duration) -> Self
+    /// error that cannot be made of `Elapsed`, write a `timeout` into the operation. Of several
+    /// limits the shortest one counts.
+    pub fn attempt_timeout(self, limit: Duration) -> Retry<I, impl FnMut() -> TimedAttempt<Fut>, TimedAttempt<Fut>, H>
     where
         E: From<Elapsed>,
     {
-        self.settings.attempt = Some(AttemptLimit { time: limit, failed: |elapsed| Err(elapsed.into()) });
-        self
+        // It has not been polled, so there is no attempt that would be moved.
+        let Retry { schedule, mut operation, hooks, settings, .. } = self;
+        let operation = move || TimedAttempt { attempt: timeout(limit, operation()) };
+        Retry { schedule, operation, hooks, settings, made: 0, start: None, step: Step::Due }
     }
 
     /// Makes at most `attempts` attempts, the first one included.
@@ -287,11 +309,6 @@ where
                     continue;
                 }
                 StepProjection::Attempt { attempt } => ready!(attempt.poll(cx)),
-                StepProjection::Limited { attempt } => match (ready!(attempt.poll(cx)), &this.settings.attempt) {
-                    (Ok(result), _) => result,
-                    (Err(elapsed), Some(limit)) => (limit.failed)(elapsed),
-                    (Err(_), None) => unreachable!("it has a limit"),
-                },
                 // No attempt begins in a cancelled region.
                 StepProjection::Wait { .. } if context::with(|ambient| ambient.is_tripped()) => return Poll::Pending,
                 StepProjection::Wait { sleep } => {
@@ -329,10 +346,7 @@ where
         }
         *this.made = this.made.saturating_add(1);
         let attempt = (this.operation)();
-        this.step.set(match &this.settings.attempt {
-            None => Step::Attempt { attempt },
-            Some(limit) => Step::Limited { attempt: timeout(limit.time, attempt) },
-        });
+        this.step.set(Step::Attempt { attempt });
     }
 
     /// Decides how long the next attempt has to wait, or why there is none.
@@ -398,7 +412,7 @@ where
     }
 }
 
-impl<I, F, Fut: Future, H> fmt::Debug for Retry<I, F, Fut, H> {
+impl<I, F, Fut, H> fmt::Debug for Retry<I, F, Fut, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry").field("attempts", &self.made).finish_non_exhaustive()
     }
@@ -407,7 +421,7 @@ impl<I, F, Fut: Future, H> fmt::Debug for Retry<I, F, Fut, H> {
 pin_project! {
     /// The future of [`Retry::outcome`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct RetryOutcome<I, F, Fut: Future, H = ()> {
+    pub struct RetryOutcome<I, F, Fut, H = ()> {
         #[pin]
         retry: Retry<I, F, Fut, H>,
     }
@@ -428,7 +442,7 @@ where
     }
 }
 
-impl<I, F, Fut: Future, H> fmt::Debug for RetryOutcome<I, F, Fut, H> {
+impl<I, F, Fut, H> fmt::Debug for RetryOutcome<I, F, Fut, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryOutcome").field("attempts", &self.retry.made).finish_non_exhaustive()
     }

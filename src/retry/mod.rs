@@ -23,6 +23,6 @@ mod error;
 mod hooks;
 pub(crate) mod jitter;
 
-pub use attempts::{Retry, RetryOutcome, retry};
+pub use attempts::{Retry, RetryOutcome, TimedAttempt, retry};
 pub use budget::RetryBudget;
 pub use error::RetryError;
