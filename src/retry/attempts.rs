@@ -217,16 +217,20 @@ where
         self.map_hooks(|hooks| RetriesAfter { hooks, after })
     }
 
-    /// Limits each attempt by a [`timeout`](crate::timeout) of `limit`.
+    /// Limits each attempt by a [`timeout`](crate::timeout) of `limit`. `None` is no limit.
     ///
     /// An attempt that takes longer is wound down, and has failed with the error that is made of
     /// [`Elapsed`]. Without this, a peer that goes silent holds the first attempt for ever. For an
     /// error that cannot be made of `Elapsed`, write a `timeout` into the operation. Of several
     /// limits the shortest one counts.
-    pub fn attempt_timeout(self, limit: Duration) -> Retry<I, impl FnMut() -> TimedAttempt<Fut>, TimedAttempt<Fut>, H>
+    pub fn attempt_timeout(
+        self,
+        limit: impl Into<Option<Duration>>,
+    ) -> Retry<I, impl FnMut() -> TimedAttempt<Fut>, TimedAttempt<Fut>, H>
     where
         E: From<Elapsed>,
     {
+        let limit = limit.into();
         // It has not been polled, so there is no attempt that would be moved.
         let Retry { schedule, mut operation, hooks, settings, .. } = self;
         let operation = move || TimedAttempt { attempt: timeout(limit, operation()) };

@@ -138,10 +138,8 @@ fn seen(program: &Program) -> Seen {
             if attempt.succeeds { Ok(()) } else { Err(Failure::Failed(attempt)) }
         })
         .max_attempts(program.max_attempts)
-        .budget(&budget);
-        if let Some(limit) = program.attempt_timeout {
-            call = call.attempt_timeout(limit * MS);
-        }
+        .budget(&budget)
+        .attempt_timeout(program.attempt_timeout.map(|limit| limit * MS));
         if let Some(limit) = program.max_elapsed {
             call = call.max_elapsed(limit * MS);
         }

@@ -11,6 +11,7 @@ use super::group::{Ask, Given};
 use super::shared::{Seekers, Shared, asking, now};
 use super::{GetError, Manager, Pooled};
 use crate::context;
+use crate::runtime::Instant;
 use crate::sync::wait_list::Wait;
 
 /// The future of [`Pool::get`](super::Pool::get).
@@ -47,25 +48,30 @@ impl<'a, M: Manager> Get<'a, M> {
 
     /// Takes an idle resource, if nobody waits and it needs no check.
     #[inline]
-    pub(super) fn take(&self) -> Option<Pooled<M>> {
-        let held = self.shared.take(self.group, asking(self.at))?;
+    pub(super) fn take(&self, now: Instant) -> Option<Pooled<M>> {
+        let held = self.shared.take(self.group, asking(self.at), now)?;
         Some(Pooled::new(self.shared, self.group, held))
     }
 
     #[cold]
-    fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<Given<M>> {
-        if let Stage::Fresh = self.stage {
-            let deadline = context::with(|ambient| ambient.deadline());
-            let ask = Ask { name: asking(self.at), now: now(), deadline, ticket: 0 };
-            let line = Seekers { shared: self.shared, group: self.group };
-            self.stage = Stage::Waiting(Wait::new(line, ask));
-        }
+    fn wait(&mut self, now: Instant) {
+        let deadline = context::with(|ambient| ambient.deadline());
+        let ask = Ask { name: asking(self.at), now, deadline, ticket: 0 };
+        let line = Seekers { shared: self.shared, group: self.group };
+        self.stage = Stage::Waiting(Wait::new(line, ask));
+    }
+
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Given<M>> {
         let Stage::Waiting(wait) = &mut self.stage else { panic!("a future was polled after it had completed") };
+        // Only who joins the line leaves errands.
+        let may_join = wait.is_outside();
         let polled = wait.poll(cx).map(|(_, given)| given);
         if polled.is_ready() {
             self.stage = Stage::Over;
         }
-        self.shared.run_errands();
+        if may_join {
+            self.shared.run_errands();
+        }
         polled
     }
 }
@@ -77,12 +83,14 @@ impl<M: Manager> Future for Get<'_, M> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (shared, group) = (self.shared, self.group);
         if let Stage::Fresh = self.stage {
-            if let Some(pooled) = self.take() {
+            let now = now();
+            if let Some(pooled) = self.take(now) {
                 self.stage = Stage::Over;
                 return Poll::Ready(Ok(pooled));
             }
+            self.wait(now);
         }
-        self.poll_slowly(cx).map_ok(|held| Pooled::new(shared, group, held))
+        self.poll_wait(cx).map_ok(|held| Pooled::new(shared, group, held))
     }
 }
 

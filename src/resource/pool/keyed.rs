@@ -171,7 +171,7 @@ impl<K: Hash + Eq, M: Manager> KeyedPool<K, M> {
         let at = Location::caller();
         // It is the visit that this ends.
         let get = Get::visiting(self.shared(), self.visit(key), at);
-        get.take().ok_or_else(|| TryGetError { is_closed: self.is_closed() })
+        get.take(now()).ok_or_else(|| TryGetError { is_closed: self.is_closed() })
     }
 
     /// Returns the group of `key`, which stays until the visit [ends](State::end_visit).

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::Cause;
 use super::group::Group;
-use super::shared::{Shared, asking};
+use super::shared::{Shared, asking, now};
 use super::{Close, Fill, Get, Manager, PoolOptions, PoolStatistics, Pooled, TryGetError};
 use crate::name::Name;
 use crate::scope::Spawner;
@@ -172,7 +172,7 @@ impl<M: Manager> Pool<M> {
     #[track_caller]
     pub fn try_get(&self) -> Result<Pooled<M>, TryGetError> {
         let shared = self.shared();
-        let held = shared.take(ALL, asking(Location::caller()));
+        let held = shared.take(ALL, asking(Location::caller()), now());
         let held = held.ok_or_else(|| TryGetError { is_closed: self.is_closed() })?;
         Ok(Pooled::new(shared, ALL, held))
     }

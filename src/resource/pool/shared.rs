@@ -30,6 +30,8 @@ pub(super) struct Shared<M: Manager> {
 }
 
 /// Returns the present instant, also in the destructor of a thread that is about to end.
+///
+/// The clock may be code of the user, which runs under no lock.
 pub(super) fn now() -> Instant {
     context::try_with(|ambient| ambient.now()).unwrap_or_else(Instant::now)
 }
@@ -57,9 +59,7 @@ impl<M: Manager> Shared<M> {
 
     /// Takes an idle resource, if nobody waits and it needs no check.
     #[inline]
-    pub(super) fn take(self: &Arc<Self>, group: usize, name: Name) -> Option<Held<M>> {
-        // The clock may be code of the user, which runs under no lock.
-        let now = now();
+    pub(super) fn take(self: &Arc<Self>, group: usize, name: Name, now: Instant) -> Option<Held<M>> {
         let (held, errands) = self.list.with(|state| (state.take(group, name, now), state.take_errands()));
         self.run(errands);
         held
@@ -80,8 +80,8 @@ impl<M: Manager> Shared<M> {
 
     #[inline]
     fn run(self: &Arc<Self>, errands: Vec<Errand<M>>) {
-        for errand in errands {
-            self.start(errand);
+        if !errands.is_empty() {
+            errands.into_iter().for_each(|errand| self.start(errand));
         }
     }
 
