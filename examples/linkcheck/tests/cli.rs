@@ -134,6 +134,9 @@ fn the_help_names_what_is_built_in_and_what_is_assumed() {
     for expected in RUNTIMES.iter().copied().chain(["[default: 64MiB]", "[default: 10s]", "Exit status:"]) {
         assert!(run.stdout.contains(expected), "{expected}: {}", run.stdout);
     }
+    for option in ["--external", "--ca <FILE>"] {
+        assert_eq!(run.stdout.contains(option), cfg!(feature = "https"), "{option}: {}", run.stdout);
+    }
 }
 
 /// What needs https is not left out in silence.

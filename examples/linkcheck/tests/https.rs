@@ -18,6 +18,8 @@ struct Identity {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
     issuer: Certificate,
+    /// What is spoken over TLS. If this is empty, nothing is said about it.
+    protocols: Vec<Vec<u8>>,
 }
 
 impl Identity {
@@ -28,13 +30,13 @@ impl Identity {
         let (key, authority_key) = (new_key(), new_key());
         let issuer = authority.self_signed(&authority_key).expect("a certificate");
         let signed = params.signed_by(&key, &Issuer::new(authority, authority_key)).expect("a certificate");
-        Identity { certificate: signed.into(), key: key.into(), issuer }
+        Identity { certificate: signed.into(), key: key.into(), issuer, protocols: Vec::new() }
     }
 
     fn self_signed(params: CertificateParams) -> Self {
         let key = new_key();
         let issuer = params.self_signed(&key).expect("a certificate");
-        Identity { certificate: issuer.der().clone(), key: key.into(), issuer }
+        Identity { certificate: issuer.der().clone(), key: key.into(), issuer, protocols: Vec::new() }
     }
 
     /// The file for `--ca`.
@@ -68,9 +70,11 @@ fn serve_tls(host: &str, identity: Identity, answer: impl Fn(&str) -> String + S
 
 /// The server's end of TLS.
 fn transport(identity: Identity) -> impl Fn(TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
-    let Identity { certificate, key, .. } = identity;
+    let Identity { certificate, key, protocols, .. } = identity;
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
-    let config = Arc::new(config.expect("a certificate and its key"));
+    let mut config = config.expect("a certificate and its key");
+    config.alpn_protocols = protocols;
+    let config = Arc::new(config);
     move |stream| StreamOwned::new(ServerConnection::new(config.clone()).expect("a connection"), stream)
 }
 
@@ -148,6 +152,21 @@ fn what_is_not_tls_is_said_to_be_so() {
     let site = serve_at("https://localhost", hasty, |_| String::new());
     let broken = linkcheck(&[&site, "--json"]).broken_at(&site);
     assert!(broken[0].starts_with("/:0: /: not an answer in TLS"), "{broken:?}");
+}
+
+#[test]
+fn a_host_is_told_that_it_is_to_speak_http_1() {
+    for (protocols, expected) in [
+        (vec!["h2", "http/1.1"], vec![]),
+        (vec!["h2"], vec!["/:0: /: not an answer in TLS: received fatal alert: NoApplicationProtocol"]),
+    ] {
+        let mut identity = Identity::self_signed(named("localhost"));
+        identity.protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let authority = identity.authority();
+        let site = serve_tls("https://localhost", identity, |_| page(""));
+        let run = linkcheck(&[&site, "--json", "--ca", path(&authority)]);
+        assert_eq!(run.broken_at(&site), expected, "{protocols:?}");
+    }
 }
 
 #[test]

@@ -44,7 +44,9 @@ async fn converse(
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let (mut request, mut line) = (String::new(), String::new());
-    stream.read_line(&mut request).await?;
+    if stream.read_line(&mut request).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     while stream.read_line(&mut line).await? > 2 {
         line.clear();
     }
@@ -169,4 +171,31 @@ fn nobody_is_trusted_unless_it_is_said_whom_to_trust() {
         check(&Config { external: true, ..config(200 * MS, 2) }, |_| (MS, page("<a href=https://127.0.0.1:81/>")));
     assert_eq!(broken(&report), ["/:1: https://127.0.0.1:81/: the certificate is not trusted: nobody is"]);
     assert_eq!(report.elapsed, MS);
+}
+
+#[test]
+fn pages_that_are_visited_one_after_the_other_share_a_connection() {
+    let connections = AtomicUsize::new(0);
+    let answer = |request: &str| {
+        let text = match request {
+            "GET /" => page("<a href=/next>"),
+            "GET /next" => page("<a href=/last>"),
+            _ => page(""),
+        };
+        (MS, text.replace("Connection: close\r\n", ""))
+    };
+    let check = foster::scope(async |s| {
+        let listener = TcpListener::bind("127.0.0.1:80").await.expect("a free port");
+        let host = serve(listener, async |mut stream| {
+            connections.fetch_add(1, Ordering::Relaxed);
+            while converse(&mut stream, answer).await.is_ok() {}
+        });
+        s.spawn(host.run());
+        let site: Site = SITE.parse().expect("an address");
+        let report = linkcheck::check(&site, &config(200 * MS, 0), &Token::new(), &mut |_| {}).await;
+        s.cancel("the check is done");
+        report.expect("a host is checked, so nothing is served").pages
+    });
+    assert_eq!(Sim::new(1).run(check), 3);
+    assert_eq!(connections.into_inner(), 1);
 }
