@@ -18,6 +18,8 @@ pub(crate) const CONNECTIONS: usize = 4;
 pub(crate) struct Database {
     /// What the schema is called, and the connections that use it.
     pub(crate) name: String,
+    /// How to connect to it.
+    pub(crate) config: Config,
     server: Pool<Postgres>,
 }
 
@@ -28,10 +30,10 @@ pub(crate) async fn with_bank(balances: Vec<i64>, test: impl AsyncFnOnce(&Databa
     scope(async |s| {
         let server = PoolOptions::new().max_size(1).build(Postgres::new(config.clone(), s.spawner()), s.spawner());
         let name = format!("test_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let database = Database { name, server };
+        config.options(format!("-c search_path={name}")).application_name(&name);
+        let database = Database { name, config: config.clone(), server };
         let name = &database.name;
         database.execute(&format!("CREATE SCHEMA {name}"), &[]).await;
-        config.options(format!("-c search_path={name}")).application_name(name);
         scope(async |s| {
             let options = PoolOptions::new().max_size(CONNECTIONS);
             let bank = Bank::open(options.build(Postgres::new(config, s.spawner()), s.spawner()), balances);

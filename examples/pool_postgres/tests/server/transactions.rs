@@ -7,9 +7,10 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use foster::future::catch_panic;
+use foster::resource::Pool;
 use foster::{Token, race, scope};
 use futures_util::{SinkExt, TryStreamExt};
-use pool_postgres::{Bank, Error, Transfer, TransferError, transaction};
+use pool_postgres::{Bank, Error, Postgres, Transfer, TransferError, transaction};
 use tokio_postgres::error::SqlState;
 
 use crate::database::{at_rest, with_bank};
@@ -24,8 +25,8 @@ async fn spend(bank: &Bank, end: impl AsyncFnOnce() -> Result<(), Error>) -> Res
 }
 
 /// Takes money out of an account, and then sleeps on the server for longer than any test.
-async fn spend_and_sleep(bank: &Bank) -> Result<(), Error> {
-    transaction(bank.pool(), async |tx| {
+async fn spend_and_sleep(pool: &Pool<Postgres>) -> Result<(), Error> {
+    transaction(pool, async |tx| {
         tx.execute("UPDATE account SET balance = balance - 1 WHERE id = 0", &[]).await?;
         tx.execute("SELECT pg_sleep(3600)", &[]).await?;
         Ok(())
@@ -82,7 +83,7 @@ async fn a_failed_statement_that_is_ignored_makes_the_commit_fail() {
 async fn a_cancellation_interrupts_the_server_and_returns_after_the_rollback() {
     with_bank(vec![100], async |database, bank| {
         scope(async |s| {
-            let sleeper = s.spawn(spend_and_sleep(bank));
+            let sleeper = s.spawn(spend_and_sleep(bank.pool()));
             database.sleeping().await;
             sleeper.cancel();
             assert!(sleeper.outcome().await.is_err());
@@ -98,7 +99,7 @@ async fn a_cancellation_interrupts_the_server_and_returns_after_the_rollback() {
 #[foster::test(runtimes(tokio, tokio_multi, smol, async_std, basic))]
 async fn a_drop_interrupts_the_server_and_rolls_back() {
     with_bank(vec![100], async |database, bank| {
-        let mut sleeper = Box::pin(spend_and_sleep(bank));
+        let mut sleeper = Box::pin(spend_and_sleep(bank.pool()));
         let mut sleeping = pin!(database.sleeping());
         poll_fn(|cx| {
             assert!(sleeper.as_mut().poll(cx).is_pending());
@@ -108,6 +109,28 @@ async fn a_drop_interrupts_the_server_and_rolls_back() {
         drop(sleeper);
         at_rest(bank.pool()).await;
         assert_eq!((balances(bank).await, bank.pool().statistics().size()), (vec![100], 1));
+    })
+    .await;
+}
+
+#[foster::test(runtimes(tokio, tokio_multi, smol, async_std, basic))]
+async fn a_cancelled_scope_completes_when_its_transactions_are_rolled_back() {
+    with_bank(vec![100], async |database, bank| {
+        let cut = Token::new();
+        let sleeper = cut.run_until_cancelled(scope(async |s| {
+            let pool = Pool::new(Postgres::new(database.config.clone(), s.spawner()), s.spawner());
+            spend_and_sleep(&pool).await
+        }));
+        scope(async |s| {
+            let sleeper = s.spawn(sleeper);
+            database.sleeping().await;
+            cut.cancel("the user has left");
+            assert!(sleeper.await.is_err());
+        })
+        .await;
+        let lock = "SELECT FROM account FOR UPDATE NOWAIT";
+        transaction::<_, Error, _>(bank.pool(), async |tx| Ok(tx.execute(lock, &[]).await?)).await.unwrap();
+        assert_eq!(balances(bank).await, [100]);
     })
     .await;
 }
