@@ -31,12 +31,13 @@ pub(crate) async fn with_bank(balances: Vec<i64>, test: impl AsyncFnOnce(&Databa
         let server = PoolOptions::new().max_size(1).build(Postgres::new(config.clone(), s.spawner()), s.spawner());
         let name = format!("test_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         config.options(format!("-c search_path={name}")).application_name(&name);
-        let database = Database { name, config: config.clone(), server };
+        let database = Database { name, config, server };
         let name = &database.name;
         database.execute(&format!("CREATE SCHEMA {name}"), &[]).await;
         scope(async |s| {
             let options = PoolOptions::new().max_size(CONNECTIONS);
-            let bank = Bank::open(options.build(Postgres::new(config, s.spawner()), s.spawner()), balances);
+            let bank =
+                Bank::open(options.build(Postgres::new(database.config.clone(), s.spawner()), s.spawner()), balances);
             let bank = bank.await.unwrap();
             test(&database, &bank).await;
             let statistics = bank.pool().statistics();

@@ -8,16 +8,16 @@ use std::task::Poll;
 use bytes::Bytes;
 use foster::future::catch_panic;
 use foster::resource::Pool;
-use foster::{Token, race, scope};
+use foster::{Token, gather, race, scope};
 use futures_util::{SinkExt, TryStreamExt};
 use pool_postgres::{Bank, Error, Postgres, Transfer, TransferError, transaction};
 use tokio_postgres::error::SqlState;
 
-use crate::database::{at_rest, with_bank};
+use crate::database::{Database, at_rest, with_bank};
 
 /// Takes money out of an account, and ends as it is told.
-async fn spend(bank: &Bank, end: impl AsyncFnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    transaction(bank.pool(), async |tx| {
+async fn spend(pool: &Pool<Postgres>, end: impl AsyncFnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    transaction(pool, async |tx| {
         tx.execute("UPDATE account SET balance = balance - 1 WHERE id = 0", &[]).await?;
         end().await
     })
@@ -55,7 +55,7 @@ async fn a_transaction_commits_a_value_and_rolls_back_an_error_or_a_panic() {
         assert!(matches!(nowhere, Err(TransferError::NoTarget)));
         let too_much = bank.transfer(Transfer { number: 3, amount: 71, ..TRANSFER }).await;
         assert!(matches!(too_much, Err(TransferError::Insufficient)));
-        let panicked = catch_panic(spend(bank, async || panic!("no more"))).await.unwrap_err();
+        let panicked = catch_panic(spend(bank.pool(), async || panic!("no more"))).await.unwrap_err();
         assert!(panicked.to_string().contains("no more"));
         assert_eq!(balances(bank).await, [70, 130]);
         assert_eq!(bank.pool().statistics().size(), 1, "the connection is still fit for use");
@@ -88,7 +88,7 @@ async fn a_cancellation_interrupts_the_server_and_returns_after_the_rollback() {
             sleeper.cancel();
             assert!(sleeper.outcome().await.is_err());
             // Nobody has the row, and the connection is idle.
-            spend(bank, async || Ok(())).await.unwrap();
+            spend(bank.pool(), async || Ok(())).await.unwrap();
             assert_eq!((balances(bank).await, bank.pool().statistics().size()), (vec![99], 1));
         })
         .await;
@@ -113,24 +113,43 @@ async fn a_drop_interrupts_the_server_and_rolls_back() {
     .await;
 }
 
+/// Cancels a scope with a pool while the server sleeps. Then nobody has a lock any more.
+async fn cancel_scope(database: &Database, bank: &Bank, work: impl AsyncFnOnce(&Pool<Postgres>) + Send) {
+    let cut = Token::new();
+    let mut working = pin!(cut.run_until_cancelled(scope(async |s| {
+        let pool = Pool::new(Postgres::new(database.config.clone(), s.spawner()), s.spawner());
+        work(&pool).await;
+    })));
+    let cutting = async {
+        database.sleeping().await;
+        cut.cancel("the user has left");
+    };
+    _ = gather((working.as_mut(), cutting)).await;
+    let lock = "SELECT FROM account FOR UPDATE NOWAIT";
+    transaction::<_, Error, _>(bank.pool(), async |tx| Ok(tx.execute(lock, &[]).await?)).await.unwrap();
+}
+
 #[foster::test(runtimes(tokio, tokio_multi, smol, async_std, basic))]
 async fn a_cancelled_scope_completes_when_its_transactions_are_rolled_back() {
     with_bank(vec![100], async |database, bank| {
-        let cut = Token::new();
-        let sleeper = cut.run_until_cancelled(scope(async |s| {
-            let pool = Pool::new(Postgres::new(database.config.clone(), s.spawner()), s.spawner());
-            spend_and_sleep(&pool).await
-        }));
-        scope(async |s| {
-            let sleeper = s.spawn(sleeper);
-            database.sleeping().await;
-            cut.cancel("the user has left");
-            assert!(sleeper.await.is_err());
-        })
-        .await;
-        let lock = "SELECT FROM account FOR UPDATE NOWAIT";
-        transaction::<_, Error, _>(bank.pool(), async |tx| Ok(tx.execute(lock, &[]).await?)).await.unwrap();
+        cancel_scope(database, bank, async |pool| _ = spend_and_sleep(pool).await).await;
         assert_eq!(balances(bank).await, [100]);
+    })
+    .await;
+}
+
+#[foster::test(runtimes(tokio, tokio_multi, smol, async_std, basic))]
+async fn a_commit_that_has_begun_is_finished_also_in_a_cancelled_scope() {
+    with_bank(vec![100], async |database, bank| {
+        let sleep_in_commit = "
+            CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql
+                AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END';
+            CREATE CONSTRAINT TRIGGER sleep AFTER UPDATE ON account DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION sleep()";
+        let created = transaction::<_, Error, _>(bank.pool(), async |tx| Ok(tx.batch_execute(sleep_in_commit).await?));
+        created.await.unwrap();
+        cancel_scope(database, bank, async |pool| _ = spend(pool, async || Ok(())).await).await;
+        assert_eq!(balances(bank).await, [99]);
     })
     .await;
 }
