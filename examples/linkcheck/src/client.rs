@@ -161,10 +161,12 @@ impl Slot<'_> {
     /// from servers that refuse to give it.
     async fn ask(&mut self, path: &str) -> Result<Answer, Reason> {
         if !self.client.reads_pages || !may_be_page(path) {
-            let answer = self.exchange(Method::HEAD, path).await;
-            if matches!(answer, Ok(Answer::File | Answer::Moved(_)) | Err(Reason::TimedOut(_) | Reason::Connection(_)))
-            {
-                return answer;
+            match self.exchange(Method::HEAD, path).await {
+                // A host that is asked too often is not asked again at once.
+                Err(reason @ Reason::Status(429, _)) => return Err(reason),
+                // Servers refuse to give heads by various answers.
+                Ok(Answer::Page(_)) | Err(Reason::Status(..) | Reason::Answer(_)) => {}
+                answer => return answer,
             }
         }
         self.exchange(Method::GET, path).await

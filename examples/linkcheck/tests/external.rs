@@ -58,6 +58,20 @@ fn a_host_that_refuses_to_give_heads_is_asked_for_the_whole() {
 }
 
 #[test]
+fn a_host_that_is_asked_too_often_is_not_asked_for_the_whole() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    let other = serve_elsewhere(move |request| {
+        log.lock().expect("no panic").push(request.to_owned());
+        status("429 Too Many Requests")
+    });
+    let pages = folder(&[("index.html", &format!("<a href='{other}'>"))]);
+    let run = check(&pages, &["--external", "--retries", "1"]);
+    assert_eq!(run.broken(), [format!("index.html:1: {other}: 429 Too Many Requests")]);
+    assert_eq!(*asked.lock().expect("no panic"), ["HEAD /", "HEAD /"]);
+}
+
+#[test]
 fn redirects_are_followed_from_host_to_host() {
     let third = serve(|request| match request {
         "HEAD /there" => status("200 OK"),
