@@ -183,14 +183,33 @@ fn the_last_one_that_came_back_is_the_first_to_be_given_out() {
 }
 
 #[test]
-fn sizes_that_make_no_pool_panic_where_they_are_given() {
+fn sizes_and_times_that_make_no_pool_panic_where_they_are_given() {
     let panics = |make: &dyn Fn()| catch_unwind(AssertUnwindSafe(make)).is_err();
     assert!(panics(&|| _ = PoolOptions::new().max_size(0)));
+    assert!(panics(&|| _ = PoolOptions::new().idle_timeout(Duration::ZERO)));
+    assert!(panics(&|| _ = PoolOptions::new().max_lifetime(Duration::ZERO)));
     futures::executor::block_on(scope(async |s| {
         let spawner = s.spawner();
         let options = PoolOptions::new().max_size(2);
         assert!(panics(&|| _ = options.min_idle(3).build(Server::new(), spawner.clone())));
         assert!(!panics(&|| _ = options.min_idle(2).build(Server::new(), spawner.clone())));
+    }));
+}
+
+#[test]
+fn the_shortest_durations_let_time_pass() {
+    let nanosecond = Duration::from_nanos(1);
+    foster::runtimes::Sim::default().run(scope(async |s| {
+        let options = PoolOptions::new()
+            .idle_timeout(nanosecond)
+            .max_lifetime(nanosecond)
+            .check_after(Duration::ZERO)
+            .create_timeout(Duration::ZERO)
+            .grace(Duration::ZERO);
+        let pool = options.build(Server::new(), s.spawner());
+        drop(pool.get().await.unwrap());
+        drop(pool.get().await.unwrap());
+        pool.close().await;
     }));
 }
 

@@ -65,6 +65,43 @@ matrix! {
         assert_eq!((server.closed(), server.open()), (2, 0), "the scope waits for both");
     }
 
+    async fn what_is_being_created_is_dropped_when_the_pool_is_closed() {
+        let server = Server::new();
+        server.create_does(Does::Hang);
+        let options = PoolOptions::new().min_idle(1).create_timeout(Duration::MAX);
+        scope(async |s| {
+            let pool = options.build(server.clone(), s.spawner());
+            let mut fill = Box::pin(pool.fill());
+            assert!(timeout(SECOND, &mut fill).await.is_err());
+            pool.close().await;
+            assert!(fill.await.unwrap_err().is_closed());
+        })
+        .await;
+        // The last handle closes the pool, and the scope waits for nothing.
+        scope(async |s| {
+            let pool = options.build(server.clone(), s.spawner());
+            assert!(timeout(SECOND, pool.get()).await.is_err());
+        })
+        .await;
+    }
+
+    async fn nobody_waits_for_the_pause_after_a_failure_to_close_a_pool() {
+        let server = Server::new();
+        server.create_does(Does::Fail);
+        scope(async |s| {
+            let pool = PoolOptions::new().build(server.clone(), s.spawner());
+            for _ in 0..7 {
+                assert!(pool.get().await.is_err());
+            }
+            let start = now();
+            assert!(timeout(T, async { (pool.get().await, sleep(SECOND).await) }).await.is_err());
+            pool.close().await;
+            assert!(now() - start < SECOND / 2);
+            assert_eq!(server.attempts(), 7);
+        })
+        .await;
+    }
+
     async fn a_pool_outside_does_not_keep_its_scope_from_completing() {
         let server = Server::new();
         scope(async |_| {

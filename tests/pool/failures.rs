@@ -218,4 +218,25 @@ sim! {
         }
         assert_eq!(server.open(), 0);
     }
+    async fn a_method_that_is_given_up_and_panics_when_it_is_dropped_harms_nobody_else() {
+        let server = Server::new();
+        server.create_does(Does::HangAndPanic);
+        let options = PoolOptions::new().max_size(1).create_timeout(SECOND).grace(SECOND).check_after(Duration::ZERO);
+        scope(async |s| {
+            let pool = options.build(server.clone(), s.spawner());
+            assert!(pool.get().await.unwrap_err().is_panicked());
+            server.create_does(Does::Succeed).check_does(Does::HangAndPanic);
+            drop(pool.get().await.unwrap());
+            assert_eq!(pool.get().await.unwrap().id, 1, "the check of the first was given up");
+            server.check_does(Does::Succeed).reset_does(Does::HangAndPanic);
+            drop(pool.get().await.unwrap());
+            assert_eq!(pool.get().await.unwrap().id, 2, "the reset of the second was given up");
+            server.reset_does(Does::Succeed).close_does(Does::HangAndPanic);
+            pool.get().await.unwrap().discard();
+            assert!(!pool.is_closed());
+            pool.close().await;
+            assert_eq!((pool.statistics().size(), server.open()), (0, 0));
+        })
+        .await;
+    }
 }

@@ -7,12 +7,16 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+#[path = "../support/faulty_wakers.rs"]
+mod faulty_wakers;
+
 mod ages;
 mod basics;
 mod busy;
 mod elsewhere;
 mod ends;
 mod failures;
+mod inside;
 mod keyed;
 mod server;
 mod turns;

@@ -17,6 +17,8 @@ pub(crate) enum Does {
     Hang,
     /// It does not end when it is cancelled, either.
     HangShielded,
+    /// It hangs, and its destructor panics.
+    HangAndPanic,
     SucceedAfter(Duration),
     FailAfter(Duration),
 }
@@ -40,6 +42,10 @@ impl Does {
             Does::Panic => panic!("a method of the manager"),
             Does::Hang => std::future::pending().await,
             Does::HangShielded => shield(std::future::pending()).await,
+            Does::HangAndPanic => {
+                let _panics = PanicsWhenDropped;
+                std::future::pending().await
+            }
             Does::SucceedAfter(time) => {
                 sleep(time).await;
                 Ok(())
@@ -49,6 +55,14 @@ impl Does {
                 Err(Down)
             }
         }
+    }
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("a destructor of the manager's");
     }
 }
 

@@ -58,7 +58,8 @@ pub trait Manager: Send + Sync + 'static {
 
     /// Creates a resource.
     ///
-    /// It may take as long as [`create_timeout`](super::PoolOptions::create_timeout) says.
+    /// It may take as long as [`create_timeout`](super::PoolOptions::create_timeout) says. If it
+    /// takes longer, or the pool is closed meanwhile, the future is dropped.
     fn create(&self) -> impl Future<Output = Result<Self::Resource, Self::Error>> + Send;
 
     /// Finds out whether a resource that was idle for a while is still fit for use.

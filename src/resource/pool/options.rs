@@ -96,7 +96,13 @@ impl PoolOptions {
     /// Sets how long a resource may be idle before it is closed, unless there are too few idle ones
     /// by [`min_idle`](PoolOptions::min_idle). The default is 10 minutes. [`Duration::MAX`] closes
     /// none.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is zero. To use each resource once, [discard](super::Pooled::discard) it.
+    #[track_caller]
     pub const fn idle_timeout(self, idle_timeout: Duration) -> Self {
+        assert!(!idle_timeout.is_zero(), "a pool whose resources may not be idle would never keep one");
         PoolOptions { idle_timeout, ..self }
     }
 
@@ -106,7 +112,13 @@ impl PoolOptions {
     /// It is closed when it is idle or comes back, never while it is in use. Each one lives up to
     /// 10 % less than that, by chance, so that those that were created together are not replaced
     /// together.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is zero.
+    #[track_caller]
     pub const fn max_lifetime(self, max_lifetime: Duration) -> Self {
+        assert!(!max_lifetime.is_zero(), "a resource with a lifetime of 0 would be too old when it is created");
         PoolOptions { max_lifetime, ..self }
     }
 
@@ -117,7 +129,8 @@ impl PoolOptions {
     }
 
     /// Sets how long the [creation](Manager::create) of a resource may take. The default is 30
-    /// seconds. [`Duration::MAX`] is no limit: what hangs then keeps its place.
+    /// seconds. [`Duration::MAX`] is no limit: what hangs then keeps its place until the pool is
+    /// closed.
     pub const fn create_timeout(self, create_timeout: Duration) -> Self {
         PoolOptions { create_timeout, ..self }
     }

@@ -196,9 +196,10 @@ impl<M: Manager> Pool<M> {
 
     /// Closes the pool, and returns a future that waits until it has no resources left.
     ///
-    /// The pool is closed when this returns. Who waits gets an error. What is idle is closed now,
-    /// and what is in use when it comes back. To limit the wait, use [`timeout`](crate::timeout).
-    /// Then [`holders`](Pool::holders) says who still has some.
+    /// The pool is closed when this returns. Who waits gets an error, and what is being created is
+    /// dropped. What is idle is closed now, and what is in use when it comes back. To limit the
+    /// wait, use [`timeout`](crate::timeout). Then [`holders`](Pool::holders) says who still has
+    /// some.
     ///
     /// # Cancellation
     ///

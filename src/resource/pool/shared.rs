@@ -13,6 +13,7 @@ use super::{Manager, PoolOptions};
 use crate::cancel::Token;
 use crate::context;
 use crate::name::Name;
+use crate::panic::{contain, discard, take_all};
 use crate::runtime::Instant;
 use crate::scope::Spawner;
 use crate::sync::HeldBy;
@@ -25,6 +26,8 @@ pub(super) struct Shared<M: Manager> {
     pub(super) list: WaitList<State<M>>,
     pub(super) options: PoolOptions,
     spawner: Spawner,
+    /// Cancelled when the pool is closed. Ends what is being created.
+    pub(super) closed: Token,
     /// Ends the reaper. It is cancelled with the scope's, and when the pool is closed.
     pub(super) reaper: Token,
 }
@@ -39,15 +42,18 @@ pub(super) fn now() -> Instant {
 impl<M: Manager> Shared<M> {
     pub(super) fn new(options: PoolOptions, spawner: Spawner) -> Arc<Self> {
         let reaper = spawner.until_joining();
-        Arc::new(Shared { list: WaitList::new(State::new(options)), options, spawner, reaper })
+        Arc::new(Shared { list: WaitList::new(State::new(options)), options, spawner, closed: Token::new(), reaper })
     }
 
     /// Changes the state, and does what is to be done then.
     pub(super) fn change(self: &Arc<Self>, change: impl FnOnce(&mut State<M>, &mut Wakes)) {
-        let errands = self.list.change(|state, wakes| {
-            change(state, wakes);
+        let mut wakes = Wakes::new();
+        let errands = self.list.with(|state| {
+            change(state, &mut wakes);
             state.take_errands()
         });
+        // A waker that panics must not keep the errands from being done: they have places.
+        contain(|| wakes.wake());
         self.run(errands);
     }
 
@@ -75,20 +81,22 @@ impl<M: Manager> Shared<M> {
     /// Closes the pool, if it is open.
     pub(super) fn close(self: &Arc<Self>, cause: Cause<M::Error>) {
         self.change(|state, wakes| state.close(cause, wakes));
+        self.closed.cancel("the pool is closed");
         self.reaper.cancel("the pool is closed");
     }
 
     #[inline]
     fn run(self: &Arc<Self>, errands: Vec<Errand<M>>) {
         if !errands.is_empty() {
-            errands.into_iter().for_each(|errand| self.start(errand));
+            let mut errands = errands.into_iter();
+            take_all(&mut || errands.next().map(|errand| self.start(errand)).is_some());
         }
     }
 
     #[cold]
     fn start(self: &Arc<Self>, errand: Errand<M>) {
         if let Errand::Drop { .. } = errand {
-            return;
+            return discard(errand);
         }
         let is_farewell = matches!(errand, Errand::Close { .. });
         let task = Box::pin(tasks::task(self, errand));

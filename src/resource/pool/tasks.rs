@@ -66,13 +66,15 @@ async fn create<M: Manager>(mut transit: Transit<M>, manager: Arc<M>, at: Option
     transit.close().await;
     transit.end_eviction();
     if let Some(at) = at {
-        sleep_until(at).await;
+        _ = transit.shared.closed.run_until_cancelled(sleep_until(at)).await;
     }
-    let options = transit.shared.options;
-    let created = bounded(options.create_timeout, async { manager.create().await }).await;
-    match created {
-        Ok(Ok(resource)) => transit.arrive(|now| Stored::new(resource, manager, &options, now)),
-        Ok(Err(error)) => transit.fail(Cause::Failed(Arc::new(error))),
+    let (options, closed) = (transit.shared.options, transit.shared.closed.clone());
+    let creating = async { closed.run_until_cancelled(async { manager.create().await }).await };
+    match bounded(options.create_timeout, creating).await {
+        Ok(Ok(Ok(resource))) => transit.arrive(|now| Stored::new(resource, manager, &options, now)),
+        Ok(Ok(Err(error))) => transit.fail(Cause::Failed(Arc::new(error))),
+        // The pool was closed, so nobody wants it any more.
+        Ok(Err(_)) => {}
         Err(cause) => transit.fail(cause),
     }
 }
@@ -129,10 +131,11 @@ async fn reap<M: Manager>(shared: &Arc<Shared<M>>, number: u64) {
 
 /// Runs a method of the manager for at most `limit`. After that, nothing in it is waited for.
 async fn bounded<F: Future, E>(limit: Duration, method: F) -> Result<F::Output, Cause<E>> {
-    match timeout(limit, catch_panic(method)).grace(Duration::ZERO).await {
+    // Its destructor may panic, too, also when the time is up.
+    match catch_panic(timeout(limit, method).grace(Duration::ZERO)).await {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(panicked)) => Err(Cause::Panicked(Arc::new(panicked))),
-        Err(_) => Err(Cause::TimedOut),
+        Ok(Err(_)) => Err(Cause::TimedOut),
+        Err(panicked) => Err(Cause::Panicked(Arc::new(panicked))),
     }
 }
 
