@@ -9,8 +9,8 @@ use std::future::{Future, Ready, ready};
 /// [inherited values](crate::Inherited) of any caller. Errors of `check`, `reset` and `close` go
 /// nowhere, since the pool deals with them: to log them, log them here.
 ///
-/// A method that panics does no harm to the pool. The resource that it had is gone, and its place is
-/// free.
+/// A method that panics does no harm to the pool, and neither does a destructor of its future or of
+/// its error. The resource that it had is gone, and its place is free.
 ///
 /// ```
 /// use foster::resource::Manager;

@@ -177,8 +177,8 @@ impl<M: Manager> Pool<M> {
         Ok(Pooled::new(shared, ALL, held))
     }
 
-    /// Creates as many resources as are [to be idle](PoolOptions::min_idle), and waits until they
-    /// are there.
+    /// Creates as many resources as are [to be idle](PoolOptions::min_idle), as far as places are
+    /// free, and waits until they are there.
     ///
     /// For a program that wants to know at its start that the server is there. It does not wait for
     /// a pause after an earlier failure.
