@@ -85,11 +85,7 @@ impl Transaction {
             End::Rollback => {}
             End::Interrupt => self.connection.interrupt().await,
         }
-        match self.connection.rollback().await {
-            // The server rolls back by itself.
-            Err(_) if self.connection.client().is_closed() => Ok(()),
-            rolled_back => Ok(rolled_back?),
-        }
+        Ok(self.connection.rollback().await?)
     }
 }
 
