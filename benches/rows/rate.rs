@@ -11,8 +11,12 @@ use governor::clock::MonotonicClock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{DefaultDirectRateLimiter, Quota};
+use tower::limit::{RateLimit, rate::Rate};
+use tower::retry::{Policy, Retry};
+use tower::{Service as _, ServiceExt as _, service_fn};
 
-use super::{in_a_root, repeatedly};
+use super::{CALLS, in_a_root, on_tokio, repeatedly};
+use crate::measure::Lap;
 use crate::measure::Role::{Foster, Peer};
 use crate::report::{Goal, Row, Unit};
 
@@ -45,6 +49,15 @@ pub(crate) fn rows() -> Vec<Row> {
                     });
                     _ = black_box(LIMITER.check());
                 }),
+                on_tokio(Peer, "tower", |_| async {
+                    let mut service =
+                        RateLimit::new(service_fn(succeed), Rate::new(RATE.into(), Duration::from_secs(1)));
+                    let lap = Lap::start();
+                    for i in 0..CALLS {
+                        _ = black_box(service.ready().await.expect("it never fails").call(i).await);
+                    }
+                    lap.stop()
+                }),
                 in_a_root(Foster, "foster", |_| async {
                     static LIMITER: LazyLock<foster::rate::RateLimiter> =
                         LazyLock::new(|| foster::rate::RateLimiter::new(RATE, Duration::from_secs(1)));
@@ -63,6 +76,7 @@ pub(crate) fn rows() -> Vec<Row> {
             unit: Unit::Nanos,
             contenders: vec![
                 repeatedly(Peer, "backon", |i| (move || succeed(i)).retry(SCHEDULE).sleep(|_| ready(()))),
+                repeatedly(Peer, "tower", |i| Retry::new(Attempts(3), service_fn(succeed)).oneshot(i)),
                 repeatedly(Foster, "foster", |i| foster::retry(SCHEDULE.build(), move || succeed(i))),
             ],
             goals: vec![Goal::Times(1.0, "backon"), Goal::Instructions(1.0, "backon"), Goal::Allocations(0.0)],
@@ -72,4 +86,22 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn succeed(i: usize) -> Ready<Result<usize, usize>> {
     ready(Ok(black_box(i)))
+}
+
+/// Tries again so many times, for tower.
+#[derive(Clone)]
+struct Attempts(usize);
+
+impl Policy<usize, usize, usize> for Attempts {
+    type Future = Ready<()>;
+
+    fn retry(&mut self, _: &mut usize, result: &mut Result<usize, usize>) -> Option<Ready<()>> {
+        result.as_ref().err()?;
+        self.0 = self.0.checked_sub(1)?;
+        Some(ready(()))
+    }
+
+    fn clone_request(&mut self, request: &usize) -> Option<usize> {
+        Some(*request)
+    }
 }
