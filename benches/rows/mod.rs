@@ -17,6 +17,7 @@ mod coop;
 mod failure;
 mod few;
 mod gather;
+mod hyper;
 mod locks;
 mod map;
 mod memory;
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<Row> {
         rate::rows(),
         memory::rows(),
         net::rows(),
+        hyper::rows(),
     ]
     .into_iter()
     .flatten()
