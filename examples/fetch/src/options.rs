@@ -43,7 +43,8 @@ impl Options {
         Options { rate: (count, per), ..self }
     }
 
-    /// Sets how long a server may take to begin its answer, and then for each further chunk.
+    /// Sets how long a server may take to accept a connection, to begin its answer, and to send each
+    /// further chunk.
     ///
     /// The wait for a connection does not count, because it is not the fault of the server. To limit
     /// the whole, put a [`timeout`](foster::timeout) around the request.

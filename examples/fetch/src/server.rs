@@ -16,10 +16,10 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foster::Token;
 use foster::net::hyper_io::{ForHyper, graceful};
 use foster::net::serve::{Served, serve};
 use foster::net::{Endpoint, TcpListener, TcpOptions, TcpStream};
+use foster::{Token, yield_now};
 use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
@@ -93,6 +93,7 @@ struct Entries {
     /// How often each address was asked for.
     requests: HashMap<Uri, usize>,
     connections: usize,
+    promised: usize,
     orders: Vec<Order>,
 }
 
@@ -109,6 +110,12 @@ impl Log {
     /// Returns how many connections were accepted.
     pub fn connections(&self) -> usize {
         self.lock().connections
+    }
+
+    /// Returns how many bytes the bodies of pages, files and receipts have in all, by their
+    /// `Content-Length`.
+    pub fn promised(&self) -> usize {
+        self.lock().promised
     }
 
     /// Returns what was ordered.
@@ -205,9 +212,10 @@ async fn answer(request: Request<Incoming>, log: &Log) -> io::Result<Answer> {
         }
         _ => return Ok(text(StatusCode::NOT_FOUND, "there is nothing\n")),
     };
+    log.lock().promised += body.len();
     match fault {
         Some(Fault::Lost) => Err(broken()),
-        Some(Fault::Cut) => Ok(half(status, body, stream::once(async { Err(broken()) }))),
+        Some(Fault::Cut) => Ok(half(status, body, stream::once(cut()))),
         Some(Fault::Stall) => Ok(half(status, body, stream::pending())),
         _ => Ok(whole(status, body)),
     }
@@ -215,6 +223,12 @@ async fn answer(request: Request<Incoming>, log: &Log) -> io::Result<Answer> {
 
 fn broken() -> io::Error {
     io::Error::other("a fault")
+}
+
+/// Breaks off a body when what came before has been sent, which hyper does as soon as it has to wait.
+async fn cut() -> io::Result<Bytes> {
+    yield_now().await;
+    Err(broken())
 }
 
 /// Returns the content of a file of this length.

@@ -62,13 +62,15 @@ on_each_runtime! {
     async fn a_download_goes_on_where_it_has_broken_off() {
         beside_server(options(), async |session, url, log| {
             // The last one sends what is known once more.
-            for (faults, requests) in [("cut,error,cut", 4), ("cut,whole", 2)] {
-                let (target, before) = (tempfile::NamedTempFile::new().unwrap(), log.requests());
+            for (faults, requests, promised) in [("cut,error,cut", 4, ..3_000_000), ("cut,whole", 2, ..2_000_001)] {
+                let (before, promised_before) = (log.requests(), log.promised());
+                let target = tempfile::NamedTempFile::new().unwrap();
                 let url = format!("{url}/files/1000000?{faults}");
                 let length = session.download(&url, target.reopen().unwrap()).await.unwrap();
                 assert_eq!(length, 1_000_000);
                 assert!(fs::read(target.path()).unwrap() == file(1_000_000), "the file has other bytes");
                 assert_eq!(log.requests() - before, requests);
+                assert!(promised.contains(&(log.promised() - promised_before)), "it has asked for what it has");
             }
         })
         .await;
@@ -110,6 +112,24 @@ on_each_runtime! {
             assert_eq!(session.statistics().idle(), 0);
             assert_eq!(session.bytes(&format!("{url}/pages/7")).await.unwrap(), "page 7");
             assert_eq!(log.connections(), 3);
+        })
+        .await;
+    }
+
+    async fn a_response_that_breaks_off_breaks_its_connection() {
+        beside_server(options().limit(1), async |session, url, log| {
+            let mut response = session.get(&format!("{url}/files/100000?cut")).await.unwrap();
+            let failed = loop {
+                match response.chunk().await {
+                    Ok(chunk) => assert!(chunk.is_some(), "this is not the end"),
+                    Err(failed) => break failed,
+                }
+            };
+            assert!(matches!(failed, Failure::Broken(_)), "{failed}");
+            assert_eq!((session.statistics().idle(), session.statistics().in_use()), (0, 0));
+            assert!(response.chunk().await.unwrap().is_none());
+            assert_eq!(session.bytes(&format!("{url}/pages/7")).await.unwrap(), "page 7");
+            assert_eq!(log.connections(), 2);
         })
         .await;
     }

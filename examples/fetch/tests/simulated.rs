@@ -92,6 +92,40 @@ fn a_server_that_goes_silent_is_given_its_time_and_is_asked_again() {
 }
 
 #[test]
+fn a_chunk_that_does_not_come_in_time_is_the_last_one() {
+    explore(0..20, || async {
+        beside_server(options(), async |session, url, _| {
+            let mut response = session.get(&format!("{url}/files/100?stall")).await.unwrap();
+            let mut length = 0;
+            while length < 50 {
+                length += response.chunk().await.unwrap().unwrap().len();
+            }
+            assert!(matches!(response.chunk().await, Err(Failure::Late(_))));
+            assert_eq!((session.statistics().idle(), session.statistics().in_use()), (0, 0));
+            assert!(response.chunk().await.unwrap().is_none());
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_is_given_up() {
+    explore(0..20, || async {
+        Sim::current().host("server");
+        Sim::current().network().isolate("server");
+        scope(async |s| {
+            let (start, session) = (now(), Session::new(options().pauses([Duration::ZERO]), s.spawner()));
+            let failed = session.bytes("http://server/").await.unwrap_err();
+            assert!(matches!(failed.error(), Failure::Connect(error) if error.is_timed_out()), "{failed}");
+            assert_eq!(failed.attempts(), 2);
+            // The pool waits for a moment before it tries again.
+            assert!((10 * SECOND..11 * SECOND).contains(&(now() - start)));
+        })
+        .await;
+    });
+}
+
+#[test]
 fn the_wait_for_a_connection_does_not_count() {
     explore(0..20, || async {
         beside_server(options().limit(1), async |session, url, _| {
