@@ -180,8 +180,8 @@ impl<M: Manager> Pool<M> {
     /// Creates as many resources as are [to be idle](PoolOptions::min_idle), as far as places are
     /// free, and waits until they are there.
     ///
-    /// For a program that wants to know at its start that the server is there. It does not wait for
-    /// a pause after an earlier failure.
+    /// For a program that wants to know at its start that the server is there. A pause after an
+    /// earlier failure is skipped, unless an attempt has begun to wait for its end already.
     ///
     /// # Errors
     ///
