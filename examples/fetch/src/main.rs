@@ -1,5 +1,6 @@
 //! The command line: runs the programs against a server of its own, on one of four runtimes.
 
+#[path = "../../shared/runtimes.rs"]
 mod runtimes;
 
 use std::error::Error;

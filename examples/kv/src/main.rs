@@ -1,5 +1,6 @@
 //! The command line: hands a node or a client a runtime.
 
+#[path = "../../shared/runtimes.rs"]
 mod runtimes;
 
 use std::error::Error;

@@ -1,5 +1,6 @@
 //! The command line: lets a storm rage over a bank, and audits the bank.
 
+#[path = "../../shared/runtimes.rs"]
 mod runtimes;
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! The runtimes that the binary offers. Each is behind a cargo feature of its name.
+//! The runtimes that a program offers. Each is behind a cargo feature of its name.
 
 use std::io;
 
@@ -6,9 +6,9 @@ use clap::ValueEnum;
 use foster::Handle;
 
 #[cfg(not(any(feature = "tokio", feature = "smol", feature = "async-std", feature = "basic")))]
-compile_error!("fetch needs one of the features `tokio`, `smol`, `async-std` and `basic`");
+compile_error!("this program needs one of the features `tokio`, `smol`, `async-std` and `basic`");
 
-/// What runs the session and the server.
+/// What runs the program.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Runtime {
     /// A runtime of tokio of two threads
@@ -20,7 +20,7 @@ pub(crate) enum Runtime {
     /// The global executor of async-std
     #[cfg(feature = "async-std")]
     AsyncStd,
-    /// A thread pool of the `futures` crate, with the sockets of smol
+    /// A thread pool of the `futures` crate
     #[cfg(feature = "basic")]
     Basic,
 }
