@@ -76,9 +76,9 @@
 //!
 //! 1. that of the nearest [`Handle::run`], [`Handle::enter`] or parallel child;
 //! 2. otherwise tokio, with the feature `tokio`, on a thread of tokio's;
-//! 3. otherwise none. Then timers are those of `futures-timer`, blocking jobs run in
-//!    [foster's own pool](runtime::blocking_pool), and [`Scope::spawn_parallel`] runs its child on the
-//!    current task.
+//! 3. otherwise none. Then timers are those of `futures-timer`, blocking jobs run in [foster's own
+//!    pool](runtime::blocking_pool), and [`Scope::spawn_parallel`] runs its child on the current
+//!    task.
 //!
 //! Each adapter in [`runtimes`] has a feature of its name: `tokio`, `smol`, `async-std`, `basic`
 //! and `sim`. Features only add, and all adapters work side by side. To support another runtime,

@@ -20,12 +20,12 @@ const KEPT: u32 = 75;
 /// Nobody knows in advance how many calls at once a service takes, and the number changes. So each
 /// caller says how its call ended, and the limit follows:
 ///
-/// - it begins with the minimum. Until the first overload each success adds one. So while calls wait
-///   for it, the limit doubles in each round;
-/// - from then on, as many successes as the limit is add one;
-/// - a success counts only while more than half of the limit is in use. A limit that nobody reaches
-///   does not grow;
-/// - an overload leaves 75 % of the limit, or [another part](AdaptiveLimit::cut_to). Those that
+/// - It begins with the minimum. Until the first overload, each success adds one. So while calls
+///   wait for it, the limit doubles in each round.
+/// - After that, as many successes as the limit is add one.
+/// - A success counts only while more than half of the limit is in use. A limit that nobody reaches
+///   does not grow.
+/// - An overload leaves 75 % of the limit, or [another part](AdaptiveLimit::cut_to). Calls that
 ///   were under way at that time do not cut it again, since they all tell of the same overload.
 ///
 /// This is the AIMD of TCP, in whole numbers. The counterpart of the `AIMDLimit` of Netflix's

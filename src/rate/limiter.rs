@@ -56,8 +56,8 @@ use crate::time::{Sleep, sleep, sleep_until};
 pub struct RateLimiter {
     rate: Rate,
     bucket: ShortLock<Bucket>,
-    /// The right to wait for tokens, of which there is one. Who has it waits for its tokens, and all
-    /// others wait for it. While nobody has it, tokens that are there are for whoever comes.
+    /// The right to wait for tokens, of which there is one. Who has it waits for its tokens, and
+    /// all others wait for it. While nobody has it, tokens that are there are for whoever comes.
     turn: Semaphore,
 }
 

@@ -13,9 +13,9 @@ use crate::sync::oneshot::{self, Receiver, Sender};
 /// the resource goes back to the scope. [`into_inner`](Managed::into_inner) takes the resource away
 /// from the scope instead.
 ///
-/// A scope that has completed releases nothing any more. So a `Managed` that outlives its scope, for
-/// instance because the body returns it, drops the resource without a release, and so does one that
-/// a completed scope is asked to make.
+/// A scope that has completed releases nothing any more. So a `Managed` that outlives its scope,
+/// for instance because the body returns it, drops the resource without a release, and so does one
+/// that a completed scope is asked to make.
 pub struct Managed<R> {
     /// The resource, and the way back to who releases it. `None` during the drop alone.
     lent: Option<(R, Sender<R>)>,
@@ -45,8 +45,8 @@ impl<R> Managed<R> {
 
     /// Takes the resource away from its scope, which then does not release it.
     ///
-    /// Use it to acquire all of several resources or none: manage each in a scope, and take them out
-    /// when the last one is there. The counterpart of `pop_all` of Python's `AsyncExitStack`.
+    /// Use it to acquire all of several resources or none: manage each in a scope, and take them
+    /// out when the last one is there. The counterpart of `pop_all` of Python's `AsyncExitStack`.
     ///
     /// It is called as `Managed::into_inner(managed)`, so that the resource may have a method of
     /// that name.

@@ -235,8 +235,8 @@ impl<'env, E, N: Label> LocalTryScope<'env, E, N> {
         self.inner.defer(self.inner.fallible(finalizer, at), at);
     }
 
-    /// Releases `resource` at the end of the scope, however it ends. An `Err` of `release` fails the
-    /// scope. Neither need be `Send`.
+    /// Releases `resource` at the end of the scope, however it ends. An `Err` of `release` fails
+    /// the scope. Neither need be `Send`.
     ///
     /// Otherwise as [`TryScope::manage`](super::TryScope::manage).
     #[track_caller]

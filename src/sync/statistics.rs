@@ -21,8 +21,8 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Returns how many permits or guards are given out. A waiter that was given its own, and has not
-    /// been polled since, is counted here. Signals give out nothing: this is 0.
+    /// Returns how many permits or guards are given out. A waiter that was given its own, and has
+    /// not been polled since, is counted here. Signals give out nothing: this is 0.
     pub fn in_use(&self) -> usize {
         self.in_use
     }

@@ -19,8 +19,8 @@
 //! in the line. It does not wake it to try again. So nobody is overtaken, nobody is woken for
 //! nothing, and an answered waiter has its turn, whenever it is polled.
 //!
-//! *Newcomers wait behind those who wait.* A `Line` whose state would do for the newcomer still lets
-//! it wait while there are others, unless its primitive says otherwise.
+//! *Newcomers wait behind those who wait.* A `Line` whose state would do for the newcomer still
+//! lets it wait while there are others, unless its primitive says otherwise.
 //!
 //! *Who leaves changes the state.* A waiter that is dropped is taken out. If it had been answered,
 //! the turn goes back. If it had not, it may have kept others from theirs: three permits are free,

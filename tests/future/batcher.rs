@@ -14,7 +14,7 @@ use foster::testing::{CountingWaker, Drops, Gate, cancel_at_every_await, explore
 use foster::{Inherited, Reason, deadline, gather, local, now, scope, sleep, timeout, yield_now};
 use futures::FutureExt as _;
 
-use crate::harness::T;
+use crate::harness::{T, watched};
 
 /// The batches that a worker has got.
 #[derive(Clone, Default)]
@@ -263,21 +263,23 @@ fn equal_items_are_one_and_their_callers_get_clones_of_its_result() {
 
 #[test]
 fn an_item_whose_hash_panics_leaves_the_batcher_as_it_was() {
-    #[derive(Clone, PartialEq, Eq)]
-    struct Key(u32);
-    impl Hash for Key {
-        fn hash<H: Hasher>(&self, _: &mut H) {
-            assert!(self.0 > 0, "it has no hash");
+    watched(|| {
+        #[derive(Clone, PartialEq, Eq)]
+        struct Key(u32);
+        impl Hash for Key {
+            fn hash<H: Hasher>(&self, _: &mut H) {
+                assert!(self.0 > 0, "it has no hash");
+            }
         }
-    }
-    futures::executor::block_on(scope(async |s| {
-        let batcher = Batcher::new(s.spawner(), 9, async |keys: Vec<Key>| {
-            Ok::<_, Infallible>(keys.into_iter().map(|key| key.0).collect())
-        });
-        assert!(catch_unwind(AssertUnwindSafe(|| batcher.run_shared(Key(0)).now_or_never())).is_err());
-        let (one, two) = gather((batcher.run_shared(Key(1)), batcher.run_shared(Key(2)))).await;
-        assert_eq!((one.unwrap(), two.unwrap()), (1, 2));
-    }));
+        futures::executor::block_on(scope(async |s| {
+            let batcher = Batcher::new(s.spawner(), 9, async |keys: Vec<Key>| {
+                Ok::<_, Infallible>(keys.into_iter().map(|key| key.0).collect())
+            });
+            assert!(catch_unwind(AssertUnwindSafe(|| batcher.run_shared(Key(0)).now_or_never())).is_err());
+            let (one, two) = gather((batcher.run_shared(Key(1)), batcher.run_shared(Key(2)))).await;
+            assert_eq!((one.unwrap(), two.unwrap()), (1, 2));
+        }));
+    });
 }
 
 sim! {
@@ -431,25 +433,29 @@ fn in_no_order_is_an_item_lost_or_done_twice() {
 
 #[test]
 fn a_batcher_without_room_is_refused_and_so_is_a_delay_that_comes_too_late() {
-    let seen = Seen::default();
-    futures::executor::block_on(scope(async |s| {
-        assert!(catch_unwind(AssertUnwindSafe(|| seen.doubling(s.spawner(), 0))).is_err());
-        let batcher = seen.doubling(s.spawner(), usize::MAX);
-        let other = batcher.clone();
-        assert!(catch_unwind(AssertUnwindSafe(|| other.delay(T))).is_err());
-        assert_eq!(batcher.run(1).await.unwrap(), 2);
-    }));
+    watched(|| {
+        let seen = Seen::default();
+        futures::executor::block_on(scope(async |s| {
+            assert!(catch_unwind(AssertUnwindSafe(|| seen.doubling(s.spawner(), 0))).is_err());
+            let batcher = seen.doubling(s.spawner(), usize::MAX);
+            let other = batcher.clone();
+            assert!(catch_unwind(AssertUnwindSafe(|| other.delay(T))).is_err());
+            assert_eq!(batcher.run(1).await.unwrap(), 2);
+        }));
+    });
 }
 
 #[test]
 fn a_call_is_not_polled_after_it_has_completed() {
-    let seen = Seen::default();
-    futures::executor::block_on(scope(async |s| {
-        let batcher = seen.doubling(s.spawner(), 1);
-        let mut call = Box::pin(batcher.run(1));
-        call.as_mut().await.unwrap();
-        assert!(catch_unwind(AssertUnwindSafe(|| CountingWaker::new().poll(call.as_mut()))).is_err());
-    }));
+    watched(|| {
+        let seen = Seen::default();
+        futures::executor::block_on(scope(async |s| {
+            let batcher = seen.doubling(s.spawner(), 1);
+            let mut call = Box::pin(batcher.run(1));
+            call.as_mut().await.unwrap();
+            assert!(catch_unwind(AssertUnwindSafe(|| CountingWaker::new().poll(call.as_mut()))).is_err());
+        }));
+    });
 }
 
 #[test]

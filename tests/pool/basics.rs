@@ -8,7 +8,7 @@ use foster::testing::CountingWaker;
 use foster::{scope, timeout};
 use futures::FutureExt as _;
 
-use crate::harness::T;
+use crate::harness::{T, watched};
 use crate::server::{Does, Server};
 
 matrix! {
@@ -172,98 +172,110 @@ matrix! {
 
 #[test]
 fn the_last_one_that_came_back_is_the_first_to_be_given_out() {
-    foster::runtimes::Sim::default().run(scope(async |s| {
-        let pool = Pool::new(Server::new(), s.spawner());
-        let (first, second) = (pool.get().await.unwrap(), pool.get().await.unwrap());
-        let ids = (first.id, second.id);
-        drop(second);
-        drop(first);
-        assert_eq!(pool.get().await.unwrap().id, ids.0);
-    }));
+    watched(|| {
+        foster::runtimes::Sim::default().run(scope(async |s| {
+            let pool = Pool::new(Server::new(), s.spawner());
+            let (first, second) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+            let ids = (first.id, second.id);
+            drop(second);
+            drop(first);
+            assert_eq!(pool.get().await.unwrap().id, ids.0);
+        }));
+    });
 }
 
 #[test]
 fn sizes_and_times_that_make_no_pool_panic_where_they_are_given() {
-    let panics = |make: &dyn Fn()| catch_unwind(AssertUnwindSafe(make)).is_err();
-    assert!(panics(&|| _ = PoolOptions::new().max_size(0)));
-    assert!(panics(&|| _ = PoolOptions::new().idle_timeout(Duration::ZERO)));
-    assert!(panics(&|| _ = PoolOptions::new().max_lifetime(Duration::ZERO)));
-    futures::executor::block_on(scope(async |s| {
-        let spawner = s.spawner();
-        let options = PoolOptions::new().max_size(2);
-        assert!(panics(&|| _ = options.min_idle(3).build(Server::new(), spawner.clone())));
-        assert!(!panics(&|| _ = options.min_idle(2).build(Server::new(), spawner.clone())));
-    }));
+    watched(|| {
+        let panics = |make: &dyn Fn()| catch_unwind(AssertUnwindSafe(make)).is_err();
+        assert!(panics(&|| _ = PoolOptions::new().max_size(0)));
+        assert!(panics(&|| _ = PoolOptions::new().idle_timeout(Duration::ZERO)));
+        assert!(panics(&|| _ = PoolOptions::new().max_lifetime(Duration::ZERO)));
+        futures::executor::block_on(scope(async |s| {
+            let spawner = s.spawner();
+            let options = PoolOptions::new().max_size(2);
+            assert!(panics(&|| _ = options.min_idle(3).build(Server::new(), spawner.clone())));
+            assert!(!panics(&|| _ = options.min_idle(2).build(Server::new(), spawner.clone())));
+        }));
+    });
 }
 
 #[test]
 fn the_shortest_durations_let_time_pass() {
-    let nanosecond = Duration::from_nanos(1);
-    foster::runtimes::Sim::default().run(scope(async |s| {
-        let options = PoolOptions::new()
-            .idle_timeout(nanosecond)
-            .max_lifetime(nanosecond)
-            .check_after(Duration::ZERO)
-            .create_timeout(Duration::ZERO)
-            .grace(Duration::ZERO);
-        let pool = options.build(Server::new(), s.spawner());
-        drop(pool.get().await.unwrap());
-        drop(pool.get().await.unwrap());
-        pool.close().await;
-    }));
+    watched(|| {
+        let nanosecond = Duration::from_nanos(1);
+        foster::runtimes::Sim::default().run(scope(async |s| {
+            let options = PoolOptions::new()
+                .idle_timeout(nanosecond)
+                .max_lifetime(nanosecond)
+                .check_after(Duration::ZERO)
+                .create_timeout(Duration::ZERO)
+                .grace(Duration::ZERO);
+            let pool = options.build(Server::new(), s.spawner());
+            drop(pool.get().await.unwrap());
+            drop(pool.get().await.unwrap());
+            pool.close().await;
+        }));
+    });
 }
 
 #[test]
 fn the_longest_durations_do_not_overflow() {
-    foster::runtimes::Sim::default().run(scope(async |s| {
-        let options = PoolOptions::new()
-            .idle_timeout(Duration::MAX)
-            .max_lifetime(Duration::MAX)
-            .check_after(Duration::MAX)
-            .create_timeout(Duration::MAX)
-            .grace(Duration::MAX);
-        let server = Server::new();
-        server.reset_does(Does::Succeed);
-        let pool = options.max_size(usize::MAX).build(server.clone(), s.spawner());
-        drop(pool.get().await.unwrap());
-        drop(pool.get().await.unwrap());
-        let almost = options.idle_timeout(Duration::MAX - Duration::from_nanos(1)).build(server, s.spawner());
-        drop(almost.get().await.unwrap());
-    }));
+    watched(|| {
+        foster::runtimes::Sim::default().run(scope(async |s| {
+            let options = PoolOptions::new()
+                .idle_timeout(Duration::MAX)
+                .max_lifetime(Duration::MAX)
+                .check_after(Duration::MAX)
+                .create_timeout(Duration::MAX)
+                .grace(Duration::MAX);
+            let server = Server::new();
+            server.reset_does(Does::Succeed);
+            let pool = options.max_size(usize::MAX).build(server.clone(), s.spawner());
+            drop(pool.get().await.unwrap());
+            drop(pool.get().await.unwrap());
+            let almost = options.idle_timeout(Duration::MAX - Duration::from_nanos(1)).build(server, s.spawner());
+            drop(almost.get().await.unwrap());
+        }));
+    });
 }
 
 #[test]
 fn a_pool_works_without_a_runtime() {
-    let server = Server::new();
-    futures::executor::block_on(scope(async |s| {
-        let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
-        let first = pool.get().await.unwrap();
-        let waker = CountingWaker::new();
-        let mut second = Box::pin(pool.get());
-        assert!(waker.poll(second.as_mut()).is_pending());
-        drop(first);
-        assert_eq!(second.await.unwrap().id, 0);
-    }));
-    assert_eq!((server.open(), server.closed()), (0, 1));
+    watched(|| {
+        let server = Server::new();
+        futures::executor::block_on(scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
+            let first = pool.get().await.unwrap();
+            let waker = CountingWaker::new();
+            let mut second = Box::pin(pool.get());
+            assert!(waker.poll(second.as_mut()).is_pending());
+            drop(first);
+            assert_eq!(second.await.unwrap().id, 0);
+        }));
+        assert_eq!((server.open(), server.closed()), (0, 1));
+    });
 }
 
 #[test]
 fn what_a_pool_is_made_of_can_be_sent_and_shown() {
-    fn is_send<T: Send>(value: T) -> T {
-        value
-    }
-    fn is_sync<T: Send + Sync + Clone + std::fmt::Debug>(_: &T) {}
-    fn is_error<T: std::error::Error + Send + Sync + 'static>(_: &T) {}
-    foster::runtimes::Sim::default().run(scope(async |s| {
-        let pool = Pool::new(Server::new(), s.spawner());
-        is_sync(&pool);
-        assert!(format!("{:?} {:?} {:?}", is_send(pool.get()), is_send(pool.fill()), pool).starts_with("Get"));
-        let mut resource: Pooled<Server> = is_send(pool.get().await.unwrap());
-        assert!(format!("{:?}", is_send(resource.busy())).starts_with("Busy"));
-        assert!(format!("{resource:?}").starts_with("Pooled"));
-        is_error(&pool.try_get().unwrap_err());
-        let close = is_send(pool.close());
-        assert_eq!(format!("{close:?}"), "Close { .. }");
-        is_error(&pool.get().await.unwrap_err());
-    }));
+    watched(|| {
+        fn is_send<T: Send>(value: T) -> T {
+            value
+        }
+        fn is_sync<T: Send + Sync + Clone + std::fmt::Debug>(_: &T) {}
+        fn is_error<T: std::error::Error + Send + Sync + 'static>(_: &T) {}
+        foster::runtimes::Sim::default().run(scope(async |s| {
+            let pool = Pool::new(Server::new(), s.spawner());
+            is_sync(&pool);
+            assert!(format!("{:?} {:?} {:?}", is_send(pool.get()), is_send(pool.fill()), pool).starts_with("Get"));
+            let mut resource: Pooled<Server> = is_send(pool.get().await.unwrap());
+            assert!(format!("{:?}", is_send(resource.busy())).starts_with("Busy"));
+            assert!(format!("{resource:?}").starts_with("Pooled"));
+            is_error(&pool.try_get().unwrap_err());
+            let close = is_send(pool.close());
+            assert_eq!(format!("{close:?}"), "Close { .. }");
+            is_error(&pool.get().await.unwrap_err());
+        }));
+    });
 }

@@ -4,7 +4,7 @@ use foster::resource::{Pool, PoolOptions};
 use foster::testing::{EveryAwait, cancel_at_every_await};
 use foster::{scope, timeout};
 
-use crate::harness::T;
+use crate::harness::{T, watched};
 use crate::server::Server;
 
 /// Asks in an operation that is marked.
@@ -82,22 +82,24 @@ fn an_answer_is_never_read_by_somebody_else() {
 /// it.
 #[test]
 fn whoever_asks_after_a_cancelled_question_gets_the_right_answer() {
-    foster::runtimes::Sim::default().run(scope(async |s| {
-        let pool = PoolOptions::new().max_size(1).build(Server::new(), s.spawner());
-        let mut cancelled = 0;
-        for polls in 0..10 {
-            let waker = foster::testing::CountingWaker::new();
-            let mut question = Box::pin(ask(&pool, 7));
-            for _ in 0..polls {
-                if waker.poll(question.as_mut()).is_ready() {
-                    question = Box::pin(ask(&pool, 7));
+    watched(|| {
+        foster::runtimes::Sim::default().run(scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(Server::new(), s.spawner());
+            let mut cancelled = 0;
+            for polls in 0..10 {
+                let waker = foster::testing::CountingWaker::new();
+                let mut question = Box::pin(ask(&pool, 7));
+                for _ in 0..polls {
+                    if waker.poll(question.as_mut()).is_ready() {
+                        question = Box::pin(ask(&pool, 7));
+                    }
+                    foster::sleep(T / 2).await;
                 }
-                foster::sleep(T / 2).await;
+                cancelled += usize::from(pool.statistics().in_use() > 0);
+                drop(question);
+                assert_eq!(ask(&pool, 8).await, 16);
             }
-            cancelled += usize::from(pool.statistics().in_use() > 0);
-            drop(question);
-            assert_eq!(ask(&pool, 8).await, 16);
-        }
-        assert!(cancelled > 4, "{cancelled} were cancelled in the middle");
-    }));
+            assert!(cancelled > 4, "{cancelled} were cancelled in the middle");
+        }));
+    });
 }

@@ -7,7 +7,7 @@ use foster::runtimes::Sim;
 use foster::testing::CountingWaker;
 use foster::{Reason, gather, now, scope, sleep, timeout};
 
-use crate::harness::T;
+use crate::harness::{T, watched};
 use crate::server::{Does, Server};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -215,33 +215,37 @@ sim! {
 
 #[test]
 fn a_deadlock_names_those_who_have_the_resources() {
-    let error = Sim::default()
-        .try_run(scope(async |s| {
-            let pool = PoolOptions::new().max_size(1).build(Server::new(), s.spawner());
-            let waits = pool.clone();
-            s.named("holder").spawn(async move {
-                let _resource = pool.get().await.unwrap();
-                std::future::pending::<()>().await;
-            });
-            s.named("waiter").spawn(async move {
-                sleep(SECOND).await;
-                drop(waits.get().await);
-            });
-        }))
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("pool, of whose 1 resources 1 are in use, held by `holder`"), "{error}");
+    watched(|| {
+        let error = Sim::default()
+            .try_run(scope(async |s| {
+                let pool = PoolOptions::new().max_size(1).build(Server::new(), s.spawner());
+                let waits = pool.clone();
+                s.named("holder").spawn(async move {
+                    let _resource = pool.get().await.unwrap();
+                    std::future::pending::<()>().await;
+                });
+                s.named("waiter").spawn(async move {
+                    sleep(SECOND).await;
+                    drop(waits.get().await);
+                });
+            }))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("pool, of whose 1 resources 1 are in use, held by `holder`"), "{error}");
+    });
 }
 
 #[test]
 fn what_the_scope_was_cancelled_for_is_not_hidden_by_a_pool() {
-    let outcome = Sim::default().run(
-        scope(async |s| {
-            let pool = Pool::new(Server::new(), s.spawner());
-            s.cancel("enough");
-            pool.get().await.map(drop)
-        })
-        .outcome(),
-    );
-    assert!(outcome.map_or_else(|cancelled| cancelled.reason() == &Reason::from("enough"), |got| got.is_err()));
+    watched(|| {
+        let outcome = Sim::default().run(
+            scope(async |s| {
+                let pool = Pool::new(Server::new(), s.spawner());
+                s.cancel("enough");
+                pool.get().await.map(drop)
+            })
+            .outcome(),
+        );
+        assert!(outcome.map_or_else(|cancelled| cancelled.reason() == &Reason::from("enough"), |got| got.is_err()));
+    });
 }

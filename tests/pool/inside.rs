@@ -15,7 +15,7 @@ use foster::testing::CountingWaker;
 use foster::{gather, scope, sleep, timeout};
 
 use crate::faulty_wakers::{self, Waited};
-use crate::harness::T;
+use crate::harness::{T, watched};
 use crate::server::{Does, Server};
 
 /// Where other people's code runs.
@@ -228,23 +228,25 @@ fn whatever_the_manager_does_inside_of_the_pool_no_place_is_lost_and_nobody_wait
 
 #[test]
 fn a_waker_that_panics_holds_up_nobody_who_waits() {
-    Sim::default().run(scope(async |s| {
-        let pool = &*Box::leak(Box::new(PoolOptions::new().max_size(1).build(Server::new(), s.spawner())));
-        drop(pool.get().await.unwrap());
-        faulty_wakers::check(|check| {
-            let held = Mutex::new(Some(pool.try_get().unwrap()));
-            let give_back = || {
-                let resource = held.lock().unwrap().take();
-                drop(resource);
-            };
-            check(Waited {
-                wait: &|| Box::pin(async { drop(pool.get().await.unwrap()) }),
-                go: &give_back,
-                waiting: &|| pool.statistics().waiting(),
+    watched(|| {
+        Sim::default().run(scope(async |s| {
+            let pool = &*Box::leak(Box::new(PoolOptions::new().max_size(1).build(Server::new(), s.spawner())));
+            drop(pool.get().await.unwrap());
+            faulty_wakers::check(|check| {
+                let held = Mutex::new(Some(pool.try_get().unwrap()));
+                let give_back = || {
+                    let resource = held.lock().unwrap().take();
+                    drop(resource);
+                };
+                check(Waited {
+                    wait: &|| Box::pin(async { drop(pool.get().await.unwrap()) }),
+                    go: &give_back,
+                    waiting: &|| pool.statistics().waiting(),
+                });
             });
-        });
-        drop(pool.close());
-    }));
+            drop(pool.close());
+        }));
+    });
 }
 
 struct Panics;
@@ -257,18 +259,20 @@ impl Wake for Panics {
 
 #[test]
 fn a_waker_that_panics_keeps_nothing_from_being_closed() {
-    Sim::default().run(scope(async |s| {
-        let server = Server::new();
-        server.close_does(Does::SucceedAfter(T));
-        let manager = server.clone();
-        let pool = PoolOptions::new().max_per_key(1).build_keyed(move |_: &u32| manager.clone(), s.spawner());
-        let held = pool.get(1).await.unwrap();
-        drop(pool.get(2).await.unwrap());
-        let mut waits = Box::pin(pool.get(1));
-        assert!(waits.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
-        _ = catch_unwind(AssertUnwindSafe(|| drop(pool.close())));
-        drop((waits, held));
-        timeout(T * 1000, pool.close()).await.expect("the resource of the other key was closed, too");
-        assert_eq!((server.closed(), server.open()), (2, 0));
-    }));
+    watched(|| {
+        Sim::default().run(scope(async |s| {
+            let server = Server::new();
+            server.close_does(Does::SucceedAfter(T));
+            let manager = server.clone();
+            let pool = PoolOptions::new().max_per_key(1).build_keyed(move |_: &u32| manager.clone(), s.spawner());
+            let held = pool.get(1).await.unwrap();
+            drop(pool.get(2).await.unwrap());
+            let mut waits = Box::pin(pool.get(1));
+            assert!(waits.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
+            _ = catch_unwind(AssertUnwindSafe(|| drop(pool.close())));
+            drop((waits, held));
+            timeout(T * 1000, pool.close()).await.expect("the resource of the other key was closed, too");
+            assert_eq!((server.closed(), server.open()), (2, 0));
+        }));
+    });
 }

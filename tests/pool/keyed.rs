@@ -10,7 +10,7 @@ use foster::scope::Spawner;
 use foster::testing::{CountingWaker, explore};
 use foster::{now, scope, sleep, timeout};
 
-use crate::harness::T;
+use crate::harness::{T, watched};
 use crate::server::{Does, Server};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -180,10 +180,12 @@ fn a_keyed_pool_keeps_its_limits_under_any_schedule() {
 
 #[test]
 fn options_that_make_no_keyed_pool_panic_where_they_are_given() {
-    let panics = |make: &dyn Fn()| catch_unwind(AssertUnwindSafe(make)).is_err();
-    assert!(panics(&|| _ = PoolOptions::new().max_per_key(0)));
-    futures::executor::block_on(scope(async |s| {
-        let spawner = s.spawner();
-        assert!(panics(&|| _ = Servers::default().pool(PoolOptions::new().min_idle(1), spawner.clone())));
-    }));
+    watched(|| {
+        let panics = |make: &dyn Fn()| catch_unwind(AssertUnwindSafe(make)).is_err();
+        assert!(panics(&|| _ = PoolOptions::new().max_per_key(0)));
+        futures::executor::block_on(scope(async |s| {
+            let spawner = s.spawner();
+            assert!(panics(&|| _ = Servers::default().pool(PoolOptions::new().min_idle(1), spawner.clone())));
+        }));
+    });
 }

@@ -77,7 +77,8 @@ struct Log {
     /// `None` says that there is nothing to reset.
     reset: Mutex<Option<Does>>,
     close: Setting,
-    /// Attempts, those among them that have little time, connections that were made, those that exist, and those that were closed properly.
+    /// Attempts, those among them that have little time, connections that were made, those that
+    /// exist, and those that were closed properly.
     attempts: AtomicUsize,
     hurried: AtomicUsize,
     created: AtomicUsize,

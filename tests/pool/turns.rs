@@ -6,7 +6,7 @@ use foster::resource::{Pool, PoolOptions};
 use foster::testing::{CountingWaker, cancel_at_every_await, explore, explore_all};
 use foster::{local, scope, sleep, timeout, yield_now};
 
-use crate::harness::T;
+use crate::harness::{T, watched};
 use crate::server::{Does, Server};
 
 /// A pool of one, whose resource exists.
@@ -96,40 +96,42 @@ fn a_wait_that_is_dropped_anywhere_loses_nothing() {
 
 #[test]
 fn a_get_that_is_dropped_anywhere_leaves_the_pool_as_it_was() {
-    let server = Server::new();
-    server.create_does(Does::SucceedAfter(T));
-    // The pool outlives the cancelled part, as an application's does a request.
-    let program = || async {
-        scope(async |s| {
-            let pool = PoolOptions::new().max_size(2).build(server.clone(), s.spawner());
-            for steps in 0..12 {
-                let waker = CountingWaker::new();
-                let [mut one, mut other] = [0; 2].map(|_| Box::pin(pool.get()));
-                for step in 0..steps {
-                    if step % 2 == 0 {
-                        _ = waker.poll(one.as_mut()).is_ready() && {
-                            one = Box::pin(pool.get());
-                            true
-                        };
-                    } else {
-                        _ = waker.poll(other.as_mut()).is_ready() && {
-                            other = Box::pin(pool.get());
-                            true
-                        };
+    watched(|| {
+        let server = Server::new();
+        server.create_does(Does::SucceedAfter(T));
+        // The pool outlives the cancelled part, as an application's does a request.
+        let program = || async {
+            scope(async |s| {
+                let pool = PoolOptions::new().max_size(2).build(server.clone(), s.spawner());
+                for steps in 0..12 {
+                    let waker = CountingWaker::new();
+                    let [mut one, mut other] = [0; 2].map(|_| Box::pin(pool.get()));
+                    for step in 0..steps {
+                        if step % 2 == 0 {
+                            _ = waker.poll(one.as_mut()).is_ready() && {
+                                one = Box::pin(pool.get());
+                                true
+                            };
+                        } else {
+                            _ = waker.poll(other.as_mut()).is_ready() && {
+                                other = Box::pin(pool.get());
+                                true
+                            };
+                        }
+                        sleep(T / 4).await;
                     }
-                    sleep(T / 4).await;
+                    drop((one, other));
+                    sleep(2 * T).await;
+                    let statistics = pool.statistics();
+                    assert_eq!((statistics.waiting(), statistics.in_use(), statistics.connecting()), (0, 0, 0));
+                    assert_eq!(statistics.idle(), statistics.size());
                 }
-                drop((one, other));
-                sleep(2 * T).await;
-                let statistics = pool.statistics();
-                assert_eq!((statistics.waiting(), statistics.in_use(), statistics.connecting()), (0, 0, 0));
-                assert_eq!(statistics.idle(), statistics.size());
-            }
-        })
-        .await;
-    };
-    foster::runtimes::Sim::default().run(program());
-    assert!(server.created() <= 2);
+            })
+            .await;
+        };
+        foster::runtimes::Sim::default().run(program());
+        assert!(server.created() <= 2);
+    });
 }
 
 #[test]
@@ -168,24 +170,26 @@ fn nobody_is_lost_under_any_schedule() {
 
 #[test]
 fn waiters_are_served_in_the_order_in_which_they_came() {
-    foster::runtimes::Sim::new(3).run(async {
-        let order = &Mutex::new(Vec::new());
-        scope(async |s| {
-            let pool = &PoolOptions::new().max_size(3).build(Server::new(), s.spawner());
+    watched(|| {
+        foster::runtimes::Sim::new(3).run(async {
+            let order = &Mutex::new(Vec::new());
             scope(async |s| {
-                for i in 0..50_u32 {
-                    s.spawn(async move {
-                        sleep(T * i).await;
-                        let resource = pool.get().await.unwrap();
-                        order.lock().unwrap().push(i);
-                        sleep(20 * T).await;
-                        if i % 7 == 0 { resource.discard() } else { drop(resource) }
-                    });
-                }
+                let pool = &PoolOptions::new().max_size(3).build(Server::new(), s.spawner());
+                scope(async |s| {
+                    for i in 0..50_u32 {
+                        s.spawn(async move {
+                            sleep(T * i).await;
+                            let resource = pool.get().await.unwrap();
+                            order.lock().unwrap().push(i);
+                            sleep(20 * T).await;
+                            if i % 7 == 0 { resource.discard() } else { drop(resource) }
+                        });
+                    }
+                })
+                .await;
             })
             .await;
-        })
-        .await;
-        assert_eq!(*order.lock().unwrap(), (0..50).collect::<Vec<_>>());
+            assert_eq!(*order.lock().unwrap(), (0..50).collect::<Vec<_>>());
+        });
     });
 }

@@ -26,7 +26,15 @@ fn left((jobs, work): &Queue, drops: &Drops) -> (usize, usize, usize) {
     (drops.alive(), statistics.unfinished(), statistics.waiting_senders() + statistics.waiting_receivers())
 }
 
-/// Receives so many, and pauses after each.
+/// Sends so many, and pauses before each.
+async fn sparsely(jobs: &Sender<DropGuard>, drops: &Drops, count: usize) {
+    for _ in 0..count {
+        yield_now().await;
+        jobs.send(drops.guard()).await.unwrap();
+    }
+}
+
+/// Receives so many, and pauses before each.
 async fn slowly(work: &Receiver<DropGuard>, count: usize) {
     for _ in 0..count {
         yield_now().await;
@@ -44,18 +52,17 @@ fn those_who_send_and_those_who_receive() {
         }
     };
     everywhere("room in a queue", || gather((sends(), slowly(work, 3))), || left(&queue, &drops), (0, 0, 0));
-    let slow = async || {
-        for _ in 0..2 {
-            yield_now().await;
-            jobs.send(drops.guard()).await.unwrap();
-        }
-    };
     let receives = async || {
         for _ in 0..2 {
             drop(work.recv().await);
         }
     };
-    everywhere("item of a queue", || gather((receives(), slow())), || left(&queue, &drops), (0, 0, 0));
+    everywhere(
+        "item of a queue",
+        || gather((receives(), sparsely(jobs, &drops, 2))),
+        || left(&queue, &drops),
+        (0, 0, 0),
+    );
 }
 
 #[test]
@@ -92,34 +99,32 @@ fn those_who_reserve_room_lose_nothing() {
 fn those_who_receive_batches() {
     let (queue, drops) = small();
     let (jobs, work) = &queue;
-    let sends = async || {
-        for _ in 0..3 {
-            yield_now().await;
-            jobs.send(drops.guard()).await.unwrap();
-        }
-    };
     let batches = async || {
         let mut count = 0;
         while count < 3 {
             count += work.recv_many(2).await.len();
         }
     };
-    everywhere("item of a queue", || gather((batches(), sends())), || left(&queue, &drops), (0, 0, 0));
+    everywhere(
+        "item of a queue",
+        || gather((batches(), sparsely(jobs, &drops, 3))),
+        || left(&queue, &drops),
+        (0, 0, 0),
+    );
     let larger = (queue::bounded(3), Drops::new());
     let ((jobs, work), drops) = &larger;
-    let sends = async || {
-        for _ in 0..3 {
-            yield_now().await;
-            jobs.send(drops.guard()).await.unwrap();
-        }
-    };
     let batches = async || {
         let mut count = 0;
         while count < 3 {
             count += work.recv_many_within(2, Duration::from_secs(1)).await.len();
         }
     };
-    everywhere("batch of items", || gather((batches(), sends())), || left(&larger.0, drops), (0, 0, 0));
+    everywhere(
+        "batch of items",
+        || gather((batches(), sparsely(jobs, drops, 3))),
+        || left(&larger.0, drops),
+        (0, 0, 0),
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use foster::{Elapsed, Token, bracket, deadline, now, scope, shield, sleep, timeo
 use futures::executor::block_on;
 
 use crate::Connection;
-use crate::harness::{T, bare};
+use crate::harness::{T, bare, watched};
 use crate::probes::{Log, OnDrop, boom, caught, secs, turns};
 
 matrix! {
@@ -379,30 +379,32 @@ fn under_every_schedule_a_parallel_child_releases_what_it_has_acquired() {
 
 #[test]
 fn a_bracket_is_send_where_its_futures_are_and_may_borrow() {
-    fn send<F: Future + Send>(future: F) -> F {
-        future
-    }
-    let (log, mut count) = (Log::new(), 0);
-    let counting = &mut count;
-    let borrows = send(async {
-        let sql = String::from("select 1");
-        bracket(
-            Connection::open("a", &log),
-            async |conn| {
-                *counting += sql.len();
-                conn.query();
-                yield_now().await;
-                Ok(())
-            },
-            |conn| async move { conn.close().await },
-        )
-        .await
+    watched(|| {
+        fn send<F: Future + Send>(future: F) -> F {
+            future
+        }
+        let (log, mut count) = (Log::new(), 0);
+        let counting = &mut count;
+        let borrows = send(async {
+            let sql = String::from("select 1");
+            bracket(
+                Connection::open("a", &log),
+                async |conn| {
+                    *counting += sql.len();
+                    conn.query();
+                    yield_now().await;
+                    Ok(())
+                },
+                |conn| async move { conn.close().await },
+            )
+            .await
+        });
+        assert!(block_on(borrows).is_ok());
+        assert_eq!(count, 8);
+        // Neither the body nor what it returns need be.
+        let local = bracket(ready(Ok::<_, ()>(7)), async |n| Ok(Rc::new(*n)), async |_| Ok(()));
+        assert_eq!(*block_on(local).unwrap(), 7);
     });
-    assert!(block_on(borrows).is_ok());
-    assert_eq!(count, 8);
-    // Neither the body nor what it returns need be.
-    let local = bracket(ready(Ok::<_, ()>(7)), async |n| Ok(Rc::new(*n)), async |_| Ok(()));
-    assert_eq!(*block_on(local).unwrap(), 7);
 }
 
 #[test]
@@ -422,11 +424,17 @@ fn a_bracket_that_has_completed_stays_pending_and_one_that_was_not_polled_does_n
 
 #[test]
 fn a_program_that_hangs_in_a_bracket_is_told_where() {
-    let line = line!() + 2;
-    let hangs = async || {
-        bracket(ready(Ok::<_, ()>(())), async |()| Ok(waiting_for("news", pending::<bool>()).await), async |()| Ok(()))
+    watched(|| {
+        let line = line!() + 2;
+        let hangs = async || {
+            bracket(
+                ready(Ok::<_, ()>(())),
+                async |()| Ok(waiting_for("news", pending::<bool>()).await),
+                async |()| Ok(()),
+            )
             .await
-    };
-    let told = Sim::default().try_run(hangs()).unwrap_err().to_string();
-    assert!(told.ends_with(&format!("main\n    bracket `{}:{line}`\n      news", file!())), "{told}");
+        };
+        let told = Sim::default().try_run(hangs()).unwrap_err().to_string();
+        assert!(told.ends_with(&format!("main\n    bracket `{}:{line}`\n      news", file!())), "{told}");
+    });
 }

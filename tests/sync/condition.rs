@@ -435,8 +435,9 @@ matrix! {
         assert!(!mutex.is_locked());
     }
 
-    // C138: to notify needs no guard. It has no effect where nobody waits. That nobody waits without
-    // the guard is a matter of types: the doc tests of `Condition` show that it does not compile.
+    // C138: to notify needs no guard. It has no effect where nobody waits. That nobody waits
+    // without the guard is a matter of types: the doc tests of `Condition` show that it does not
+    // compile.
     async fn who_notifies_need_not_have_the_mutex() {
         let (condition, mutex) = (Condition::new(), Mutex::new(()));
         condition.notify(1);

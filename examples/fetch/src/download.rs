@@ -13,12 +13,12 @@ use crate::failure::{Failure, FetchError};
 use crate::session::{Call, Session};
 
 impl Session {
-    /// Writes a resource to a file, from where the file stands, chunk by chunk, and returns how many
-    /// bytes it has.
+    /// Writes a resource to a file, from where the file stands, chunk by chunk, and returns how
+    /// many bytes it has.
     ///
     /// If the connection breaks off, the next attempt asks for the rest. So the resource must not
-    /// change meanwhile. As long as a chunk is being written, no further one is read, and the server
-    /// has to wait.
+    /// change meanwhile. As long as a chunk is being written, no further one is read, and the
+    /// server has to wait.
     ///
     /// # Errors
     ///

@@ -43,11 +43,11 @@ impl Options {
         Options { rate: (count, per), ..self }
     }
 
-    /// Sets how long a server may take to accept a connection, to begin its answer, and to send each
-    /// further chunk.
+    /// Sets how long a server may take to accept a connection, to begin its answer, and to send
+    /// each further chunk.
     ///
-    /// The wait for a connection does not count, because it is not the fault of the server. To limit
-    /// the whole, put a [`timeout`](foster::timeout) around the request.
+    /// The wait for a connection does not count, because it is not the fault of the server. To
+    /// limit the whole, put a [`timeout`](foster::timeout) around the request.
     pub fn timeout(self, timeout: Duration) -> Self {
         Options { timeout, ..self }
     }

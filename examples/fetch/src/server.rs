@@ -225,7 +225,8 @@ fn broken() -> io::Error {
     io::Error::other("a fault")
 }
 
-/// Breaks off a body when what came before has been sent, which hyper does as soon as it has to wait.
+/// Breaks off a body when what came before has been sent, which hyper does as soon as it has to
+/// wait.
 async fn cut() -> io::Result<Bytes> {
     yield_now().await;
     Err(broken())

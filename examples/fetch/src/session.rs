@@ -31,10 +31,9 @@ use crate::response::Response;
 ///
 /// # Retries
 ///
-/// A request that has failed is sent again if that may help, after a pause, as often as
-/// [there are pauses](Options::pauses). It is not if the deadline comes first, or if too many
-/// requests of the session fail. If the server says how long it wants to be left alone, no task asks
-/// it before.
+/// A request that has failed is sent again if that may help, after a pause, as often as [there are
+/// pauses](Options::pauses). It is not if the deadline comes first, or if too many requests of the
+/// session fail. If the server says how long it wants to be left alone, no task asks it before.
 ///
 /// A POST may do something each time it is sent. So it is repeated only if the server has certainly
 /// done nothing: there was no connection, or the server said that there were too many requests.

@@ -16,7 +16,8 @@ pub(crate) enum Target {
 /// A document, and perhaps a place in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// In the site, path and query, which begin with a slash. At another host, all but the fragment.
+    /// In the site, path and query, which begin with a slash. At another host, all but the
+    /// fragment.
     pub(crate) address: String,
     pub(crate) fragment: Option<String>,
 }

@@ -11,8 +11,8 @@ use crate::client::Client;
 
 /// Finds the client for an address.
 ///
-/// A host is a scheme, a name and a port. Its client lasts as long as somebody has it. Then its idle
-/// connections are closed, so that a check of many hosts has no more connections than visits.
+/// A host is a scheme, a name and a port. Its client lasts as long as somebody has it. Then its
+/// idle connections are closed, so that a check of many hosts has no more connections than visits.
 pub(crate) struct Hosts<'a> {
     /// The site that is checked. Its host is the only one whose pages are read.
     site: &'a Url,

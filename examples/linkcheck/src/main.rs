@@ -34,8 +34,8 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_STATUS)]
 struct Args {
-    /// A folder, which is served on the loopback interface, or an http:// or https:// address, whose
-    /// host is crawled. Without either, a small bundled site with broken links is checked.
+    /// A folder, which is served on the loopback interface, or an http:// or https:// address,
+    /// whose host is crawled. Without either, a small bundled site with broken links is checked.
     #[arg(value_name = "FOLDER | URL")]
     site: Option<Site>,
 

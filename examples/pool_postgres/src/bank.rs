@@ -62,8 +62,8 @@ impl Bank {
     ///
     /// # Errors
     ///
-    /// Returns an error if the first account has too little, or one of them does not exist. An error
-    /// of the database may leave it [unknown](Error::Unknown) whether money was moved.
+    /// Returns an error if the first account has too little, or one of them does not exist. An
+    /// error of the database may leave it [unknown](Error::Unknown) whether money was moved.
     ///
     /// # Cancellation
     ///

@@ -130,7 +130,8 @@ impl Connection {
 
     /// Asks the server to give up the statement that runs, if one does.
     ///
-    /// When this returns, the server has done so. Otherwise the next statement might be hit instead.
+    /// When this returns, the server has done so. Otherwise the next statement might be hit
+    /// instead.
     pub(crate) async fn interrupt(&self) {
         // If the server cannot be reached, there is nothing to interrupt either.
         let Ok(mut stream) = open(&self.config).await else { return };

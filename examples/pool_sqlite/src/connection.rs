@@ -83,9 +83,9 @@ impl Connection {
     ///
     /// # Cancellation
     ///
-    /// The statement that runs is interrupted, and the job is waited for. A job that has not begun is
-    /// dropped unrun. When other code drops the future, the job is interrupted as well, and the next
-    /// one waits for its end.
+    /// The statement that runs is interrupted, and the job is waited for. A job that has not begun
+    /// is dropped unrun. When other code drops the future, the job is interrupted as well, and the
+    /// next one waits for its end.
     pub async fn call<T, F>(&self, job: F) -> rusqlite::Result<T>
     where
         T: Send + 'static,

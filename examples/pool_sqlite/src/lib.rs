@@ -4,12 +4,13 @@
 //! parts below solve this with what foster has, and are what SQLAlchemy's users know as an engine,
 //! a session and `session.begin()`:
 //!
-//! - [`Sqlite`] creates the connections of a [`Pool`](foster::resource::Pool). A [`Connection`] runs
-//!   each statement as a blocking job, and interrupts it when the job's future is cancelled.
+//! - [`Sqlite`] creates the connections of a [`Pool`](foster::resource::Pool). A [`Connection`]
+//!   runs each statement as a blocking job, and interrupts it when the job's future is cancelled.
 //! - [`transaction`] commits when its body has a value. It rolls back when the body fails, panics,
-//!   or is cancelled or dropped, and returns after that. [`snapshot`] is its counterpart for reading.
-//! - [`Bank`] moves money in transactions. Its [`storm`](Bank::storm) cancels them at random, and an
-//!   [audit](Bank::audit) finds that no money was lost.
+//!   or is cancelled or dropped, and returns after that. [`snapshot`] is its counterpart for
+//!   reading.
+//! - [`Bank`] moves money in transactions. Its [`storm`](Bank::storm) cancels them at random, and
+//!   an [audit](Bank::audit) finds that no money was lost.
 //!
 //! ```
 //! use pool_sqlite::{Error, Sqlite, transaction};

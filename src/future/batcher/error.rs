@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::cancel::Reason;
 use crate::future::catch_panic::Panicked;
 
-/// The error of [`Batcher::run`](super::Batcher::run): the batch has no results. All callers of the batch get it.
+/// The error of [`Batcher::run`](super::Batcher::run): the batch has no results. All callers of the
+/// batch get it.
 pub struct BatchError<E> {
     cause: Cause<E>,
 }

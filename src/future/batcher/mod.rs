@@ -131,9 +131,9 @@ where
 
     /// Lets a batch wait for more items until `delay` has passed since its first one.
     ///
-    /// This is for callers that come one after the other, such as the requests to a server. It costs
-    /// each of them up to this time. With [`Duration::MAX`] only full batches begin, and those that
-    /// are [flushed](Batcher::flush).
+    /// This is for callers that come one after the other, such as the requests to a server. It
+    /// costs each of them up to this time. With [`Duration::MAX`] only full batches begin, and
+    /// those that are [flushed](Batcher::flush).
     ///
     /// # Panics
     ///

@@ -26,8 +26,8 @@ pub(super) enum Exit<'env, K: Kind> {
 /// Polls members, one at a time.
 pub(super) struct Visit<'a, 'b, T, E, B> {
     pub(super) control: &'a Control,
-    /// Whether the scope is cancelled, so that a member is dropped once it is suspended and needs no
-    /// more time.
+    /// Whether the scope is cancelled, so that a member is dropped once it is suspended and needs
+    /// no more time.
     pub(super) winding_down: bool,
     pub(super) body: &'a mut Body<'b, B>,
     /// What the body has returned, or its panic, once it has completed.

@@ -4,8 +4,8 @@ use fetch::server::{Log, Server};
 use fetch::{Options, Session};
 use foster::{Token, scope};
 
-/// Runs `client` with the session, the address of the server, and what the server has seen. Then all
-/// connections must be at home, and the server must have lost none in the middle of something.
+/// Runs `client` with the session, the address of the server, and what the server has seen. Then
+/// all connections must be at home, and the server must have lost none in the middle of something.
 pub(crate) async fn beside_server<T>(options: Options, client: impl AsyncFnOnce(&Session, &str, &Log) -> T) -> T {
     let (server, log, stop) = (Server::bind("127.0.0.1:0").await.unwrap(), Log::default(), Token::new());
     let url = server.url().unwrap();

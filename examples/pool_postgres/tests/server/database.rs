@@ -1,4 +1,5 @@
-//! A schema on the server that `DATABASE_URL` names, and what the server says about its connections.
+//! A schema on the server that `DATABASE_URL` names, and what the server says about its
+//! connections.
 
 use std::env;
 use std::process;
