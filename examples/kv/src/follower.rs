@@ -70,3 +70,40 @@ fn patience(id: usize, epoch: u64) -> Duration {
     (id, epoch).hash(&mut hasher);
     PATIENCE + PATIENCE * (hasher.finish() % 256) as u32 / 256
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use foster::runtimes::Sim;
+
+    use super::*;
+    use crate::log::tests::Nowhere;
+    use crate::node::Rules;
+    use crate::protocol::Write;
+
+    fn entry(epoch: u64, number: u64) -> Entry {
+        let (key, value) = (String::from("x"), format!("{epoch}.{number}"));
+        Entry { epoch, write: Some(Write { client: 1, number, key, value }) }
+    }
+
+    /// What the message of a leader does not reach may be of a leader before, which has failed to
+    /// commit it, and is replaced later.
+    #[test]
+    fn what_lies_behind_the_entries_of_a_message_is_not_committed() {
+        Sim::new(1).run(async {
+            let addresses = ["one:80", "two:80", "three:80"].map(String::from).to_vec();
+            let node = Node::open(0, addresses, Rules::default(), Arc::new(Nowhere)).await.unwrap();
+            let start = Position { epoch: 0, length: 0 };
+            node.append(1, 1, start, vec![entry(1, 1), entry(1, 2), entry(1, 3)], 0).await;
+
+            let first = Position { epoch: 1, length: 1 };
+            let reply = node.append(2, 2, first, Vec::new(), 3).await;
+            assert!(matches!(reply, Reply::Appended { epoch: 2, held: Ok(1) }), "{reply:?}");
+            assert_eq!(node.replica.lock().await.store.get("x").as_deref(), Some("1.1"));
+
+            node.append(2, 2, first, vec![entry(2, 2), entry(2, 3)], 3).await;
+            assert_eq!(node.replica.lock().await.store.get("x").as_deref(), Some("2.3"));
+        });
+    }
+}

@@ -196,3 +196,26 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Forgets what it is given.
+    #[derive(Debug)]
+    pub(crate) struct Nowhere;
+
+    impl Disk for Nowhere {
+        fn read(&self) -> io::Result<Vec<u8>> {
+            Ok(Vec::new())
+        }
+
+        fn truncate(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn append(&self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}

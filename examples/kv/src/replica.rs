@@ -166,3 +166,62 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use foster::runtimes::Sim;
+
+    use super::*;
+    use crate::log::tests::Nowhere;
+
+    /// A write of a value to `x`, as an entry of this epoch.
+    fn entry(epoch: u64, value: &str) -> Entry {
+        let write = Write { client: 1, number: epoch, key: String::from("x"), value: value.to_string() };
+        Entry { epoch, write: Some(write) }
+    }
+
+    /// Runs `test` with node 0 of three, which has not heard of anybody.
+    fn with_replica(test: impl AsyncFnOnce(Replica)) {
+        Sim::new(1).run(async {
+            let log = Log::open(Arc::new(Nowhere)).await.unwrap();
+            test(Replica::new(0, 3, Retries::Once, log)).await;
+        });
+    }
+
+    /// Of three nodes, the second one led epoch 2 and is cut off, with an entry that nobody else
+    /// has. It may win epoch 4 with the vote of the third, whose last entry is of epoch 1, and then
+    /// it replaces that entry, although two nodes have it.
+    #[test]
+    fn an_entry_of_an_earlier_epoch_is_committed_by_one_of_this_epoch_behind_it() {
+        with_replica(async |mut replica| {
+            replica.see(1).await;
+            replica.log.merge(0, vec![entry(1, "old")]).await;
+            replica.see(3).await;
+            replica.begin_to_lead().await;
+            replica.hear(2, Ok(1), 0);
+            assert!(!replica.has_committed(1), "the second node may still replace it");
+            assert_eq!(replica.store.get("x"), None);
+            replica.hear(2, Ok(2), 0);
+            assert!(replica.has_committed(2), "the third node does not vote for the second one any more");
+            assert_eq!(replica.store.get("x").as_deref(), Some("old"));
+        });
+    }
+
+    #[test]
+    fn what_less_than_a_majority_holds_is_not_committed() {
+        with_replica(async |mut replica| {
+            replica.see(1).await;
+            replica.begin_to_lead().await;
+            replica.push(entry(1, "new").write).await;
+            assert!(!replica.has_committed(1));
+            replica.hear(1, Ok(1), 0);
+            assert!(replica.has_committed(1) && !replica.has_committed(2));
+            replica.hear(2, Err(0), 0);
+            assert!(!replica.has_committed(2));
+            replica.hear(2, Ok(2), 0);
+            assert!(replica.has_committed(2));
+        });
+    }
+}
