@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use bytesize::ByteSize;
 use foster::net::hyper_io::ForHyper;
 use foster::net::{TcpOptions, TcpStream, lookup};
+use foster::rate::{CircuitBreaker, CircuitOpen};
 use foster::{Scope, queue};
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -24,7 +26,7 @@ use crate::Config;
 use crate::files::{is_html, may_be_page};
 use crate::page::{Page, PageReader};
 use crate::report::Reason;
-use crate::tls::Tls;
+use crate::tls::{self, Tls};
 
 /// What is read of an unwanted body, in bytes, so that its connection can be used again.
 const MAX_UNWANTED: usize = 64 << 10;
@@ -34,6 +36,18 @@ const BUFFER: usize = 64 << 10;
 
 /// The pause before the first retry; each further one takes twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A host is given up when it has not answered for so many documents in a row, each of which was
+/// asked for as often as retries allow.
+const SILENCE: u32 = 8;
+
+/// After so long, a host that was given up is asked for one document again.
+const GIVEN_UP_FOR: Duration = Duration::from_secs(60);
+
+/// Makes what gives up a host that does not answer.
+pub(crate) fn breaker() -> Arc<CircuitBreaker> {
+    Arc::new(CircuitBreaker::new(SILENCE, GIVEN_UP_FOR))
+}
 
 /// What a host answered.
 #[derive(Debug)]
@@ -53,6 +67,7 @@ pub(crate) struct Client {
     host: Url,
     /// Whether its pages are read. If not, a page is a file like others.
     reads_pages: bool,
+    breaker: Arc<CircuitBreaker>,
     tls: Option<Tls>,
     timeout: Duration,
     retries: u32,
@@ -68,7 +83,13 @@ type Connection = SendRequest<Empty<Bytes>>;
 
 impl Client {
     /// A client for the host of an address, whose connections are driven by children of `scope`.
-    pub(crate) fn new(host: &Url, reads_pages: bool, config: &Config, scope: Scope<'static>) -> Self {
+    pub(crate) fn new(
+        host: &Url,
+        reads_pages: bool,
+        breaker: Arc<CircuitBreaker>,
+        config: &Config,
+        scope: Scope<'static>,
+    ) -> Self {
         let (returned, idle) = queue::bounded(config.per_host.get());
         for _ in 0..config.per_host.get() {
             returned.try_send(None).expect("room for every slot");
@@ -76,6 +97,7 @@ impl Client {
         Client {
             host: host.clone(),
             reads_pages,
+            breaker,
             tls: config.tls.clone(),
             timeout: config.timeout,
             retries: config.retries,
@@ -86,36 +108,45 @@ impl Client {
         }
     }
 
-    /// Asks for a document, and asks again after a failure that may pass.
+    /// Asks for a document, unless the host was given up.
     pub(crate) async fn fetch(&self, path: &str) -> Result<Answer, Reason> {
-        let mut pause = FIRST_PAUSE;
-        let mut retries = self.retries;
-        loop {
-            let answer = self.ask(path).await;
-            match answer {
-                Err(reason) if retries > 0 && is_transient(&reason) => {}
-                answer => return answer,
-            }
-            retries -= 1;
-            foster::sleep(pause).await;
-            pause = pause.saturating_mul(2);
-        }
+        // The slot comes first. Those who had one before may have given the host up meanwhile.
+        let slot = self.slot().await;
+        self.breaker.call(|| self.insist(slot, path)).when(is_silence).await
     }
 
-    async fn ask(&self, path: &str) -> Result<Answer, Reason> {
-        // Waiting for a slot is not the host's fault, and does not count.
-        let mut slot = Slot { connection: self.idle.recv().await.and_then(|slot| slot.into_inner().0), client: self };
+    /// Asks for a document, and asks again after a failure that may pass.
+    async fn insist(&self, slot: Slot<'_>, path: &str) -> Result<Answer, Reason> {
+        let mut answer = self.ask(slot, path).await;
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..self.retries {
+            if !answer.as_ref().is_err_and(is_transient) {
+                break;
+            }
+            foster::sleep(pause).await;
+            pause = pause.saturating_mul(2);
+            answer = self.ask(self.slot().await, path).await;
+        }
+        answer
+    }
+
+    async fn ask(&self, mut slot: Slot<'_>, path: &str) -> Result<Answer, Reason> {
         match foster::timeout(self.timeout, slot.ask(path)).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(Reason::TimedOut(self.timeout)),
         }
     }
 
+    /// Waits for a slot. That is not the host's fault, so no timeout counts it.
+    async fn slot(&self) -> Slot<'_> {
+        Slot { connection: self.idle.recv().await.and_then(|slot| slot.into_inner().0), client: self }
+    }
+
     async fn connect(&self) -> Result<Connection, Reason> {
         let stream = self.reach().await?;
         match (self.host.scheme(), self.host.host(), &self.tls) {
             ("https", Some(host), Some(tls)) => self.open(ForHyper::new(tls.secure(&host, stream).await?)).await,
-            ("https", ..) => Err(Reason::Certificate("nobody is".to_owned())),
+            ("https", ..) => Err(Reason::Certificate(tls::NOBODY.to_owned())),
             _ => self.open(ForHyper::new(stream)).await,
         }
     }
@@ -249,11 +280,21 @@ fn unreadable(error: RewritingError) -> Reason {
     Reason::Answer(format!("not a page that can be read: {error}"))
 }
 
+/// Whether the host has not answered. A host that answers with an error is there.
+fn is_silence(reason: &Reason) -> bool {
+    matches!(reason, Reason::TimedOut(_) | Reason::Connection(_))
+}
+
 fn is_transient(reason: &Reason) -> bool {
     match reason {
-        Reason::TimedOut(_) | Reason::Connection(_) => true,
         Reason::Status(code, _) => *code >= 500 || [408, 429].contains(code),
-        _ => false,
+        reason => is_silence(reason),
+    }
+}
+
+impl From<CircuitOpen> for Reason {
+    fn from(_: CircuitOpen) -> Self {
+        Reason::GivenUp(SILENCE)
     }
 }
 

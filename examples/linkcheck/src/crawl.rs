@@ -100,6 +100,10 @@ pub(crate) struct Crawl {
     /// Addresses that have become known since they were last taken.
     fresh: Vec<Id>,
     open: usize,
+    /// The address at another host that the start leads to.
+    elsewhere: Option<Url>,
+    /// How many other hosts the start has led to.
+    moves: u8,
     report: Report,
 }
 
@@ -142,7 +146,7 @@ impl Crawl {
 
     fn new(site: Url, bounds: Bounds) -> Self {
         let (known, report) = (IndexMap::new(), Report::default());
-        Crawl { site, bounds, known, fresh: Vec::new(), open: 0, report }
+        Crawl { site, bounds, known, fresh: Vec::new(), open: 0, elsewhere: None, moves: 0, report }
     }
 
     /// Adds a page that is checked whether or not a link leads to it.
@@ -204,6 +208,10 @@ impl Crawl {
                 self.report.files += 1;
                 (State::File, Vec::new())
             }
+            Visit::Moved(Target::Document(place)) if address::is_external(&place.address) && self.is_at_start(id) => {
+                self.elsewhere = Some(address::at(&self.site, &place.address));
+                (State::MovedOutside, Vec::new())
+            }
             Visit::Moved(Target::Document(place)) if self.holds(&place) => {
                 (State::Moved(self.next(id, place)), Vec::new())
             }
@@ -219,6 +227,12 @@ impl Crawl {
             _ => 0,
         };
         Next { id: self.intern(&place.address, hops), fragment: place.fragment.map(String::into_boxed_str) }
+    }
+
+    /// Whether this is the address to start from, or one to which that redirects.
+    fn is_at_start(&self, id: Id) -> bool {
+        let is_of_host = self.bounds.mount.is_none();
+        is_of_host && self.known[..id as usize].values().all(|state| matches!(state, State::Moved(_)))
     }
 
     /// Whether a place is one that is checked.
@@ -315,6 +329,25 @@ impl Crawl {
             fragment = next.fragment.as_deref().unwrap_or(fragment);
         }
         Verdict::Broken(Reason::Redirects)
+    }
+
+    /// Makes the host that the start leads to the site, if that is another one. Returns whether
+    /// there is something to visit then.
+    pub(crate) fn moves_on(&mut self) -> bool {
+        let Some(start) = self.elsewhere.take() else { return false };
+        let is_within = is_below(start.path(), &self.bounds.within);
+        if is_within && self.moves < MAX_REDIRECTS {
+            self.moves += 1;
+            self.known.clear();
+            self.site = start;
+            let start = Place::new(&self.site, &self.site);
+            self.begin(&start.address);
+            return true;
+        }
+        let reason = if is_within { Reason::Redirects } else { Reason::Elsewhere(start.into()) };
+        let page = self.name(0);
+        self.report.broken.push(Broken { page: page.clone(), line: 0, target: page, reason });
+        false
     }
 
     /// What was found; `interrupted` if there was more to visit.

@@ -120,7 +120,12 @@ pub async fn check(
             }
             Site::Bundled => serve(&s, Files::bundled(), Vec::new(), config).await?,
         };
-        let visits = visit_all(&mut crawl, config, observe);
+        let visits = async {
+            visit_all(&mut crawl, config, observe).await;
+            while crawl.moves_on() {
+                visit_all(&mut crawl, config, observe).await;
+            }
+        };
         // Interrupted or not, the report says how many addresses are left.
         let _ = stop.run_until_cancelled(visits).await;
         if let Some(server) = server {

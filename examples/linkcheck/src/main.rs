@@ -154,9 +154,15 @@ fn site(args: &Args) -> Result<Site, SiteError> {
 
 /// Whom to trust, if a host may have to be trusted.
 fn tls(args: &Args, site: &Site) -> Result<Option<Tls>, TlsError> {
-    let is_secure = matches!(site, Site::Host { start, .. } if start.scheme() == "https");
-    let is_needed = is_secure || args.external || !args.ca.is_empty();
-    is_needed.then(|| Tls::new(&args.ca)).transpose()
+    let (is_host, is_secure) = match site {
+        Site::Host { start, .. } => (true, start.scheme() == "https"),
+        _ => (false, false),
+    };
+    if is_secure || args.external || !args.ca.is_empty() {
+        return Tls::new(&args.ca).map(Some);
+    }
+    // The host may lead to one that is secure.
+    Ok(is_host.then(|| Tls::new(&[]).ok()).flatten())
 }
 
 /// A token that the first Ctrl-C cancels. The second one does not wait for the end.

@@ -9,6 +9,9 @@ use url::Host;
 
 use crate::report::Reason;
 
+/// Why no certificate is trusted.
+pub(crate) const NOBODY: &str = "nobody is, as https is not built in; build linkcheck with `--features https`";
+
 /// Which certificates of `https://` hosts are trusted. This build has none.
 #[derive(Debug, Clone)]
 pub struct Tls {

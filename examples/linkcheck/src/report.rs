@@ -59,6 +59,10 @@ pub enum Reason {
     TimedOut(Duration),
     /// The connection could not be made, or broke.
     Connection(String),
+    /// It was not asked for, because the host has not answered for so many documents in a row.
+    GivenUp(u32),
+    /// The address to start from leads there, which is not within the path that is checked.
+    Elsewhere(String),
     /// The answer makes no sense, or is too long.
     Answer(String),
     /// The file or the folder cannot be read.
@@ -78,6 +82,10 @@ impl fmt::Display for Reason {
             Reason::Redirects => f.write_str("too many redirects"),
             Reason::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
             Reason::Connection(why) | Reason::Answer(why) => f.write_str(why),
+            Reason::GivenUp(documents) => {
+                write!(f, "not asked for: the host has not answered for {documents} documents in a row")
+            }
+            Reason::Elsewhere(address) => write!(f, "leads to {address}, which is not within what is checked"),
             Reason::Unreadable(why) => write!(f, "cannot be read: {why}"),
             Reason::Certificate(why) => write!(f, "the certificate is not trusted: {why}"),
             Reason::Malformed(why) => write!(f, "not an address: {why}"),

@@ -18,6 +18,9 @@ use url::Host;
 use crate::client::connection_failed;
 use crate::report::Reason;
 
+/// Why no certificate is trusted where nobody has said whom to trust.
+pub(crate) const NOBODY: &str = "nobody is";
+
 /// Which certificates of `https://` hosts are trusted.
 #[derive(Clone)]
 pub struct Tls {

@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use support::{RUNTIMES, hang, linkcheck, nobody, page, redirect, serve, status};
 
@@ -68,6 +69,49 @@ fn redirects_are_followed_to_where_the_fragment_is() {
     });
     let run = linkcheck(&[&site, "--json"]);
     assert_eq!(run.broken_at(&site), ["/:2: /a#missing: the page has no such fragment"]);
+}
+
+#[test]
+fn a_start_that_leads_to_another_host_makes_that_the_site() {
+    let new = serve(|request| match request {
+        "GET /home" => page("<a href=/there#x>\n<a href=missing>"),
+        "GET /there" => page("<p id=x>"),
+        _ => status("404 Not Found"),
+    });
+    let to = format!("{new}home");
+    let old = serve(move |request| match request {
+        "GET /" => redirect("/moved"),
+        "GET /moved" => redirect(&to),
+        _ => panic!("{request} to the old host"),
+    });
+    let options: &[&[&str]] = if cfg!(feature = "https") { &[&[], &["--external"]] } else { &[&[]] };
+    for options in options {
+        let run = linkcheck(&[&[&*old, "--json"], *options].concat());
+        assert_eq!(run.broken_at(&new), ["/home:2: /missing: 404 Not Found"], "{run:?}");
+        assert_eq!((run.status, &run.json()["pages"]), (Some(1), &2.into()), "{run:?}");
+    }
+}
+
+#[test]
+fn a_start_that_leads_from_host_to_host_without_end_is_broken() {
+    let place = Arc::new(OnceLock::<String>::new());
+    let back = place.clone();
+    let there = serve(move |_| redirect(back.get().expect("it is known")));
+    let here = serve(move |_| redirect(&there));
+    place.set(here.clone()).expect("it is set once");
+    let run = linkcheck(&[&here, "--json"]);
+    assert_eq!(run.broken_at(&here), ["/:0: /: too many redirects"]);
+    assert_eq!(run.status, Some(2));
+}
+
+#[test]
+fn a_start_that_leads_out_of_what_is_checked_says_where_to() {
+    let new = serve(|request| panic!("{request} to the new host"));
+    let to = format!("{new}other/");
+    let old = serve(move |_| redirect(&to));
+    let run = linkcheck(&[&format!("{old}docs/"), "--within", "/docs/", "--json"]);
+    let expected = format!("/docs/:0: /docs/: leads to {new}other/, which is not within what is checked");
+    assert_eq!(run.broken_at(&old), [expected]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use futures_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use support::{RUNTIMES, check, folder, hang, linkcheck, page, serve_at, status};
+use support::{RUNTIMES, check, folder, hang, linkcheck, page, redirect, serve, serve_at, status};
 use tempfile::NamedTempFile;
 
 /// What a host shows, and what its client has to trust.
@@ -95,6 +95,21 @@ fn a_site_is_checked_over_tls_under_every_runtime() {
         let report = run.json();
         assert_eq!((&report["pages"], &report["files"]), (&2.into(), &1.into()), "{runtime}");
     }
+}
+
+#[test]
+fn a_start_may_lead_to_a_host_that_is_secure() {
+    let identity = Identity::issued(named("localhost"));
+    let authority = identity.authority();
+    let site = serve_tls("https://localhost", identity, |_| page("<a href=#missing>"));
+    let to = site.clone();
+    let start = serve(move |_| redirect(&to));
+    let run = linkcheck(&[&start, "--json", "--ca", path(&authority)]);
+    assert_eq!(run.broken_at(&site), ["/:1: /#missing: the page has no such fragment"], "{run:?}");
+
+    let run = linkcheck(&[&start, "--json"]);
+    let expected = "/:0: /: the certificate is not trusted: its issuer is not known; --ca adds one";
+    assert_eq!(run.broken_at(&site), [expected], "{run:?}");
 }
 
 #[test]
