@@ -32,7 +32,8 @@
 //! something is cancelled. The [`guide`] has pages for readers who come from
 //! [asyncio](guide::asyncio), [tokio](guide::tokio) or [Trio](guide::trio), for
 //! [authors of libraries](guide::library), [recipes](guide::recipes), and
-//! [what the compiler's messages mean](guide::errors).
+//! [what the compiler's messages mean](guide::errors). To change foster, begin with
+//! [its layers](guide::architecture).
 //!
 //! | to do | use | asyncio | tokio |
 //! |---|---|---|---|

@@ -1,41 +1,45 @@
 //! The picture of the crate, checked: who imports whom.
 //!
-//! A file imports from rooms in rows above its own in this table, or from its own room. So there is
-//! no cycle, and whoever reads downwards meets nothing that has not been told of. A room is a
-//! folder or a file of `src/`. A file that has a row of its own is no part of its folder's room.
+//! The picture is the page `foster::guide::architecture`. This test reads its tables, and compares
+//! them with what the files import.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-/// The rooms of `src/`, lowest layer first. Rooms in one row do not know each other.
-const LAYERS: &[&[&str]] = &[
-    &["name", "panic"],
-    &["runtime", "trace::living", "trace::observed", "trace::shuffle"],
-    &["cancel::reason", "engine"],
-    &["mailbox"],
-    &["cancel::token", "task"],
-    &["scope::control"],
-    &["context"],
-    &["trace"],
-    &["cancel"],
-    &["retry::budget", "time"],
-    &["sync"],
-    &["net", "queue", "resource::managed"],
-    &["scope"],
-    &["future", "rate", "retry"],
-    &["net::hyper_io", "net::serve", "resource", "stream"],
-    &["runtimes"],
-    &["attributes", "testing"],
-    &["guide"],
-];
+/// The page that has the tables.
+const PAGE: &str = include_str!("../src/guide/architecture.md");
 
-/// What an adapter may know. It is known by nobody.
-const FOR_ADAPTERS: &[&str] = &["panic", "runtime"];
+/// The rooms of `src/`, lowest layer first.
+static LAYERS: LazyLock<Vec<Vec<&str>>> = LazyLock::new(|| {
+    let layers: Vec<_> = rows().filter(|(first, _)| first.parse::<usize>().is_ok()).collect();
+    for (n, (first, _)) in layers.iter().enumerate() {
+        assert_eq!(*first, n.to_string(), "the layers are numbered from 0 on");
+    }
+    layers.into_iter().map(|(_, rooms)| rooms).collect()
+});
 
-/// What the simulation may know besides.
-const FOR_SIM: &[&str] = &["context", "name", "time", "trace", "trace::living", "trace::observed", "trace::shuffle"];
+/// What an adapter may import.
+static FOR_ADAPTERS: LazyLock<Vec<&str>> = LazyLock::new(|| rooms_of("`runtimes/`"));
+
+/// What the simulation may import besides.
+static FOR_SIM: LazyLock<Vec<&str>> = LazyLock::new(|| rooms_of("`runtimes/sim/`"));
+
+/// The rows of the page's tables: their first cells, and the names in their second ones.
+fn rows() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    PAGE.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+        let (first, rooms) = (cells.next()?, cells.next()?);
+        Some((first, rooms.split(", ").map(|room| room.trim_matches('`')).collect()))
+    })
+}
+
+/// The second cell of the row that begins with `first`.
+fn rooms_of(first: &str) -> Vec<&'static str> {
+    rows().find(|row| row.0 == first).unwrap_or_else(|| panic!("the page has no row {first}")).1
+}
 
 /// The layer of the room that a module is in, and the room's name.
 fn room(module: &[impl AsRef<str>]) -> Option<(usize, &'static str)> {
@@ -47,7 +51,7 @@ fn room(module: &[impl AsRef<str>]) -> Option<(usize, &'static str)> {
 }
 
 fn table() -> String {
-    let mut out = String::from("the layers, lowest first:\n");
+    let mut out = String::from("the layers of src/guide/architecture.md, lowest first:\n");
     for (n, row) in LAYERS.iter().enumerate() {
         writeln!(out, "  {n:2}  {}", row.join(", ")).unwrap();
     }

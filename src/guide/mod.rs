@@ -11,11 +11,15 @@
 //! | [`network`] | whoever tests a client or a server: latency, partitions and crashes by seed |
 //! | [`recipes`] | short programs for what is asked for often |
 //! | [`errors`] | whoever has a message of the compiler to understand, or a program that hangs |
+//! | [`architecture`] | contributors: the layers of the crate, and what must stay true |
 //!
 //! [`cancel`](crate::cancel) explains what happens when something is cancelled. Every program of
 //! these pages is compiled and run as a test.
 //!
 #![cfg_attr(not(all(feature = "net", feature = "testing")), doc = "[`network`]: self")]
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
 
 #[doc = include_str!("asyncio.md")]
 pub mod asyncio {}
