@@ -49,13 +49,13 @@ impl<T> Item<T> {
     /// ```
     /// # let (jobs, work) = foster::queue::unbounded();
     /// # jobs.try_send(vec![1, 2])?;
-    /// let (numbers, unfinished) = work.try_recv().expect("there is one").into_inner();
+    /// let (numbers, unfinished) = work.try_recv().expect("there is one").into_parts();
     /// let sum: i32 = numbers.into_iter().sum();
     /// drop(unfinished);
     /// # assert_eq!((sum, jobs.unfinished()), (3, 0));
     /// # Ok::<_, foster::queue::TrySendError<Vec<i32>>>(())
     /// ```
-    pub fn into_inner(self) -> (T, Unfinished<T>) {
+    pub fn into_parts(self) -> (T, Unfinished<T>) {
         (self.value, self.unfinished)
     }
 
@@ -69,7 +69,7 @@ impl<T> Item<T> {
     ///
     /// Panics if a comparison with another item panics. Then the item is in the queue.
     pub fn put_back(self) {
-        let (value, unfinished) = self.into_inner();
+        let (value, unfinished) = self.into_parts();
         // In this order, so that the work does not seem to be done in between.
         let refused = unfinished.work.shared().put_back(value);
         drop(refused);
@@ -99,7 +99,7 @@ impl<T: fmt::Debug> fmt::Debug for Item<T> {
     }
 }
 
-/// The promise to do the work on an item that was [taken out](Item::into_inner) of its guard.
+/// The promise to do the work on an item that was [taken out](Item::into_parts) of its guard.
 ///
 /// Dropping it marks the item as done.
 #[must_use = "an item is done when this is dropped"]

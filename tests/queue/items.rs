@@ -14,7 +14,7 @@ use foster::{scope, yield_now};
 use crate::by_hand::ByHand;
 
 fn drain<T>(work: &Receiver<T>) -> Vec<T> {
-    std::iter::from_fn(|| work.try_recv().ok()).map(|item| item.into_inner().0).collect()
+    std::iter::from_fn(|| work.try_recv().ok()).map(|item| item.into_parts().0).collect()
 }
 
 fn filled<T>((jobs, work): (Sender<T>, Receiver<T>), items: impl IntoIterator<Item = T>) -> (Sender<T>, Receiver<T>) {
@@ -224,7 +224,7 @@ fn items_outlive_their_queue() {
     assert!(weak.upgrade().is_none());
     assert_eq!((**first, **second), (1, 2));
     first.put_back();
-    let (value, unfinished) = second.into_inner();
+    let (value, unfinished) = second.into_parts();
     drop(weak);
     assert_eq!(Arc::strong_count(&value), 1);
     drop(unfinished);

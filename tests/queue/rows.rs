@@ -14,7 +14,7 @@ fn drain<T>(work: &Receiver<T>) -> Vec<T> {
 }
 
 fn value<T>(item: Item<T>) -> T {
-    item.into_inner().0
+    item.into_parts().0
 }
 
 fn full<T>(capacity: usize, items: impl IntoIterator<Item = T>) -> (Sender<T>, Receiver<T>) {
@@ -198,7 +198,7 @@ matrix! {
         for (jobs, work) in three(2) {
             jobs.try_send(1).unwrap();
             jobs.try_send(2).unwrap();
-            let (_, unfinished) = work.recv().await.unwrap().into_inner();
+            let (_, unfinished) = work.recv().await.unwrap().into_parts();
             assert_eq!(jobs.unfinished(), 2);
             drop(unfinished);
             assert_eq!(jobs.unfinished(), 1);

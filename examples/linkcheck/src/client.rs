@@ -139,7 +139,7 @@ impl Client {
 
     /// Waits for a slot. That is not the host's fault, so no timeout counts it.
     async fn slot(&self) -> Slot<'_> {
-        Slot { connection: self.idle.recv().await.and_then(|slot| slot.into_inner().0), client: self }
+        Slot { connection: self.idle.recv().await.and_then(|slot| slot.into_parts().0), client: self }
     }
 
     async fn connect(&self) -> Result<Connection, Reason> {

@@ -160,7 +160,7 @@ async fn visit_all(crawl: &mut Crawl, config: &Config, observe: &mut (dyn FnMut(
         let _client = hosts.client(&site);
         let (frontier, addresses) = foster::queue::unbounded::<(Id, Box<str>)>();
         let mut visits = pin!(addresses.map_concurrent(config.jobs.get(), |address| {
-            let (id, address) = address.into_inner().0;
+            let (id, address) = address.into_parts().0;
             let url = address::at(&site, &address);
             s.spawn_parallel(visit::visit(hosts.client(&url), site.clone(), id, url))
         }));
