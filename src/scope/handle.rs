@@ -69,6 +69,9 @@ impl<'env, N: Label> Scope<'env, N> {
     /// file and line of this call, unless [`named`](Scope::named) gives another. If the scope is
     /// cancelled or completed, `future` is dropped unpolled, and the task has the reason.
     ///
+    /// An `Err` that the child yields is a value like others. It cancels nothing, and is lost if nobody
+    /// awaits the task. In a [`try_scope`](crate::try_scope), it fails the scope.
+    ///
     /// The counterpart of asyncio's `TaskGroup.create_task` and of Trio's `nursery.start_soon`.
     /// Unlike tokio's `spawn`, it keeps the child on this task. To use other threads, there is
     /// [`spawn_parallel`](Scope::spawn_parallel).
@@ -119,8 +122,8 @@ impl<'env, N: Label> Scope<'env, N> {
     /// # #[cfg(feature = "basic")]
     /// foster::runtimes::Basic::thread_pool(2)?.run(async {
     ///     let sums = foster::scope(async |s| {
-    ///         let halves = [0..500, 500..1000];
-    ///         foster::gather(halves.map(|half| s.spawn_parallel(async { half.sum::<u32>() }))).await
+    ///         let sum = |half: std::ops::Range<u32>| s.spawn_parallel(async { half.sum::<u32>() });
+    ///         foster::gather([0..500, 500..1000].map(sum)).await
     ///     });
     ///     assert_eq!(sums.await, [124_750, 374_750]);
     /// });
