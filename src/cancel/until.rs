@@ -42,7 +42,8 @@ impl Token {
     ///
     /// let token = Token::new();
     /// let serve = token.run_until_cancelled(std::future::pending::<()>());
-    /// let (served, ()) = gather((serve, async { yield_now().await; token.cancel("closing time") })).await;
+    /// let close = async { yield_now().await; token.cancel("closing time") };
+    /// let (served, ()) = gather((serve, close)).await;
     /// assert_eq!(served.unwrap_err().reason(), &"closing time".into());
     ///
     /// let (token, cancelling) = (Token::new(), |token: &Token| { token.cancel("too late"); 7 });

@@ -93,7 +93,8 @@ impl<F, Fut: Future> Hedge<F, Fut> {
     ///
     ///     let (start, second) = (now(), Duration::from_secs(1));
     ///     let none = RetryBudget::new(0);
-    ///     hedge(second, 2, async |attempt| sleep(9 * second / (attempt as u32 + 1)).await).budget(&none).await;
+    ///     let attempt = async |n| sleep(9 * second / (n as u32 + 1)).await;
+    ///     hedge(second, 2, attempt).budget(&none).await;
     ///     assert_eq!(now() - start, 9 * second);
     /// });
     /// ```

@@ -12,7 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// use foster::net::Endpoint;
 /// use std::net::Ipv4Addr;
 ///
-/// for same in [Endpoint::from("127.0.0.1:80"), (Ipv4Addr::LOCALHOST, 80).into(), ("127.0.0.1", 80).into()] {
+/// let pairs = [(Ipv4Addr::LOCALHOST, 80).into(), ("127.0.0.1", 80).into()];
+/// for same in pairs.into_iter().chain([Endpoint::from("127.0.0.1:80")]) {
 ///     assert_eq!(same.to_string(), "127.0.0.1:80");
 /// }
 /// assert_eq!(Endpoint::from("example.org:443").to_string(), "example.org:443");

@@ -25,7 +25,8 @@ use crate::runtime::network::{self, ListenOptions, Socket, SocketOption};
 ///
 /// let options = TcpOptions::new().nodelay(true).keep_alive(Duration::from_secs(60));
 /// let listener = options.backlog(64).bind("127.0.0.1:0").await?;
-/// let client = options.attempt_timeout(Duration::from_secs(5)).connect(listener.local_addr()?).await?;
+/// let patient = options.attempt_timeout(Duration::from_secs(5));
+/// let client = patient.connect(listener.local_addr()?).await?;
 /// # drop(client); std::io::Result::Ok(()) }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug)]

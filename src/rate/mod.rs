@@ -56,7 +56,12 @@
 //!         fn from(open: CircuitOpen) -> Self { Error::Open(open) }
 //!     }
 //!
-//!     struct Client { budget: RetryBudget, limiter: RateLimiter, slots: Semaphore, breaker: CircuitBreaker }
+//!     struct Client {
+//!         budget: RetryBudget,
+//!         limiter: RateLimiter,
+//!         slots: Semaphore,
+//!         breaker: CircuitBreaker,
+//!     }
 //!
 //!     impl Client {
 //!         async fn fetch(&self, path: &str) -> Result<usize, Error> {
@@ -78,7 +83,8 @@
 //!     async fn send(path: &str) -> Result<usize, Error> {
 //!         # use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 //!         static REQUESTS: AtomicU32 = AtomicU32::new(0);
-//!         sleep(Duration::from_secs(if REQUESTS.fetch_add(1, Relaxed) < 2 { 3600 } else { 0 })).await;
+//!         let seconds = if REQUESTS.fetch_add(1, Relaxed) < 2 { 3600 } else { 0 };
+//!         sleep(Duration::from_secs(seconds)).await;
 //!         Ok(path.len())
 //!     }
 //!
@@ -88,7 +94,8 @@
 //!         slots: Semaphore::new(5),
 //!         breaker: CircuitBreaker::new(2, Duration::from_secs(3)),
 //!     };
-//!     assert_eq!(client.fetch("/user").await.unwrap(), 5, "the third attempt has waited for the circuit");
+//!     // The third attempt has waited for the circuit.
+//!     assert_eq!(client.fetch("/user").await.unwrap(), 5);
 //!     assert_eq!(client.breaker.state(), CircuitState::Closed);
 //! });
 //! ```

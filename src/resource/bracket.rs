@@ -82,8 +82,8 @@ use crate::trace::tree;
 ///     let connect = async || Ok(Connection(log.clone()));
 ///
 ///     let sql = String::from("select 1");
-///     let length = bracket(connect(), async |conn| conn.query(&sql).await, Connection::close).await;
-///     assert_eq!((length.unwrap(), *closed.try_recv().unwrap()), (8, "closed"));
+///     let length = bracket(connect(), async |conn| conn.query(&sql).await, Connection::close);
+///     assert_eq!((length.await.unwrap(), *closed.try_recv().unwrap()), (8, "closed"));
 ///
 ///     let endless = bracket(connect(), async |_| std::future::pending().await, Connection::close);
 ///     let late: Result<Result<(), _>, _> = timeout(Duration::from_secs(1), endless).await;

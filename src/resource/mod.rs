@@ -34,10 +34,16 @@
 //! # struct Session(&'static str);
 //! # impl Session {
 //! #     async fn login(user: &'static str) -> Result<Session, Error> { Ok(Session(user)) }
-//! #     async fn logout(self) -> Result<(), Error> { LOG.lock().unwrap().push(self.0.into()); Ok(()) }
+//! #     async fn logout(self) -> Result<(), Error> {
+//! #         LOG.lock().unwrap().push(self.0.into());
+//! #         Ok(())
+//! #     }
 //! # }
 //!
-//! async fn session(s: &TryScope<'_, Error>, user: &'static str) -> Result<Managed<Session>, Error> {
+//! async fn session(
+//!     s: &TryScope<'_, Error>,
+//!     user: &'static str,
+//! ) -> Result<Managed<Session>, Error> {
 //!     Ok(s.manage(Session::login(user).await?, Session::logout))
 //! }
 //!

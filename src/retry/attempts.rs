@@ -77,10 +77,11 @@ use crate::time::{Elapsed, Sleep, Timeout, sleep, timeout};
 ///     use foster::{now, retry, timeout};
 ///     use std::time::Duration;
 ///
-///     let schedule = || ExponentialBuilder::default().with_max_times(8).build(); // 1 s, 2 s, 4 s, …
+///     // 1 s, 2 s, 4 s, …
+///     let schedule = ExponentialBuilder::default().with_max_times(8).build();
 ///     let (start, minute) = (now(), Duration::from_secs(60));
-///     let failed = timeout(minute, retry(schedule(), async || Err::<(), _>("unavailable")).outcome());
-///     let failed = failed.await.unwrap().unwrap_err();
+///     let call = retry(schedule, async || Err::<(), _>("unavailable"));
+///     let failed = timeout(minute, call.outcome()).await.unwrap().unwrap_err();
 ///     // 32 s would be too long.
 ///     assert!(failed.is_deadline());
 ///     assert_eq!((failed.attempts(), now() - start), (6, Duration::from_secs(31)));
@@ -206,8 +207,8 @@ where
     ///     struct TooMany { retry_after: Duration }
     ///
     ///     let (start, second) = (now(), Duration::from_secs(1));
-    ///     let call = retry([second; 3], async || Err::<(), _>(TooMany { retry_after: 30 * second }))
-    ///         .after(|error| Some(error.retry_after));
+    ///     let refused = async || Err::<(), _>(TooMany { retry_after: 30 * second });
+    ///     let call = retry([second; 3], refused).after(|error| Some(error.retry_after));
     ///     let failed = timeout(20 * second, call.outcome()).await.unwrap().unwrap_err();
     ///     assert!(failed.is_deadline());
     ///     assert_eq!(now(), start, "nothing was waited for");
@@ -288,9 +289,11 @@ where
     ///
     /// ```
     /// # futures::executor::block_on(async {
-    /// let refused = foster::retry([], async || Err::<(), _>("unavailable")).outcome().await.unwrap_err();
+    /// let call = foster::retry([], async || Err::<(), _>("unavailable"));
+    /// let refused = call.outcome().await.unwrap_err();
     /// assert!(refused.is_exhausted());
-    /// assert_eq!(refused.to_string(), "unavailable (attempt 1 was the last one, since the schedule has ended)");
+    /// let text = "unavailable (attempt 1 was the last one, since the schedule has ended)";
+    /// assert_eq!(refused.to_string(), text);
     /// # });
     /// ```
     pub fn outcome(self) -> RetryOutcome<I, F, Fut, H> {

@@ -192,7 +192,8 @@ macro_rules! every_scope {
             /// ```
             /// # futures::executor::block_on(async {
             /// foster::scope(async |s| {
-            ///     let (quick, _endless) = (s.spawn(async {}), s.spawn(std::future::pending::<()>()));
+            ///     let quick = s.spawn(async {});
+            ///     s.spawn(std::future::pending::<()>());
             ///     assert_eq!(s.len(), 2);
             ///     quick.await;
             ///     assert_eq!(s.len(), 1);

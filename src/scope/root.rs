@@ -98,7 +98,10 @@ impl Handle {
     /// # #[cfg(feature = "smol")]
     /// smol::block_on(async {
     ///     let rt = foster::runtimes::Smol::global();
-    ///     rt.enter(async { /* time, parallel children and blocking jobs are smol's in here */ }).await;
+    ///     rt.enter(async {
+    ///         // Time, parallel children and blocking jobs are smol's in here.
+    ///     })
+    ///     .await;
     /// });
     /// ```
     pub fn enter<F: Future>(&self, future: F) -> Enter<F> {

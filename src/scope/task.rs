@@ -89,7 +89,8 @@ impl<T> Task<T> {
     ///     task.cancel();
     ///     let error = task.outcome().await.unwrap_err();
     ///     assert!(error.is_cancelled());
-    ///     assert_eq!(error.to_string(), "`tail` was cancelled: requested: its task was cancelled");
+    ///     let text = "`tail` was cancelled: requested: its task was cancelled";
+    ///     assert_eq!(error.to_string(), text);
     /// }).await;
     /// # });
     /// ```

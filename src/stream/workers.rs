@@ -72,7 +72,8 @@ impl<T> Receiver<T> {
     ///         sent += 1;
     ///     }
     /// };
-    /// let workers = work.try_for_each(4, async |n| if *n < 9 { Ok(()) } else { Err("too large") });
+    /// let check = async |n: queue::Item<u32>| if *n < 9 { Ok(()) } else { Err("too large") };
+    /// let workers = work.try_for_each(4, check);
     /// assert_eq!(gather((producer, workers)).await.1, Err("too large"));
     /// # });
     /// ```

@@ -18,13 +18,15 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("fruit.db");
-//! let pears: Result<u32, Error> = foster::runtimes::Sim::default().run(foster::try_scope(async |s| {
+//! let sim = foster::runtimes::Sim::default();
+//! let pears: Result<u32, Error> = sim.run(foster::try_scope(async |s| {
 //!     let pool = foster::resource::Pool::new(Sqlite::new(path), s.spawner());
 //!     transaction(&pool, async |tx| {
 //!         tx.execute("CREATE TABLE fruit (name TEXT, kilos INTEGER)", ()).await?;
 //!         let rows = [("apple", 3), ("pear", 5)];
 //!         tx.execute_many("INSERT INTO fruit VALUES (?, ?)", rows).await?;
-//!         tx.query_one("SELECT kilos FROM fruit WHERE name = ?", ("pear",), |row| row.get(0)).await
+//!         let select = "SELECT kilos FROM fruit WHERE name = ?";
+//!         tx.query_one(select, ("pear",), |row| row.get(0)).await
 //!     })
 //!     .await
 //! }));

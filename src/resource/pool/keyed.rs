@@ -64,7 +64,8 @@ const FEW: usize = 64;
 ///     }
 ///
 ///     let options = PoolOptions::new().max_size(100).max_per_key(2);
-///     let (start, hosts) = (now(), &options.build_keyed(|host: &&str| Host(host.to_string()), s.spawner()));
+///     let hosts = &options.build_keyed(|host: &&str| Host(host.to_string()), s.spawner());
+///     let start = now();
 ///     foster::scope(async |s| {
 ///         for host in ["a.example", "a.example", "a.example", "b.example"] {
 ///             s.spawn(async move {

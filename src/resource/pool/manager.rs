@@ -18,7 +18,9 @@ use std::future::{Future, Ready, ready};
 /// # struct Connection { in_transaction: bool }
 /// # #[derive(Debug)] struct DbError;
 /// # impl Connection {
-/// #     async fn open(_: &str) -> Result<Self, DbError> { Ok(Connection { in_transaction: false }) }
+/// #     async fn open(_: &str) -> Result<Self, DbError> {
+/// #         Ok(Connection { in_transaction: false })
+/// #     }
 /// #     async fn execute(&mut self, _: &str) -> Result<(), DbError> { Ok(()) }
 /// #     async fn terminate(self) {}
 /// # }
@@ -39,7 +41,10 @@ use std::future::{Future, Ready, ready};
 ///         connection.execute("SELECT 1").await
 ///     }
 ///
-///     fn reset(&self, connection: &mut Connection) -> Option<impl Future<Output = Result<(), DbError>> + Send> {
+///     fn reset(
+///         &self,
+///         connection: &mut Connection,
+///     ) -> Option<impl Future<Output = Result<(), DbError>> + Send> {
 ///         connection.in_transaction.then(|| connection.execute("ROLLBACK"))
 ///     }
 ///

@@ -25,7 +25,8 @@ use crate::scope::Spawner;
 ///         }
 ///     }
 ///
-///     let buffers = PoolOptions::new().max_size(4).idle_timeout(Duration::from_secs(60)).build(Buffers, s.spawner());
+///     let options = PoolOptions::new().max_size(4).idle_timeout(Duration::from_secs(60));
+///     let buffers = options.build(Buffers, s.spawner());
 ///     buffers.get().await.unwrap().push(7);
 ///     assert_eq!(buffers.statistics().size(), 1);
 /// }));
