@@ -99,6 +99,12 @@ impl<T: fmt::Debug> fmt::Debug for Item<T> {
     }
 }
 
+impl<T: fmt::Display> fmt::Display for Item<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
 /// The promise to do the work on an item that was [taken out](Item::into_parts) of its guard.
 ///
 /// Dropping it marks the item as done.

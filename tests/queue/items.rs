@@ -240,6 +240,12 @@ fn an_item_can_be_changed_in_place() {
 }
 
 #[test]
+fn an_item_is_printed_as_what_it_guards() {
+    let (_jobs, work) = filled(queue::unbounded(), [7]);
+    assert_eq!(format!("{:03}", work.try_recv().unwrap()), "007");
+}
+
+#[test]
 fn the_end_of_the_work_may_come_again_and_again() {
     let (jobs, work) = queue::unbounded();
     for i in 0..3 {
