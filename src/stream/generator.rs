@@ -16,8 +16,9 @@ use futures_core::stream::{FusedStream, Stream};
 /// Returns a stream of the values that `body` emits. This is an async generator without a macro.
 ///
 /// The body runs while the stream is polled. It waits in [`emit`](Emitter::emit) until its value
-/// has been taken, so a slow consumer slows it down. The body may borrow. This is the counterpart
-/// of Python's `async def` with `yield`.
+/// has been taken, so a slow consumer slows it down. The body may borrow. Where a function returns
+/// the stream, write `async move |y|`, so that the body owns the parameters. This is the
+/// counterpart of Python's `async def` with `yield`.
 ///
 /// # Cancellation
 ///
