@@ -20,11 +20,10 @@
 
 use std::fmt;
 use std::hint::assert_unchecked;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Pass;
 use super::room::Store;
 use crate::panic::take_all;
 
@@ -55,17 +54,17 @@ impl<F> Slot<F> {
 struct Round {
     occupied: usize,
     /// Of a pass under way that was left: the slots that had not had their turn, vacant ones, too.
+    /// All slots are among them when the next poll begins a pass.
     left: usize,
-    pass: Pass,
     /// The slot at which a pass begins.
-    first: usize,
+    first: u32,
 }
 
-/// The slots that have not had their turn in a pass, as bits.
+/// The slots that have not had their turn in a pass, as bits. Bit 0 is for the slot at which the
+/// pass begins, and the slots before that one come last.
 struct Turns {
-    /// From the slot on at which the pass begins. These go first.
-    ahead: usize,
-    behind: usize,
+    left: usize,
+    first: u32,
 }
 
 impl Turns {
@@ -73,26 +72,22 @@ impl Turns {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         #[cfg(feature = "sim")]
-        if let Some(slot) = std::num::NonZero::new(self.left()).and_then(crate::trace::shuffle::pick) {
-            self.ahead &= !(1 << slot);
-            self.behind &= !(1 << slot);
+        if let Some(slot) = std::num::NonZero::new(self.slots()).and_then(crate::trace::shuffle::pick) {
+            self.left &= !(1_usize << slot).rotate_right(self.first);
             return Some(slot);
         }
-        if self.ahead == 0 {
-            if self.behind == 0 {
-                return None;
-            }
-            self.ahead = self.behind;
-            self.behind = 0;
+        if self.left == 0 {
+            return None;
         }
-        let slot = self.ahead.trailing_zeros() as usize;
-        self.ahead &= self.ahead - 1;
-        Some(slot)
+        let slot = (self.left.trailing_zeros() + self.first) % usize::BITS;
+        self.left &= self.left - 1;
+        Some(slot as usize)
     }
 
+    /// The slots that have not had their turn.
     #[inline]
-    fn left(&self) -> usize {
-        self.ahead | self.behind
+    fn slots(&self) -> usize {
+        self.left.rotate_left(self.first)
     }
 }
 
@@ -100,22 +95,19 @@ impl Round {
     /// Begins a pass, or goes on with the one under way. If a member panics, the pass is over.
     #[inline]
     fn begin(&mut self) -> Turns {
-        let bits = if self.pass == Pass::Over { self.occupied } else { self.occupied & self.left };
-        self.pass = Pass::Over;
-        let ahead = bits >> self.first << self.first;
-        Turns { ahead, behind: bits ^ ahead }
+        let slots = self.occupied & mem::replace(&mut self.left, usize::MAX);
+        Turns { left: slots.rotate_right(self.first), first: self.first }
     }
 
     /// Leaves a pass that is not over.
     #[inline]
     fn leave(&mut self, turns: &Turns) {
-        self.pass = Pass::UnderWay;
-        self.left = turns.left();
+        self.left = turns.slots();
     }
 
     /// Ends a pass, and lets the next one of `n` slots begin one further.
     #[inline]
-    fn end(&mut self, n: usize) {
+    fn end(&mut self, n: u32) {
         self.first = if self.first + 1 < n { self.first + 1 } else { 0 };
     }
 }
@@ -140,7 +132,7 @@ impl<F, const N: usize> Inline<F, N> {
     #[inline]
     fn new(slots: [Slot<F>; N], occupied: usize, first: usize) -> Self {
         const { assert!(N < usize::BITS as usize, "there are more members than a word has bits") };
-        Inline { slots, round: Round { occupied, left: 0, pass: Pass::Over, first } }
+        Inline { slots, round: Round { occupied, left: usize::MAX, first: first as u32 } }
     }
 
     /// The member of a slot.
@@ -213,7 +205,7 @@ impl<F, const N: usize> Store<F> for Inline<F, N> {
                 }
             }
         }
-        self.as_mut().round().end(N);
+        self.as_mut().round().end(N as u32);
         if self.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }
 
@@ -241,9 +233,15 @@ impl<F, const N: usize> Drop for Inline<F, N> {
     /// Drops the members, the newest first, come what may.
     #[inline]
     fn drop(&mut self) {
-        if !self.is_empty() {
+        // Apart from the rest, so that the end of one that is empty, as most are, costs no call.
+        #[cold]
+        #[inline(never)]
+        fn drop_all<F, const N: usize>(this: &mut Inline<F, N>) {
             // SAFETY: it is moved no more, and by [pinned] nothing in here moves a member.
-            unsafe { Pin::new_unchecked(self) }.retain(|_| false);
+            unsafe { Pin::new_unchecked(this) }.retain(|_| false);
+        }
+        if !self.is_empty() {
+            drop_all(self);
         }
     }
 }
