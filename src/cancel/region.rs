@@ -54,37 +54,29 @@ impl<F: Future> Region<F> {
         ambient: &Ambient,
         cx: &mut Context<'_>,
     ) -> Poll<Option<F::Output>> {
-        if self.token.is_some() || ambient.is_tripped() {
-            self.as_mut().prepare(ambient, cx);
+        let is_prepared = self.token.is_some() || ambient.is_tripped();
+        if is_prepared && !self.as_mut().prepare(ambient, cx) {
+            return Poll::Ready(None);
         }
-        let mut this = self.as_mut().project();
-        let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        if let Poll::Ready(value) = ambient.enter(this.token, || inside.poll(cx)) {
-            this.inside.set(None);
-            return Poll::Ready(Some(value));
-        }
-        if this.token.is_none() {
-            return Poll::Pending;
-        }
-        self.suspend(ambient, cx)
-    }
-
-    /// Drops the inside, before a poll, if it is cancelled and has no holds.
-    ///
-    /// The token is linked first, so that what is inside already finds its own token cancelled if
-    /// the enclosing region is.
-    #[inline(never)]
-    fn prepare(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) {
-        self.as_mut().settle(ambient, cx);
-        if ambient.is_tripped() && !self.is_held() {
-            // The reason, for the tasks of the scopes that are dropped with the inside.
-            let _why = ambient.why_tripped().as_ref().map(Ending::new);
-            self.drop_inside();
+        let polled = {
+            let entered = ambient.enter_all();
+            if is_prepared {
+                entered.put(self.as_mut().project().token);
+            }
+            self.as_mut().poll_inside(&entered, cx)
+        };
+        match polled {
+            Poll::Pending if self.token.is_some() => self.suspend(ambient, cx),
+            Poll::Pending => Poll::Pending,
+            ready => {
+                self.project().inside.set(None);
+                ready
+            }
         }
     }
 
     /// Does what [`poll`](Region::poll) does, for a caller that polls several regions, and has
-    /// entered all of them at once.
+    /// entered all of them at once. A region that is ready is not polled again.
     #[inline]
     pub(crate) fn poll_within(
         mut self: Pin<&mut Self>,
@@ -92,21 +84,46 @@ impl<F: Future> Region<F> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<F::Output>> {
         if self.token.is_some() || entered.is_tripped() {
-            return entered.outside(|ambient| self.poll_in(ambient, cx));
-        }
-        let mut this = self.as_mut().project();
-        let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        if let Poll::Ready(value) = entered.poll(this.token, || inside.poll(cx)) {
-            // Outside of the region, where the destructor finds the caller's surroundings.
-            if needs_drop::<F>() {
-                entered.outside(|_| this.inside.set(None));
+            if !entered.outside(|ambient| self.as_mut().prepare(ambient, cx)) {
+                return Poll::Ready(None);
             }
-            return Poll::Ready(Some(value));
+            entered.put(self.as_mut().project().token);
         }
-        if this.token.is_none() {
-            return Poll::Pending;
+        match self.as_mut().poll_inside(entered, cx) {
+            Poll::Pending if self.token.is_some() => entered.outside(|ambient| self.suspend(ambient, cx)),
+            Poll::Pending => Poll::Pending,
+            ready => {
+                // Outside of the region, where the destructor finds the caller's surroundings.
+                if needs_drop::<F>() {
+                    entered.outside(|_| self.project().inside.set(None));
+                }
+                ready
+            }
         }
-        entered.outside(|ambient| self.suspend(ambient, cx))
+    }
+
+    /// Polls the inside, and leaves to the caller what follows outside of the region.
+    #[inline(always)]
+    fn poll_inside(self: Pin<&mut Self>, entered: &Entered<'_>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let this = self.project();
+        let Some(inside) = this.inside.as_pin_mut() else { return Poll::Ready(None) };
+        entered.poll(this.token, || inside.poll(cx)).map(Some)
+    }
+
+    /// Drops the inside, before a poll, if it is cancelled and has no holds. Returns whether it is
+    /// still there.
+    ///
+    /// The token is linked first, so that what is inside already finds its own token cancelled if
+    /// the enclosing region is.
+    #[inline(never)]
+    fn prepare(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+        self.as_mut().settle(ambient, cx);
+        if ambient.is_tripped() && !self.is_held() {
+            // The reason, for the tasks of the scopes that are dropped with the inside.
+            let _why = ambient.why_tripped().as_ref().map(Ending::new);
+            self.as_mut().drop_inside();
+        }
+        self.inside.is_some()
     }
 
     /// Drops the inside, after a poll that was pending, if it is cancelled and has no holds.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::{Ambient, Place};
 use crate::cancel::token::Token;
-use crate::runtime::Instant;
 use crate::scope::control::Control;
 
 /// Guard that swaps a value into a cell of the context until it is dropped, also by a panic.
@@ -94,48 +93,41 @@ impl<T: Copy> Drop for Replaced<'_, T> {
     }
 }
 
-/// Guard that lowers the deadline until it is dropped.
-pub(crate) struct Due<'a> {
-    pub(super) ambient: &'a Ambient,
-    /// The deadlines before: the fixed one, and the one of first polls.
-    pub(super) at: Option<Instant>,
-    pub(super) after: u64,
-}
-
-impl Drop for Due<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.ambient.due.set(self.at);
-        self.ambient.due_after.set(self.after);
-    }
-}
-
-/// Guard that enters several regions in turn, and holds the context that encloses them.
+/// Guard that enters a region, or several in turn, and holds the context that encloses them.
+///
+/// The context has a token only while a region is polled.
 pub(crate) struct Entered<'a> {
-    pub(super) ambient: &'a Ambient,
-    pub(super) inside: bool,
-    pub(super) token: Option<Token>,
+    ambient: &'a Ambient,
+    inside: bool,
+    token: Option<Token>,
 }
 
 impl<'a> Entered<'a> {
-    /// Swaps the inner context with the enclosing one.
     #[inline]
-    pub(super) fn swap(&mut self) {
-        self.inside = self.ambient.inside.replace(self.inside);
-        self.token = self.ambient.token.replace(self.token.take());
+    pub(super) fn new(ambient: &'a Ambient) -> Self {
+        Entered { ambient, inside: ambient.inside.replace(true), token: ambient.token.take() }
+    }
+
+    /// Puts the enclosing context back.
+    #[inline]
+    fn leave(&mut self) {
+        self.ambient.inside.set(self.inside);
+        // What is replaced is no token, and needs no drop.
+        mem::forget(self.ambient.token.replace(self.token.take()));
     }
 
     /// Runs `f` in the context that encloses the regions.
     pub(crate) fn outside<R>(&mut self, f: impl FnOnce(&'a Ambient) -> R) -> R {
-        struct Back<'a, 'b>(&'b mut Entered<'a>);
-        impl Drop for Back<'_, '_> {
+        struct Again<'a, 'b>(&'b mut Entered<'a>);
+        impl Drop for Again<'_, '_> {
             fn drop(&mut self) {
-                self.0.swap();
+                self.0.token = self.0.ambient.token.take();
+                self.0.ambient.inside.set(true);
             }
         }
-        self.swap();
-        let back = Back(self);
-        f(back.0.ambient)
+        self.leave();
+        let again = Again(self);
+        f(again.0.ambient)
     }
 
     /// Whether the enclosing region is being wound down.
@@ -144,7 +136,13 @@ impl<'a> Entered<'a> {
         self.ambient.trips(self.token.as_ref())
     }
 
-    /// Polls a region that has no token yet. A token that is asked for meanwhile goes to `token`.
+    /// Enters a region that has a token, until it has been [polled](Entered::poll).
+    pub(crate) fn put(&self, token: &mut Option<Token>) {
+        mem::forget(self.ambient.token.replace(token.take()));
+    }
+
+    /// Polls a region whose token, if it has one, is in the context. It goes to `token`, as does
+    /// one that is asked for meanwhile.
     #[inline]
     pub(crate) fn poll<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
         struct Keep<'a>(&'a Cell<Option<Token>>, &'a mut Option<Token>);
@@ -164,6 +162,6 @@ impl<'a> Entered<'a> {
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.swap();
+        self.leave();
     }
 }

@@ -17,8 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guards::Replaced;
-pub(crate) use guards::{Due, Elsewhere, Entered, Swap};
+pub(crate) use guards::{Elsewhere, Entered, Replaced, Swap};
 
 use crate::cancel::reason::Reason;
 use crate::cancel::token::Token;
@@ -64,7 +63,7 @@ pub(crate) struct Inheritance {
 }
 
 /// A number of nanoseconds, about 584 years, that counts as no deadline.
-const FAR: u64 = u64::MAX;
+pub(crate) const NO_DEADLINE: u64 = u64::MAX;
 
 thread_local! {
     /// Never dropped, which spares each access the question whether it has been. Whoever puts
@@ -79,7 +78,7 @@ thread_local! {
             scope: Cell::new(None),
             runtime: RefCell::new(Place::Nowhere),
             due: Cell::new(None),
-            due_after: Cell::new(FAR),
+            due_after: Cell::new(NO_DEADLINE),
             movable: Cell::new(None),
             values: Cell::new(None),
             ending: Cell::new(None),
@@ -110,7 +109,7 @@ pub(crate) struct Ambient {
     due: Cell<Option<Instant>>,
     /// The shortest of the enclosing timeouts that are in their first poll, in nanoseconds. They
     /// have not read the clock yet, and never do if the future that they guard is ready at once. It
-    /// is one word, which is quick to put there and back, and [`FAR`] if there is none.
+    /// is one word, which is quick to put there and back, and [`NO_DEADLINE`] if there is none.
     due_after: Cell<u64>,
     /// The enclosing movable deadlines, up to the nearest shield.
     pub(crate) movable: Cell<Option<Arc<Link>>>,
@@ -301,9 +300,7 @@ impl Ambient {
     /// Enters regions that are polled one after the other, until the guard is dropped.
     #[inline]
     pub(crate) fn enter_all(&self) -> Entered<'_> {
-        let mut entered = Entered { ambient: self, inside: true, token: None };
-        entered.swap();
-        entered
+        Entered::new(self)
     }
 
     /// Returns the address of the [`scope`](Self::scope), or 0 if there is none.
@@ -395,7 +392,7 @@ impl Ambient {
     /// Returns the earliest of the fixed deadlines.
     fn fixed_deadline(&self) -> Option<Instant> {
         let after = match self.due_after.get() {
-            FAR => None,
+            NO_DEADLINE => None,
             after => self.now().checked_add(Duration::from_nanos(after)),
         };
         earlier(self.due.get(), after)
@@ -427,7 +424,7 @@ impl Ambient {
     /// Whether no deadline and no value is in force.
     #[inline]
     fn inherits_nothing(&self) -> bool {
-        let undated = self.due.get().is_none() && self.due_after.get() == FAR;
+        let undated = self.due.get().is_none() && self.due_after.get() == NO_DEADLINE;
         undated
             && Self::peek(&self.movable, |movable| movable.is_none())
             && Self::peek(&self.values, |values| values.is_none())
@@ -446,25 +443,23 @@ impl Ambient {
         self.with_deadlines(&mut inherited.deadlines, f)
     }
 
-    /// Lowers the fixed deadline to `at`, or to `after` from now, until the guard is dropped. This
-    /// does not read the clock.
+    /// Lowers the fixed deadline to `at` until the guard is dropped.
     #[inline]
-    pub(crate) fn due(&self, at: Option<Instant>, after: Option<Duration>) -> Due<'_> {
-        let due = Due { ambient: self, at: self.due.get(), after: self.due_after.get() };
-        if at.is_some() {
-            self.due.set(earlier(due.at, at));
-        }
-        if let Some(after) = after {
-            let after = u64::try_from(after.as_nanos()).unwrap_or(FAR);
-            self.due_after.set(after.min(due.after));
-        }
-        due
+    pub(crate) fn due_at(&self, at: Instant) -> Replaced<'_, Option<Instant>> {
+        Replaced::new(&self.due, earlier(self.due.get(), Some(at)))
+    }
+
+    /// Lowers the fixed deadline to `nanos` from now, or not if that is [`NO_DEADLINE`], until the
+    /// guard is dropped. This does not read the clock.
+    #[inline]
+    pub(crate) fn due_after(&self, nanos: u64) -> Replaced<'_, u64> {
+        Replaced::new(&self.due_after, nanos.min(self.due_after.get()))
     }
 
     /// Runs `f` with `deadlines` in force, instead of the enclosing ones.
     #[inline]
     pub(crate) fn with_deadlines<R>(&self, deadlines: &mut Deadlines, f: impl FnOnce() -> R) -> R {
-        let _fixed = (Swap::new(&self.due, &mut deadlines.at), Replaced::new(&self.due_after, FAR));
+        let _fixed = (Swap::new(&self.due, &mut deadlines.at), Replaced::new(&self.due_after, NO_DEADLINE));
         let _movable = Swap::new(&self.movable, &mut deadlines.movable);
         f()
     }

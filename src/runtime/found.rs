@@ -10,6 +10,8 @@ use std::pin::Pin;
 use futures_task::{FutureObj, Spawn};
 
 use super::{Handle, Instant, Timer};
+#[cfg(feature = "tokio")]
+use crate::panic::contain;
 
 type Unfinished = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
@@ -39,7 +41,10 @@ fn tokio_timer(at: Instant) -> Option<Timer> {
     tokio::runtime::Handle::try_current().ok()?;
     // A runtime that was built without `enable_time` panics here, and cannot be asked before. The
     // caller did not choose it, so this is no reason to fail.
-    std::panic::catch_unwind(|| Timer::tokio(tokio::time::sleep_until(at.into()))).ok()
+    let mut timer = None;
+    // The value goes where it is returned from, since a timer is large.
+    contain(|| timer = Some(Timer::tokio(tokio::time::sleep_until(at.into()))));
+    timer
 }
 
 /// Moves `timer` to `at`.

@@ -62,15 +62,31 @@ struct State {
 }
 
 /// When a timeout is due.
+// With a tag of its own, which is quicker to look at than one among the values of an instant.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     Never,
-    /// This long after the first poll.
-    After(Duration),
+    /// So many nanoseconds after the first poll.
+    After(u64),
     At(Instant),
 }
 
 impl When {
+    /// Returns when a timeout of this duration is due. Beyond about 584 years that is never.
+    #[inline]
+    pub(super) fn after(duration: Duration) -> Self {
+        u64::try_from(duration.as_nanos()).map_or(When::Never, When::After)
+    }
+
+    /// Fixes the instant of a timeout that counts from the first poll, which is at `now`.
+    #[inline]
+    pub(super) fn start(&mut self, now: Instant) {
+        if let When::After(nanos) = *self {
+            *self = now.checked_add(Duration::from_nanos(nanos)).map_or(When::Never, When::At);
+        }
+    }
+
     /// Returns the instant at which the timeout is due, once one is fixed.
     pub(super) fn at(self) -> Option<Instant> {
         match self {
@@ -99,7 +115,7 @@ impl Deadline {
     ///
     /// [`Duration::MAX`] is [never](Deadline::never).
     pub fn after(duration: Duration) -> Self {
-        Self::new(When::After(duration))
+        Self::new(When::after(duration))
     }
 
     /// Creates a deadline that expires at `at`, on the clock that [`now`](crate::now) reads.
@@ -237,10 +253,7 @@ impl Deadline {
 
     /// Fixes the instant of a deadline that counts from the first poll, which is at `now`.
     pub(super) fn start(&self, now: Instant) {
-        let mut state = self.lock();
-        if let When::After(duration) = state.due {
-            state.due = now.checked_add(duration).map_or(When::Never, When::At);
-        }
+        self.lock().due.start(now);
     }
 
     /// Registers `waker` to be woken when the deadline is moved, and returns when it is due.
@@ -294,7 +307,9 @@ impl fmt::Debug for Deadline {
             (Status::Expired, _) => f.write_str("Deadline(expired)"),
             (Status::Finished, _) => f.write_str("Deadline(finished)"),
             (_, When::Never) => f.write_str("Deadline(disabled)"),
-            (_, When::After(duration)) => write!(f, "Deadline(active, {duration:?} after the first poll)"),
+            (_, When::After(nanos)) => {
+                write!(f, "Deadline(active, {:?} after the first poll)", Duration::from_nanos(nanos))
+            }
             (_, When::At(at)) => write!(f, "Deadline(active, in {:?})", at.saturating_duration_since(now)),
         }
     }

@@ -14,7 +14,7 @@ use super::deadline::{Deadline, When};
 use crate::cancel::Region;
 use crate::cancel::reason::{Reason, asked_here};
 use crate::cancel::token::{Level, Token};
-use crate::context::{self, Ambient, Link, Swap};
+use crate::context::{self, Ambient, Link, NO_DEADLINE, Swap};
 use crate::name::Name;
 use crate::runtime::{Instant, Timer};
 
@@ -64,7 +64,7 @@ use crate::runtime::{Instant, Timer};
 /// # });
 /// ```
 pub fn timeout<F: Future>(duration: impl Into<Option<Duration>>, future: F) -> Timeout<F> {
-    Timeout::new(Limit::Fixed(duration.into().map_or(When::Never, When::After)), future)
+    Timeout::new(Limit::Fixed(duration.into().map_or(When::Never, When::after)), future)
 }
 
 /// Runs `future` until `at` at the latest.
@@ -125,11 +125,7 @@ impl Limit {
     #[inline]
     fn start(&mut self, now: Instant) {
         match self {
-            Limit::Fixed(when) => {
-                if let When::After(duration) = *when {
-                    *when = now.checked_add(duration).map_or(When::Never, When::At);
-                }
-            }
+            Limit::Fixed(when) => when.start(now),
             Limit::Movable(movable) => movable.deadline.start(now),
         }
     }
@@ -262,11 +258,13 @@ impl<F: Future> Timeout<F> {
     #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let Limit::Fixed(when) = self.limit else { return self.poll_movable(ambient, cx) };
-        let _due = match when {
-            When::After(duration) => ambient.due(None, Some(duration)),
-            When::At(at) => ambient.due(Some(at), None),
-            When::Never => ambient.due(None, None),
+        let (at, after) = match when {
+            When::Never => (None, NO_DEADLINE),
+            When::After(nanos) => (None, nanos),
+            When::At(at) => (Some(at), NO_DEADLINE),
         };
+        let _after = ambient.due_after(after);
+        let _at = at.map(|at| ambient.due_at(at));
         self.project().region.poll_in(ambient, cx)
     }
 
@@ -410,7 +408,7 @@ impl<F: Future> Timeout<F> {
 
     /// Looks at the clock after a poll that was pending. Returns `Ready(None)` if the future must
     /// be polled again.
-    #[inline]
+    #[inline(never)]
     fn suspend(mut self: Pin<&mut Self>, asked: u32, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<Elapsed>> {
         if self.as_mut().is_stuck(cx) {
             self.as_mut().project().region.give_up();
@@ -448,7 +446,7 @@ impl<F: Future> Timeout<F> {
             Some(token) if matches!(self.phase, Phase::Overdue { .. }) => token.take_overrun(),
             _ => Vec::new(),
         };
-        Elapsed { overrun: (!overrun.is_empty()).then(|| overrun.into()) }
+        Elapsed { overrun: (!overrun.is_empty()).then(|| Box::new(Overrun { names: overrun })) }
     }
 }
 
@@ -484,7 +482,14 @@ impl<F> fmt::Debug for Timeout<F> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
-    overrun: Option<Box<[Name]>>,
+    /// Boxed as a whole, so that a result with this error is small, and is returned in registers.
+    overrun: Option<Box<Overrun>>,
+}
+
+/// What had not ended within the grace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Overrun {
+    names: Vec<Name>,
 }
 
 impl Elapsed {
@@ -497,7 +502,7 @@ impl Elapsed {
     /// The slice is empty if there was no grace. A finalizer is named by the file and line of its
     /// `defer`, and a shield by those of its call. Log them: this cleanup did not complete.
     pub fn overrun(&self) -> &[Name] {
-        self.overrun.as_deref().unwrap_or_default()
+        self.overrun.as_ref().map_or(&[], |overrun| &overrun.names)
     }
 }
 
