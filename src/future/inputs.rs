@@ -26,9 +26,9 @@ pub struct Collection;
 
 /// Several futures: a tuple of up to twelve, an array of up to 64, a `Vec`, or an iterator.
 ///
-/// `Shape` is [`Tuple`], [`Array`], [`Collection`] or [`Many`], and never has to be written.
+/// `Shape` is [`Tuple`], [`Array`], [`Collection`] or [`Many`]. It is always inferred.
 ///
-/// Futures of several types that cannot be a tuple, as their number is not known, are boxed:
+/// If the futures have several types and their number is not known, box them:
 ///
 /// ```
 /// use futures::FutureExt;
@@ -45,11 +45,6 @@ pub struct Collection;
     message = "`{Self}` is not several futures",
     note = "give a tuple of up to 12 futures, an array of up to 64, a `Vec`, or an iterator over futures"
 )]
-/// Several futures: a tuple of up to twelve, an array of up to 64, a `Vec`, or an iterator.
-///
-/// `Shape` is [`Tuple`], [`Array`], [`Collection`] or [`Many`]. It is always inferred.
-///
-/// If the futures have several types and their number is not known, box them:
 pub trait Futures<Shape>: Sized {
     /// The type of one future. For a tuple it is an enum of all of them.
     type Member: Future;
@@ -66,13 +61,12 @@ pub trait Futures<Shape>: Sized {
     fn values(values: &mut Values<Self::Room, <Self::Member as Future>::Output>) -> Self::Values;
 }
 
-/// Several futures that may fail, with errors of one type. As [`Futures`].
+/// Several futures that may fail, with errors of one type. Otherwise the same as [`Futures`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not several futures that fail with errors of one type",
     note = "their outputs must be `Result`s with the same error type: convert errors with `map_err`",
     note = "to wait for futures that cannot fail, use `gather`"
 )]
-/// Several futures that may fail, with errors of one type. Otherwise the same as [`Futures`].
 pub trait TryFutures<Shape>: Sized {
     /// The value of one future. For a tuple it is an enum of all of them.
     type Value;
@@ -92,13 +86,12 @@ pub trait TryFutures<Shape>: Sized {
     fn values(values: &mut Values<Self::Room, Self::Value>) -> Self::Values;
 }
 
-/// Several futures with values of one type. As [`Futures`].
+/// Several futures with outputs of one type. Otherwise the same as [`Futures`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not several futures with outputs of one type",
     note = "to race futures with outputs of different types, use `foster::select!`, which has an arm for each",
     note = "or convert the outputs to one type, such as an enum, with `futures::FutureExt::map`"
 )]
-/// Several futures with outputs of one type. Otherwise the same as [`Futures`].
 pub trait AlikeFutures<Shape>: Sized {
     /// The type of the outputs.
     type Value;
