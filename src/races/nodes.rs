@@ -101,6 +101,21 @@ fn nobody_waits_for_a_child_that_was_dropped() {
     );
 }
 
+/// The waker is exchanged at the moment in which the child takes it to wake it.
+#[test]
+fn a_task_that_is_polled_with_another_waker_as_its_child_ends_is_not_left_waiting() {
+    model(|| {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let (runner, mut task) = node(ready(Ok(Counted(drops.clone()))));
+        let running = thread::spawn(move || run(runner));
+        if task.poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            assert_eq!(outcome(task), Ok(()));
+        }
+        running.join().unwrap();
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+    });
+}
+
 #[test]
 fn a_task_may_be_dropped_while_its_child_ends() {
     for polls in [0, 1] {

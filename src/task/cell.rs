@@ -316,10 +316,10 @@ impl<R: ?Sized + Run> Drop for Runner<R> {
         }
         // SAFETY: it is not used after this.
         let node = unsafe { ManuallyDrop::take(&mut self.node) };
-        // Either there is a mark, and with it a waker; or the reader, which looks at the state once
-        // it has made one, sees what was handed over.
-        if let Some(node) = node.leave() {
-            header(&*node).reader.wake();
+        // Either the reader has left a waker, or it finds the runner gone when it wants to, and sees
+        // what was handed over. The node is dropped last, also when a waker panics.
+        if let Some((Some(waker), _node)) = node.leave() {
+            waker.wake();
         }
     }
 }
@@ -388,13 +388,11 @@ impl<T, C> Reader<T, C> {
 
     /// Waits for what becomes of the future. `None`: nobody said why there is no value, or it was
     /// taken before.
+    #[allow(unsafe_code)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, C>>> {
-        if !self.is_ended() {
-            self.header().reader.register(cx.waker());
-            self.node.mark();
-            if !self.is_ended() {
-                return Poll::Pending;
-            }
+        // SAFETY: "one reader": the runner never waits, and lets go by `leave`.
+        if !self.is_ended() && unsafe { self.node.wait(cx.waker()) } {
+            return Poll::Pending;
         }
         Poll::Ready(self.try_take())
     }

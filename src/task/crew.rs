@@ -25,6 +25,7 @@ pub(crate) struct Members {
 }
 
 impl Members {
+    #[inline]
     pub(crate) fn new() -> Self {
         Members { count: AtomicUsize::new(0) }
     }

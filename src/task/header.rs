@@ -5,7 +5,7 @@ use std::panic::Location;
 use crate::cancel::reason::Moment;
 #[cfg(feature = "sim")]
 use crate::engine::atomics::AtomicBool;
-use crate::engine::atomics::{AtomicU8, AtomicU32, AtomicWaker, Ordering};
+use crate::engine::atomics::{AtomicU8, AtomicU32, Ordering};
 
 pub(super) const RUNNING: u8 = 0;
 pub(super) const UNSETTLED: u8 = 1;
@@ -24,8 +24,6 @@ pub(crate) enum Failure {
 
 /// What both ends know of a node. Everything but the state is theirs to use.
 pub(crate) struct Header {
-    /// Who waits for what becomes of the future.
-    pub(super) reader: AtomicWaker,
     pub(super) state: AtomicU8,
     /// The [`Moment`] at which the reader's side asked for the future's end, or 0.
     cancelled: AtomicU32,
@@ -48,7 +46,6 @@ impl Header {
     #[inline]
     pub(super) fn new(at: &'static Location<'static>, finalizer: bool) -> Self {
         Header {
-            reader: AtomicWaker::new(),
             state: AtomicU8::new(RUNNING),
             cancelled: AtomicU32::new(0),
             failure: AtomicU8::new(0),

@@ -126,6 +126,7 @@ impl<P, T, E> Clone for Typed<P, T, E> {
 
 impl<P, T: Hide, E> Typed<P, T, E> {
     /// Makes a hub, and the first reference to it.
+    #[inline]
     pub(crate) fn new(parts: P) -> Self {
         let (inbox, errors) = (Lane::new(Call::Inbox), ShortLock::new(Vec::new()));
         Typed { hub: Arc::new(Hub { inbox, errors, failed: AtomicU8::new(0), parts }), types: PhantomData }

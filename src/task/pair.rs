@@ -1,26 +1,37 @@
 //! Ownership by two, made together: what `Arc` is for any number.
 //!
 //! There are never more owners than the two, so nothing counts up. The last owner has nobody to
-//! race with, and counts nothing down. One may mark what they own, and the other, when it lets go,
-//! learns of that by the same atomic operation. What `Weak` is to `Arc`, [`Memory`] is to an owner.
+//! race with, and counts nothing down. One of them may wait for the other one to let go. What
+//! `Weak` is to `Arc`, [`Memory`] is to an owner.
 //!
-//! The invariant: **counted** – the value is there as long as `owners`, without the mark, is above
-//! zero, and its memory as long as `memories` is; the owners together count as one of the latter.
+//! The invariants:
+//!
+//! - **counted** – the value is there as long as `owners`, without the mark, is above zero, and its
+//!   memory as long as `memories` is; the owners together count as one of the latter.
+//! - **marked** – the waker is the waiting owner's while there is no flag, and nobody's while there
+//!   is [`MARK`]. The waiting owner removes the mark to exchange the waker. The other one turns it
+//!   into [`LEAVING`], and has the waker from then on.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
+use std::task::Waker;
 
-use crate::engine::atomics::{AtomicU32, Ordering, alloc, dealloc};
+use crate::engine::atomics::{AtomicU32, Ordering, UnsafeCell, alloc, dealloc};
 
-/// Beside the number of owners: one of them has marked what they own.
+/// Beside the number of owners: one of them waits, and has left a waker.
 const MARK: u32 = 1 << 31;
-const MARKED_1: u32 = MARK | 1;
+/// Beside the number of owners: one of them wakes the other, and lets go then.
+const LEAVING: u32 = 1 << 30;
+
+const MARKED: u32 = MARK | 2;
 
 /// A value, and who keeps it.
 pub(super) struct Shared<T: ?Sized> {
     owners: AtomicU32,
     memories: AtomicU32,
+    /// By "marked".
+    waker: UnsafeCell<Option<Waker>>,
     value: T,
 }
 
@@ -60,7 +71,7 @@ impl<T> Owner<T> {
         let Some(shared) = NonNull::new(memory) else { handle_alloc_error(layout) };
         let (owners, memories) = (AtomicU32::new(2), AtomicU32::new(1 + N as u32));
         // SAFETY: freshly allocated, large and aligned enough.
-        unsafe { shared.write(Shared { owners, memories, value }) };
+        unsafe { shared.write(Shared { owners, memories, waker: UnsafeCell::new(None), value }) };
         (Owner { shared }, Owner { shared }, std::array::from_fn(|_| Memory { shared }))
     }
 
@@ -80,25 +91,64 @@ impl<T: ?Sized> Owner<T> {
         (&shared.owners, &shared.memories)
     }
 
-    /// Marks what is owned. Either the other owner sees that when it [leaves](Self::leave), and
-    /// what was done here before; or this owner sees from here on what the other did before it
-    /// left.
-    #[inline]
-    pub(super) fn mark(&self) {
-        self.header().0.fetch_or(MARK, Ordering::AcqRel);
+    /// Waits for the other owner to [leave](Self::leave): `waker` is woken then.
+    ///
+    /// Returns false if the other owner has left. This owner sees then what the other one did
+    /// before.
+    ///
+    /// # Safety
+    ///
+    /// Only one of the two owners ever calls this, and the other one lets go by `leave`.
+    pub(super) unsafe fn wait(&mut self, waker: &Waker) -> bool {
+        let owners = self.header().0;
+        // Acquire: if the other owner has left, or is about to, this sees all that it did.
+        match owners.load(Ordering::Acquire) {
+            2 => {}
+            MARKED if owners.compare_exchange(MARKED, 2, Ordering::Acquire, Ordering::Acquire).is_ok() => {}
+            _ => return false,
+        }
+        // SAFETY: "counted": the memory is there.
+        let place = unsafe { &self.shared.as_ref().waker };
+        // SAFETY: "marked": there is no flag, and this owner is the one that waits. So it is below.
+        let is_known = place.with(|place| unsafe { (*place).as_ref().is_some_and(|known| known.will_wake(waker)) });
+        let mut before = None;
+        if !is_known {
+            let waker = waker.clone();
+            // SAFETY: as above.
+            before = place.with_mut(|place| unsafe { (*place).replace(waker) });
+        }
+        // Release shows the other owner the waker.
+        let left = self.header().0.fetch_or(MARK, Ordering::AcqRel) == 1;
+        drop(before);
+        !left
     }
 
-    /// Lets go, unless there is a mark and somebody who has made it: then it returns the owner.
+    /// Lets go. If the other owner waits, this returns its waker, to be woken now, and the owner
+    /// itself.
+    ///
+    /// Returns the owner alone if it is the last one, which drops what it owns.
     #[inline]
-    pub(super) fn leave(self) -> Option<Self> {
+    pub(super) fn leave(self) -> Option<(Option<Waker>, Self)> {
         let owners = self.header().0;
-        match owners.load(Ordering::Acquire) {
-            2 if owners.compare_exchange(2, 1, Ordering::AcqRel, Ordering::Acquire).is_ok() => {
-                std::mem::forget(self);
-                None
+        loop {
+            match owners.load(Ordering::Acquire) {
+                2 => {
+                    if owners.compare_exchange(2, 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                        std::mem::forget(self);
+                        return None;
+                    }
+                }
+                MARKED => {
+                    let leaving = owners.compare_exchange(MARKED, LEAVING | 2, Ordering::AcqRel, Ordering::Acquire);
+                    if leaving.is_ok() {
+                        // SAFETY: "marked": this has made `LEAVING` of the mark. The memory is there
+                        // by "counted".
+                        let waker = unsafe { self.shared.as_ref() }.waker.with_mut(|place| unsafe { (*place).take() });
+                        return Some((waker, self));
+                    }
+                }
+                _ => return Some((None, self)),
             }
-            1 | MARKED_1 => None,
-            _ => Some(self),
         }
     }
 }
@@ -119,9 +169,10 @@ impl<T: ?Sized> Drop for Owner<T> {
         if is_last(self.header().0) {
             let shared = self.shared.as_ptr();
             // SAFETY: "counted": the value is there until it is dropped here, and its memory as
-            // long as the release is.
+            // long as the release is. Nobody else is left who could have the waker.
             unsafe {
                 let _release = Release::new(shared, Layout::for_value(&*shared));
+                let _waker = (*shared).waker.with_mut(|place| (*place).take());
                 ptr::drop_in_place(&raw mut (*shared).value);
             }
         }
@@ -189,6 +240,6 @@ impl Drop for Release {
 /// Counts down, and says whether nobody is left.
 #[inline]
 fn is_last(count: &AtomicU32) -> bool {
-    let is_one = |count: u32| count & !MARK == 1;
+    let is_one = |count: u32| count & !(MARK | LEAVING) == 1;
     is_one(count.load(Ordering::Acquire)) || is_one(count.fetch_sub(1, Ordering::AcqRel))
 }
