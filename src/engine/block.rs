@@ -56,7 +56,8 @@ pub(super) struct Header {
     occupied: Cell<usize>,
     /// Links the blocks that have vacant slots.
     pub(super) next_free: Cell<Option<Block>>,
-    /// The slots whose members have not been polled yet.
+    /// The slots whose members have not been polled yet. While there are any, the block is queued,
+    /// or is being worked off and will be. So their bits in `ready` are not needed.
     pub(super) fresh: Cell<usize>,
     /// In the root: the blocks, itself among them, that still have references.
     blocks: AtomicUsize,
@@ -246,10 +247,10 @@ impl Header {
         }
     }
 
-    /// Takes the ready bits of those slots that have a member. From here on the block may be queued
-    /// anew.
+    /// Takes the ready bits of those slots that have a member, and the bits of those whose members
+    /// have not been polled yet. From here on the block may be queued anew.
     #[inline]
-    pub(super) fn take_ready(&self) -> usize {
+    pub(super) fn take_ready(&self) -> (usize, usize) {
         let ready = if self.is_exclusive() {
             let ready = self.ready.load(Ordering::Relaxed);
             self.ready.store(0, Ordering::Relaxed);
@@ -257,7 +258,7 @@ impl Header {
         } else {
             self.ready.swap(0, Ordering::AcqRel)
         };
-        ready & self.occupied.get()
+        (ready & self.occupied.get(), self.fresh.take())
     }
 
     /// The slots that have a member, as bits.
@@ -300,17 +301,20 @@ impl Header {
         self.occupied.get().trailing_ones() as usize
     }
 
-    /// Notes that the slots with these bits have a member now, which has not been polled.
+    /// Notes that the slots with these bits have a member now, which has not been polled. True if
+    /// it is now on the caller to mark them, because there have been none like them.
     #[inline]
-    pub(super) fn occupy(&self, bits: usize) {
+    pub(super) fn occupy(&self, bits: usize) -> bool {
         self.occupied.set(self.occupied.get() | bits);
-        self.fresh.set(self.fresh.get() | bits);
+        let fresh = self.fresh.replace(self.fresh.get() | bits);
+        fresh == 0
     }
 
     /// Notes that the slot with this bit has no member any more.
     #[inline]
     pub(super) fn vacate(&self, bit: usize) {
         self.occupied.set(self.occupied.get() & !bit);
+        self.fresh.set(self.fresh.get() & !bit);
     }
 }
 

@@ -25,15 +25,15 @@ impl Current {
         Current { block: None, now: 0, next: 0, last: 0, fresh: false, joined: 0, again: 0 }
     }
 
-    /// Begins to work a block off: first its `fresh` members, then those `ahead`, then the rest of
-    /// `bits`.
+    /// Begins to work a block off: first its `fresh` members, then those of the `ready` ones that are
+    /// `ahead`, then the rest of these.
     #[inline]
-    pub(super) fn enter(&mut self, block: Block, bits: usize, fresh: usize, ahead: usize) {
+    pub(super) fn enter(&mut self, block: Block, ready: usize, fresh: usize, ahead: usize) {
         self.block = Some(block);
-        self.now = bits & fresh;
-        self.fresh = self.now != 0;
-        self.next = bits & !fresh & ahead;
-        self.last = bits & !fresh & !ahead;
+        self.now = fresh;
+        self.fresh = fresh != 0;
+        self.next = ready & !fresh & ahead;
+        self.last = ready & !fresh & !ahead;
     }
 
     /// The block, if there is somebody in [`now`](Self::now).

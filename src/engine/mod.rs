@@ -29,10 +29,11 @@
 //!
 //! The set is polled in passes. A pass takes the whole stack, oldest block first but for the one
 //! whose turn it is, and polls the members whose bits it finds. What is woken meanwhile goes to the
-//! stack again and waits for the next pass, so a member that wakes itself is polled once a pass.
-//! Members of the block being worked off that wake themselves, or that join it, are noted beside it
-//! ([`current`]). The queues hear of them once: when the pass leaves the block, is cut short, or
-//! takes in a member of another block.
+//! stack again and waits for the next pass. Members of the block being worked off that wake
+//! themselves, or that join it, are noted beside it ([`current`]). The queues hear of them once:
+//! when the pass leaves the block, is cut short, or takes in a member of another block. A block
+//! whose members woke themselves waits for the next pass in a list of the set's own, which takes no
+//! atomic instruction. So a member that wakes itself is polled once a pass.
 //!
 //! At its end the set goes to sleep on the stack: it registers the parent's waker, then marks the
 //! stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is
@@ -152,6 +153,9 @@ pub struct Set<F> {
     free: Option<Block>,
     /// What is left of this pass beyond the current block.
     list: List,
+    /// The blocks that have been worked off, and have members that woke themselves. The next pass
+    /// takes them before those that others have woken.
+    again: List,
     /// The block being worked off.
     current: Current,
     /// Says which passes may begin where the last one did.
@@ -197,6 +201,7 @@ impl<F> Set<F> {
             len: 0,
             free: None,
             list: List::new(),
+            again: List::new(),
             current: Current::none(),
             dice: 0,
             began: 0,
@@ -260,12 +265,14 @@ impl<F> Set<F> {
         let key = Key(block.first_key + slot as u32);
         // SAFETY: the block is one of this set's, made for `F`, and this slot of it is vacant.
         unsafe { block.slot::<F>(slot).write(member(key)) };
-        block.occupy(1 << slot);
+        let first = block.occupy(1 << slot);
         if block.is_full() {
             self.free = block.next_free.take();
         }
         self.len += 1;
-        self.mark(block, 1 << slot);
+        if first {
+            self.mark(block, 1 << slot);
+        }
         key
     }
 

@@ -152,7 +152,7 @@ impl<F> Set<F> {
     /// nobody is woken.
     #[inline]
     pub(crate) fn sleep(&self, waker: &Waker) -> bool {
-        !self.goes_on() && self.root.is_some_and(|root| root.stack.sleep(waker))
+        !self.goes_on() && self.again.first().is_none() && self.root.is_some_and(|root| root.stack.sleep(waker))
     }
 
     #[inline]
@@ -165,14 +165,16 @@ impl<F> Set<F> {
         self.budget = BUDGET;
         let Some(root) = self.root else { return };
         // What the last pass has not polled comes first in any case.
-        if self.goes_on() {
-            root.stack.take(&mut self.list, None);
+        let goes_on = self.goes_on();
+        root.stack.take(&mut self.again);
+        if goes_on {
+            self.list.append(&mut self.again);
             if !self.leads && !self.begins_fresh() {
                 self.budget = 1 + (self.dice >> 8) % BUDGET;
             }
         } else {
-            let lead = self.began.wrapping_add(u32::from(self.leads));
-            root.stack.take(&mut self.list, Some(lead));
+            self.again.elect(self.began.wrapping_add(u32::from(self.leads)));
+            self.list.append(&mut self.again);
             if let Some(first) = self.list.first() {
                 self.began = first.first_key;
             }
@@ -198,7 +200,8 @@ impl<F> Set<F> {
     fn resume_pass(&mut self) {
         self.pass = Pass::UnderWay;
         if let Some(root) = self.root {
-            root.stack.take(&mut self.list, None);
+            root.stack.take(&mut self.again);
+            self.list.append(&mut self.again);
         }
     }
 
@@ -233,12 +236,12 @@ impl<F> Set<F> {
         while !self.current.advance() {
             self.leave_block();
             let block = self.list.pop()?;
-            let bits = block.take_ready();
-            let ahead = block.begin(bits, mem::take(&mut self.leads));
+            let (ready, fresh) = block.take_ready();
+            let ahead = block.begin(ready | fresh, mem::take(&mut self.leads));
             // In the order in which they came, those that are fresh; then in turn, unless somebody
             // else settles that.
             let ahead = if is_shuffled { usize::MAX } else { ahead };
-            self.current.enter(block, bits, block.fresh.take(), ahead);
+            self.current.enter(block, ready, fresh, ahead);
         }
         self.current.unfinished()
     }
@@ -247,8 +250,8 @@ impl<F> Set<F> {
     #[inline]
     fn leave_block(&mut self) {
         self.requeue();
-        if let Some((block, joined)) = self.current.leave().filter(|(_, joined)| *joined != 0) {
-            self.mark(block, joined);
+        if let Some((block, joined)) = self.current.leave() {
+            self.queue(block, joined | block.fresh.get());
         }
     }
 
@@ -257,8 +260,16 @@ impl<F> Set<F> {
     pub(super) fn requeue(&mut self) {
         if let Some((block, again)) = self.current.take_again() {
             if block.mark(again) {
-                block.root().stack.push(block);
+                self.again.push(block);
             }
+        }
+    }
+
+    /// Queues a block with those of its members that are to be polled in this pass.
+    #[inline]
+    fn queue(&mut self, block: Block, bits: usize) {
+        if bits != 0 && block.mark(bits) {
+            self.list.push(block);
         }
     }
 
@@ -273,12 +284,11 @@ impl<F> Set<F> {
         // these.
         if self.current.is(block) || self.current.has_joined() {
             self.requeue();
-        }
-        for (block, bits) in self.current.take_joined().into_iter().chain([(block, bits)]) {
-            if block.mark(bits) {
-                self.list.push(block);
+            if let Some((current, joined)) = self.current.take_joined() {
+                self.queue(current, joined | current.fresh.get());
             }
         }
+        self.queue(block, bits);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The two queues of woken blocks: the stack that wakers push to, and the list that the set works
 //! off.
 
+use std::mem;
 use std::ptr;
 use std::task::Waker;
 
@@ -51,32 +52,21 @@ impl Stack {
     }
 
     /// Moves everything to the end of `list`, oldest first. The poller is awake from here on.
-    ///
-    /// With a `lead`, one of the blocks goes before the others: that with the least key from this
-    /// one on, or else with the least of all.
-    pub(super) fn take(&self, list: &mut List, lead: Option<u32>) {
+    #[inline]
+    pub(super) fn take(&self, list: &mut List) {
         // What is pushed between this load and the end of the pass is found there.
         if self.top.load(Ordering::Relaxed) == AWAKE {
             return;
         }
         let mut at = self.top.swap(AWAKE, Ordering::AcqRel);
         let mut woken = List::new();
-        let mut leader: Option<Leader> = None;
         while at != ASLEEP && at != AWAKE {
             // SAFETY: the set, alive as it calls this, holds a reference on each of its blocks.
             let block = unsafe { Block::from_ptr(at) };
             at = block.next.load(Ordering::Relaxed);
-            if let Some(lead) = lead {
-                leader = Some(Leader::elect(leader, block, lead));
-            }
             woken.push_front(block);
         }
-        if let Some(Leader { block, older: Some(older), .. }) = leader {
-            woken.bring_forward(block, older);
-        }
-        if let Some(oldest) = woken.first() {
-            list.append(oldest.as_ptr(), woken.last);
-        }
+        list.append(&mut woken);
     }
 
     /// Lets the poller sleep until the next push. False if there has been one already.
@@ -97,31 +87,7 @@ impl Stack {
     }
 }
 
-/// The one of some blocks that goes before the others.
-struct Leader {
-    block: Block,
-    /// How far its key is from the one that was looked for, upwards and from 0 again.
-    distance: u32,
-    /// The block that is followed by this one. `None` if this is the oldest.
-    older: Option<Block>,
-}
-
-impl Leader {
-    /// Chooses between the leader of some blocks and the next older `block`.
-    #[inline]
-    fn elect(leader: Option<Self>, block: Block, lead: u32) -> Self {
-        let distance = block.first_key.wrapping_sub(lead);
-        match leader {
-            Some(mut leader) if leader.distance < distance => {
-                leader.older.get_or_insert(block);
-                leader
-            }
-            _ => Leader { block, distance, older: None },
-        }
-    }
-}
-
-/// The blocks that the set has yet to work off, oldest first.
+/// Blocks that the set has yet to work off, oldest first.
 pub(super) struct List {
     first: *mut Header,
     /// Meaningful while there is a first.
@@ -137,7 +103,7 @@ impl List {
     #[inline]
     pub(super) fn push(&mut self, block: Block) {
         block.next.store(ptr::null_mut(), Ordering::Relaxed);
-        self.append(block.as_ptr(), block.as_ptr());
+        self.chain(block.as_ptr(), block.as_ptr());
     }
 
     /// Adds a block that is in no other queue before all others.
@@ -150,19 +116,49 @@ impl List {
         self.first = block.as_ptr();
     }
 
-    /// Moves a block of the list, which follows `older`, before all others.
-    fn bring_forward(&mut self, block: Block, older: Block) {
-        let newer = block.next.load(Ordering::Relaxed);
-        older.next.store(newer, Ordering::Relaxed);
-        if newer.is_null() {
-            self.last = older.as_ptr();
+    /// Moves all blocks of `other` to the end.
+    #[inline]
+    pub(super) fn append(&mut self, other: &mut List) {
+        let first = mem::replace(&mut other.first, ptr::null_mut());
+        if !first.is_null() {
+            self.chain(first, other.last);
         }
-        self.push_front(block);
+    }
+
+    /// Moves one of the blocks before the others: that with the least key from `lead` on, or else
+    /// with the least of all.
+    #[inline]
+    pub(super) fn elect(&mut self, lead: u32) {
+        if self.first != self.last {
+            self.elect_of_many(lead);
+        }
+    }
+
+    fn elect_of_many(&mut self, lead: u32) {
+        let Some(first) = self.first() else { return };
+        // How far a key is from the one that is looked for, upwards and from 0 again.
+        let distance = |block: Block| block.first_key.wrapping_sub(lead);
+        let (mut older, mut least, mut leader) = (first, distance(first), None);
+        while let Some(block) = following(older) {
+            if distance(block) < least {
+                least = distance(block);
+                leader = Some((older, block));
+            }
+            older = block;
+        }
+        if let Some((older, leader)) = leader {
+            let newer = leader.next.load(Ordering::Relaxed);
+            older.next.store(newer, Ordering::Relaxed);
+            if newer.is_null() {
+                self.last = older.as_ptr();
+            }
+            self.push_front(leader);
+        }
     }
 
     /// Adds a chain of blocks that ends with a null link.
     #[inline]
-    fn append(&mut self, first: *mut Header, last: *mut Header) {
+    fn chain(&mut self, first: *mut Header, last: *mut Header) {
         if self.first.is_null() {
             self.first = first;
         } else {
@@ -176,7 +172,7 @@ impl List {
     /// The oldest block.
     #[inline]
     pub(super) fn first(&self) -> Option<Block> {
-        // SAFETY: as in `append`.
+        // SAFETY: as in `chain`.
         (!self.first.is_null()).then(|| unsafe { Block::from_ptr(self.first) })
     }
 
@@ -187,4 +183,11 @@ impl List {
         self.first = block.next.load(Ordering::Relaxed);
         Some(block)
     }
+}
+
+/// The block that comes after this one in a list.
+fn following(block: Block) -> Option<Block> {
+    let next = block.next.load(Ordering::Relaxed);
+    // SAFETY: as in `List::chain`.
+    (!next.is_null()).then(|| unsafe { Block::from_ptr(next) })
 }

@@ -249,3 +249,45 @@ fn a_member_that_is_removed_before_its_turn_is_not_polled() {
         assert_eq!(seen, (0..4).filter(|n| *n != gone as usize).collect::<Vec<_>>());
     }
 }
+
+/// The block is marked for the first of the new members alone, and that one is taken out again.
+#[test]
+fn a_new_member_is_polled_although_the_one_that_came_before_it_is_removed() {
+    for left_over in [0, 1] {
+        let mut set = Set::with_capacity(8);
+        set.extend(0..=left_over);
+        let mut cx = Context::from_waker(Waker::noop());
+        let first = set.poll_next(&mut cx, |_, _, _| Poll::Ready(()));
+        assert!(matches!(first, Poll::Ready(Some(_))));
+        let (gone, stays) = (set.insert(2), set.insert(3));
+        assert!(set.remove(gone));
+        assert!(polled(&mut set, Waker::noop()).contains(&stays));
+    }
+}
+
+/// Some wait in the set's own list for the next pass, and others on the stack.
+#[test]
+fn members_that_woke_themselves_and_those_that_others_woke_are_polled_in_the_next_pass() {
+    let mut set = Set::with_capacity(128);
+    set.extend(0..128);
+    set.retain(|n| [0, 1, 64, 65].contains(&*n));
+    let (parent, waker) = Parent::new();
+    let wakers = wakers(&mut set, &waker);
+    parent.woken();
+    set.wake(Key(0));
+    set.wake(Key(64));
+    assert_eq!(
+        drive(&mut set, &waker, |_, _, cx| {
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        }),
+        (vec![], false)
+    );
+    assert_eq!(parent.woken(), 1);
+    wakers[&1].wake_by_ref();
+    wakers[&65].wake_by_ref();
+    assert_eq!(parent.woken(), 0, "the parent knows already");
+    let mut seen: Vec<usize> = polled(&mut set, &waker).into_iter().map(Key::index).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 64, 65]);
+}
