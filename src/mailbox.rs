@@ -58,6 +58,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
+    #[inline]
     pub(crate) fn new() -> Self {
         Bell { status: AtomicU8::new(0), waker: AtomicWaker::new() }
     }
@@ -207,6 +208,7 @@ impl<T, const FIRST: usize> Items<T, FIRST> {
 
 impl<T, const FIRST: usize> Lane<T, FIRST> {
     /// Makes a lane for which the bell is rung with `call`.
+    #[inline]
     pub(crate) fn new(call: Call) -> Self {
         Lane { call, state: ShortLock::new(State { items: Items::none(), pushed: 0, closed: false }) }
     }

@@ -102,6 +102,7 @@ struct Roster {
 }
 
 impl Parts {
+    #[inline]
     pub(crate) fn new() -> Self {
         Parts {
             bell: Bell::new(),

@@ -13,7 +13,7 @@ use super::adapters::Plain;
 use super::errors::Errors;
 use super::kind::{AnyThread, Kind};
 use super::options::{End, Notice, Policy, cancelled};
-use super::state::Machine;
+use super::state::{Core, Machine};
 use crate::cancel::reason::Cancelled;
 use crate::context::{self, Ambient};
 use crate::name::Name;
@@ -95,8 +95,9 @@ pin_project! {
 }
 
 impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
-    pub(super) fn new(body: F, machine: Machine<'env, F::Output, Infallible, K>) -> Self {
-        ScopeFuture { body: Some(Plain::new(body)), machine }
+    #[inline]
+    pub(super) fn new(body: F, core: Core<'env, Infallible, K>, name: Name) -> Self {
+        ScopeFuture { body: Some(Plain::new(body)), machine: Machine::new(core, name) }
     }
 
     /// Names the scope in reports of failures, overruns and deadlocks.
@@ -189,8 +190,9 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
 }
 
 impl<'env, F, T, E, K: Kind> TryScopeFuture<'env, F, T, E, K> {
-    pub(super) fn new(body: F, machine: Machine<'env, T, E, K>) -> Self {
-        TryScopeFuture { body: Some(body), machine }
+    #[inline]
+    pub(super) fn new(body: F, core: Core<'env, E, K>, name: Name) -> Self {
+        TryScopeFuture { body: Some(body), machine: Machine::new(core, name) }
     }
 
     /// Names the scope in reports. An error of the body has this name, too. See

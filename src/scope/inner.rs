@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::panic::{Location, resume_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::cancel::token::{Level, Token};
 use crate::context;
 use crate::context::inherited::Provide;
 use crate::name::Name;
+use crate::panic::catch;
 use crate::runtime::Handle;
 use crate::scope::control::{Control, News, Parts};
 use crate::task::cell::{Failed, Reader, Runner};
@@ -90,10 +92,19 @@ on_its_task!(AnyThread, shared, Send Sync);
 on_its_task!(OneThread, local);
 
 impl<'env, E, K: Kind> Inner<'env, E, K> {
-    #[allow(clippy::type_complexity)]
-    pub(super) fn new<T>(at: &'static Location<'static>) -> (Self, Machine<'env, T, E, K>) {
+    /// Makes what a scope shares, and calls the closure that makes the body of it. If that panics,
+    /// what it has spawned is dropped.
+    #[inline]
+    pub(super) fn make_body<B>(at: &'static Location<'static>, make: impl FnOnce(Self) -> B) -> (Core<'env, E, K>, B) {
         let core = Core::<'env, E, K>::new(Parts::new());
-        (Inner { core: core.clone(), label: (), runtime: None }, Machine::new(core, Name::from(at)))
+        let inner = Inner { core: core.clone(), label: (), runtime: None };
+        match catch(|| make(inner)) {
+            Ok(body) => (core, body),
+            Err(payload) => {
+                Machine::<(), E, K>::new(core, Name::from(at)).abandon(&mut pin!(None::<B>));
+                resume_unwind(payload)
+            }
+        }
     }
 }
 

@@ -48,7 +48,8 @@ where
     T: Send + 'static,
 {
     let at = Location::caller();
-    let (scope, machine) = Inner::<'static, _, AnyThread>::new(at);
-    let body = async move { scope.launch_blocking(Plain::new(Job::new(job)), at).await };
-    ScopeFuture::new(body, machine)
+    let (core, body) = Inner::<'static, _, AnyThread>::make_body(at, |scope| async move {
+        scope.launch_blocking(Plain::new(Job::new(job)), at).await
+    });
+    ScopeFuture::<_, AnyThread>::new(body, core, at.into())
 }

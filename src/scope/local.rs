@@ -53,9 +53,9 @@ where
     F: FnOnce(LocalScope<'env>) -> Fut,
     Fut: Future,
 {
-    let (inner, mut machine) = Inner::new(Location::caller());
-    let body = machine.make_body(|| body(LocalScope { inner }));
-    ScopeFuture::new(body, machine)
+    let at = Location::caller();
+    let (core, body) = Inner::make_body(at, |inner| body(LocalScope { inner }));
+    ScopeFuture::new(body, core, at.into())
 }
 
 /// Runs `body` and its children as [`try_scope`](super::try_scope) does, for children that need not
@@ -70,9 +70,9 @@ where
     F: FnOnce(LocalTryScope<'env, E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let (inner, mut machine) = Inner::new(Location::caller());
-    let body = machine.make_body(|| body(LocalTryScope { inner }));
-    TryScopeFuture::new(body, machine)
+    let at = Location::caller();
+    let (core, body) = Inner::make_body(at, |inner| body(LocalTryScope { inner }));
+    TryScopeFuture::new(body, core, at.into())
 }
 
 /// Spawns children that need not be `Send` into a scope, and cancels it. Otherwise as

@@ -193,9 +193,9 @@ where
     F: FnOnce(Scope<'env>) -> Fut,
     Fut: Future,
 {
-    let (inner, mut machine) = Inner::new(Location::caller());
-    let body = machine.make_body(|| body(Scope { inner }));
-    ScopeFuture::new(body, machine)
+    let at = Location::caller();
+    let (core, body) = Inner::make_body(at, |inner| body(Scope { inner }));
+    ScopeFuture::new(body, core, at.into())
 }
 
 /// Runs `body` and its children as [`scope`] does, and cancels the rest when one of them fails.
@@ -253,7 +253,7 @@ where
     F: FnOnce(TryScope<'env, E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let (inner, mut machine) = Inner::new(Location::caller());
-    let body = machine.make_body(|| body(TryScope { inner }));
-    TryScopeFuture::new(body, machine)
+    let at = Location::caller();
+    let (core, body) = Inner::make_body(at, |inner| body(TryScope { inner }));
+    TryScopeFuture::new(body, core, at.into())
 }

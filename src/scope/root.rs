@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::future::{ScopeFuture, value};
 use super::kind::AnyThread;
-use super::state::{Core, Machine};
+use super::state::Core;
 use crate::context::{self, Place};
 use crate::name::Name;
 use crate::runtime::{Handle, RunError};
@@ -105,8 +105,8 @@ impl Handle {
     /// });
     /// ```
     pub fn enter<F: Future>(&self, future: F) -> Enter<F> {
-        let machine = Machine::new(Core::<Infallible, AnyThread>::new(Parts::new()), Name::from("the root"));
-        let root = ScopeFuture::new(future, machine).linger(self.grace());
+        let core = Core::<Infallible, AnyThread>::new(Parts::new());
+        let root = ScopeFuture::new(future, core, Name::from("the root")).linger(self.grace());
         Enter { root, place: Place::Root(self.clone()) }
     }
 }

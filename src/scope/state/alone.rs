@@ -12,7 +12,7 @@
 //! one.
 
 use std::future::Future;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use super::poll_member::Visit;
 use super::{Body, Machine};
@@ -91,17 +91,14 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
         self.within(ambient, |machine| {
             let Some(member) = machine.set.get(BODY) else { return false };
             let control = machine.core.hub();
-            let mut visit = Visit { control, winding_down: false, body: &mut *body, result: None, ambient };
+            let mut visit = Visit { control, winding_down: false, body: &mut *body, exit: None, ambient };
             let polled = visit.poll(member.get_mut(), cx);
-            let result = visit.result;
-            match polled {
-                Poll::Pending => true,
-                Poll::Ready(exit) => {
-                    machine.set.remove(BODY);
-                    machine.exit(BODY, exit, result, body, ambient);
-                    false
-                }
+            let exit = visit.exit;
+            if polled.is_ready() {
+                machine.set.remove(BODY);
+                machine.exit(BODY, exit, body, ambient);
             }
+            polled.is_pending()
         })
     }
 
@@ -140,7 +137,7 @@ mod tests {
     use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Wake, Waker};
+    use std::task::{Poll, Wake, Waker};
 
     use super::*;
     use crate::context;

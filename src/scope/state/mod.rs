@@ -24,8 +24,7 @@ mod wind_down;
 use std::future::Future;
 use std::mem;
 use std::ops::ControlFlow;
-use std::panic::resume_unwind;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -37,6 +36,7 @@ use super::remote_child::by_task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Listener, Token};
 use crate::context::{self, Ambient, Swap, Watch};
+use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
@@ -148,6 +148,7 @@ struct AdoptedMember {
 pub(super) type Body<'a, B> = Pin<&'a mut Option<B>>;
 
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
+    #[inline]
     pub(super) fn new(core: Core<'env, E, K>, name: Name) -> Self {
         Machine {
             core,
@@ -169,14 +170,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             output: None,
             panics: FirstPanic::default(),
         }
-    }
-
-    /// Calls the closure that makes the body. If it panics, what it has spawned is dropped.
-    pub(super) fn make_body<B>(&mut self, make: impl FnOnce() -> B) -> B {
-        catch(make).unwrap_or_else(|payload| {
-            self.abandon(&mut pin!(None::<B>));
-            resume_unwind(payload)
-        })
     }
 
     fn control(&self) -> &Arc<Control> {
@@ -366,6 +359,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.ring(body);
                 continue;
             }
+            // After `hand_on` the bell belongs to the `Orphans`, and no child is taken in.
+            let own = self.custody == Custody::Own;
+            if own && self.control().bell.is_rung() {
+                continue;
+            }
             if !self.set.is_empty() && !self.set.sleep(cx.waker()) {
                 // Whoever awaits a child that has ended goes on now. Members that only wake
                 // themselves and each other wait until other tasks have had a turn. A simulation
@@ -374,9 +372,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     continue;
                 }
                 cx.waker().wake_by_ref();
+                // What is polled again need not sleep on the bell. A body without children does, as
+                // it may be alone from now on.
+                if self.set.len() > 1 {
+                    return ControlFlow::Continue(());
+                }
             }
-            // After `hand_on` the bell belongs to the `Orphans`, and no child is taken in.
-            if self.custody != Custody::Own || self.control().bell.sleep(cx.waker()) {
+            if !own || self.control().bell.sleep(cx.waker()) {
                 return ControlFlow::Continue(());
             }
         }
@@ -413,10 +415,23 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.finalizing = Some(self.set.insert(Member::new(finalizer)));
             return ControlFlow::Continue(true);
         }
-        if own && !self.control().close_parallel() {
+        if own && !self.is_sole() && !self.control().close_parallel() {
             return ControlFlow::Continue(true);
         }
         ControlFlow::Break(())
+    }
+
+    /// Returns whether nobody else has the control, so that nothing more can come, and there is
+    /// nothing to refuse.
+    ///
+    /// One reference to the control is the machine's, and one is the context's, or kept for it. What
+    /// others have sent before they let go, the bell tells.
+    fn is_sole(&self) -> bool {
+        if Arc::strong_count(self.control()) > 2 {
+            return false;
+        }
+        fence(Ordering::Acquire);
+        !self.control().bell.is_rung()
     }
 
     /// Notes the failure of a child, and tells its task.
@@ -490,25 +505,26 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         loop {
             let control = self.core.hub();
             let (finalizing, winding_down) = (self.finalizing, self.is_winding_down());
-            let mut visit = Visit { control, winding_down, body: &mut *body, result: None, ambient };
+            let mut visit = Visit { control, winding_down, body: &mut *body, exit: None, ambient };
             let polled = self.set.poll_pass(|key, member, cx| {
                 if !winding_down && control.is_cancelled() {
                     // By a member of this pass. This one keeps its place, if it is not dropped.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                visit.poll(member.get_mut(), cx).map(|exit| match exit {
-                    // The common case, in which there is no need to return.
-                    Exit::Ended if finalizing.is_none() && (winding_down || !control.is_cancelled()) => {
+                visit.poll(member.get_mut(), cx).map(|()| {
+                    if visit.exit.is_none() && finalizing.is_none() && (winding_down || !control.is_cancelled()) {
+                        // The common case, in which there is no need to return.
                         control.ended_one();
                         Answer::Done
+                    } else {
+                        Answer::Last(key)
                     }
-                    exit => Answer::Last((key, exit)),
                 })
             });
-            let result = visit.result;
+            let exit = visit.exit;
             match polled {
-                Poll::Ready(Some((key, exit))) => self.exit(key, exit, result, body, ambient),
+                Poll::Ready(Some(key)) => self.exit(key, exit, body, ambient),
                 Poll::Ready(None) | Poll::Pending => return,
             }
             if self.is_running() && self.control().is_cancelled() {
@@ -517,25 +533,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    fn exit<B>(
-        &mut self,
-        key: Key,
-        exit: Exit<'env, K>,
-        result: Option<Result<Result<T, E>, Payload>>,
-        body: &mut Body<'_, B>,
-        ambient: &Ambient,
-    ) {
+    /// Does what is to be done for a member that has ended.
+    fn exit<B>(&mut self, key: Key, exit: Option<Exit<'env, K, T, E>>, body: &mut Body<'_, B>, ambient: &Ambient) {
         if self.finalizing == Some(key) {
             self.finalizing = None;
-        } else if !matches!(exit, Exit::Body) {
+        } else if !matches!(exit, Some(Exit::Body(_))) {
             self.control().ended_one();
         }
         match exit {
-            Exit::Ended => {}
-            Exit::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
-            Exit::Failed(runner, payload) => self.fail_child(runner, payload),
-            Exit::Stopped(runner) => self.refuse_cancelled(runner),
-            Exit::Body => {
+            None => {}
+            Some(Exit::Panicked(payload)) => self.fail(&by_drop(), Some(payload)),
+            Some(Exit::Failed(runner, payload)) => self.fail_child(runner, payload),
+            Some(Exit::Stopped(runner)) => self.refuse_cancelled(runner),
+            Some(Exit::Body(result)) => {
                 self.panics.run(|| context::outside(|| body.set(None)));
                 self.ended_body(ambient, result);
             }
@@ -565,12 +575,15 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     ///
     /// The lanes are closed first, because what is refused there may still panic.
     fn finish(&mut self, ambient: &Ambient) -> Poll<End<T, E>> {
-        self.close(None);
+        let sole = self.is_sole();
+        if !sole {
+            self.close(None);
+        }
         self.alarm = None;
         if self.panics.is_some() {
             self.report_errors();
         }
-        let errors = self.core.end_errors();
+        let errors = if sole && !self.core.has_errors() { Vec::new() } else { self.core.end_errors() };
         let reason = mem::replace(&mut self.phase, Phase::Over).into_reason();
         let from_around = reason.is_some() && ambient.is_tripped();
         mem::take(&mut self.panics).resume();
