@@ -212,7 +212,8 @@ impl<F, const N: usize> Store<F> for Inline<F, N> {
     #[inline]
     fn retain(mut self: Pin<&mut Self>, mut keep: impl FnMut(Pin<&mut F>) -> bool) {
         let mut left = self.round.occupied;
-        take_all(&mut || {
+        // What is captured lies in memory, for the sake of panics: the less, the better.
+        take_all(&mut move || {
             let Some(slot) = left.checked_ilog2() else { return false };
             let slot = slot as usize;
             left &= !(1 << slot);
