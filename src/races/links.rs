@@ -51,6 +51,29 @@ fn a_child_that_is_suspended_while_it_is_cancelled_is_woken_or_sees_it() {
     });
 }
 
+/// The runtime polls with another waker, perhaps while the first one is being woken.
+#[test]
+fn a_child_whose_waker_is_replaced_is_woken_by_the_new_one_or_sees_that_it_is_cancelled() {
+    model(|| {
+        let (link, cancelled) = (Arc::new(Link::new()), Arc::new(AtomicUsize::new(0)));
+        assert!(link.begin().is_some());
+        let (theirs, cancelling) = (Arc::clone(&link), Arc::clone(&cancelled));
+        let scope = thread::spawn(move || {
+            cancelling.store(1, Ordering::Relaxed);
+            theirs.wake();
+        });
+        let wakers = [(); 2].map(|()| std::sync::Arc::new(Woken(Plain::new(false))));
+        let sees = wakers.each_ref().map(|woken| {
+            link.suspend(&std::task::Waker::from(std::sync::Arc::clone(woken)));
+            cancelled.load(Ordering::Relaxed) == 1
+        });
+        scope.join().unwrap();
+        assert!(sees[1] || wakers[1].0.load(std::sync::atomic::Ordering::Relaxed), "the wake-up was lost");
+        link.end();
+        assert!(wakers.iter().all(|woken| std::sync::Arc::strong_count(woken) == 1), "the link keeps a waker");
+    });
+}
+
 #[test]
 fn nobody_is_woken_after_the_end() {
     model(|| {

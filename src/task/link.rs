@@ -9,30 +9,40 @@
 //! | `QUEUED` | whoever leaves this state first: the runtime, to poll it, or the scope, to drop it |
 //! | `BEGUN` | the runtime |
 //! | `SUSPENDED` | the runtime; it has left a waker |
+//! | `WAKING` | the runtime; somebody else is waking it |
 //! | `OVER` | nobody: it has ended, or whoever took it back is about to end it |
 //!
 //! A scope finds its children by a [`Chain`], which takes no memory but a place in each child's
 //! node.
 
-use std::cell::UnsafeCell;
+use std::cell;
 use std::task::Waker;
 
 use super::cell::{Extra, Node};
 use super::pair::Memory;
-use crate::engine::atomics::{AtomicU8, AtomicWaker, Ordering};
+use crate::engine::atomics::{AtomicU8, Ordering, UnsafeCell, fence};
 use crate::panic::discard;
 
 const QUEUED: u8 = 0;
 const BEGUN: u8 = 1;
 const SUSPENDED: u8 = 2;
-const OVER: u8 = 3;
+const WAKING: u8 = 3;
+const OVER: u8 = 4;
 
 /// See the [module](self).
+///
+/// The invariant: **one writer** – the waker is written by the runtime alone, in `BEGUN`, where
+/// nobody else looks at it. In `SUSPENDED` and `WAKING` it is only read. In `OVER` it belongs to
+/// the runtime, or, if the child has ended in `WAKING`, to whoever was waking it.
 pub(crate) struct Link {
     state: AtomicU8,
-    /// Wakes the child, from its first suspension to its end.
-    waker: AtomicWaker,
+    /// Wakes the child, from its first suspension to its end. It stays the same while the runtime
+    /// polls with the same one, so a suspension costs no atomic operation but the first.
+    waker: UnsafeCell<Option<Waker>>,
 }
+
+// SAFETY: "one writer".
+unsafe impl Sync for Link {}
 
 /// Whether the runtime polls a child for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +63,7 @@ pub(crate) enum Claim {
 
 impl Link {
     pub(crate) fn new() -> Self {
-        Link { state: AtomicU8::new(QUEUED), waker: AtomicWaker::new() }
+        Link { state: AtomicU8::new(QUEUED), waker: UnsafeCell::new(None) }
     }
 
     /// For the runtime, before it polls or drops the child: `None` if the child is not its to poll
@@ -63,7 +73,7 @@ impl Link {
         match self.state.load(Ordering::Relaxed) {
             QUEUED => self.leave_queue(BEGUN).is_ok().then_some(Turn::First),
             // The runtime's own store.
-            BEGUN | SUSPENDED => Some(Turn::Later),
+            BEGUN | SUSPENDED | WAKING => Some(Turn::Later),
             _ => None,
         }
     }
@@ -85,10 +95,17 @@ impl Link {
 
     /// For the runtime: the child has ended, and nobody is to wake it any more.
     pub(crate) fn end(&self) {
-        let suspended = self.state.load(Ordering::Relaxed) == SUSPENDED;
-        self.state.store(OVER, Ordering::Relaxed);
-        if suspended {
-            discard(self.waker.take());
+        let before = match self.state.load(Ordering::Relaxed) {
+            BEGUN => {
+                self.state.store(OVER, Ordering::Relaxed);
+                BEGUN
+            }
+            // Acquire: whoever has woken the child has read the waker before.
+            _ => self.state.swap(OVER, Ordering::AcqRel),
+        };
+        if before != WAKING {
+            // SAFETY: "one writer": it is OVER, and nobody was waking it.
+            unsafe { self.drop_waker() };
         }
     }
 
@@ -96,15 +113,72 @@ impl Link {
         self.state.load(Ordering::Relaxed) == OVER
     }
 
-    /// Has `waker` woken by [`wake`](Self::wake). Whoever calls that has said before why, and what
-    /// it said is seen after this.
+    /// For the runtime: has `waker` woken by [`wake`](Self::wake). Whoever calls that has said
+    /// before why, and what it said is seen after this, or in the poll for which it has woken.
+    #[inline]
     pub(crate) fn suspend(&self, waker: &Waker) {
-        self.state.store(SUSPENDED, Ordering::Relaxed);
-        self.waker.register(waker);
+        // SAFETY: "one writer": that is the caller, which does not write it now.
+        let is_known =
+            self.waker.with(|known| unsafe { (*known).as_ref() }.is_some_and(|known| known.will_wake(waker)));
+        match self.state.load(Ordering::Relaxed) {
+            SUSPENDED | WAKING if is_known => {}
+            BEGUN => self.replace(waker),
+            // Acquire: whoever has woken the child has read the waker before.
+            SUSPENDED
+                if self.state.compare_exchange(SUSPENDED, BEGUN, Ordering::Acquire, Ordering::Relaxed).is_ok() =>
+            {
+                self.replace(waker);
+            }
+            // Somebody is waking another waker.
+            _ => waker.wake_by_ref(),
+        }
     }
 
+    /// In `BEGUN`, which this leaves.
+    fn replace(&self, waker: &Waker) {
+        let waker = waker.clone();
+        // SAFETY: "one writer": it is BEGUN, and this is for the runtime.
+        let before = self.waker.with_mut(|known| unsafe { (*known).replace(waker) });
+        self.state.store(SUSPENDED, Ordering::Release);
+        // Pairs with the one in `wake`: that side finds the waker, or this one sees what it said.
+        fence(Ordering::SeqCst);
+        discard(before);
+    }
+
+    /// For everybody else. A call that finds another one waking the child does nothing: what was
+    /// said for either ends the child.
     pub(crate) fn wake(&self) {
-        self.waker.wake();
+        fence(Ordering::SeqCst);
+        // Acquire: the waker is there.
+        if self.state.compare_exchange(SUSPENDED, WAKING, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return;
+        }
+        let _waking = Waking(self);
+        // SAFETY: "one writer": it is WAKING until the guard is dropped.
+        self.waker.with(|waker| unsafe { (*waker).as_ref() }.map(Waker::wake_by_ref));
+    }
+
+    /// # Safety
+    ///
+    /// The child is over, and the waker the caller's.
+    unsafe fn drop_waker(&self) {
+        // SAFETY: the caller's.
+        discard(self.waker.with_mut(|waker| unsafe { (*waker).take() }));
+    }
+}
+
+/// Lets the runtime change the waker again, also after a panic of the waker.
+struct Waking<'a>(&'a Link);
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        let link = self.0;
+        // Release: the waker has been read before. Acquire: the runtime has left it to this.
+        let back = link.state.compare_exchange(WAKING, SUSPENDED, Ordering::Release, Ordering::Acquire);
+        if back.is_err() {
+            // SAFETY: "one writer": the child has ended in WAKING, which this began.
+            unsafe { link.drop_waker() };
+        }
     }
 }
 
@@ -121,7 +195,7 @@ pub(crate) unsafe trait Lasting: Extra {
 }
 
 /// In a child's node: the one behind it in its scope's [`Chain`], which alone reaches it.
-pub(crate) struct Next(UnsafeCell<Option<Remote>>);
+pub(crate) struct Next(cell::UnsafeCell<Option<Remote>>);
 
 // SAFETY: "one chain": whoever has that has this by itself, and what is in here may be on any
 // thread.
@@ -129,7 +203,7 @@ unsafe impl Sync for Next {}
 
 impl Next {
     pub(crate) fn new() -> Self {
-        Next(UnsafeCell::new(None))
+        Next(cell::UnsafeCell::new(None))
     }
 }
 
