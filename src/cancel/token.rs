@@ -47,6 +47,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
+    #[inline]
     fn of(raw: u8) -> Self {
         match raw {
             0 => Level::Live,
@@ -203,11 +204,13 @@ impl Token {
     }
 
     /// Returns how far the cancellation has gone.
+    #[inline]
     pub(crate) fn level(&self) -> Level {
         Level::of(self.inner.level.load(Ordering::Acquire))
     }
 
     /// Returns whether the region of this token is being wound down.
+    #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
         self.level() >= Level::Cancelled
     }

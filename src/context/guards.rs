@@ -42,22 +42,27 @@ impl<T: Default> Drop for Swap<'_, T> {
 
 /// Guard that sets the scope, the runtime and the id of a child that another task runs, until it is
 /// dropped. What it is given is not dropped.
-pub(crate) struct Elsewhere<'a> {
+struct Elsewhere<'a> {
     ambient: &'a Ambient,
     child: usize,
     scope: ManuallyDrop<Option<Arc<Control>>>,
     place: ManuallyDrop<Place>,
 }
 
-impl<'a> Elsewhere<'a> {
+impl Ambient {
+    /// Runs `f` in the scope, on the runtime and as the child that are given, which are not dropped
+    /// then.
     #[inline]
-    pub(crate) fn new(ambient: &'a Ambient, child: usize, scope: Arc<Control>, place: Place) -> Self {
+    pub(crate) fn elsewhere<R>(&self, child: usize, scope: Arc<Control>, place: Place, f: impl FnOnce() -> R) -> R {
         let (scope, place) = (ManuallyDrop::new(Some(scope)), ManuallyDrop::new(place));
-        let mut elsewhere = Elsewhere { ambient, child, scope, place };
+        // It stays here, since it would be copied as a whole to be returned.
+        let mut elsewhere = Elsewhere { ambient: self, child, scope, place };
         elsewhere.swap();
-        elsewhere
+        f()
     }
+}
 
+impl Elsewhere<'_> {
     #[inline]
     fn swap(&mut self) {
         self.child = self.ambient.child.replace(self.child);

@@ -11,13 +11,14 @@ mod guards;
 pub(crate) mod inherited;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use guards::{Elsewhere, Entered, Replaced, Swap};
+pub(crate) use guards::{Entered, Replaced, Swap};
 
 use crate::cancel::reason::Reason;
 use crate::cancel::token::Token;
@@ -342,7 +343,10 @@ impl Ambient {
         let upgraded = match &*self.runtime.borrow() {
             Place::Nowhere => None,
             Place::Root(runtime) => return look(Some(runtime)),
-            Place::Child(runtime) => runtime.upgrade(),
+            Place::Child(runtime) => match runtime.upgrade() {
+                Some(Cow::Borrowed(runtime)) => return look(Some(runtime)),
+                upgraded => upgraded.map(Cow::into_owned),
+            },
         };
         // The upgraded handle may have become the last one. Nothing is borrowed when it is dropped.
         look(upgraded.as_ref())

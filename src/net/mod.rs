@@ -139,7 +139,7 @@ macro_rules! wraps {
 use wraps;
 
 /// Whether no wait begins here, because the region is being wound down.
-#[inline]
+#[inline(always)]
 fn is_tripped() -> bool {
     crate::context::with(|ambient| ambient.is_tripped())
 }

@@ -35,6 +35,7 @@ mod timer;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -288,22 +289,24 @@ pub(crate) enum WeakHandle {
 
 impl WeakHandle {
     /// Returns a handle, unless the last handle of the runtime has been dropped.
-    pub(crate) fn upgrade(&self) -> Option<Handle> {
+    pub(crate) fn upgrade(&self) -> Option<Cow<'_, Handle>> {
         match self {
-            WeakHandle::Guest(handle) => Some(handle.clone()),
+            WeakHandle::Guest(handle) => Some(Cow::Borrowed(handle)),
             WeakHandle::Owner(runtime, grace) => {
-                Some(Handle { runtime: runtime.upgrade()?, grace: *grace, guest: false })
+                Some(Cow::Owned(Handle { runtime: runtime.upgrade()?, grace: *grace, guest: false }))
             }
         }
     }
 
     /// Whether this refers to the same runtime as `handle`, with the same grace.
     pub(crate) fn is(&self, handle: &Handle) -> bool {
-        let (runtime, grace) = match self {
-            WeakHandle::Guest(handle) => (Arc::as_ptr(&handle.runtime), handle.grace),
-            WeakHandle::Owner(runtime, grace) => (runtime.as_ptr(), *grace),
+        let (is_same, grace) = match self {
+            WeakHandle::Guest(known) => (Arc::ptr_eq(&known.runtime, &handle.runtime), known.grace),
+            WeakHandle::Owner(known, grace) => {
+                (std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(&handle.runtime)), *grace)
+            }
         };
-        std::ptr::addr_eq(runtime, Arc::as_ptr(&handle.runtime)) && grace == handle.grace
+        is_same && grace == handle.grace
     }
 }
 

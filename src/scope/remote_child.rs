@@ -26,7 +26,7 @@ use futures_task::{FutureObj, UnsafeFutureObj};
 use super::task::Task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Listener, Token};
-use crate::context::{self, Ambient, Elsewhere, Inheritance, Place, Swap, Watch};
+use crate::context::{self, Ambient, Inheritance, Place, Swap, Watch};
 use crate::engine::budget::Counted;
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -172,8 +172,8 @@ impl Surroundings {
         // SAFETY: likewise.
         #[allow(unsafe_code)]
         let runtime = self.runtime.as_ref().map(|runtime| unsafe { runtime.copy() });
-        let _elsewhere = Elsewhere::new(ambient, child, scope, runtime.map_or(Place::Nowhere, Place::Child));
-        ambient.inheriting(rest.and_then(|rest| rest.inherited.as_mut()), f)
+        let place = runtime.map_or(Place::Nowhere, Place::Child);
+        ambient.elsewhere(child, scope, place, || ambient.inheriting(rest.and_then(|rest| rest.inherited.as_mut()), f))
     }
 }
 
