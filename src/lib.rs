@@ -97,6 +97,7 @@ mod context;
 mod engine;
 pub mod future;
 pub mod guide;
+mod keys;
 mod mailbox;
 mod name;
 #[cfg(feature = "net")]

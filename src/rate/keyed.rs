@@ -1,20 +1,15 @@
 //! A rate limiter for each key.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::Rate;
 use super::limiter::RateLimiter;
 use crate::context;
-use crate::engine::atomics::ShortLock;
+use crate::keys::{Keys, Table};
 use crate::runtime::Instant;
-
-/// So many keys are kept before the first search for those that can go.
-const FEW: usize = 64;
 
 /// A [`RateLimiter`] for each key: each host, each user, each address.
 ///
@@ -26,7 +21,7 @@ const FEW: usize = 64;
 ///
 /// A look-up is a short lock. When there are twice as many keys as the last search has left, the
 /// next new key searches for those that can go. So a new key costs a constant time on average.
-/// `K`'s `Hash` and `Eq` run under the lock, and must not use this value.
+/// `K`'s `Eq` runs under the lock, and must not use this value.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -43,13 +38,7 @@ const FEW: usize = 64;
 /// ```
 pub struct KeyedRateLimiter<K> {
     rate: Rate,
-    keys: ShortLock<Keys<K>>,
-}
-
-struct Keys<K> {
-    limiters: HashMap<K, Arc<RateLimiter>>,
-    /// When there are so many, the next new key searches for those that can go.
-    search_at: usize,
+    keys: Keys<K, Arc<RateLimiter>>,
 }
 
 impl<K> KeyedRateLimiter<K> {
@@ -73,12 +62,12 @@ impl<K> KeyedRateLimiter<K> {
     #[track_caller]
     pub fn with_burst(count: u32, per: Duration, burst: u32) -> Self {
         let rate = RateLimiter::with_burst(count, per, burst).rate();
-        KeyedRateLimiter { rate, keys: ShortLock::new(Keys { limiters: HashMap::new(), search_at: FEW }) }
+        KeyedRateLimiter { rate, keys: Keys::new() }
     }
 
     /// Returns how many keys are kept.
     pub fn len(&self) -> usize {
-        self.keys.lock().limiters.len()
+        self.keys.len()
     }
 
     /// Returns whether no key is kept.
@@ -92,18 +81,18 @@ impl<K: Hash + Eq> KeyedRateLimiter<K> {
     ///
     /// It may be kept, and is the same one for all as long as somebody has it.
     pub fn of(&self, key: K) -> Arc<RateLimiter> {
-        let now = context::with(|ambient| ambient.now());
-        let mut keys = self.keys.lock();
-        if let Some(limiter) = keys.limiters.get(&key) {
+        let (now, hash) = (context::with(|ambient| ambient.now()), self.keys.hash(&key));
+        let mut table = self.keys.lock();
+        if let Some(limiter) = table.get(hash, &key) {
             let limiter = limiter.clone();
             // Before `key`, whose destructor is the user's.
-            drop(keys);
+            drop(table);
             return limiter;
         }
-        let forgotten = (keys.limiters.len() >= keys.search_at).then(|| keys.forget(now));
+        let forgotten = table.is_crowded().then(|| forget(&mut table, now));
         let limiter = Arc::new(RateLimiter::of(self.rate));
-        keys.limiters.insert(key, limiter.clone());
-        drop(keys);
+        table.insert(hash, key, limiter.clone());
+        drop(table);
         drop(forgotten);
         limiter
     }
@@ -113,21 +102,16 @@ impl<K: Hash + Eq> KeyedRateLimiter<K> {
     /// [`of`](Self::of) does so now and then.
     pub fn shrink(&self) {
         let now = context::with(|ambient| ambient.now());
-        let forgotten = self.keys.lock().forget(now);
+        let forgotten = forget(&mut self.keys.lock(), now);
         drop(forgotten);
     }
 }
 
-impl<K: Hash + Eq> Keys<K> {
-    /// Takes out those that are as good as new ones. They are to be dropped without the lock.
-    fn forget(&mut self, now: Instant) -> HashMap<K, Arc<RateLimiter>> {
-        // Who has no clone cannot get one, but under this lock.
-        let is_fresh = |limiter: &Arc<RateLimiter>| Arc::strong_count(limiter) == 1 && limiter.is_fresh(now);
-        let (forgotten, kept) = mem::take(&mut self.limiters).into_iter().partition(|(_, limiter)| is_fresh(limiter));
-        self.limiters = kept;
-        self.search_at = FEW.max(2 * self.limiters.len());
-        forgotten
-    }
+/// Takes out the keys whose limiters are as good as new ones. They are to be dropped without the
+/// lock.
+fn forget<K>(table: &mut Table<K, Arc<RateLimiter>>, now: Instant) -> Vec<(K, Arc<RateLimiter>)> {
+    // Who has no clone cannot get one, but under this lock.
+    table.forget(|limiter| Arc::strong_count(limiter) == 1 && limiter.is_fresh(now))
 }
 
 impl<K> fmt::Debug for KeyedRateLimiter<K> {

@@ -1,7 +1,9 @@
 //! Pools with a key for each resource.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -144,6 +146,57 @@ sim! {
         .await;
         assert_eq!(*served.lock().unwrap(), [(0, 1), (2, 2), (1, 1), (3, 3), (4, 1), (5, 2)]);
     }
+}
+
+/// A key whose `Hash` panics at the call that is set to.
+struct Touchy(u32, Arc<AtomicUsize>);
+
+impl PartialEq for Touchy {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Touchy {}
+
+impl Hash for Touchy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.1.fetch_sub(1, SeqCst) == 1 {
+            panic!("a hash that panics");
+        }
+        self.0.hash(state);
+    }
+}
+
+#[test]
+fn a_hash_that_panics_loses_no_key_and_no_resource() {
+    watched(|| {
+        foster::runtimes::Sim::default().run(scope(async |s| {
+            let servers = Servers::default();
+            let made_by = servers.clone();
+            let options = PoolOptions::new().max_size(1_000).check_after(Duration::MAX);
+            let pool = options.build_keyed(move |key: &Touchy| made_by.of(key.0), s.spawner());
+            let left = Arc::new(AtomicUsize::new(usize::MAX));
+            let key = |number| Touchy(number, left.clone());
+            let known = 500;
+            for number in 0..known {
+                drop(pool.get(key(number)).await.unwrap());
+            }
+            let mut panicked = 0;
+            // Each may look for keys that can go, in which it finds none.
+            for number in known..2 * known {
+                left.store(1 + number as usize % 9, SeqCst);
+                let got = catch_unwind(AssertUnwindSafe(|| drop(pool.get(key(number)))));
+                panicked += usize::from(got.is_err());
+                left.store(usize::MAX, SeqCst);
+            }
+            assert!(panicked > 50, "{panicked}");
+            for number in 0..known {
+                drop(pool.get(key(number)).await.unwrap());
+                assert_eq!(servers.of(number).created(), 1, "{number} is still known");
+            }
+        }));
+    });
 }
 
 #[test]

@@ -1,24 +1,18 @@
 //! A pool with a key for each resource.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::mem;
 use std::panic::Location;
 use std::sync::Arc;
 
 use super::group::Group;
 use super::pool::Handle;
 use super::shared::{Shared, now};
-use super::state::State;
 use super::{Close, Get, Manager, PoolOptions, PoolStatistics, Pooled, TryGetError};
-use crate::engine::atomics::ShortLock;
+use crate::keys::{Keys, Table};
 use crate::name::Name;
 use crate::runtime::Instant;
 use crate::scope::Spawner;
-
-/// So many keys are kept before the first search for those that can go.
-const FEW: usize = 64;
 
 /// A [`Pool`](super::Pool) whose resources differ by a key, such as connections by their host.
 ///
@@ -41,8 +35,8 @@ const FEW: usize = 64;
 ///
 /// As for a `Pool`, and a look-up under a short lock. While the limit for all is reached, whoever
 /// waits or returns a resource looks at each key that is in use. A key without resources and
-/// without waiters is forgotten, so the memory is that of the keys in use. `K`'s `Hash` and `Eq`
-/// run under the lock, and must not use the pool.
+/// without waiters is forgotten, so the memory is that of the keys in use. `K`'s `Eq` runs
+/// under the lock, and must not use the pool.
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -85,22 +79,15 @@ pub struct KeyedPool<K, M: Manager> {
 struct Inner<K, M: Manager> {
     handle: Handle<M>,
     make: Box<dyn Fn(&K) -> M + Send + Sync>,
-    /// Whoever has this lock may take that of the state, and not the other way round.
-    keys: ShortLock<Keys<K>>,
-}
-
-struct Keys<K> {
-    /// The group of each key.
-    groups: HashMap<K, usize>,
-    /// When there are so many, the next new key searches for those that can go.
-    search_at: usize,
+    /// The group of each key. Whoever has this lock may take that of the state, and not the other
+    /// way round.
+    keys: Keys<K, usize>,
 }
 
 impl<K, M: Manager> KeyedPool<K, M> {
     pub(super) fn of(make: impl Fn(&K) -> M + Send + Sync + 'static, options: PoolOptions, spawner: Spawner) -> Self {
-        let keys = ShortLock::new(Keys { groups: HashMap::new(), search_at: FEW });
         let handle = Handle { shared: Shared::new(options, spawner) };
-        KeyedPool { inner: Arc::new(Inner { handle, make: Box::new(make), keys }) }
+        KeyedPool { inner: Arc::new(Inner { handle, make: Box::new(make), keys: Keys::new() }) }
     }
 
     fn shared(&self) -> &Arc<Shared<M>> {
@@ -133,7 +120,7 @@ impl<K, M: Manager> KeyedPool<K, M> {
 
     /// Returns how many keys are known.
     pub fn len(&self) -> usize {
-        self.inner.keys.lock().groups.len()
+        self.inner.keys.len()
     }
 
     /// Returns whether no key is known.
@@ -178,45 +165,46 @@ impl<K: Hash + Eq, M: Manager> KeyedPool<K, M> {
     /// Returns the group of `key`, which stays until the visit [ends](State::end_visit).
     fn visit(&self, key: K) -> usize {
         let Inner { handle: Handle { shared }, make, keys } = &*self.inner;
-        if let Some(group) = keys.lock().visit(&key, shared) {
+        let hash = keys.hash(&key);
+        let visit = |table: &Table<K, usize>, key: &K| {
+            let group = *table.get(hash, key)?;
+            shared.list.with(|state| state.begin_visit(group));
+            Some(group)
+        };
+        if let Some(group) = visit(&keys.lock(), &key) {
             return group;
         }
         let (manager, now) = (Arc::new(make(&key)), now());
-        let mut keys = keys.lock();
-        if let Some(group) = keys.visit(&key, shared) {
-            drop(keys);
+        let mut table = keys.lock();
+        if let Some(group) = visit(&table, &key) {
+            drop(table);
             return group;
         }
-        let forgotten = (keys.groups.len() >= keys.search_at).then(|| keys.forget(shared, now));
+        let forgotten = table.is_crowded().then(|| forget(&mut table, shared, now));
         let group = shared.list.with(|state| state.open_group(Group::new(manager)));
-        keys.groups.insert(key, group);
-        drop(keys);
+        table.insert(hash, key, group);
+        drop(table);
         drop(forgotten);
         group
     }
 }
 
-impl<K: Hash + Eq> Keys<K> {
-    fn visit<M: Manager>(&self, key: &K, shared: &Arc<Shared<M>>) -> Option<usize> {
-        let group = *self.groups.get(key)?;
-        shared.list.with(|state| state.begin_visit(group));
-        Some(group)
-    }
-
-    /// Takes out the keys that nobody uses. They are to be dropped without the locks.
-    fn forget<M: Manager>(&mut self, shared: &Arc<Shared<M>>, now: Instant) -> Vec<(K, Group<M>)> {
-        let mut forgotten = Vec::new();
-        shared.list.with(|state: &mut State<M>| {
-            for (key, group) in mem::take(&mut self.groups) {
-                match state.close_group(group, now) {
-                    Some(closed) => forgotten.push((key, closed)),
-                    None => _ = self.groups.insert(key, group),
-                }
-            }
-        });
-        self.search_at = FEW.max(2 * self.groups.len());
-        forgotten
-    }
+/// Takes out the keys that nobody uses. They are to be dropped without the locks.
+fn forget<K, M: Manager>(
+    table: &mut Table<K, usize>,
+    shared: &Arc<Shared<M>>,
+    now: Instant,
+) -> (Vec<(K, usize)>, Vec<Group<M>>) {
+    let mut closed = Vec::new();
+    let forgotten = shared.list.with(|state| {
+        table.forget(|group| {
+            let unused = state.close_group(*group, now);
+            let is_unused = unused.is_some();
+            closed.extend(unused);
+            is_unused
+        })
+    });
+    (forgotten, closed)
 }
 
 impl<K, M: Manager> Clone for KeyedPool<K, M> {
