@@ -1,6 +1,7 @@
-//! Rows 25 and 26: a rate limiter whose tokens are there, and a retry around a success.
+//! Rows 25 and 26: rate limiters, whose tokens are there or are waited for, and a retry around a
+//! success.
 
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
@@ -16,12 +17,16 @@ use tower::retry::{Policy, Retry};
 use tower::{Service as _, ServiceExt as _, service_fn};
 
 use super::{CALLS, in_a_root, on_tokio, repeatedly};
-use crate::measure::Lap;
 use crate::measure::Role::{Foster, Peer};
+use crate::measure::{Cost, Lap};
 use crate::report::{Goal, Row, Unit};
 
 /// So many tokens come in a second, and there may be as many at once.
 const RATE: u32 = 1_000_000_000;
+
+/// Those who wait at once, and how many tokens come in a second then.
+const WAITING: u32 = 1_000;
+const SLOW: u32 = 100_000;
 
 /// As foster's, it asks the operating system for the time, where governor's own counts cycles.
 type ByStd = governor::RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
@@ -71,6 +76,33 @@ pub(crate) fn rows() -> Vec<Row> {
             ],
         },
         Row {
+            id: "25-crowd",
+            work: "rate limiter: 1,000 wait, and 100,000 tokens come in a second, in a root",
+            unit: Unit::Nanos,
+            contenders: vec![
+                on_tokio(Peer, "governor", |handle| {
+                    handle.enter(async {
+                        let waiting = NonZeroU32::new(WAITING).expect("it is not zero");
+                        let quota = Quota::per_second(NonZeroU32::new(SLOW).expect("it is not zero"));
+                        let limiter = &governor::RateLimiter::direct(quota.allow_burst(waiting));
+                        crowd(
+                            || async { limiter.until_n_ready(waiting).await.expect("the burst is as large") },
+                            || limiter.until_ready(),
+                        )
+                        .await
+                    })
+                }),
+                on_tokio(Foster, "foster", |handle| {
+                    handle.enter(async {
+                        let second = Duration::from_secs(1);
+                        let limiter = &foster::rate::RateLimiter::with_burst(SLOW, second, WAITING);
+                        crowd(|| limiter.acquire(WAITING), || limiter.acquire(1)).await
+                    })
+                }),
+            ],
+            goals: vec![Goal::Times(1.0, "governor"), Goal::Allocations(0.1)],
+        },
+        Row {
             id: "26",
             work: "retry around a success",
             unit: Unit::Nanos,
@@ -82,6 +114,16 @@ pub(crate) fn rows() -> Vec<Row> {
             goals: vec![Goal::Times(1.0, "backon"), Goal::Instructions(1.0, "backon"), Goal::Allocations(0.0)],
         },
     ]
+}
+
+/// As many that wait at once, again and again. Before each time, all tokens are taken.
+async fn crowd<E: Future, F: Future>(empty: impl Fn() -> E, acquire: impl Fn() -> F) -> Cost {
+    let lap = Lap::start();
+    for _ in 0..CALLS / WAITING as usize {
+        empty().await;
+        black_box(foster::gather((0..WAITING).map(|_| acquire())).await);
+    }
+    lap.stop()
 }
 
 fn succeed(i: usize) -> Ready<Result<usize, usize>> {
