@@ -17,6 +17,8 @@ mod connection;
 mod error;
 mod storm;
 mod transaction;
+#[path = "../../shared/whims.rs"]
+mod whims;
 
 pub use bank::{Audit, Bank, Transfer, TransferError};
 pub use connection::{Connection, Postgres};

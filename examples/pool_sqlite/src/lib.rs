@@ -41,6 +41,8 @@ mod connection;
 mod error;
 mod storm;
 mod transaction;
+#[path = "../../shared/whims.rs"]
+mod whims;
 
 pub use bank::{Audit, Bank, TransferError};
 pub use connection::{Connection, Sqlite};

@@ -1,15 +1,11 @@
 //! Transfers that are cancelled at random.
 
-use std::future::{Future, poll_fn};
 use std::ops::AddAssign;
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
 
 use fastrand::Rng;
-use foster::{sleep, timeout};
 
 use crate::bank::{Bank, TransferError};
+use crate::whims::{self, Fate};
 
 /// How many transfers are tried, and by whom.
 #[derive(Clone, Copy, Debug)]
@@ -64,52 +60,16 @@ async fn customer(bank: &Bank, storm: Storm, mut random: Rng) -> Result<Tally, T
     for _ in 0..storm.transfers {
         let (source, target) = (random.i64(0..storm.accounts), random.i64(0..storm.accounts));
         let transfer = bank.transfer(source, target, random.i64(1..100));
-        // From a microsecond to a quarter of a second, each magnitude as often as the others.
-        let soon = Duration::from_micros(1 << random.u32(0..18));
-        match random.u32(0..6) {
-            0 => tally.cancelled += count(timeout(soon, transfer).await.ok(), &mut tally)?,
-            1 => tally.cancelled += count(cancel_after(soon, transfer).await, &mut tally)?,
-            2 => tally.dropped += count(poll_times(random.u32(1..20), transfer).await, &mut tally)?,
-            _ => _ = count(Some(transfer.await), &mut tally)?,
+        match whims::at_random(&mut random, transfer).await {
+            Fate::Completed(Ok(())) => tally.made += 1,
+            Fate::Completed(Err(TransferError::Insufficient)) => tally.refused += 1,
+            Fate::Completed(Err(TransferError::Database(error))) if error.is_busy() => tally.busy += 1,
+            Fate::Completed(Err(error)) => return Err(error),
+            Fate::Cancelled => tally.cancelled += 1,
+            Fate::Dropped => tally.dropped += 1,
         }
     }
     Ok(tally)
-}
-
-/// Adds the outcome of a transfer to the tally. Returns 1 if there is none.
-fn count(outcome: Option<Result<(), TransferError>>, tally: &mut Tally) -> Result<u64, TransferError> {
-    match outcome {
-        Some(Ok(())) => tally.made += 1,
-        Some(Err(TransferError::Insufficient)) => tally.refused += 1,
-        Some(Err(TransferError::Database(error))) if error.is_busy() => tally.busy += 1,
-        Some(Err(error)) => return Err(error),
-        None => return Ok(1),
-    }
-    Ok(0)
-}
-
-/// Runs a future as a task, and cancels it.
-async fn cancel_after<F: Future<Output: Send> + Send>(delay: Duration, future: F) -> Option<F::Output> {
-    foster::scope(async |s| {
-        let task = s.spawn(future);
-        sleep(delay).await;
-        task.cancel();
-        task.outcome().await.ok()
-    })
-    .await
-}
-
-/// Drops a future after some polls, as code does that knows nothing of foster.
-async fn poll_times<F: Future>(polls: u32, future: F) -> Option<F::Output> {
-    let (mut future, mut left) = (pin!(future), polls);
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(cx).map(Some)
-    })
-    .await
 }
 
 impl AddAssign for Tally {
