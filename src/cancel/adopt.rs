@@ -26,8 +26,9 @@ use crate::trace::tree;
 /// # Cancellation
 ///
 /// A cancellation by foster waits for `future`, as for a shield. A `future` that was never polled
-/// is dropped. A drop with no enclosing scope or root, on a thread of tokio's, leaves it to a task
-/// of that runtime, with the feature `tokio`. On other threads `future` is then dropped.
+/// is dropped. One that was moved passes to the scope that enclosed its last poll. A drop with no
+/// enclosing scope or root, on a thread of tokio's, leaves it to a task of that runtime, with the
+/// feature `tokio`. On other threads `future` is then dropped.
 ///
 /// # Panics
 ///
@@ -72,12 +73,17 @@ where
     /// `None` once it has completed, has passed to the adopter, or is being polled.
     inside: Option<Pin<Box<F>>>,
     guard: Guard,
-    /// The scope that enclosed the first poll, or `None` if none did. The drop may come from
-    /// anywhere.
+    /// The scope that enclosed the last poll, or `None` if none has enclosed any. The drop may come
+    /// from anywhere, and the future may have moved since its first poll.
     adopter: Option<Arc<Control>>,
 }
 
 impl<F: Future + Send + 'static> Adopt<F> {
+    /// Sets the name that reports give it.
+    pub(crate) fn set_name(&mut self, name: Name) {
+        self.guard.name = name;
+    }
+
     /// Passes the future to the adopter, or to the runtime that is found here, if it has begun and
     /// has not completed. Otherwise drops it.
     fn hand_over(&mut self) {
@@ -111,7 +117,10 @@ impl<F: Future + Send + 'static> Future for Adopt<F> {
                 }
                 return Poll::Pending;
             }
-            this.adopter = this.adopter.take().or_else(|| ambient.scope());
+            let scope = ambient.scope_address();
+            if scope != 0 && this.adopter.as_ref().is_none_or(|adopter| Arc::as_ptr(adopter).addr() != scope) {
+                this.adopter = ambient.scope();
+            }
             // Taken out during the poll: if the future panics, it has ended, and the drop that
             // follows must not pass it on.
             let Some(mut inside) = this.inside.take() else { return Poll::Pending };

@@ -92,12 +92,11 @@ use crate::trace::tree;
 /// });
 /// ```
 #[track_caller]
-#[must_use = "futures do nothing unless polled"]
 pub fn bracket<A, U, G, Fut, R, T, E>(
     acquire: A,
     body: U,
     release: G,
-) -> impl Future<Output = Result<T, Errors<E>>> + fmt::Debug
+) -> Bracket<impl Future<Output = Result<T, E>>, impl Future<Output = Result<(), E>> + Send + 'static>
 where
     A: Future<Output = Result<R, E>>,
     U: AsyncFnOnce(&mut R) -> Result<T, E>,
@@ -127,11 +126,11 @@ where
 }
 
 pin_project! {
-    /// The future of [`bracket`].
-    ///
-    /// The fields are dropped in this order, so that the resource has returned when `released`
-    /// passes to the enclosing scope.
-    struct Bracket<U, F>
+    /// The future that [`bracket`] returns.
+    // The fields are dropped in this order, so that the resource has returned when `released`
+    // passes to the enclosing scope.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Bracket<U, F>
     where
         U: Future,
         F: Future,
@@ -165,6 +164,37 @@ pin_project! {
             }
         }
     }
+}
+
+impl<U, F> Bracket<U, F>
+where
+    U: Future,
+    F: Future + Send + 'static,
+{
+    /// Names the bracket in its errors, and in reports of overruns and deadlocks.
+    ///
+    /// Without this, its name is the file and line of the call to [`bracket`].
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use foster::bracket;
+    ///
+    /// let session = bracket(async { Ok(7) }, async |_| Err::<(), _>("no answer"), async |_| Err("no goodbye"));
+    /// let errors = session.named("session").await.unwrap_err();
+    /// let names: Vec<_> = errors.iter().map(|(name, _)| name.to_string()).collect();
+    /// assert_eq!(names, ["session", "release of session"]);
+    /// # });
+    /// ```
+    pub fn named(mut self, name: impl Into<Name>) -> Self {
+        self.name = name.into();
+        self.released.set_name(release_of(&self.name));
+        self
+    }
+}
+
+/// Returns the name of the release of a bracket.
+fn release_of(name: &Name) -> Name {
+    Name::from(format!("release of {name}"))
 }
 
 /// How far a bracket is.
@@ -217,7 +247,7 @@ where
             Phase::Releasing(Some(Err(error))) => (None, Some((this.name.clone(), error))),
             _ => (None, None),
         };
-        let unreleased = released.err().map(|error| (Name::from(format!("release of {}", this.name)), error));
+        let unreleased = released.err().map(|error| (release_of(this.name), error));
         let errors: Vec<_> = failed.into_iter().chain(unreleased).collect();
         match value {
             _ if !errors.is_empty() => Poll::Ready(Err(Errors::new(errors))),

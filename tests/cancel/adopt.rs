@@ -67,6 +67,24 @@ matrix! {
     }
 
     // S9
+    async fn an_adopted_future_that_has_moved_is_finished_by_the_scope_that_it_has_moved_to() {
+        let log = Log::new();
+        let noting = log.clone();
+        let mut saved = Box::pin(adopt(async move {
+            sleep(T).await;
+            noting.note("saved");
+        }));
+        let saved = scope(|_| async move {
+            assert!(poll!(saved.as_mut()).is_pending());
+            saved
+        }).await;
+        log.note("first scope over");
+        scope(|_| async move { assert!(poll_immediate(saved).await.is_none()) }).await;
+        log.note("second scope over");
+        assert_eq!(log.entries(), ["first scope over", "saved", "second scope over"]);
+    }
+
+    // S9
     async fn an_adopted_future_that_is_not_dropped_is_its_value() {
         assert_eq!(adopt(async { sleep(T).await; 7 }).await, 7);
         assert_eq!(scope(|_| async { adopt(async { 8 }).await }).await, 8);
