@@ -61,7 +61,7 @@ impl<T> Shared<T> {
             }
             result
         });
-        if let Some(mut wakes) = wakes {
+        if let Some(wakes) = wakes {
             wakes.wake();
         }
         drop(retired);

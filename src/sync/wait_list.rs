@@ -106,6 +106,12 @@ pub(crate) trait Line {
 
     fn list(&self) -> &WaitList<Self::State>;
 
+    /// Changes the state, and does what is to be done without the lock then.
+    #[inline]
+    fn update<R>(&self, change: impl FnOnce(&mut Self::State, &mut Wakes) -> R) -> R {
+        self.list().change(change)
+    }
+
     /// Returns the waiters of this line.
     fn waiters<'s>(&self, state: &'s mut Self::State) -> &'s mut Waiters<Self::Ask, Self::Answer>;
 
@@ -146,6 +152,11 @@ impl<P: Deref<Target: Line>> Line for P {
 
     fn list(&self) -> &WaitList<Self::State> {
         (**self).list()
+    }
+
+    #[inline]
+    fn update<R>(&self, change: impl FnOnce(&mut Self::State, &mut Wakes) -> R) -> R {
+        (**self).update(change)
     }
 
     fn waiters<'s>(&self, state: &'s mut Self::State) -> &'s mut Waiters<Self::Ask, Self::Answer> {
@@ -202,6 +213,15 @@ impl<L: Line> Wait<L> {
         matches!(self.stage, Stage::Outside { .. })
     }
 
+    /// Returns the line, and what is asked for in it, unless this has joined it.
+    #[inline]
+    pub(crate) fn outside(&mut self) -> Option<(&mut L, &mut L::Ask)> {
+        match &mut self.stage {
+            Stage::Outside { line, ask } => Some((line, ask)),
+            Stage::Inside { .. } | Stage::Over => None,
+        }
+    }
+
     /// Waits for the answer. Gives the line back with it.
     ///
     /// # Panics
@@ -247,7 +267,7 @@ impl<L: Line> Wait<L> {
         let Stage::Outside { line, ask } = mem::replace(&mut self.stage, Stage::Over) else {
             unreachable!("it has not joined");
         };
-        let joined = line.list().change(|state, wakes| match line.join(state, ask, wakes) {
+        let joined = line.update(|state, wakes| match line.join(state, ask, wakes) {
             // With the waker, which is not to be dropped under the lock.
             Ok(answer) => Err((answer, waker)),
             Err(ask) if L::comes_again(&ask) => Ok(line.waiters(state).push_first(ask, waker)),
@@ -308,7 +328,7 @@ fn look<L: Line>(line: &L, key: Key, cx: &Context<'_>) -> Option<L::Answer> {
 impl<L: Line> Drop for Wait<L> {
     fn drop(&mut self) {
         if let Stage::Inside { line, key } = &self.stage {
-            let _waker = line.list().change(|state, wakes| {
+            let _waker = line.update(|state, wakes| {
                 let Left { ask, answer, waker } = line.waiters(state).remove(*key);
                 line.leave(state, ask, answer, wakes);
                 waker

@@ -162,9 +162,9 @@ impl<Q, A> Waiters<Q, A> {
         match &self.entries[key.index()].state {
             State::Waiting { waker: left, .. } if left.will_wake(waker) => Found::Nothing,
             State::Waiting { .. } => Found::OtherWaker,
-            State::Answered(_) => match self.remove(key).answer {
-                Some(answer) => Found::Answer(answer),
-                None => unreachable!("it was answered"),
+            State::Answered(_) => match self.take(key).state {
+                State::Answered(answer) => Found::Answer(answer),
+                State::Waiting { .. } => unreachable!("it was answered"),
             },
         }
     }
@@ -180,18 +180,23 @@ impl<Q, A> Waiters<Q, A> {
 
     /// Takes a waiter out, in the line or not. Its key is no longer valid.
     pub(crate) fn remove(&mut self, key: Key) -> Left<Q, A> {
-        let Entry { ask, state } = self.entries.remove(key.index());
-        let left = match state {
+        let Entry { ask, state } = self.take(key);
+        match state {
             State::Waiting { waker, before, after } => {
                 self.unlink(before, after);
                 Left { ask, answer: None, waker: Some(waker) }
             }
             State::Answered(answer) => Left { ask, answer: Some(answer), waker: None },
-        };
+        }
+    }
+
+    /// Takes an entry out, and leaves the line as it is.
+    fn take(&mut self, key: Key) -> Entry<Q, A> {
+        let entry = self.entries.remove(key.index());
         if self.entries.is_empty() && self.entries.capacity() > KEPT {
             self.entries = Slab::new();
         }
-        left
+        entry
     }
 
     fn answer(&mut self, key: Key, answer: A, wakes: &mut Wakes) {

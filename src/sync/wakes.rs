@@ -32,13 +32,20 @@ impl Wakes {
 
     /// Wakes them all. A waker that panics does not keep the others from being woken.
     #[inline]
-    pub(crate) fn wake(&mut self) {
+    pub(crate) fn wake(mut self) {
         if self.len > 0 {
             self.wake_some();
         }
+        // Nothing is left in it, which the compiler does not know.
+        mem::forget(self);
     }
 
     fn wake_some(&mut self) {
+        if self.len == 1 {
+            if let Some(only) = self.few[0].take() {
+                return only.wake();
+            }
+        }
         let mut rest = mem::take(&mut self.rest).into_iter();
         let mut few = self.few[..self.len.min(FEW)].iter_mut();
         take_all(&mut || {
