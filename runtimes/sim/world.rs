@@ -23,8 +23,9 @@ use super::trace::{Label, Trace};
 use super::watch::Watching;
 use crate::panic::Contained;
 use crate::runtime::{Instant, RunError, Timer};
+use crate::task::polled::polling;
 use crate::trace::shuffle::Choose;
-use crate::trace::{observed, tree};
+use crate::trace::tree;
 
 thread_local! {
     /// The simulation that runs on this thread.
@@ -278,7 +279,7 @@ impl World {
                 continue;
             }
             let poll = || root.as_mut().poll(&mut Context::from_waker(&waker));
-            let polled = observed::polling(name.clone(), poll);
+            let polled = polling(&name, poll);
             self.note_children();
             if polled.is_ready() {
                 return Ok(());
@@ -367,7 +368,7 @@ impl World {
             fault => {
                 let waker = Waker::from(task.clone());
                 let poll = || Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
-                let polled = observed::polling(task.label.name(), poll);
+                let polled = polling(&task.label.name(), poll);
                 if fault == Some(Fault::Wake) {
                     waker.wake();
                 }

@@ -36,6 +36,7 @@ pub(crate) use super::header::{Failure, Header};
 use super::link::{Lasting, Next, Reach};
 pub(crate) use super::pair::Memory;
 use super::pair::Owner;
+use super::polled::polling;
 use crate::engine::atomics::{Ordering, UnsafeCell, fence};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -189,7 +190,10 @@ where
         // SAFETY: RUNNING, which the caller has checked, says that the content is the future, and
         // that it is the runner's; "pinned" says that it stays where it is until it is dropped.
         let poll = |content: *mut Content<F, T, C>| unsafe { Pin::new_unchecked(&mut *(*content).running) }.poll(cx);
-        let polled = match catch(|| self.content.with_mut(poll)) {
+        let polled = match catch(|| match self.extra.name() {
+            Some(name) => polling(name, || self.content.with_mut(poll)),
+            None => self.content.with_mut(poll),
+        }) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
             Err(payload) => Err(payload),

@@ -3,7 +3,7 @@
 //! A [`cell`] is one allocation, owned by the two ends of a [`pair`]: whoever runs the child, and
 //! whoever reads its value. A scope reaches the children that it has given to a runtime by a third
 //! end, a [`link`], and counts them as a [`crew`]. What a scope shares with all of them is a
-//! [`hub`].
+//! [`hub`]. What a child calls can ask for the child's [name](polled).
 
 #![allow(unsafe_code)]
 
@@ -13,4 +13,5 @@ mod header;
 pub(crate) mod hub;
 pub(crate) mod link;
 pub(crate) mod pair;
+pub(crate) mod polled;
 pub(crate) mod unit;

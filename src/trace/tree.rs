@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use crate::context::{self, Watch};
 use crate::name::Name;
-use crate::trace::observed;
+use crate::task::polled::polling;
 #[cfg(feature = "sim")]
 use crate::trace::shuffle::shuffled;
 
@@ -111,10 +111,10 @@ pub(crate) fn waiting(what: impl FnOnce() -> String) {
 #[cold]
 pub(crate) fn child<R>(watch: Watch, name: Name, number: u32, poll: impl FnOnce() -> R) -> R {
     if watch == Watch::Draw {
-        return named(quoted("", &name), || observed::polling(name, poll));
+        return named(quoted("", &name), || polling(&name, poll));
     }
     POLLED.with_borrow_mut(|polled| polled.push(Polled { name: name.clone(), number }));
-    observed::polling(name, poll)
+    polling(&name, poll)
 }
 
 /// Calls `take` with the children that were polled since the last call, and forgets them.

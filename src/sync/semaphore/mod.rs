@@ -11,8 +11,10 @@ use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
 use super::waiters::Waiters;
 use super::wakes::Wakes;
+use crate::context::{self, Watch};
 use crate::engine::atomics::const_unless_loom;
 use crate::name::Name;
+use crate::task::polled;
 use crate::trace::observed;
 
 mod error;
@@ -332,7 +334,9 @@ impl Semaphore {
 
     #[cold]
     fn note_polled(&self, count: usize) {
-        if let Some(name) = observed::polled() {
+        // It may be another thread that is observed.
+        let is_watched = context::with(|ambient| ambient.watch.get() != Watch::No);
+        if let Some(name) = polled::name().filter(|_| is_watched) {
             self.change(|state, _, _| state.holders.note(name, count));
         }
     }

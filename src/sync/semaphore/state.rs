@@ -9,7 +9,7 @@ use super::holders::Holders;
 use crate::sync::statistics::Statistics;
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
-use crate::trace::observed;
+use crate::task::polled;
 
 /// What is under the lock.
 pub(crate) struct State {
@@ -77,7 +77,7 @@ impl State {
     /// Takes back permits from the one who held them, and passes them on.
     pub(super) fn end_hold(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) {
         if !self.holders.is_empty() {
-            self.holders.cross_out(observed::polled().as_ref(), count, self.in_use(*free) - count);
+            self.holders.cross_out(polled::name().as_ref(), count, self.in_use(*free) - count);
         }
         self.give(count, free, wakes);
     }
@@ -119,7 +119,7 @@ impl State {
         if count > 0 {
             let in_use = self.in_use(*free) - count;
             if !self.holders.is_empty() {
-                self.holders.cross_out(observed::polled().as_ref(), count, in_use);
+                self.holders.cross_out(polled::name().as_ref(), count, in_use);
             }
             self.settle_at(self.total.saturating_sub(count), in_use, free, wakes);
         }
