@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foster::resource::{Close, Get, KeyedPool, Manager, Pool, PoolOptions, PoolStatistics};
 use foster::runtimes::Sim;
-use foster::{scope, sleep, timeout};
+use foster::{Instant, now, scope, sleep, timeout};
 use proptest::prelude::*;
 
 use crate::{config, watched};
@@ -52,6 +52,8 @@ struct Program {
     check: Vec<Does>,
     reset: Vec<Option<Does>>,
     close: Vec<Does>,
+    /// After so long a resource says that it is broken.
+    breaks: Vec<Option<u64>>,
     callers: Vec<Caller>,
     closes_at: Option<u64>,
     seed: u64,
@@ -77,11 +79,12 @@ fn programs() -> impl Strategy<Value = Program> {
     let sizes =
         (prop::option::of(1..3_usize), 1..4_usize, 0..3_usize, 5..60_u64, prop_oneof![Just(0), 1..20_u64, Just(1_000)]);
     let resets = prop::collection::vec(prop::option::of(does()), 1..6);
-    let scripts = (script(), script(), resets, script());
+    let breaks = prop::collection::vec(prop::option::of(1..30_u64), 1..6);
+    let scripts = (script(), script(), resets, script(), breaks);
     (sizes, scripts, prop::collection::vec(callers(), 1..16), prop::option::of(0..120_u64), any::<u64>()).prop_map(
         |(
             (max_per_key, max_size, min_idle, idle_timeout, check_after),
-            (create, check, reset, close),
+            (create, check, reset, close, breaks),
             callers,
             closes_at,
             seed,
@@ -97,6 +100,7 @@ fn programs() -> impl Strategy<Value = Program> {
                 check,
                 reset,
                 close,
+                breaks,
                 callers,
                 closes_at,
                 seed,
@@ -121,7 +125,7 @@ struct Log {
     /// Those that callers have taken out of the pool.
     taken_out: BTreeSet<usize>,
     created: usize,
-    calls: [usize; 4],
+    calls: [usize; 5],
 }
 
 /// The log, which a failed assertion does not poison.
@@ -143,7 +147,14 @@ struct Scripted {
 
 struct Resource {
     id: usize,
+    breaks_at: Option<Instant>,
     log: Arc<Shared>,
+}
+
+impl Resource {
+    fn is_broken(&self) -> bool {
+        self.breaks_at.is_some_and(|at| at <= now())
+    }
 }
 
 impl Drop for Resource {
@@ -185,12 +196,13 @@ impl Manager for Scripted {
 
     async fn create(&self) -> Result<Resource, ()> {
         act(self.next(0, &self.program.create)).await?;
+        let breaks_at = self.next(4, &self.program.breaks).map(|after| now() + MS * after as u32);
         let mut log = self.log.lock();
         let id = log.created;
         log.created += 1;
         log.keys.push(self.key);
         log.alive.insert(id);
-        Ok(Resource { id, log: self.log.clone() })
+        Ok(Resource { id, breaks_at, log: self.log.clone() })
     }
 
     async fn check(&self, resource: &mut Resource) -> Result<(), ()> {
@@ -211,6 +223,10 @@ impl Manager for Scripted {
             self.log.lock().broken.remove(&id);
             Ok(())
         })
+    }
+
+    fn is_broken(&self, resource: &Resource) -> bool {
+        resource.is_broken()
     }
 
     async fn close(&self, resource: Resource) {
@@ -300,6 +316,7 @@ fn run(program: &Program) {
                     check();
                     let Ok(mut resource) = got else { return };
                     let id = resource.id;
+                    assert!(!resource.is_broken(), "{id} has broken, and was given out");
                     {
                         let mut log = log.lock();
                         assert!(program.max_per_key.is_none() || log.keys[id] == caller.key);

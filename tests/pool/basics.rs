@@ -163,7 +163,7 @@ matrix! {
             let _resource = pool.get().await.unwrap();
             let names: Vec<String> = pool.holders().iter().map(ToString::to_string).collect();
             assert_eq!(names.len(), 1);
-            // Under sim the name is that of the child, which is the root here.
+            // Under sim each child has a name, and so has the root.
             assert!(foster::Handle::current().name() == "sim" || names[0].contains("basics.rs:"), "{names:?}");
         })
         .await;

@@ -1,9 +1,11 @@
 //! How a pool ends, and what its scope has to do with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foster::resource::{Pool, PoolOptions};
 use foster::runtimes::Sim;
+use foster::sync::Event;
 use foster::testing::CountingWaker;
 use foster::{Reason, gather, now, scope, sleep, timeout};
 
@@ -133,6 +135,36 @@ matrix! {
         assert_eq!((server.attempts(), pool.statistics().size()), (0, 0));
     }
 
+    async fn who_still_has_a_resource_is_known_by_name() {
+        async fn hold(pool: Pool<Server>, event: Arc<Event>) {
+            let _resource = pool.get().await.unwrap();
+            event.wait().await;
+        }
+
+        scope(async |s| {
+            let (pool, event) = (Pool::new(Server::new(), s.spawner()), Arc::new(Event::new()));
+            scope(async |s| {
+                s.named("report").spawn(hold(pool.clone(), event.clone()));
+                s.named("import").spawn(async {
+                    scope(async |_| hold(pool.clone(), event.clone()).await).await;
+                });
+                s.named("export").spawn_parallel(hold(pool.clone(), event.clone()));
+                while pool.statistics().in_use() < 3 {
+                    sleep(T).await;
+                }
+                let close = pool.close();
+                let mut holders: Vec<String> = pool.holders().iter().map(ToString::to_string).collect();
+                holders.sort();
+                assert_eq!(holders, ["export", "import", "report"]);
+                event.set();
+                close.await;
+                assert!(pool.holders().is_empty());
+            })
+            .await;
+        })
+        .await;
+    }
+
     async fn a_cancelled_scope_closes_what_its_pool_has() {
         let server = Server::new();
         server.close_does(Does::SucceedAfter(T));
@@ -162,29 +194,6 @@ matrix! {
 }
 
 sim! {
-    async fn who_still_has_a_resource_is_known_by_name() {
-        scope(async |s| {
-            let pool = &Pool::new(Server::new(), s.spawner());
-            scope(async |s| {
-                for name in ["report", "import"] {
-                    s.named(name).spawn(async move {
-                        let _resource = pool.get().await.unwrap();
-                        sleep(10 * SECOND).await;
-                    });
-                }
-                sleep(SECOND).await;
-                assert!(timeout(SECOND, pool.close()).await.is_err());
-                let mut holders: Vec<String> = pool.holders().iter().map(ToString::to_string).collect();
-                holders.sort();
-                assert_eq!(holders, ["import", "report"]);
-            })
-            .await;
-            assert!(pool.holders().is_empty());
-            pool.close().await;
-        })
-        .await;
-    }
-
     async fn the_task_that_closes_idle_resources_ends_with_the_body_of_the_scope() {
         let (server, start) = (Server::new(), now());
         let _pool = scope(async |s| {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use foster::resource::{Pool, PoolOptions};
+use foster::testing::CountingWaker;
 use foster::{gather, now, scope, sleep, timeout, yield_now};
 
 use crate::harness::T;
-use crate::server::{Does, Down, Server};
+use crate::server::{Broken, Does, Down, Server};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -73,6 +74,79 @@ matrix! {
             server.check_does(Does::Fail);
             assert_eq!(pool.get().await.unwrap().id, 1);
             assert_eq!((server.closed(), server.most_open()), (1, 1));
+        })
+        .await;
+    }
+
+    async fn a_resource_that_breaks_while_it_is_idle_is_not_given_out() {
+        let server = Server::new();
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(2).check_after(Duration::MAX).build(server.clone(), s.spawner());
+            let two = async || {
+                let (one, other) = gather((pool.get(), pool.get())).await;
+                let (one, other) = (one.unwrap(), other.unwrap());
+                one.id.min(other.id)..=one.id.max(other.id)
+            };
+            assert_eq!(two().await, 0..=1);
+            server.set_broken(Broken::Number(1));
+            assert_eq!(two().await, 0..=2);
+            server.set_broken(Broken::All);
+            assert!(pool.try_get().is_err());
+            server.set_broken(Broken::No);
+            assert_eq!(pool.get().await.unwrap().id, 3);
+            pool.close().await;
+            assert_eq!((server.closed(), server.checks()), (4, 0));
+        })
+        .await;
+    }
+
+    async fn a_resource_that_comes_back_broken_is_replaced_also_for_who_waits() {
+        let server = Server::new();
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
+            let held = pool.get().await.unwrap();
+            server.set_broken(Broken::All);
+            let (waker, mut waits) = (CountingWaker::new(), Box::pin(pool.get()));
+            assert!(waker.poll(waits.as_mut()).is_pending());
+            drop(held);
+            let replaced = waits.await.unwrap();
+            assert_eq!((replaced.id, server.closed()), (1, 1));
+            drop(replaced);
+            assert_eq!(pool.get().await.unwrap().id, 2, "each is used once, since each comes back broken");
+        })
+        .await;
+    }
+
+    async fn a_resource_that_is_broken_after_a_check_or_a_reset_is_replaced() {
+        let server = Server::new();
+        scope(async |s| {
+            let options = PoolOptions::new().max_size(1).check_after(Duration::ZERO);
+            let pool = options.build(server.clone(), s.spawner());
+            drop(pool.get().await.unwrap());
+            server.set_broken(Broken::Number(0));
+            assert_eq!((pool.get().await.unwrap().id, server.checks()), (1, 1));
+            let held = pool.get().await.unwrap();
+            server.reset_does(Does::SucceedAfter(T));
+            drop(held);
+            server.set_broken(Broken::Number(1));
+            assert_eq!((pool.get().await.unwrap().id, server.resets()), (2, 1));
+        })
+        .await;
+    }
+
+    async fn a_manager_that_panics_when_it_looks_for_what_is_broken_loses_the_resource_alone() {
+        let server = Server::new();
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
+            let held = pool.get().await.unwrap();
+            server.set_broken(Broken::Panics);
+            drop(held);
+            server.set_broken(Broken::No);
+            drop(pool.get().await.unwrap());
+            server.set_broken(Broken::Panics);
+            assert!(pool.try_get().is_err());
+            server.set_broken(Broken::No);
+            assert_eq!((pool.get().await.unwrap().id, server.most_open()), (2, 1));
         })
         .await;
     }

@@ -19,11 +19,12 @@ use crate::harness::{T, watched};
 use crate::server::{Does, Server};
 
 /// Where other people's code runs.
-const PLACES: [&str; 12] = [
+const PLACES: [&str; 13] = [
     "create",
     "created",
     "check",
     "checked",
+    "is broken",
     "reset",
     "was reset",
     "close",
@@ -145,6 +146,11 @@ impl Manager for Meddler {
             self.pass("checked");
             Ok(())
         }
+    }
+
+    fn is_broken(&self, _: &Resource) -> bool {
+        self.pass("is broken");
+        false
     }
 
     fn reset(&self, _: &mut Resource) -> Option<impl Future<Output = Result<(), Passing>> + Send> {

@@ -58,6 +58,16 @@ impl Does {
     }
 }
 
+/// Which connections say that they are broken.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Broken {
+    #[default]
+    No,
+    All,
+    Number(usize),
+    Panics,
+}
+
 struct PanicsWhenDropped;
 
 impl Drop for PanicsWhenDropped {
@@ -77,6 +87,7 @@ struct Log {
     /// `None` says that there is nothing to reset.
     reset: Mutex<Option<Does>>,
     close: Setting,
+    is_broken: Mutex<Broken>,
     /// Attempts, those among them that have little time, connections that were made, those that
     /// exist, and those that were closed properly.
     attempts: AtomicUsize,
@@ -119,6 +130,11 @@ impl Server {
 
     pub(crate) fn close_does(&self, does: Does) -> &Self {
         *self.0.close.0.lock().unwrap() = does;
+        self
+    }
+
+    pub(crate) fn set_broken(&self, broken: Broken) -> &Self {
+        *self.0.is_broken.lock().unwrap() = broken;
         self
     }
 
@@ -219,6 +235,16 @@ impl Manager for Server {
             self.0.resets.fetch_add(1, SeqCst);
             does.act().await
         })
+    }
+
+    fn is_broken(&self, connection: &Connection) -> bool {
+        let broken = *self.0.is_broken.lock().unwrap();
+        match broken {
+            Broken::No => false,
+            Broken::All => true,
+            Broken::Number(id) => connection.id == id,
+            Broken::Panics => panic!("the manager looks for what is broken"),
+        }
     }
 
     async fn close(&self, connection: Connection) {

@@ -57,11 +57,14 @@ impl Manager for Postgres {
         connection.client.check_connection().await.map_err(ConnectError::Refused)
     }
 
-    /// Rolls back what a transaction has left behind that was dropped while it began. A connection
-    /// that was lost fails here, and is closed.
+    /// Returns whether the connection was lost, as far as its driver has noticed.
+    fn is_broken(&self, connection: &Connection) -> bool {
+        connection.client.is_closed()
+    }
+
+    /// Rolls back what a transaction has left behind that was dropped while it began.
     fn reset(&self, connection: &mut Connection) -> Option<impl Future<Output = Result<(), ConnectError>> + Send> {
-        let is_at_rest = !connection.is_in_transaction && !connection.client.is_closed();
-        (!is_at_rest).then_some(async { connection.rollback().await.map_err(ConnectError::Refused) })
+        connection.is_in_transaction.then_some(async { connection.rollback().await.map_err(ConnectError::Refused) })
     }
 
     /// Says goodbye to the server, and waits until the connection is closed.

@@ -67,16 +67,10 @@ enum End {
 
 impl Transaction {
     async fn begin(pool: &Pool<Postgres>) -> Result<Self, Error> {
-        loop {
-            let mut connection = pool.get().await?;
-            // If it is dropped in here, the pool rolls back before anybody gets the connection.
-            match connection.begin().await {
-                Ok(()) => return Ok(Transaction { connection, end: End::Interrupt }),
-                // It was lost while it was idle.
-                Err(_) if connection.client().is_closed() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let mut connection = pool.get().await?;
+        // If it is dropped in here, the pool rolls back before anybody gets the connection.
+        connection.begin().await?;
+        Ok(Transaction { connection, end: End::Interrupt })
     }
 
     async fn end(mut self) -> Result<(), Error> {

@@ -18,15 +18,15 @@ pub(super) enum Errand<M: Manager> {
     },
     Check {
         group: usize,
-        stored: Stored<M>,
+        stored: Box<Stored<M>>,
     },
     Reset {
         group: usize,
-        stored: Stored<M>,
+        stored: Box<Stored<M>>,
     },
     Close {
         group: usize,
-        stored: Stored<M>,
+        stored: Box<Stored<M>>,
     },
     /// Closes what is idle for too long, as long as there are resources.
     Reap {
@@ -41,7 +41,7 @@ pub(super) enum Errand<M: Manager> {
 /// A resource whose place is another group's. Its own group counts it until it is closed.
 pub(super) struct Evicted<M: Manager> {
     pub(super) group: usize,
-    pub(super) stored: Stored<M>,
+    pub(super) stored: Box<Stored<M>>,
 }
 
 /// As what a place is counted that a task has.

@@ -5,30 +5,20 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use super::group::{Ask, Given};
-use super::shared::{Seekers, Shared, asking, now};
+use super::group::Asked;
+use super::shared::{Seekers, Shared, asking};
 use super::{GetError, Manager, Pooled};
-use crate::context;
-use crate::runtime::Instant;
 use crate::sync::wait_list::Wait;
 
 /// The future of [`Pool::get`](super::Pool::get).
 #[must_use = "futures do nothing unless polled"]
 pub struct Get<'a, M: Manager> {
+    wait: Wait<Seekers<'a, M>>,
     shared: &'a Arc<Shared<M>>,
-    group: usize,
-    /// Whether the group may be forgotten when this is dropped.
-    is_visit: bool,
-    at: &'static Location<'static>,
-    stage: Stage<'a, M>,
-}
-
-enum Stage<'a, M: Manager> {
-    Fresh,
-    Waiting(Wait<Seekers<'a, M>>),
-    Over,
+    /// Ends when the wait has ended. `None` for a group that is never forgotten.
+    _visit: Option<Visit<'a, M>>,
 }
 
 /// Nothing in it is pinned.
@@ -36,43 +26,13 @@ impl<M: Manager> Unpin for Get<'_, M> {}
 
 impl<'a, M: Manager> Get<'a, M> {
     pub(super) fn new(shared: &'a Arc<Shared<M>>, group: usize, at: &'static Location<'static>) -> Self {
-        Get { shared, group, is_visit: false, at, stage: Stage::Fresh }
+        Get { wait: Seekers { shared, group, at, asked: None }.wait(), shared, _visit: None }
     }
 
-    /// Makes one for a group that is there until this is dropped.
-    pub(super) fn visiting(shared: &'a Arc<Shared<M>>, group: usize, at: &'static Location<'static>) -> Self {
-        let mut get = Get::new(shared, group, at);
-        get.is_visit = true;
+    pub(super) fn visiting(visit: Visit<'a, M>, at: &'static Location<'static>) -> Self {
+        let mut get = Get::new(visit.shared, visit.group, at);
+        get._visit = Some(visit);
         get
-    }
-
-    /// Takes an idle resource, if nobody waits and it needs no check.
-    #[inline]
-    pub(super) fn take(&self, now: Instant) -> Option<Pooled<M>> {
-        let held = self.shared.take(self.group, asking(self.at), now)?;
-        Some(Pooled::new(self.shared, self.group, held))
-    }
-
-    #[cold]
-    fn wait(&mut self, now: Instant) {
-        let deadline = context::with(|ambient| ambient.deadline());
-        let ask = Ask { name: asking(self.at), now, deadline, ticket: 0 };
-        let line = Seekers { shared: self.shared, group: self.group };
-        self.stage = Stage::Waiting(Wait::new(line, ask));
-    }
-
-    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Given<M>> {
-        let Stage::Waiting(wait) = &mut self.stage else { panic!("a future was polled after it had completed") };
-        // Only who joins the line leaves errands.
-        let may_join = wait.is_outside();
-        let polled = wait.poll(cx).map(|(_, given)| given);
-        if polled.is_ready() {
-            self.stage = Stage::Over;
-        }
-        if may_join {
-            self.shared.run_errands();
-        }
-        polled
     }
 }
 
@@ -81,28 +41,32 @@ impl<M: Manager> Future for Get<'_, M> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (shared, group) = (self.shared, self.group);
-        if let Stage::Fresh = self.stage {
-            let now = now();
-            if let Some(pooled) = self.take(now) {
-                self.stage = Stage::Over;
-                return Poll::Ready(Ok(pooled));
+        let mut may_be_crowded = true;
+        loop {
+            if let Some((line, ask)) = self.wait.outside() {
+                let is_crowded = may_be_crowded && line.shared.is_crowded();
+                line.asked = if is_crowded { None } else { Some(Asked::now()) };
+                ask.name = asking(line.at);
             }
-            self.wait(now);
+            let (line, given) = ready!(self.wait.poll(cx));
+            if let Some(given) = given {
+                return Poll::Ready(given.map(|stored| Pooled::new(line.shared, line.group, stored)));
+            }
+            may_be_crowded = false;
+            self.wait = line.wait();
         }
-        self.poll_wait(cx).map_ok(|held| Pooled::new(shared, group, held))
     }
 }
 
-impl<M: Manager> Drop for Get<'_, M> {
+/// Keeps the group of a key from being forgotten until it is dropped.
+pub(super) struct Visit<'a, M: Manager> {
+    pub(super) shared: &'a Arc<Shared<M>>,
+    pub(super) group: usize,
+}
+
+impl<M: Manager> Drop for Visit<'_, M> {
     fn drop(&mut self) {
-        if let Stage::Waiting(wait) = std::mem::replace(&mut self.stage, Stage::Over) {
-            drop(wait);
-            self.shared.run_errands();
-        }
-        if self.is_visit {
-            self.shared.list.with(|state| state.end_visit(self.group));
-        }
+        self.shared.list.with(|state| state.end_visit(self.group));
     }
 }
 

@@ -9,6 +9,7 @@ use slab::Slab;
 use super::error::{Cause, GetError};
 use super::{Manager, PoolOptions};
 use crate::name::Name;
+use crate::panic::{catch, discard};
 use crate::retry::jitter;
 use crate::runtime::Instant;
 use crate::sync::waiters::Waiters;
@@ -17,7 +18,7 @@ use crate::sync::waiters::Waiters;
 pub(super) struct Group<M: Manager> {
     pub(super) manager: Arc<M>,
     /// The one that has been idle longest comes first, and is the last to be given out.
-    pub(super) idle: VecDeque<Stored<M>>,
+    pub(super) idle: VecDeque<Box<Stored<M>>>,
     /// Those who have a resource, by the name of the child or the place of the call.
     pub(super) holders: Slab<Name>,
     /// How many are being created. Together with those that are being checked, there are as many as
@@ -29,7 +30,7 @@ pub(super) struct Group<M: Manager> {
     pub(super) checking: usize,
     /// How many are being reset or closed.
     pub(super) leaving: usize,
-    pub(super) waiters: Waiters<Ask, Given<M>>,
+    pub(super) waiters: Waiters<Ask, Option<Given<M>>>,
     /// How the last attempts have failed. `None` after a success.
     pub(super) failure: Option<Failure<M::Error>>,
     /// How many are about to ask for a resource, and keep the group from being forgotten.
@@ -44,39 +45,53 @@ pub(super) struct Failure<E> {
     pub(super) next: Instant,
 }
 
-/// A resource, with what the pool knows about it.
+/// A resource, with what the pool knows about it. It is boxed, since it changes hands often.
 pub(super) struct Stored<M: Manager> {
     pub(super) resource: M::Resource,
     pub(super) manager: Arc<M>,
     /// When it becomes too old.
     pub(super) expires: Option<Instant>,
-    /// When it was last put among the idle ones.
+    /// When it last came home, or was created.
     pub(super) idle_since: Instant,
+    /// Until then it is given out without a check, if it is idle.
+    pub(super) fresh_until: Option<Instant>,
+    /// Its key among the holders, while it is given out.
+    pub(super) holder: usize,
 }
 
-/// What a waiter asks for, and when.
+/// Who waits.
 pub(super) struct Ask {
     pub(super) name: Name,
-    pub(super) now: Instant,
-    pub(super) deadline: Option<Instant>,
     /// Its place in the order of all waiters.
     pub(super) ticket: u64,
 }
 
-/// What a waiter is given.
-pub(super) type Given<M> = Result<Held<M>, GetError<<M as Manager>::Error>>;
-
-/// A resource that is given out, and its key among the holders.
-pub(super) struct Held<M: Manager> {
-    pub(super) stored: Stored<M>,
-    pub(super) holder: usize,
+/// When somebody asks, and the deadline of that.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) now: Instant,
+    pub(super) deadline: Option<Instant>,
 }
 
+/// What a waiter is given.
+pub(super) type Given<M> = Result<Box<Stored<M>>, GetError<<M as Manager>::Error>>;
+
 impl<M: Manager> Stored<M> {
-    pub(super) fn new(resource: M::Resource, manager: Arc<M>, options: &PoolOptions, now: Instant) -> Self {
+    pub(super) fn new(resource: M::Resource, manager: Arc<M>, options: &PoolOptions, now: Instant) -> Box<Self> {
         let early = jitter::up_to(options.max_lifetime / 10);
         let expires = now.checked_add(options.max_lifetime - early);
-        Stored { resource, manager, expires, idle_since: now }
+        Box::new(Stored { resource, manager, expires, idle_since: now, fresh_until: None, holder: 0 })
+    }
+
+    /// Whether the resource says that it is broken. A panic there says so, too.
+    ///
+    /// This is the user's code, and is not called under the lock.
+    #[inline]
+    pub(super) fn is_broken(&self) -> bool {
+        catch(|| self.manager.is_broken(&self.resource)).unwrap_or_else(|payload| {
+            discard(payload);
+            true
+        })
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::panic::Location;
 use std::sync::Arc;
 
+use super::get::Visit;
 use super::group::Group;
 use super::pool::Handle;
 use super::shared::{Shared, now};
@@ -146,7 +147,7 @@ impl<K: Hash + Eq, M: Manager> KeyedPool<K, M> {
     /// makes the manager of a new key does.
     #[track_caller]
     pub fn get(&self, key: K) -> Get<'_, M> {
-        Get::visiting(self.shared(), self.visit(key), Location::caller())
+        Get::visiting(self.visit(key), Location::caller())
     }
 
     /// Returns a resource of `key` that is idle, if nobody waits.
@@ -156,36 +157,33 @@ impl<K: Hash + Eq, M: Manager> KeyedPool<K, M> {
     /// As for [`Pool::try_get`](super::Pool::try_get).
     #[track_caller]
     pub fn try_get(&self, key: K) -> Result<Pooled<M>, TryGetError> {
-        let at = Location::caller();
-        // It is the visit that this ends.
-        let get = Get::visiting(self.shared(), self.visit(key), at);
-        get.take(now()).ok_or_else(|| TryGetError { is_closed: self.is_closed() })
+        self.shared().try_get(self.visit(key).group, Location::caller())
     }
 
-    /// Returns the group of `key`, which stays until the visit [ends](State::end_visit).
-    fn visit(&self, key: K) -> usize {
+    /// Returns a visit to the group of `key`.
+    fn visit(&self, key: K) -> Visit<'_, M> {
         let Inner { handle: Handle { shared }, make, keys } = &*self.inner;
         let hash = keys.hash(&key);
         let visit = |table: &Table<K, usize>, key: &K| {
             let group = *table.get(hash, key)?;
             shared.list.with(|state| state.begin_visit(group));
-            Some(group)
+            Some(Visit { shared, group })
         };
-        if let Some(group) = visit(&keys.lock(), &key) {
-            return group;
+        if let Some(visit) = visit(&keys.lock(), &key) {
+            return visit;
         }
         let (manager, now) = (Arc::new(make(&key)), now());
         let mut table = keys.lock();
-        if let Some(group) = visit(&table, &key) {
+        if let Some(visit) = visit(&table, &key) {
             drop(table);
-            return group;
+            return visit;
         }
         let forgotten = table.is_crowded().then(|| forget(&mut table, shared, now));
         let group = shared.list.with(|state| state.open_group(Group::new(manager)));
         table.insert(hash, key, group);
         drop(table);
         drop(forgotten);
-        group
+        Visit { shared, group }
     }
 }
 

@@ -23,6 +23,7 @@ use std::future::{Future, Ready, ready};
 /// #     }
 /// #     async fn execute(&mut self, _: &str) -> Result<(), DbError> { Ok(()) }
 /// #     async fn terminate(self) {}
+/// #     fn is_closed(&self) -> bool { false }
 /// # }
 ///
 /// struct Postgres {
@@ -39,6 +40,10 @@ use std::future::{Future, Ready, ready};
 ///
 ///     async fn check(&self, connection: &mut Connection) -> Result<(), DbError> {
 ///         connection.execute("SELECT 1").await
+///     }
+///
+///     fn is_broken(&self, connection: &Connection) -> bool {
+///         connection.is_closed()
 ///     }
 ///
 ///     fn reset(
@@ -65,15 +70,34 @@ pub trait Manager: Send + Sync + 'static {
     ///
     /// It may take as long as [`create_timeout`](super::PoolOptions::create_timeout) says. If it
     /// takes longer, or the pool is closed meanwhile, the future is dropped.
+    ///
+    /// A driver, which moves the bytes of a connection for as long as that is open, can be a child
+    /// of the pool's scope: the manager has the [`Spawner`](crate::scope::Spawner), too. It ends when
+    /// the connection is closed, and the idle connections are closed with the last handle to the
+    /// pool. So the scope waits for the drivers as long as a handle lives outside its body and its
+    /// children. Let the handles live in them, or [close](super::Pool::close) the pool.
     fn create(&self) -> impl Future<Output = Result<Self::Resource, Self::Error>> + Send;
 
     /// Finds out whether a resource that was idle for a while is still fit for use.
     ///
     /// If it returns an error, or takes longer than the [grace](super::PoolOptions::grace), the
-    /// resource is replaced. The default finds all of them fit.
+    /// resource is replaced. The default finds all of them fit. What can be known without waiting is
+    /// for [`is_broken`](Manager::is_broken), which is asked each time.
     fn check(&self, resource: &mut Self::Resource) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = resource;
         ready(Ok(()))
+    }
+
+    /// Returns whether a resource can be seen to be broken, such as a connection that has been
+    /// closed by the other side.
+    ///
+    /// The pool asks when a resource has come back, has been [checked](Manager::check) or
+    /// [reset](Manager::reset), and before it gives out one that was idle. A resource that is
+    /// broken is closed and replaced. This runs in the task of the caller, and must be quick. The
+    /// default is `false`. The counterpart of `has_broken` of bb8.
+    fn is_broken(&self, resource: &Self::Resource) -> bool {
+        let _ = resource;
+        false
     }
 
     /// Returns what makes a resource that comes back fit for the next one who gets it, or `None` if

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::shared::{Shared, now};
 use super::state::{Sight, State};
@@ -28,6 +28,10 @@ impl<M: Manager> Line for Onlookers<'_, M> {
         &self.shared.list
     }
 
+    fn update<R>(&self, change: impl FnOnce(&mut State<M>, &mut Wakes) -> R) -> R {
+        self.shared.change(change)
+    }
+
     fn waiters<'s>(&self, state: &'s mut State<M>) -> &'s mut Waiters<Sight, Self::Answer> {
         &mut state.onlookers
     }
@@ -48,40 +52,16 @@ impl<M: Manager> Line for Onlookers<'_, M> {
     }
 }
 
-/// Waits for what a pool does as a whole.
-struct Onlooker<'a, M: Manager> {
-    shared: &'a Arc<Shared<M>>,
-    wait: Option<Wait<Onlookers<'a, M>>>,
-}
-
-impl<'a, M: Manager> Onlooker<'a, M> {
-    fn new(shared: &'a Arc<Shared<M>>, sight: Sight) -> Self {
-        Onlooker { shared, wait: Some(Wait::new(Onlookers { shared }, sight)) }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GetError<M::Error>>> {
-        let wait = self.wait.as_mut().expect("it is there until this is dropped");
-        wait.poll(cx).map(|(_, seen)| seen)
-    }
-}
-
-impl<M: Manager> Drop for Onlooker<'_, M> {
-    fn drop(&mut self) {
-        drop(self.wait.take());
-        self.shared.run_errands();
-    }
-}
-
 /// Waits until a closed pool has no resources. [`Pool::close`](super::Pool::close) returns this
 /// future.
 #[must_use = "the pool is closed; await this to wait for its resources"]
 pub struct Close<'a, M: Manager> {
-    onlooker: Onlooker<'a, M>,
+    wait: Wait<Onlookers<'a, M>>,
 }
 
 impl<'a, M: Manager> Close<'a, M> {
     pub(super) fn new(shared: &'a Arc<Shared<M>>) -> Self {
-        Close { onlooker: Onlooker::new(shared, Sight::Empty) }
+        Close { wait: Wait::new(Onlookers { shared }, Sight::Empty) }
     }
 }
 
@@ -91,7 +71,7 @@ impl<M: Manager> Future for Close<'_, M> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.onlooker.poll(cx).map(drop)
+        self.wait.poll(cx).map(drop)
     }
 }
 
@@ -105,13 +85,13 @@ impl<M: Manager> fmt::Debug for Close<'_, M> {
 /// future.
 #[must_use = "futures do nothing unless polled"]
 pub struct Fill<'a, M: Manager> {
-    onlooker: Onlooker<'a, M>,
+    wait: Wait<Onlookers<'a, M>>,
     has_begun: bool,
 }
 
 impl<'a, M: Manager> Fill<'a, M> {
     pub(super) fn new(shared: &'a Arc<Shared<M>>) -> Self {
-        Fill { onlooker: Onlooker::new(shared, Sight::Filled), has_begun: false }
+        Fill { wait: Wait::new(Onlookers { shared }, Sight::Filled), has_begun: false }
     }
 }
 
@@ -121,12 +101,13 @@ impl<M: Manager> Future for Fill<'_, M> {
     type Output = Result<(), GetError<M::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.has_begun {
-            self.has_begun = true;
+        let Fill { wait, has_begun } = &mut *self;
+        if let (false, Some((line, _))) = (*has_begun, wait.outside()) {
+            *has_begun = true;
             let now = now();
-            self.onlooker.shared.change(|state, _| state.fill(now));
+            line.update(|state, _| state.fill(now));
         }
-        Poll::Ready(ready!(self.onlooker.poll(cx)))
+        wait.poll(cx).map(|(_, filled)| filled)
     }
 }
 

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use super::error::Cause;
 use super::group::Group;
-use super::shared::{Shared, asking, now};
+use super::shared::Shared;
+use super::state::ALL;
 use super::{Close, Fill, Get, Manager, PoolOptions, PoolStatistics, Pooled, TryGetError};
 use crate::name::Name;
 use crate::scope::Spawner;
-
-/// The key of the only group.
-const ALL: usize = 0;
 
 /// Shares a few resources, such as connections, among many who use one for a while.
 ///
@@ -171,10 +169,7 @@ impl<M: Manager> Pool<M> {
     /// Returns an error if there is none, or the pool is closed.
     #[track_caller]
     pub fn try_get(&self) -> Result<Pooled<M>, TryGetError> {
-        let shared = self.shared();
-        let held = shared.take(ALL, asking(Location::caller()), now());
-        let held = held.ok_or_else(|| TryGetError { is_closed: self.is_closed() })?;
-        Ok(Pooled::new(shared, ALL, held))
+        self.shared().try_get(ALL, Location::caller())
     }
 
     /// Creates as many resources as are [to be idle](PoolOptions::min_idle), as far as places are
@@ -198,8 +193,8 @@ impl<M: Manager> Pool<M> {
     ///
     /// The pool is closed when this returns. Who waits gets an error, and what is being created is
     /// dropped. What is idle is closed now, and what is in use when it comes back. To limit the
-    /// wait, use [`timeout`](crate::timeout). Then [`holders`](Pool::holders) says who still has
-    /// some.
+    /// wait, use [`timeout`](crate::timeout). Then [`holders`](Pool::holders) says by name who still
+    /// has some.
     ///
     /// # Cancellation
     ///
@@ -252,11 +247,12 @@ impl<M: Manager> Pool<M> {
         self.shared().list.with(|state| state.statistics())
     }
 
-    /// Returns who has a resource: the name of the child, or the file and line of its call to
-    /// [`get`](Pool::get).
+    /// Returns who has a resource: the [name](crate::Scope::named) of the child that got it, or the
+    /// file and line of the call to [`get`](Pool::get) where it has no name.
     ///
-    /// The name of the child is known while somebody observes. Today that is a simulation
-    /// ([`Sim`](crate::runtimes)), whose report on a deadlock tells the holders, too.
+    /// Of nested children, the innermost one that has a name counts. In a simulation
+    /// ([`Sim`](crate::runtimes)) each child has one, if only its file and line, and the report on
+    /// a deadlock tells the holders, too.
     pub fn holders(&self) -> Vec<Name> {
         self.shared().list.with(|state| state.holders())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::Manager;
-use super::group::{Held, Stored};
+use super::group::Stored;
 use super::shared::{Shared, now};
 use super::state::Release;
 use crate::panic::{catch, discard};
@@ -16,7 +16,7 @@ use crate::panic::{catch, discard};
 /// It goes to the first one who waits, or else it is idle. If it has to be
 /// [reset](Manager::reset), a task of the pool does that first. It is closed instead
 ///
-/// - if an operation is [in flight](Pooled::busy),
+/// - if an operation is [in flight](Pooled::busy), or the resource [is broken](Manager::is_broken),
 /// - if this is dropped by a panic, which may have left anything behind,
 /// - if it has become too old, or the pool was closed.
 ///
@@ -27,15 +27,15 @@ pub struct Pooled<M: Manager> {
     shared: Arc<Shared<M>>,
     group: usize,
     /// There until it is returned or taken out.
-    held: Option<Held<M>>,
+    stored: Option<Box<Stored<M>>>,
     /// How many operations were begun and are not done. Above zero, the resource is broken.
     in_flight: usize,
 }
 
 impl<M: Manager> Pooled<M> {
     #[inline]
-    pub(super) fn new(shared: &Arc<Shared<M>>, group: usize, held: Held<M>) -> Self {
-        Pooled { shared: shared.clone(), group, held: Some(held), in_flight: 0 }
+    pub(super) fn new(shared: &Arc<Shared<M>>, group: usize, stored: Box<Stored<M>>) -> Self {
+        Pooled { shared: shared.clone(), group, stored: Some(stored), in_flight: 0 }
     }
 
     /// Marks an operation as in flight until it is [done](Busy::done).
@@ -92,22 +92,22 @@ impl<M: Manager> Pooled<M> {
 
     /// Takes the resource out of the pool, which forgets it: its place is free at once.
     pub fn into_inner(mut self) -> M::Resource {
-        let Held { stored, holder } = self.held.take().expect("it is there until this is dropped");
-        let (group, now) = (self.group, now());
+        let stored = self.stored.take().expect("it is there until this is dropped");
+        let (group, holder, now) = (self.group, stored.holder, now());
         self.shared.change(|state, wakes| state.let_go(group, holder, now, wakes));
         stored.resource
     }
 
     fn stored(&self) -> &Stored<M> {
-        match &self.held {
-            Some(held) => &held.stored,
+        match &self.stored {
+            Some(stored) => stored,
             None => unreachable!("it is there until this is dropped"),
         }
     }
 
     fn stored_mut(&mut self) -> &mut Stored<M> {
-        match &mut self.held {
-            Some(held) => &mut held.stored,
+        match &mut self.stored {
+            Some(stored) => stored,
             None => unreachable!("it is there until this is dropped"),
         }
     }
@@ -130,11 +130,11 @@ impl<M: Manager> DerefMut for Pooled<M> {
 impl<M: Manager> Drop for Pooled<M> {
     #[inline]
     fn drop(&mut self) {
-        let Some(mut held) = self.held.take() else { return };
-        let release = if self.in_flight > 0 || thread::panicking() {
+        let Some(mut stored) = self.stored.take() else { return };
+        let release = if self.in_flight > 0 || thread::panicking() || stored.is_broken() {
             Release::Broken
         } else {
-            let Stored { resource, manager, .. } = &mut held.stored;
+            let Stored { resource, manager, .. } = &mut *stored;
             // A panic is the manager's, not the caller's.
             match catch(|| manager.reset(resource).is_some()) {
                 Ok(false) => Release::Clean,
@@ -145,7 +145,7 @@ impl<M: Manager> Drop for Pooled<M> {
                 }
             }
         };
-        self.shared.release(self.group, held, release);
+        self.shared.release(self.group, stored, release);
     }
 }
 

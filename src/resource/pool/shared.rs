@@ -1,35 +1,46 @@
 //! What the handles, the guards, the waiters and the tasks of a pool share.
 
+use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_task::Spawn;
 
 use super::errand::Errand;
 use super::error::Cause;
-use super::group::{Ask, Given, Held};
+use super::group::{Ask, Asked, Given, Stored};
 use super::state::{Release, State};
 use super::tasks;
-use super::{Manager, PoolOptions};
+use super::{Manager, PoolOptions, Pooled, TryGetError};
 use crate::cancel::Token;
 use crate::context;
 use crate::name::Name;
-use crate::panic::{contain, discard, take_all};
+use crate::panic::{contain, discard};
 use crate::runtime::Instant;
 use crate::scope::Spawner;
 use crate::sync::HeldBy;
-use crate::sync::wait_list::{Line, WaitList};
+use crate::sync::wait_list::{Line, Wait, WaitList};
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
-use crate::trace::observed;
+use crate::task::polled;
 
 pub(super) struct Shared<M: Manager> {
     pub(super) list: WaitList<State<M>>,
+    /// Whether the state was [crowded](State::is_crowded) when somebody last had the lock.
+    is_crowded: AtomicBool,
     pub(super) options: PoolOptions,
     spawner: Spawner,
     /// Cancelled when the pool is closed. Ends what is being created.
     pub(super) closed: Token,
     /// Ends the reaper. It is cancelled with the scope's, and when the pool is closed.
     pub(super) reaper: Token,
+}
+
+impl Asked {
+    #[inline]
+    pub(super) fn now() -> Self {
+        context::with(|ambient| Asked { now: ambient.now(), deadline: ambient.deadline() })
+    }
 }
 
 /// Returns the present instant, also in the destructor of a thread that is about to end.
@@ -42,40 +53,69 @@ pub(super) fn now() -> Instant {
 impl<M: Manager> Shared<M> {
     pub(super) fn new(options: PoolOptions, spawner: Spawner) -> Arc<Self> {
         let reaper = spawner.until_joining();
-        Arc::new(Shared { list: WaitList::new(State::new(options)), options, spawner, closed: Token::new(), reaper })
+        Arc::new(Shared {
+            list: WaitList::new(State::new(options)),
+            is_crowded: AtomicBool::new(false),
+            options,
+            spawner,
+            closed: Token::new(),
+            reaper,
+        })
     }
 
     /// Changes the state, and does what is to be done then.
-    pub(super) fn change(self: &Arc<Self>, change: impl FnOnce(&mut State<M>, &mut Wakes)) {
+    #[inline]
+    pub(super) fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut State<M>, &mut Wakes) -> R) -> R {
         let mut wakes = Wakes::new();
-        let errands = self.list.with(|state| {
-            change(state, &mut wakes);
-            state.take_errands()
+        let (result, errands) = self.list.with(|state| {
+            let result = change(state, &mut wakes);
+            self.is_crowded.store(state.is_crowded(), Ordering::Relaxed);
+            (result, state.take_errands())
         });
         // A waker that panics must not keep the errands from being done: they have places.
         contain(|| wakes.wake());
-        self.run(errands);
+        if let Some(errands) = errands {
+            self.run(errands);
+        }
+        result
     }
 
-    /// Does what others have left to be done.
-    pub(super) fn run_errands(self: &Arc<Self>) {
-        let errands = self.list.with(State::take_errands);
-        self.run(errands);
-    }
-
-    /// Takes an idle resource, if nobody waits and it needs no check.
+    /// Whether the state seems to be [crowded](State::is_crowded).
     #[inline]
-    pub(super) fn take(self: &Arc<Self>, group: usize, name: Name, now: Instant) -> Option<Held<M>> {
-        let (held, errands) = self.list.with(|state| (state.take(group, name, now), state.take_errands()));
-        self.run(errands);
-        held
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Ordering::Relaxed)
+    }
+
+    /// Takes an idle resource, if nobody waits and there is one that is not broken and needs no
+    /// check.
+    #[inline]
+    pub(super) fn take(self: &Arc<Self>, group: usize, name: Name, now: Instant) -> Option<Box<Stored<M>>> {
+        loop {
+            let stored = self.change(|state, _| state.take(group, name.clone(), now))?;
+            if !stored.is_broken() {
+                return Some(stored);
+            }
+            self.release(group, stored, Release::Broken);
+        }
+    }
+
+    /// Returns a resource that can be taken, if there is one.
+    pub(super) fn try_get(
+        self: &Arc<Self>,
+        group: usize,
+        at: &'static Location<'static>,
+    ) -> Result<Pooled<M>, TryGetError> {
+        match self.take(group, asking(at), now()) {
+            Some(stored) => Ok(Pooled::new(self, group, stored)),
+            None => Err(TryGetError { is_closed: self.list.with(|state| state.is_closed()) }),
+        }
     }
 
     /// Takes back a resource that was in use.
     #[inline]
-    pub(super) fn release(self: &Arc<Self>, group: usize, held: Held<M>, release: Release) {
+    pub(super) fn release(self: &Arc<Self>, group: usize, stored: Box<Stored<M>>, release: Release) {
         let now = now();
-        self.change(|state, wakes| state.release(group, held, release, now, wakes));
+        self.change(|state, wakes| state.release(group, stored, release, now, wakes));
     }
 
     /// Closes the pool, if it is open.
@@ -85,15 +125,13 @@ impl<M: Manager> Shared<M> {
         self.reaper.cancel("the pool is closed");
     }
 
-    #[inline]
+    #[cold]
     fn run(self: &Arc<Self>, errands: Vec<Errand<M>>) {
-        if !errands.is_empty() {
-            let mut errands = errands.into_iter();
-            take_all(&mut || errands.next().map(|errand| self.start(errand)).is_some());
-        }
+        // A runtime that panics when a task is spawned drops the task, which closes the pool. So
+        // everyone hears of it, and who has just joined the line leaves it again.
+        errands.into_iter().for_each(|errand| contain(|| self.start(errand)));
     }
 
-    #[cold]
     fn start(self: &Arc<Self>, errand: Errand<M>) {
         if let Errand::Drop { .. } = errand {
             return discard(errand);
@@ -112,42 +150,62 @@ impl<M: Manager> Shared<M> {
     }
 }
 
-/// Returns the name of the one who asks: that of the child, while it is observed, or the place of
-/// the call.
-#[inline]
-pub(super) fn asking(at: &'static std::panic::Location<'static>) -> Name {
-    let observed = if observed::is_observed() { observed::polled() } else { None };
-    observed.unwrap_or_else(|| at.into())
+/// Returns the name of the one who asks: that of the child that is being polled, or the place of
+/// the call if it has none.
+pub(super) fn asking(at: &'static Location<'static>) -> Name {
+    polled::name().unwrap_or_else(|| at.into())
 }
 
 /// The line of those who wait for a resource of one group.
 pub(super) struct Seekers<'a, M: Manager> {
     pub(super) shared: &'a Arc<Shared<M>>,
     pub(super) group: usize,
+    /// The place of the call.
+    pub(super) at: &'static Location<'static>,
+    /// `None` if the pool seems to be crowded, so that it does not matter.
+    pub(super) asked: Option<Asked>,
+}
+
+impl<M: Manager> Seekers<'_, M> {
+    /// Returns what waits in this line.
+    pub(super) fn wait(self) -> Wait<Self> {
+        let ask = Ask { name: self.at.into(), ticket: 0 };
+        Wait::new(self, ask)
+    }
 }
 
 impl<M: Manager> Line for Seekers<'_, M> {
     type State = State<M>;
     type Ask = Ask;
-    type Answer = Given<M>;
+    /// `None` if it matters when it was asked.
+    type Answer = Option<Given<M>>;
 
     fn list(&self) -> &WaitList<State<M>> {
         &self.shared.list
     }
 
-    fn waiters<'s>(&self, state: &'s mut State<M>) -> &'s mut Waiters<Ask, Given<M>> {
+    #[inline]
+    fn update<R>(&self, change: impl FnOnce(&mut State<M>, &mut Wakes) -> R) -> R {
+        self.shared.change(change)
+    }
+
+    fn waiters<'s>(&self, state: &'s mut State<M>) -> &'s mut Waiters<Ask, Self::Answer> {
         &mut state.groups[self.group].waiters
     }
 
-    fn join(&self, state: &mut State<M>, ask: Ask, _: &mut Wakes) -> Result<Given<M>, Ask> {
-        state.join(self.group, ask)
+    #[inline]
+    fn pass(&self, ask: &Ask) -> Option<Self::Answer> {
+        let now = self.asked?.now;
+        self.shared.take(self.group, ask.name.clone(), now).map(|stored| Some(Ok(stored)))
     }
 
-    fn leave(&self, state: &mut State<M>, ask: Ask, given: Option<Given<M>>, wakes: &mut Wakes) {
-        if let Some(given) = given {
-            // The clock is not read under the lock. That the resource was idle since it was asked
-            // for is not less than the truth.
-            state.take_back(self.group, given, ask.now, wakes);
+    fn join(&self, state: &mut State<M>, ask: Ask, _: &mut Wakes) -> Result<Self::Answer, Ask> {
+        state.join(self.group, ask, self.asked)
+    }
+
+    fn leave(&self, state: &mut State<M>, _: Ask, answer: Option<Self::Answer>, wakes: &mut Wakes) {
+        if let Some(given) = answer.flatten() {
+            state.take_back(self.group, given, wakes);
         }
     }
 

@@ -11,13 +11,16 @@ use slab::Slab;
 
 use super::errand::{Errand, Evicted, Phase};
 use super::error::{Cause, GetError};
-use super::group::{Ask, Failure, Given, Group, Held, Stored};
+use super::group::{Ask, Asked, Failure, Given, Group, Stored};
 use super::statistics::PoolStatistics;
 use super::{Manager, PoolOptions};
 use crate::name::Name;
 use crate::runtime::Instant;
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
+
+/// The key of the only group of a pool without keys.
+pub(super) const ALL: usize = 0;
 
 /// How long the next attempt waits after one that failed, at first and at most. Each failure in a
 /// row doubles it.
@@ -110,9 +113,19 @@ impl<M: Manager> State<M> {
         self.closed.is_some()
     }
 
+    /// Whether who comes has to wait for what others have, and nothing can be done for that: nothing
+    /// is idle, no place is free, and nobody else has a claim to the resources. So it does not
+    /// matter how late it is.
+    #[inline]
+    pub(super) fn is_crowded(&self) -> bool {
+        let is_full = self.places == self.options.max_size && self.groups.len() == 1 && !self.is_closed();
+        is_full && self.groups.get(ALL).is_some_and(|all| all.idle.is_empty() && all.failure.is_none())
+    }
+
     /// Takes what is to be done when the lock has been released.
-    pub(super) fn take_errands(&mut self) -> Vec<Errand<M>> {
-        mem::take(&mut self.errands)
+    #[inline]
+    pub(super) fn take_errands(&mut self) -> Option<Vec<Errand<M>>> {
+        if self.errands.is_empty() { None } else { Some(mem::take(&mut self.errands)) }
     }
 
     pub(super) fn statistics(&self) -> PoolStatistics {
@@ -132,45 +145,60 @@ impl<M: Manager> State<M> {
 
     /// Takes the resource that was idle last, if nobody waits and it needs no check.
     #[inline]
-    pub(super) fn take(&mut self, group: usize, name: Name, now: Instant) -> Option<Held<M>> {
+    pub(super) fn take(&mut self, group: usize, name: Name, now: Instant) -> Option<Box<Stored<M>>> {
         let Group { idle, holders, waiters, .. } = &mut self.groups[group];
         let last = idle.back()?;
-        if !waiters.is_empty() || last.idle_time(now) >= self.options.check_after || last.is_expired(now) {
+        if !waiters.is_empty() || last.fresh_until.is_some_and(|at| at <= now) {
             return None;
         }
-        let stored = idle.pop_back()?;
-        let held = Held { stored, holder: holders.insert(name) };
+        let mut stored = idle.pop_back()?;
+        stored.holder = holders.insert(name);
         if self.options.min_idle > 0 {
             self.provide(group, 0, now);
         }
-        Some(held)
+        Some(stored)
     }
 
     /// Takes a resource, or sees to it that one comes for the caller, who waits then.
-    pub(super) fn join(&mut self, group: usize, mut ask: Ask) -> Result<Given<M>, Ask> {
+    ///
+    /// Returns `None` if it must be known when the caller asks.
+    pub(super) fn join(&mut self, group: usize, mut ask: Ask, asked: Option<Asked>) -> Result<Option<Given<M>>, Ask> {
+        ask.ticket = self.tickets;
+        let Some(Asked { now, deadline }) = asked else {
+            if !self.is_crowded() {
+                return Ok(None);
+            }
+            self.tickets += 1;
+            return Err(ask);
+        };
         if let Some(cause) = &self.closed {
-            return Ok(Err(GetError { cause: cause.clone() }));
+            return Ok(Some(Err(GetError { cause: cause.clone() })));
         }
-        if let Some(held) = self.take(group, ask.name.clone(), ask.now) {
-            return Ok(Ok(held));
+        if let Some(stored) = self.take(group, ask.name.clone(), now) {
+            return Ok(Some(Ok(stored)));
         }
         let Group { failure, waiters, .. } = &self.groups[group];
-        if let (Some(failure), Some(deadline)) = (failure, ask.deadline) {
+        if let (Some(failure), Some(deadline)) = (failure, deadline) {
             if failure.next >= deadline && self.groups[group].has_nothing_else() {
-                return Ok(Err(GetError { cause: failure.cause.clone() }));
+                return Ok(Some(Err(GetError { cause: failure.cause.clone() })));
             }
         }
         let waiting = waiters.len() + 1;
-        ask.ticket = self.tickets;
         self.tickets += 1;
-        self.provide(group, waiting, ask.now);
+        self.provide(group, waiting, now);
         Err(ask)
     }
 
     /// Takes back a resource that was in use.
-    pub(super) fn release(&mut self, group: usize, held: Held<M>, release: Release, now: Instant, wakes: &mut Wakes) {
-        let Held { stored, holder } = held;
-        self.groups[group].holders.remove(holder);
+    pub(super) fn release(
+        &mut self,
+        group: usize,
+        stored: Box<Stored<M>>,
+        release: Release,
+        now: Instant,
+        wakes: &mut Wakes,
+    ) {
+        self.groups[group].holders.remove(stored.holder);
         match release {
             Release::Clean => self.come_home(group, stored, now, wakes),
             Release::Used if !self.is_closed() => {
@@ -188,7 +216,7 @@ impl<M: Manager> State<M> {
     }
 
     /// Puts in a resource that was created.
-    pub(super) fn created(&mut self, group: usize, stored: Stored<M>, now: Instant, wakes: &mut Wakes) {
+    pub(super) fn created(&mut self, group: usize, stored: Box<Stored<M>>, now: Instant, wakes: &mut Wakes) {
         let former = self.groups[group].failure.take();
         self.forget(former);
         self.groups[group].creating -= 1;
@@ -202,13 +230,13 @@ impl<M: Manager> State<M> {
     }
 
     /// Puts in a resource that was found fit.
-    pub(super) fn checked(&mut self, group: usize, stored: Stored<M>, now: Instant, wakes: &mut Wakes) {
+    pub(super) fn checked(&mut self, group: usize, stored: Box<Stored<M>>, now: Instant, wakes: &mut Wakes) {
         self.groups[group].checking -= 1;
         self.come_home(group, stored, now, wakes);
     }
 
     /// Puts in a resource that was reset.
-    pub(super) fn was_reset(&mut self, group: usize, stored: Stored<M>, now: Instant, wakes: &mut Wakes) {
+    pub(super) fn was_reset(&mut self, group: usize, stored: Box<Stored<M>>, now: Instant, wakes: &mut Wakes) {
         self.groups[group].leaving -= 1;
         self.come_home(group, stored, now, wakes);
     }
@@ -231,7 +259,7 @@ impl<M: Manager> State<M> {
         let count = failed.failure.as_ref().map_or(0, |failure| failure.count);
         let pause = PAUSES.0.saturating_mul(1 << count.min(10)).min(PAUSES.1);
         if failed.has_nothing_else() && failed.coming() == 0 {
-            failed.waiters.answer_where(wakes, |_| Some(Err(GetError { cause: cause.clone() })));
+            failed.waiters.answer_where(wakes, |_| Some(Some(Err(GetError { cause: cause.clone() }))));
         }
         let next = now.checked_add(pause).unwrap_or(now);
         let former = failed.failure.replace(Failure { cause, count: count.saturating_add(1), next });
@@ -284,7 +312,7 @@ impl<M: Manager> State<M> {
             return;
         }
         for (_, group) in &mut self.groups {
-            group.waiters.answer_where(wakes, |_| Some(Err(GetError { cause: cause.clone() })));
+            group.waiters.answer_where(wakes, |_| Some(Some(Err(GetError { cause: cause.clone() }))));
         }
         self.closed = Some(cause);
         for group in self.keys() {
@@ -326,9 +354,13 @@ impl<M: Manager> State<M> {
     }
 
     /// Leaves an answer that nobody took: a resource to the next one, an error to be dropped.
-    pub(super) fn take_back(&mut self, group: usize, given: Given<M>, now: Instant, wakes: &mut Wakes) {
+    pub(super) fn take_back(&mut self, group: usize, given: Given<M>, wakes: &mut Wakes) {
         match given {
-            Ok(held) => self.release(group, held, Release::Clean, now, wakes),
+            Ok(stored) => {
+                // The clock is not read under the lock. It has been as good as idle since then.
+                let now = stored.idle_since;
+                self.release(group, stored, Release::Clean, now, wakes);
+            }
             Err(error) => self.leave_error(error),
         }
     }
@@ -356,7 +388,7 @@ impl<M: Manager> State<M> {
     }
 
     /// Gives a resource to the first who waits for it, or puts it among the idle ones.
-    fn come_home(&mut self, group: usize, mut stored: Stored<M>, now: Instant, wakes: &mut Wakes) {
+    fn come_home(&mut self, group: usize, mut stored: Box<Stored<M>>, now: Instant, wakes: &mut Wakes) {
         if self.is_closed() || stored.is_expired(now) {
             self.send_away(group, stored);
             // Somebody may have waited for this one, beside others that are idle.
@@ -368,15 +400,17 @@ impl<M: Manager> State<M> {
             self.create(other, Some(Evicted { group, stored }), now);
             return;
         }
+        stored.idle_since = now;
         let home = &mut self.groups[group];
         match home.waiters.first() {
             Some(first) => {
-                let holder = home.holders.insert(first.name.clone());
-                home.waiters.answer_first(Ok(Held { stored, holder }), wakes);
+                stored.holder = home.holders.insert(first.name.clone());
+                home.waiters.answer_first(Some(Ok(stored)), wakes);
             }
             None => {
-                stored.idle_since = now;
                 let expires = stored.expires;
+                let check_at = now.checked_add(self.options.check_after);
+                stored.fresh_until = [expires, check_at].into_iter().flatten().min();
                 home.idle.push_back(stored);
                 if let (Some(expires), Some((at, _))) = (expires, self.reaper) {
                     if expires < at {
@@ -388,7 +422,7 @@ impl<M: Manager> State<M> {
     }
 
     /// Has a resource closed.
-    fn send_away(&mut self, group: usize, stored: Stored<M>) {
+    fn send_away(&mut self, group: usize, stored: Box<Stored<M>>) {
         self.groups[group].leaving += 1;
         self.errands.push(Errand::Close { group, stored });
     }

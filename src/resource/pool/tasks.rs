@@ -81,12 +81,12 @@ async fn create<M: Manager>(mut transit: Transit<M>, manager: Arc<M>, at: Option
 
 async fn check<M: Manager>(mut transit: Transit<M>) {
     let grace = transit.shared.options.grace;
-    let Some(Stored { resource, manager, .. }) = &mut transit.stored else { return };
+    let Some(Stored { resource, manager, .. }) = transit.stored.as_deref_mut() else { return };
     let checked = bounded::<_, M::Error>(grace, async { manager.check(resource).await }).await;
     match checked {
-        Ok(Ok(())) => transit.go_home(),
-        Ok(Err(error)) => {
-            discard(error);
+        Ok(Ok(())) if !transit.is_broken() => transit.go_home(),
+        Ok(unfit) => {
+            discard(unfit);
             transit.leave();
             transit.close().await;
         }
@@ -97,7 +97,7 @@ async fn check<M: Manager>(mut transit: Transit<M>) {
 
 async fn reset<M: Manager>(mut transit: Transit<M>) {
     let grace = transit.shared.options.grace;
-    let Some(Stored { resource, manager, .. }) = &mut transit.stored else { return };
+    let Some(Stored { resource, manager, .. }) = transit.stored.as_deref_mut() else { return };
     let reset = async {
         match manager.reset(resource) {
             Some(reset) => reset.await,
@@ -105,9 +105,9 @@ async fn reset<M: Manager>(mut transit: Transit<M>) {
         }
     };
     match bounded::<_, M::Error>(grace, reset).await {
-        Ok(Ok(())) => transit.go_home(),
-        Ok(Err(error)) => {
-            discard(error);
+        Ok(Ok(())) if !transit.is_broken() => transit.go_home(),
+        Ok(unfit) => {
+            discard(unfit);
             transit.close().await;
         }
         Err(_) => {}
@@ -143,7 +143,7 @@ async fn bounded<F: Future, E>(limit: Duration, method: F) -> Result<F::Output, 
 struct Transit<M: Manager> {
     shared: Arc<Shared<M>>,
     group: usize,
-    stored: Option<Stored<M>>,
+    stored: Option<Box<Stored<M>>>,
     /// The group from which `stored` was evicted.
     evicted: Option<usize>,
     /// `None` when the task has given its place up.
@@ -152,11 +152,15 @@ struct Transit<M: Manager> {
 
 impl<M: Manager> Transit<M> {
     /// Puts a new resource into the pool.
-    fn arrive(mut self, stored: impl FnOnce(Instant) -> Stored<M>) {
+    fn arrive(mut self, stored: impl FnOnce(Instant) -> Box<Stored<M>>) {
         let (now, group) = (now(), self.group);
         let stored = stored(now);
         self.phase = None;
         self.shared.change(|state, wakes| state.created(group, stored, now, wakes));
+    }
+
+    fn is_broken(&self) -> bool {
+        self.stored.as_ref().is_some_and(|stored| stored.is_broken())
     }
 
     /// Puts the resource back into the pool.
@@ -193,7 +197,8 @@ impl<M: Manager> Transit<M> {
 
     /// Closes the resource, if there is one, within the grace, also while the scope is cancelled.
     async fn close(&mut self) {
-        let Some(Stored { resource, manager, .. }) = self.stored.take() else { return };
+        let Some(stored) = self.stored.take() else { return };
+        let Stored { resource, manager, .. } = *stored;
         let close = async move { manager.close(resource).await };
         discard(shield(bounded::<_, M::Error>(self.shared.options.grace, close)).await);
     }

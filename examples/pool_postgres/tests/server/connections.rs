@@ -53,7 +53,7 @@ async fn connections_that_are_killed_while_they_sleep_or_are_idle_are_replaced()
             let error = sleeper.await.unwrap_err();
             assert!(error.is_connection_lost());
             assert!(error.code().is_none_or(|code| *code == SqlState::ADMIN_SHUTDOWN), "{error}");
-            bank.transfer(Transfer { number: 2, ..TRANSFER }).await.unwrap();
+            bank.pay(Transfer { number: 2, ..TRANSFER }).await.unwrap();
         })
         .await;
         assert_eq!(bank.audit().await.unwrap().transfers, 2);
