@@ -427,7 +427,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// One reference to the control is the machine's, and one is the context's, or kept for it. What
     /// others have sent before they let go, the bell tells.
     fn is_sole(&self) -> bool {
-        if Arc::strong_count(self.control()) > 2 {
+        // Once the bell is the `Orphans`', they take a ring for the inbox as any other.
+        if self.custody != Custody::Own || Arc::strong_count(self.control()) > 2 {
             return false;
         }
         fence(Ordering::Acquire);

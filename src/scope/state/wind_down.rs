@@ -296,13 +296,15 @@ fn lose(adopted: &mut Set<AdoptedMember>) {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::panic::Location;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Wake, Waker};
+    use std::task::{Poll, Wake, Waker};
 
     use super::*;
-    use crate::scope::control::Parts;
+    use crate::scope::control::{News, Parts};
     use crate::scope::kind::AnyThread;
     use crate::scope::state::Core;
+    use crate::task::cell::Runner;
     use crate::task::crew::Member;
 
     #[derive(Default)]
@@ -347,5 +349,30 @@ mod tests {
         machine.close(Some(&around));
         inner.bell.ring();
         assert!(woken.0.load(Ordering::SeqCst));
+    }
+
+    /// The wait for the orphans took the ring for a child that was sent in the scope's last poll. So
+    /// the scope, which nobody else reached any more, ended as if there was no child, whose task
+    /// waited for ever.
+    #[test]
+    fn a_child_that_comes_after_the_last_look_is_refused_although_the_wait_for_orphans_took_its_ring() {
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(
+            Core::<Infallible, AnyThread>::new(Parts::new()),
+            Name::from("inner"),
+        );
+        let (inner, around) = (Arc::clone(machine.control()), Control::bare());
+        let orphan = Member::join(&inner);
+        machine.hand_on(Some(Arc::clone(&around)));
+
+        let (child, mut task) = Runner::new(async { Ok(()) }, Location::caller(), ());
+        assert!(machine.core.push(child.shared(), &inner.bell).is_ok());
+        drop((orphan, inner));
+        let cx = &mut Context::from_waker(Waker::noop());
+        around.news().take().for_each(|item| {
+            let News::Adopt(mut wait) = item else { panic!("nothing else is transferred") };
+            assert!(wait.as_mut().poll(cx).is_ready());
+        });
+        assert!(context::with(|ambient| machine.finish(ambient)).is_ready());
+        assert!(matches!(task.poll(cx), Poll::Ready(Some(Err(_)))), "the child is forgotten");
     }
 }
