@@ -97,3 +97,100 @@ fn it_does_what_a_simple_model_does() {
         assert_eq!(drops.get(), inserted);
     }
 }
+
+/// What members do while they are polled, and what is done between the results of a pass. Whoever
+/// is to be polled is polled before the set sleeps.
+#[test]
+fn it_forgets_nobody_whatever_members_and_callers_do() {
+    for seed in 1..=300 {
+        let mut random = Random(seed << 32 | seed);
+        let (parent, waker) = Parent::new();
+        let mut cx = Context::from_waker(&waker);
+        let mut set = match random.below(2) {
+            0 => Set::new(),
+            _ => Set::with_capacity(random.below(200)),
+        };
+        // How many keep their wakers, in tenths: without one, a block is the set's alone.
+        let (clones, most) = (random.below(3), [3, 20, 150][random.below(3)]);
+        let (mut members, mut due) = (BTreeSet::new(), BTreeSet::new());
+        let mut wakers: BTreeMap<usize, Waker> = BTreeMap::new();
+        let mut asleep = false;
+        for left in (0..500).rev() {
+            // At last it is polled alone, until it comes to rest.
+            let act = if left < 100 { usize::MAX } else { random.below(16) };
+            match act {
+                0..=3 if set.len() < most => {
+                    let key = set.insert(()).index();
+                    assert!(members.insert(key) && due.insert(key));
+                    asleep = false;
+                }
+                4 => {
+                    let key = random.below(most);
+                    assert_eq!(set.remove(Key(key as u32)), members.remove(&key));
+                }
+                5 => {
+                    let key = random.below(most);
+                    set.wake(Key(key as u32));
+                    due.insert(key);
+                    asleep = false;
+                }
+                6 if random.below(8) == 0 => {
+                    set.retain(|_| random.below(3) > 0);
+                    members = set.keys().map(Key::index).collect();
+                }
+                7 | 8 if !wakers.is_empty() => {
+                    let nth = random.below(wakers.len());
+                    let (&key, waker) = wakers.iter().nth(nth).unwrap();
+                    waker.wake_by_ref();
+                    due.insert(key);
+                    assert!(!asleep || !members.contains(&key) || parent.woken() > 0, "seed {seed}");
+                    asleep &= !members.contains(&key);
+                    if random.below(3) == 0 {
+                        wakers.remove(&key);
+                    }
+                }
+                _ => {
+                    let polled = set.poll_until(&mut cx, |key, _, cx| {
+                        let key = key.index();
+                        assert!(members.contains(&key), "seed {seed}: {key} is no member");
+                        due.remove(&key);
+                        if act == usize::MAX {
+                            return Poll::Pending;
+                        }
+                        if random.below(10) < clones {
+                            wakers.insert(key, cx.waker().clone());
+                        }
+                        if random.below(3) == 0 {
+                            cx.waker().wake_by_ref();
+                            due.insert(key);
+                        }
+                        if !wakers.is_empty() && random.below(4) == 0 {
+                            let nth = random.below(wakers.len());
+                            let (&other, waker) = wakers.iter().nth(nth).unwrap();
+                            waker.wake_by_ref();
+                            due.insert(other);
+                        }
+                        let answer = match random.below(12) {
+                            0 | 1 => Answer::Done,
+                            2 => Answer::Last(()),
+                            3 => {
+                                due.insert(key);
+                                return Poll::Ready(Answer::Item(()));
+                            }
+                            _ => return Poll::Pending,
+                        };
+                        members.remove(&key);
+                        Poll::Ready(answer)
+                    });
+                    due.retain(|key| members.contains(key));
+                    asleep = polled.is_pending() && parent.woken() == 0;
+                    assert!(!asleep || due.is_empty(), "seed {seed}: {due:?} are forgotten");
+                    assert!(polled != Poll::Ready(None) || members.is_empty(), "seed {seed}");
+                }
+            }
+            due.retain(|key| members.contains(key));
+            assert_eq!(set.len(), members.len());
+        }
+        assert!(asleep || members.is_empty(), "seed {seed}: it does not come to rest");
+    }
+}
