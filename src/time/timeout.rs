@@ -446,7 +446,7 @@ impl<F: Future> Timeout<F> {
             Some(token) if matches!(self.phase, Phase::Overdue { .. }) => token.take_overrun(),
             _ => Vec::new(),
         };
-        Elapsed { overrun: (!overrun.is_empty()).then(|| Box::new(Overrun { names: overrun })) }
+        Elapsed { overrun: (!overrun.is_empty()).then(|| Arc::new(Overrun { names: overrun })) }
     }
 }
 
@@ -482,8 +482,9 @@ impl<F> fmt::Debug for Timeout<F> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
-    /// Boxed as a whole, so that a result with this error is small, and is returned in registers.
-    overrun: Option<Box<Overrun>>,
+    /// In one word, so that a result with this error is returned in registers. Shared, since the
+    /// end of that is shorter than the end of a box.
+    overrun: Option<Arc<Overrun>>,
 }
 
 /// What had not ended within the grace.
