@@ -2,7 +2,8 @@
 
 use std::future::{Future, poll_fn, ready};
 use std::panic::{Location, resume_unwind};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc as Shared;
+use std::task::{Context, Poll, Wake, Waker};
 
 use super::{Arc, AtomicUsize, Ordering, block_on, model, thread};
 use crate::task::cell::{Ended, Extra, Failed, Node, Reader, Runner, publish_places};
@@ -129,6 +130,32 @@ fn a_task_may_be_dropped_while_its_child_ends() {
             drop(task);
             running.join().unwrap();
             assert_eq!(drops.load(Ordering::Relaxed), 1);
+        });
+    }
+}
+
+/// Wakes nobody.
+struct Idle;
+
+impl Wake for Idle {
+    fn wake(self: Shared<Self>) {}
+}
+
+/// The child has woken it, or else it goes with the node, whoever lets go of that last.
+#[test]
+fn a_waker_that_a_task_leaves_as_its_child_ends_is_dropped() {
+    for is_exchanged in [false, true] {
+        model(move || {
+            let (drops, idle) = (Arc::new(AtomicUsize::new(0)), Shared::new(Idle));
+            let (runner, mut task) = node(ready(Ok(Counted(drops.clone()))));
+            let running = thread::spawn(move || run(runner));
+            drop(task.poll(&mut Context::from_waker(&Waker::from(idle.clone()))));
+            if is_exchanged {
+                drop(task.poll(&mut Context::from_waker(Waker::noop())));
+            }
+            drop(task);
+            running.join().unwrap();
+            assert_eq!((drops.load(Ordering::Relaxed), Shared::strong_count(&idle)), (1, 1));
         });
     }
 }
