@@ -1,8 +1,10 @@
 //! Operations that are in flight.
 
 use foster::resource::{Pool, PoolOptions};
+use foster::stream::generator;
 use foster::testing::{EveryAwait, cancel_at_every_await};
 use foster::{scope, timeout};
+use futures::StreamExt as _;
 
 use crate::harness::{T, watched};
 use crate::server::Server;
@@ -35,6 +37,30 @@ matrix! {
             drop(resource.busy());
             resource.busy().done();
             drop(resource);
+            assert_eq!(pool.get().await.unwrap().id, 1);
+        })
+        .await;
+    }
+
+    async fn a_stream_that_owns_its_operation_breaks_the_resource_if_it_is_not_read_to_its_end() {
+        let doubles = async |pool: &Pool<Server>| {
+            let mut resource = pool.get().await.unwrap();
+            generator(async move |y| {
+                let mut operation = resource.busy();
+                for number in 0..3 {
+                    let answer = operation.double(number, T).await;
+                    _ = y.emit(answer).await;
+                }
+                operation.done();
+            })
+        };
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(Server::new(), s.spawner());
+            assert_eq!(doubles(&pool).await.collect::<Vec<_>>().await, [0, 2, 4]);
+            let mut rows = doubles(&pool).await;
+            assert_eq!(rows.next().await, Some(0));
+            assert_eq!(pool.statistics().in_use(), 1);
+            drop(rows);
             assert_eq!(pool.get().await.unwrap().id, 1);
         })
         .await;
