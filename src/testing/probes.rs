@@ -6,8 +6,9 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -36,8 +37,27 @@ pub struct Drops {
 
 #[derive(Debug, Default)]
 struct Counts {
-    made: AtomicUsize,
-    dropped: AtomicUsize,
+    guards: Mutex<Guards>,
+    /// Notified when a guard has been dropped.
+    dropped: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Guards {
+    made: usize,
+    dropped: usize,
+}
+
+impl Guards {
+    fn alive(&self) -> usize {
+        self.made - self.dropped
+    }
+}
+
+impl Counts {
+    fn lock(&self) -> MutexGuard<'_, Guards> {
+        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drops {
@@ -48,20 +68,26 @@ impl Drops {
 
     /// Returns a value whose drop is counted.
     pub fn guard(&self) -> DropGuard {
-        self.counts.made.fetch_add(1, Ordering::SeqCst);
+        self.counts.lock().made += 1;
         DropGuard { counts: self.counts.clone() }
     }
 
     /// Returns how many guards have been dropped.
     pub fn count(&self) -> usize {
-        self.counts.dropped.load(Ordering::SeqCst)
+        self.counts.lock().dropped
     }
 
     /// Returns how many guards have not been dropped.
     pub fn alive(&self) -> usize {
-        // The drops are read first, because a guard may be made and dropped in between.
-        let dropped = self.count();
-        self.counts.made.load(Ordering::SeqCst) - dropped
+        self.counts.lock().alive()
+    }
+
+    /// Blocks until all guards have been dropped, for at most `patience`. Returns whether they have
+    /// been.
+    pub(crate) fn await_all(&self, patience: Duration) -> bool {
+        let some_alive = |guards: &mut Guards| guards.alive() > 0;
+        let waited = self.counts.dropped.wait_timeout_while(self.counts.lock(), patience, some_alive);
+        waited.unwrap_or_else(PoisonError::into_inner).0.alive() == 0
     }
 }
 
@@ -74,7 +100,8 @@ pub struct DropGuard {
 
 impl Drop for DropGuard {
     fn drop(&mut self) {
-        self.counts.dropped.fetch_add(1, Ordering::SeqCst);
+        self.counts.lock().dropped += 1;
+        self.counts.dropped.notify_all();
     }
 }
 

@@ -10,7 +10,7 @@ use futures_task::Spawn;
 
 use super::End;
 use super::tasks::spawn;
-use super::watchdog::{block_on, park_on, until};
+use super::watchdog::{await_drops, block_on, park_on};
 use crate::cancel::reason::Reason;
 use crate::runtime::{Blocking, Clock, Handle};
 use crate::scope::{TaskError, scope};
@@ -52,7 +52,7 @@ fn leftovers_are_dropped_with_the_last_handle(handle: Handle) {
     let (drops, gate) = (Drops::new(), Gate::new());
     leave_over(&handle, &drops, &gate);
     drop(handle);
-    until("every task that was left over has been dropped", || drops.alive() == 0);
+    await_drops(&drops, "every task that was left over has been dropped");
     gate.open();
 }
 
@@ -86,7 +86,7 @@ fn leftovers_are_dropped_at_the_end(handle: Handle, end: End) {
     let (drops, gate) = (Drops::new(), Gate::new());
     leave_over(&handle, &drops, &gate);
     end();
-    until("every task that was left over has been dropped", || drops.alive() == 0);
+    await_drops(&drops, "every task that was left over has been dropped");
     gate.open();
     drop(handle);
 }
@@ -106,7 +106,7 @@ fn what_comes_after_the_end_is_dropped_unrun(handle: Handle, end: End) {
     // This holds whether the runtime reports the refusal or not.
     drop(handle.spawn_obj(Box::new(task).into()));
     drop(handle.spawn_blocking(Box::new(job)));
-    until("a task and a job that came too late have been dropped", || drops.alive() == 0);
+    await_drops(&drops, "a task and a job that came too late have been dropped");
     assert!(!run.load(Ordering::SeqCst), "something was run after the end");
 }
 

@@ -10,7 +10,7 @@ use std::thread;
 use futures_task::Spawn;
 use futures_util::task::SpawnExt;
 
-use super::watchdog::{TICK, block_on, panic_quietly, until};
+use super::watchdog::{TICK, await_drops, block_on, panic_quietly};
 use crate::runtime::{Clock, Handle};
 use crate::testing::cancel::message;
 use crate::testing::{Drops, Gate};
@@ -68,7 +68,7 @@ fn tasks_run_to_their_end_and_are_dropped(handle: &Handle) {
         assert!(handle.spawn_obj(Box::new(task).into()).is_ok(), "a task was refused while the runtime goes on");
     }
     block_on(handle, all.wait());
-    until("every future that is over was dropped", || drops.alive() == 0);
+    await_drops(&drops, "every future that is over was dropped");
 }
 
 fn tasks_spawn_tasks_and_may_end_before_them(handle: &Handle) {
@@ -166,7 +166,7 @@ fn a_task_that_panics_takes_none_with_it(handle: &Handle) {
         opened.open();
     });
     block_on(handle, done.wait());
-    until("every task that panicked was dropped", || drops.alive() == 0);
+    await_drops(&drops, "every task that panicked was dropped");
 }
 
 fn a_root_that_panics_leaves_the_runtime_usable(handle: &Handle) {

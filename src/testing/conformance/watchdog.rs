@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::runtime::Handle;
+use crate::testing::Drops;
 use crate::testing::cancel::message;
 
 /// The unit of time of the checks. They check order and lower bounds, and never that something was
@@ -63,13 +64,10 @@ pub(in crate::testing) fn park_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits for something that happens on another thread.
-pub(super) fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(5);
-    while !happened() {
-        assert!(Instant::now() < patience, "still not so after 5 seconds: {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
+/// Waits until all that `drops` counts has been dropped, by whichever thread.
+pub(super) fn await_drops(drops: &Drops, what: &str) {
+    let patience = Duration::from_secs(5);
+    assert!(drops.await_all(patience), "still not so after {patience:?}: {what}");
 }
 
 /// Panics without calling the panic hook.
