@@ -38,22 +38,25 @@ pub(crate) fn timer(at: Instant) -> Timer {
 /// Creates a timer of tokio's, if tokio runs this thread and has its timers enabled.
 #[cfg(feature = "tokio")]
 fn tokio_timer(at: Instant) -> Option<Timer> {
-    tokio::runtime::Handle::try_current().ok()?;
+    let handle = tokio::runtime::Handle::try_current().ok()?;
     // A runtime that was built without `enable_time` panics here, and cannot be asked before. The
     // caller did not choose it, so this is no reason to fail.
     let mut timer = None;
     // The value goes where it is returned from, since a timer is large.
-    contain(|| timer = Some(Timer::tokio(tokio::time::sleep_until(at.into()))));
+    contain(|| timer = Some(Timer::tokio(at, &handle)));
     timer
 }
 
 /// Moves `timer` to `at`.
 #[cfg(feature = "tokio")]
 pub(crate) fn reset(mut timer: Pin<&mut Timer>, at: Instant) {
-    if tokio::runtime::Handle::try_current().is_err() {
-        reset_thread(timer, at);
-    } else if !timer.as_mut().reset_tokio(at) {
-        timer.set(self::timer(at));
+    match tokio::runtime::Handle::try_current() {
+        Err(_) => reset_thread(timer, at),
+        Ok(handle) => {
+            if !timer.as_mut().reset_tokio(at, &handle) {
+                timer.set(self::timer(at));
+            }
+        }
     }
 }
 

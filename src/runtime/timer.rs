@@ -36,7 +36,8 @@ pin_project! {
     enum Kind {
         Never,
         Thread { #[pin] delay: futures_timer::Delay },
-        Tokio { #[pin] sleep: TokioSleep },
+        // The runtime is the one that fires it.
+        Tokio { #[pin] sleep: TokioSleep, runtime: TokioId },
         Smol { #[pin] timer: SmolTimer },
         // The mutex is never locked. It makes this `Sync` although the future need not be.
         Boxed { future: Mutex<BoxedTimer> },
@@ -47,6 +48,11 @@ pin_project! {
 type TokioSleep = tokio::time::Sleep;
 #[cfg(not(feature = "tokio"))]
 type TokioSleep = std::future::Pending<()>;
+
+#[cfg(feature = "tokio")]
+type TokioId = tokio::runtime::Id;
+#[cfg(not(feature = "tokio"))]
+type TokioId = std::convert::Infallible;
 
 #[cfg(feature = "smol")]
 type SmolTimer = smol::Timer;
@@ -84,9 +90,10 @@ impl Timer {
         Timer::new(Kind::Thread { delay: futures_timer::Delay::new(after) })
     }
 
+    /// Creates a timer of `runtime`, which the caller has entered.
     #[cfg(feature = "tokio")]
-    pub(crate) fn tokio(sleep: tokio::time::Sleep) -> Self {
-        Timer::new(Kind::Tokio { sleep })
+    pub(crate) fn tokio(at: Instant, runtime: &tokio::runtime::Handle) -> Self {
+        Timer::new(Kind::Tokio { sleep: tokio::time::sleep_until(at.into()), runtime: runtime.id() })
     }
 
     #[cfg(feature = "smol")]
@@ -104,14 +111,17 @@ impl Timer {
         }
     }
 
-    /// Moves a timer of tokio's. Returns false if this timer is another one.
+    /// Moves a timer of `here`, a tokio runtime. Returns false if this timer is another one. That
+    /// of another runtime would fire only as long as somebody drives that one.
     #[cfg(feature = "tokio")]
-    pub(crate) fn reset_tokio(self: Pin<&mut Self>, at: Instant) -> bool {
-        if let KindProjection::Tokio { sleep } = self.project().kind.project() {
-            sleep.reset(at.into());
-            return true;
+    pub(crate) fn reset_tokio(self: Pin<&mut Self>, at: Instant, here: &tokio::runtime::Handle) -> bool {
+        match self.project().kind.project() {
+            KindProjection::Tokio { sleep, runtime } if *runtime == here.id() => {
+                sleep.reset(at.into());
+                true
+            }
+            _ => false,
         }
-        false
     }
 
     /// Moves a timer of smol's. Returns false if this timer is another one.
@@ -144,7 +154,7 @@ impl Future for Timer {
         match self.project().kind.project() {
             KindProjection::Never => Poll::Pending,
             KindProjection::Thread { delay } => delay.poll(cx),
-            KindProjection::Tokio { sleep } => poll_tokio(sleep, cx),
+            KindProjection::Tokio { sleep, .. } => poll_tokio(sleep, cx),
             KindProjection::Smol { timer } => timer.poll(cx).map(drop),
             KindProjection::Boxed { future } => {
                 future.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)

@@ -76,11 +76,11 @@ impl Clock for Adapter {
 
     fn timer(&self, at: Instant) -> Timer {
         let _entered = self.handle.enter();
-        Timer::tokio(tokio::time::sleep_until(at.into()))
+        Timer::tokio(at, &self.handle)
     }
 
     fn reset(&self, mut timer: Pin<&mut Timer>, at: Instant) {
-        if !timer.as_mut().reset_tokio(at) {
+        if !timer.as_mut().reset_tokio(at, &self.handle) {
             timer.set(self.timer(at));
         }
     }

@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 use futures::future::poll_immediate;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::harness::{T, watched};
+use crate::harness::{self, T, watched};
 use crate::probes::{Log, secs};
 
 pub(crate) fn current_thread() -> Runtime {
@@ -200,6 +200,20 @@ fn parallel_children_of_a_scope_that_is_dropped_finish_on_tokio() {
         while !log.has("over") {
             sleep(T / 10).await;
         }
+    });
+}
+
+#[test]
+fn a_sleep_that_began_elsewhere_is_moved_to_the_clock_that_is_found() {
+    watched(|| {
+        Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+            let (start, day) = (now(), secs(24 * 3600));
+            let mut sleep = pin!(sleep(3 * day));
+            assert!(harness::basic().enter(poll_immediate(sleep.as_mut())).await.is_none());
+            sleep.as_mut().reset(start + day);
+            sleep.await;
+            assert_eq!((now() - start).as_secs(), day.as_secs());
+        });
     });
 }
 

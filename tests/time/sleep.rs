@@ -53,6 +53,17 @@ matrix! {
         assert!(poll_immediate(sleep.as_mut()).await.is_none(), "an instant that has passed yields once");
         sleep.await;
     }
+
+    async fn a_sleep_that_began_on_another_runtime_is_moved_to_the_clock_of_this_one() {
+        for other in harness::REAL {
+            let (other, mut sleep) = (other(), pin!(sleep(10_000 * T)));
+            assert!(other.enter(poll_immediate(sleep.as_mut())).await.is_none());
+            let at = now() + T;
+            sleep.as_mut().reset(at);
+            sleep.await;
+            assert!(now() >= at);
+        }
+    }
 }
 
 sim! {
