@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::budget::BUDGET;
 use super::{Key, Set};
 
+mod blocks;
 mod budgets;
 mod model;
 mod panics;

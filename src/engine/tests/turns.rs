@@ -125,47 +125,6 @@ fn new_members_are_polled_in_the_order_in_which_they_came() {
     assert_eq!(fresh, (1_000..1_040).collect::<Vec<_>>());
 }
 
-// After a rush a set kept the memory of it to its end.
-#[test]
-fn blocks_that_have_become_empty_are_given_back() {
-    let mut set = Set::new();
-    set.extend(0..64_000);
-    assert_eq!(polled(&mut set, Waker::noop()).len(), 64_000);
-    let (peak, last) = (set.blocks().count(), set.keys().last().unwrap());
-    for key in set.keys().filter(|&key| key != last).collect::<Vec<_>>() {
-        assert!(set.remove(key));
-    }
-    assert!(set.blocks().count() < 2 * super::super::FEW, "{} of {peak} blocks", set.blocks().count());
-    assert!(set.get(last).is_some());
-    // The gaps are filled again, and every key still names one member.
-    set.extend(0..64_000);
-    let keys: BTreeSet<_> = set.keys().map(Key::index).collect();
-    assert_eq!(keys.len(), 64_001);
-    assert!(set.blocks().count() <= peak + 2);
-    set.wake(last);
-    for _ in 0..2_000 {
-        drive(&mut set, Waker::noop(), |_, _, _| Poll::Ready(()));
-    }
-    assert!(set.is_empty());
-}
-
-#[test]
-fn a_block_is_not_given_back_while_somebody_has_a_waker_into_it() {
-    let mut set = Set::new();
-    set.extend(0..6_400);
-    let mut wakers = wakers(&mut set, Waker::noop());
-    let kept: Vec<Waker> = (0..20).filter_map(|i| wakers.remove(&(i * 200))).collect();
-    drop(wakers);
-    for key in set.keys().collect::<Vec<_>>() {
-        assert!(set.remove(key));
-    }
-    let blocks = set.blocks().count();
-    assert!((kept.len()..100).contains(&blocks), "{blocks} blocks");
-    set.extend(0..6_400);
-    kept.into_iter().for_each(Waker::wake);
-    assert!(!polled(&mut set, Waker::noop()).is_empty());
-}
-
 // A member that woke itself before its pass was cut short would otherwise wait for the pass after
 // the next one.
 #[test]
@@ -290,4 +249,114 @@ fn members_that_woke_themselves_and_those_that_others_woke_are_polled_in_the_nex
     let mut seen: Vec<usize> = polled(&mut set, &waker).into_iter().map(Key::index).collect();
     seen.sort_unstable();
     assert_eq!(seen, [0, 1, 64, 65]);
+}
+
+#[test]
+fn blocks_go_first_in_the_order_of_their_keys() {
+    let mut set = set_with(&[1, 100, 200, 300, 400]);
+    let mut last = None;
+    for pass in 0..100 {
+        let first = beginnings(&mut set, 1)[0] / 64;
+        if let Some(last) = last {
+            let following = [0, 1, 3, 4, 6].into_iter().find(|block| *block > last).unwrap_or(0);
+            assert!([last, following].contains(&first), "pass {pass}: {first} after {last}");
+        }
+        last = Some(first);
+    }
+}
+
+// Who comes between two passes is polled first, and that is not the turn of its block.
+#[test]
+fn members_that_come_between_passes_leave_the_turns_of_the_blocks_alone() {
+    let mut set = set_with(&[1, 100, 200, 300]);
+    let mut began = BTreeMap::new();
+    for _ in 0..200 {
+        let new = set.insert(1_000);
+        beginnings(&mut set, 1);
+        assert!(set.remove(new));
+        *began.entry(beginnings(&mut set, 1)[0]).or_insert(0) += 1;
+    }
+    assert!(began.len() == 4 && began.values().all(|began| *began > 20), "{began:?}");
+}
+
+// The random end of a pass is for those that are polled again and again.
+#[test]
+fn first_polls_fill_the_passes() {
+    for n in [61_u32 * 64, 61 * 64 + 1] {
+        let mut set = Set::collect(0..n);
+        let mut passes = 0;
+        let (parent, waker) = Parent::new();
+        while {
+            passes += 1;
+            drive(&mut set, &waker, |_, _, _| Poll::<()>::Pending);
+            parent.woken() > 0
+        } {}
+        assert_eq!(passes, n.div_ceil(61), "{n} members");
+    }
+}
+
+// Where a newcomer begins each pass over a block, the others in it are still no newcomers.
+#[test]
+fn passes_end_early_now_and_then_although_a_member_joins_each() {
+    let mut set = Set::collect(0..64);
+    let mut short = 0;
+    for pass in 0..200 {
+        let mut polls = 0;
+        drive(&mut set, Waker::noop(), |_, _, cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        });
+        short += usize::from(polls < BUDGET);
+        let last = Key(63);
+        assert!(set.remove(last), "pass {pass}");
+        assert_eq!(set.insert(pass), last);
+    }
+    assert!(short > 20, "{short} of 200 passes");
+}
+
+#[test]
+fn a_member_that_wakes_itself_and_is_removed_wakes_nobody() {
+    let removals: [fn(&mut Set<usize>); 2] = [|set| assert!(set.remove(Key(0))), |set| set.retain(|n| *n != 0)];
+    for remove in removals {
+        let mut set = Set::collect(0..3);
+        let (parent, waker) = Parent::new();
+        let each = |n: usize, cx: &mut Context<'_>| match n {
+            0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            1 => Poll::Ready(()),
+            _ => Poll::Pending,
+        };
+        let done = set.poll_next(&mut Context::from_waker(&waker), |_, n, cx| each(*n, cx));
+        assert!(done.is_ready());
+        remove(&mut set);
+        assert_eq!(drive(&mut set, &waker, |_, n, cx| each(*n, cx)), (vec![], false));
+        assert_eq!((set.len(), parent.woken()), (1, 0));
+    }
+}
+
+// It was polled twice in a pass when one that joined its block was queued before it was.
+#[test]
+fn a_member_that_wakes_itself_is_polled_once_a_pass_whoever_joins() {
+    let mut set = Set::with_capacity(128);
+    set.extend(0..128);
+    set.retain(|n| [0, 1, 2, 64].contains(&*n));
+    let mut seen = Vec::new();
+    let mut each = |n: usize, cx: &mut Context<'_>| {
+        seen.push(n);
+        if n == 0 {
+            cx.waker().wake_by_ref();
+        }
+        if n == 1 { Poll::Ready(()) } else { Poll::Pending }
+    };
+    let (parent, waker) = Parent::new();
+    let mut cx = Context::from_waker(&waker);
+    assert!(set.poll_next(&mut cx, |_, n, cx| each(*n, cx)).is_ready());
+    assert_eq!(set.insert(1_000).index(), 1);
+    set.wake(Key(64));
+    assert!(set.poll_next(&mut cx, |_, n, cx| each(*n, cx)).is_pending());
+    assert_eq!(parent.woken(), 1);
+    assert_eq!(seen.iter().filter(|n| **n == 0).count(), 1, "{seen:?}");
 }
