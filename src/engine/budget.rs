@@ -9,6 +9,11 @@
 //! one: the poll of a member is *lent* to the set inside it, which gives it back if it polls
 //! nobody.
 //!
+//! A wake-up deep inside is a poll of each set around it, and that costs time although it is not
+//! counted. So where sets are nested deeper than [`BUDGET`], each second level adds a poll to the
+//! budget: a pass that went through many levels also gets many done, and a tower of sets starts and
+//! ends in time proportional to its height.
+//!
 //! **The steps** of one poll are bounded, too: what a future takes from a queue or a lock without
 //! having to wait for it. A member that has used up its [`STEPS`] is to yield, as
 //! [`take_step`] tells what waits. So one that always finds an item does not keep its siblings from
@@ -31,12 +36,13 @@ const STEPS: u32 = 128;
 /// The steps are not counted.
 const UNCOUNTED: u32 = u32::MAX;
 
-/// No set is being polled on this thread.
-const IDLE: u32 = u32::MAX;
-
 struct Thread {
-    /// What is left of the budget, or `IDLE`.
+    /// What is left of the budget, while a set is polled.
     left: Cell<u32>,
+    /// How many sets are being polled, each by a member of the one before.
+    depth: Cell<u32>,
+    /// The depth beyond which there are levels that have not added to the budget.
+    deepest: Cell<u32>,
     /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
     member: Cell<usize>,
     /// Whether the poll of that member was taken from the budget, and has not been lent to a set
@@ -50,7 +56,14 @@ struct Thread {
 
 impl Thread {
     const fn new() -> Self {
-        Self { left: Cell::new(IDLE), member: Cell::new(0), paid: Cell::new(false), steps: Cell::new(UNCOUNTED) }
+        Self {
+            left: Cell::new(0),
+            depth: Cell::new(0),
+            deepest: Cell::new(0),
+            member: Cell::new(0),
+            paid: Cell::new(false),
+            steps: Cell::new(UNCOUNTED),
+        }
     }
 }
 
@@ -118,7 +131,8 @@ pub(super) fn wakes_itself(tag: usize) -> bool {
 
 /// A stretch of polling. Its end, also by a panic, gives the thread back to the set around it.
 pub(super) struct Turn {
-    outermost: bool,
+    /// How many sets are around this one.
+    depth: u32,
     outer_member: usize,
     /// Whether the poll that led here has been lent, and not been spent here.
     lent: Cell<bool>,
@@ -132,15 +146,21 @@ impl Turn {
     #[inline]
     pub(super) fn begin(left: u32) -> Self {
         THREAD.with(|thread| {
-            let outermost = thread.left.get() == IDLE;
-            let lent = !outermost && thread.paid.replace(false);
-            if outermost {
+            let depth = thread.depth.get();
+            thread.depth.set(depth + 1);
+            let lent = depth > 0 && thread.paid.replace(false);
+            if depth == 0 {
                 thread.left.set(left);
+                thread.deepest.set(BUDGET);
             } else if lent {
                 thread.left.set(thread.left.get() + 1);
             }
+            if depth > thread.deepest.get() {
+                thread.deepest.set(depth + 1);
+                thread.left.set(thread.left.get() + 1);
+            }
             Self {
-                outermost,
+                depth,
                 outer_member: thread.member.replace(0),
                 lent: Cell::new(lent),
                 #[cfg(feature = "sim")]
@@ -214,8 +234,8 @@ impl Drop for Turn {
         THREAD.with(|thread| {
             thread.member.set(self.outer_member);
             thread.paid.set(self.lent.get());
-            if self.outermost {
-                thread.left.set(IDLE);
+            thread.depth.set(self.depth);
+            if self.depth == 0 {
                 thread.steps.set(UNCOUNTED);
             } else if self.lent.get() {
                 thread.left.set(thread.left.get() - 1);
