@@ -310,6 +310,20 @@ impl Ambient {
         Self::peek(&self.scope, |scope| scope.map_or(0, |scope| Arc::as_ptr(scope).addr()))
     }
 
+    /// Returns a number that stands for the [`scope`](Self::scope), and for whether what is polled
+    /// here ends with it. It is 0 if there is no scope.
+    #[inline]
+    pub(crate) fn enclosure(&self) -> usize {
+        // The lowest bit of the address is free.
+        self.scope_address() | usize::from(self.member.get())
+    }
+
+    /// Whether a scope has been cancelled with which the future that is polled here ends: the
+    /// nearest one, or one that encloses it. The tokens in between may not tell yet.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.member.get() && self.scope().is_some_and(|scope| scope.is_doomed())
+    }
+
     /// Returns the nearest scope or root.
     pub(crate) fn scope(&self) -> Option<Arc<Control>> {
         Self::peek(&self.scope, |scope| scope.cloned())

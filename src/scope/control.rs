@@ -79,7 +79,15 @@ pub(crate) struct Parts {
     pub(crate) uncounted: AtomicIsize,
     /// The enclosing scope or root, to which what outlives this scope is transferred. Each poll of
     /// the scope sets it.
-    around: ShortLock<Option<Arc<Control>>>,
+    around: ShortLock<Around>,
+}
+
+/// What encloses a scope.
+#[derive(Default)]
+struct Around {
+    scope: Option<Arc<Control>>,
+    /// Whether this scope ends when that one is cancelled. There may be a shield in between.
+    ends_with_it: bool,
 }
 
 /// Whether a scope only waits for its children.
@@ -116,7 +124,7 @@ impl Parts {
             roster: ShortLock::new(Roster::default()),
             ended: AtomicUsize::new(0),
             uncounted: AtomicIsize::new(0),
-            around: ShortLock::new(None),
+            around: ShortLock::new(Around::default()),
         }
     }
 }
@@ -192,12 +200,29 @@ impl Control {
     }
 
     pub(crate) fn around(&self) -> Option<Arc<Control>> {
-        self.around.lock().clone()
+        self.around.lock().scope.clone()
     }
 
-    pub(crate) fn set_around(&self, around: Option<Arc<Control>>) {
-        let before = mem::replace(&mut *self.around.lock(), around);
+    /// Sets the enclosing scope, and whether this scope ends when that one is cancelled.
+    pub(crate) fn set_around(&self, scope: Option<Arc<Control>>, ends_with_it: bool) {
+        let before = mem::replace(&mut *self.around.lock(), Around { scope, ends_with_it });
         drop(before);
+    }
+
+    /// Returns whether this scope, or an enclosing one with which it ends, is cancelled.
+    ///
+    /// A scope's token is linked after a poll of the scope. So a parallel child that was started in
+    /// that poll may find an enclosing scope cancelled before the token tells.
+    pub(crate) fn is_doomed(self: &Arc<Self>) -> bool {
+        let mut next = Some(Arc::clone(self));
+        while let Some(scope) = next {
+            if scope.is_cancelled() {
+                return true;
+            }
+            let around = scope.around.lock();
+            next = around.scope.clone().filter(|_| around.ends_with_it);
+        }
+        false
     }
 
     /// Sends `news` to this scope, or to the nearest enclosing one that has not completed.
@@ -349,9 +374,9 @@ impl Roster {
 impl Drop for Parts {
     fn drop(&mut self) {
         // This is a loop and not a recursion, because scopes may be nested by the hundred thousand.
-        let mut next = self.around.get_mut().take();
+        let mut next = self.around.get_mut().scope.take();
         while let Some(around) = next {
-            next = Arc::into_inner(around).and_then(|mut control| control.around.get_mut().take());
+            next = Arc::into_inner(around).and_then(|mut control| control.around.get_mut().scope.take());
         }
     }
 }

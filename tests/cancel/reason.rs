@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foster::runtimes::Basic;
 use foster::{
     Deadline, Reason, Scope, Task, Token, local, now, scope, shield, sleep, timeout, try_gather, try_scope, yield_now,
 };
@@ -267,6 +268,19 @@ matrix! {
             assert!(try_gather((inside, failing)).await.is_err());
             assert!(matches!(why(&kept).await, Reason::Failed(_)), "finalizer: {finalizer}");
 
+            // In a region that is polled once more, beside what needs time to end.
+            scope(async |outer| {
+                let inside = timeout(10_000 * T, scope(async |s| { keep(&s); pending::<()>().await }));
+                let cancelling = shield(async {
+                    yield_now().await;
+                    outer.cancel("enough");
+                    turns().await;
+                });
+                drop(futures::join!(inside, cancelling));
+            })
+            .await;
+            assert_eq!(why(&kept).await, "enough".into(), "finalizer: {finalizer}");
+
             assert!(poll_immediate(scope(async |s| { keep(&s); pending::<()>().await })).await.is_none());
             assert_eq!(why(&kept).await, Reason::Dropped, "finalizer: {finalizer}");
         }
@@ -374,4 +388,103 @@ matrix! {
             assert_eq!(outcome.unwrap_err().reason(), &Reason::from("first"));
         }
     }
+}
+
+// S7. The tokens of the scopes are linked after the poll in which the child is spawned, and the
+// deadline of a timeout in the child passes before that. The timeout reported `Elapsed`.
+#[test]
+fn a_deadline_that_passes_while_the_cancelled_scope_is_being_polled_comes_second() {
+    crate::harness::watched(|| {
+        let (pool, log) = (Basic::thread_pool(1).unwrap(), Log::new());
+        let noting = log.clone();
+        let outer = scope(|outer: Scope<'_>| async move {
+            scope(async |inner: Scope<'_>| {
+                let child = async move {
+                    outer.cancel("first");
+                    noting.note("cancelled");
+                    _ = timeout(Duration::ZERO, pending::<()>()).await;
+                    noting.note("went on");
+                };
+                inner.spawn_on(child, &pool);
+                // The pool has one thread, so the child may be polled beside this as often as it
+                // likes.
+                let (done, wait) = std::sync::mpsc::channel();
+                let beside = async move {
+                    for _ in 0..1_000 {
+                        yield_now().await;
+                    }
+                    done.send(()).unwrap();
+                };
+                inner.spawn_on(beside, &pool);
+                wait.recv().unwrap();
+                pending::<()>().await
+            })
+            .await
+        });
+        let cancelled = futures::executor::block_on(outer.outcome());
+        assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("first"));
+        assert_eq!(log.entries(), ["cancelled"]);
+    });
+}
+
+// S7. The moment of a cancellation is that of its cause, and not that at which it is passed on.
+#[test]
+fn a_task_that_is_cancelled_after_its_outer_scope_in_one_poll_has_the_reason_of_the_scope() {
+    crate::harness::watched(|| {
+        let pool = Basic::thread_pool(1).unwrap();
+        let kept = Arc::new(Mutex::new(None));
+        let keeping = Arc::clone(&kept);
+        let outer = scope(|outer: Scope<'_>| async move {
+            scope(async |inner: Scope<'_>| {
+                let (say, said) = std::sync::mpsc::channel();
+                let (begun, blocked) = (say.clone(), say);
+                let child = async move {
+                    begun.send(()).unwrap();
+                    pending::<()>().await
+                };
+                let task = inner.spawn_on(child, &pool);
+                // The only thread of the pool is blocked until the body is dropped.
+                let (dropped, wait) = std::sync::mpsc::channel::<()>();
+                let beside = async move {
+                    blocked.send(()).unwrap();
+                    wait.recv().unwrap_err();
+                };
+                inner.spawn_on(beside, &pool);
+                said.recv().unwrap();
+                said.recv().unwrap();
+                outer.cancel("first");
+                task.cancel();
+                *keeping.lock().unwrap() = Some(task);
+                pending::<()>().await;
+                drop(dropped);
+            })
+            .await
+        });
+        assert!(futures::executor::block_on(outer.outcome()).is_err());
+        assert_eq!(futures::executor::block_on(why(&kept)), Reason::from("first"));
+    });
+}
+
+// S7. A scope that encloses a shield does not end what is in the shield.
+#[test]
+fn a_timeout_in_a_shield_expires_while_the_cancelled_scope_is_being_polled() {
+    crate::harness::watched(|| {
+        let pool = Basic::thread_pool(1).unwrap();
+        let outer = scope(|outer: Scope<'_>| async move {
+            shield(scope(async |inner: Scope<'_>| {
+                let (done, wait) = std::sync::mpsc::channel();
+                let child = async move {
+                    outer.cancel("first");
+                    assert!(timeout(Duration::ZERO, pending::<()>()).await.is_err());
+                    done.send(()).unwrap();
+                };
+                inner.spawn_on(child, &pool);
+                wait.recv().unwrap();
+            }))
+            .await;
+            pending::<()>().await
+        });
+        let cancelled = futures::executor::block_on(outer.outcome());
+        assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("first"));
+    });
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::runtimes::Sim;
+use foster::testing::CountingWaker;
 use foster::{Deadline, Inherited, Scope, Token, deadline, gather, now, scope, shield, sleep, timeout, yield_now};
 use futures::channel::oneshot::{self, Receiver, Sender};
 
@@ -45,9 +46,13 @@ static NAME: Inherited<&str> = Inherited::new();
 
 type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A timeout that holds for ever, in a future that polls it until it is taken away.
-fn moving() -> (impl Future<Output = ()>, impl FnOnce() -> Held) {
-    let held: Held = Box::pin(async { drop(timeout(Duration::MAX, shield(pending::<()>())).await) });
+/// A timeout that holds for ever.
+fn held_by_a_timeout() -> Held {
+    Box::pin(async { drop(timeout(Duration::MAX, shield(pending::<()>())).await) })
+}
+
+/// A future that polls `held` until it is taken away.
+fn moving(held: Held) -> (impl Future<Output = ()>, impl FnOnce() -> Held) {
     let slot = Arc::new(Mutex::new(Some(held)));
     let take = {
         let slot = slot.clone();
@@ -160,17 +165,19 @@ matrix! {
 
 sim! {
     async fn what_needs_time_and_moves_elsewhere_no_longer_keeps_its_first_home() {
-        scope(async |s: Scope<'_>| {
-            let (polling, take) = moving();
-            let home = s.spawn(polling);
-            yield_now().await;
-            home.cancel();
-            yield_now().await;
-            assert!(!home.is_finished(), "it needs time");
-            let mut held = take();
-            assert!(poll_by_hand(&mut held).is_pending());
-            assert!(home.outcome().await.is_err());
-        }).await;
+        for held in [held_by_a_timeout(), Box::pin(shield(pending()))] {
+            scope(async |s: Scope<'_>| {
+                let (polling, take) = moving(held);
+                let home = s.spawn(polling);
+                yield_now().await;
+                home.cancel();
+                yield_now().await;
+                assert!(!home.is_finished(), "it needs time");
+                let mut held = take();
+                assert!(poll_by_hand(&mut held).is_pending());
+                assert!(home.outcome().await.is_err());
+            }).await;
+        }
     }
 }
 
@@ -235,9 +242,84 @@ async fn a_job_past_a_grace_of_zero_passes_to_the_enclosing_scope() {
 }
 
 #[test]
+fn what_ends_in_a_region_that_is_not_cancelled_wakes_nobody() {
+    let waker = CountingWaker::new();
+    let mut guarded = pin!(timeout(secs(1_000), async {
+        shield(yield_now()).await;
+        pending::<()>().await
+    }));
+    for _ in 0..3 {
+        assert!(waker.poll(guarded.as_mut()).is_pending());
+        assert_eq!(waker.count(), 1, "the shield has yielded once");
+    }
+}
+
+// The token of a region may be kept by anybody.
+#[test]
+fn a_token_that_is_kept_does_not_keep_the_waker_of_its_region() {
+    struct Waked;
+    impl Wake for Waked {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (waked, mut token) = (Arc::new(Waked), None);
+    let waker = Waker::from(Arc::clone(&waked));
+    let mut guarded = Box::pin(timeout(Duration::MAX, async {
+        token = Token::current();
+        pending::<()>().await
+    }));
+    assert!(guarded.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop((guarded, waker));
+    assert!(token.is_some());
+    assert_eq!(Arc::strong_count(&waked), 1);
+}
+
+// S7. The scope is polled without a look at what it has in it, as its body is all there is.
+#[test]
+fn a_scope_that_has_moved_does_not_end_with_the_scope_that_it_has_left() {
+    watched(|| {
+        let sim = &Sim::new(1);
+        sim.run(async {
+            let mut moving = Box::pin(scope(async |_| timeout(secs(1), pending::<()>()).await));
+            let left = scope(async |s: Scope<'_>| {
+                for _ in 0..3 {
+                    assert!(futures::poll!(moving.as_mut()).is_pending());
+                }
+                s.cancel("it has moved");
+            });
+            left.await;
+            sim.advance(secs(3));
+            assert!(scope(async |_| moving.await).await.is_err());
+        });
+    });
+}
+
+// S7, S9
+#[test]
+fn a_scope_that_has_moved_into_a_shield_does_not_end_with_the_scope_around_the_shield() {
+    watched(|| {
+        let sim = &Sim::new(1);
+        let log = &Log::new();
+        sim.run(scope(async |s: Scope<'_>| {
+            let mut moving = Box::pin(scope(async |_| timeout(secs(1), pending::<()>()).await));
+            for _ in 0..3 {
+                assert!(futures::poll!(moving.as_mut()).is_pending());
+            }
+            shield(async {
+                s.cancel("enough");
+                sim.advance(secs(3));
+                assert!(moving.await.is_err());
+                log.note("went on");
+            })
+            .await;
+        }));
+        assert_eq!(log.entries(), ["went on"]);
+    });
+}
+
+#[test]
 fn what_needs_time_and_moves_out_of_every_region_keeps_none() {
     watched(|| {
-        let (polling, take) = moving();
+        let (polling, take) = moving(held_by_a_timeout());
         block_on(async {
             let outcome = timeout(T, async {
                 yield_now().await;

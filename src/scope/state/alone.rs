@@ -63,7 +63,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
             return false;
         }
         let undisturbed =
-            self.is_quiet() && ambient.scope_address() == self.around && !ambient.is_tripped() && !ambient.is_drawing();
+            self.is_quiet() && ambient.enclosure() == self.around && !ambient.is_tripped() && !ambient.is_drawing();
         if undisturbed && self.poll_body(body, ambient, cx) && self.keep_asleep(cx.waker()) {
             return true;
         }

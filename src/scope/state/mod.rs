@@ -128,8 +128,7 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     /// order of age once they were `reordered`.
     births: u32,
     reordered: bool,
-    /// The address of the enclosing scope's control, which `control` keeps alive. 0 if there is
-    /// none.
+    /// The [enclosure](Ambient::enclosure) of the last poll. The control keeps the scope alive.
     around: usize,
     listener: Option<Listener>,
     hold: Option<Hold>,
@@ -266,10 +265,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Notes the enclosing scope. It is another one than before if the future was moved there.
     fn follow(&mut self, ambient: &Ambient) {
-        let around = ambient.scope_address();
+        let around = ambient.enclosure();
         if around != self.around {
             self.around = around;
-            self.control().set_around(ambient.scope());
+            self.control().set_around(ambient.scope(), ambient.member.get());
         }
     }
 
