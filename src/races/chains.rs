@@ -79,7 +79,7 @@ fn a_child_ends_while_its_scope_tidies_its_chain_and_the_others_are_told_the_lat
             chain.push(remote);
             child
         });
-        assert!(two.seat().link.begin().is_some());
+        assert!(two.seat().link.begin());
         let ending = thread::spawn(move || two.end());
         chain.tidy();
         assert!(chain.len() >= 2);
@@ -105,7 +105,7 @@ fn a_chain_lets_go_of_children_that_are_over_at_its_ends() {
         });
         for place in [0, 2, 3] {
             let child = children[place].take().unwrap();
-            assert!(child.seat().link.begin().is_some());
+            assert!(child.seat().link.begin());
             child.end();
         }
         chain.tidy();

@@ -34,7 +34,7 @@ use crate::runtime::{Blocking, Handle, Job, WeakHandle};
 use crate::scope::control::{Control, News};
 use crate::task::cell::{Ended, Extra, Failed, Memory, Node, Runner};
 use crate::task::crew::{Lent, Member};
-use crate::task::link::{Claim, Lasting, Link, Next, Remote, Turn};
+use crate::task::link::{Claim, Lasting, Link, Next, Remote};
 use crate::trace::tree;
 
 type ParallelNode<F, T> = Node<F, T, Arc<Reason>, Seat<F, T>>;
@@ -182,10 +182,10 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    fn poll(&mut self, turn: Turn, link: &Link, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<Ended> {
         // It is dropped without another poll, as in-task children are. In that poll it would not
         // know yet that it is cancelled.
-        let is_held = turn != Turn::First && self.token.as_ref().is_some_and(Token::is_held);
+        let is_held = self.token.as_ref().is_some_and(Token::is_held);
         if self.is_cancelled() && !is_held {
             return Poll::Ready(self.refuse(None));
         }
@@ -344,9 +344,9 @@ where
     }
 
     /// Returns the child, if the link says that it is the runtime's, and so this pulse's.
-    fn child(&self) -> Option<(Turn, *mut Option<Child<F, T>>)> {
+    fn child(&self) -> Option<*mut Option<Child<F, T>>> {
         let seat = self.seat();
-        Some((seat.link.begin()?, seat.child.get()))
+        seat.link.begin().then(|| seat.child.get())
     }
 
     /// Takes the child out, and drops the waker that would wake it.
@@ -364,12 +364,12 @@ where
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((turn, child)) = self.child() else { return Poll::Ready(()) };
+        let Some(child) = self.child() else { return Poll::Ready(()) };
         // SAFETY: the child is this pulse's, and nobody else reaches it through the pulse.
         #[allow(unsafe_code)]
         let child = unsafe { &mut *child };
         let Some(running) = child else { return Poll::Ready(()) };
-        let Poll::Ready(ended) = running.poll(turn, &self.seat().link, cx) else { return Poll::Pending };
+        let Poll::Ready(ended) = running.poll(&self.seat().link, cx) else { return Poll::Pending };
         if let Some(child) = self.take(child) {
             child.end(ended);
         }
@@ -383,7 +383,7 @@ where
     T: Send + 'static,
 {
     fn drop(&mut self) {
-        let Some((_, child)) = self.child() else { return };
+        let Some(child) = self.child() else { return };
         // SAFETY: the child is this pulse's, and nobody else reaches it through the pulse.
         #[allow(unsafe_code)]
         if let Some(child) = self.take(unsafe { &mut *child }) {

@@ -44,13 +44,6 @@ pub(crate) struct Link {
 // SAFETY: "one writer".
 unsafe impl Sync for Link {}
 
-/// Whether the runtime polls a child for the first time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    First,
-    Later,
-}
-
 /// What became of the attempt to take a child back.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
@@ -66,15 +59,14 @@ impl Link {
         Link { state: AtomicU8::new(QUEUED), waker: UnsafeCell::new(None) }
     }
 
-    /// For the runtime, before it polls or drops the child: `None` if the child is not its to poll
-    /// any more.
+    /// For the runtime, before it polls or drops the child: whether the child is its to poll.
     #[inline]
-    pub(crate) fn begin(&self) -> Option<Turn> {
+    pub(crate) fn begin(&self) -> bool {
         match self.state.load(Ordering::Relaxed) {
-            QUEUED => self.leave_queue(BEGUN).is_ok().then_some(Turn::First),
+            QUEUED => self.leave_queue(BEGUN).is_ok(),
             // The runtime's own store.
-            BEGUN | SUSPENDED | WAKING => Some(Turn::Later),
-            _ => None,
+            BEGUN | SUSPENDED | WAKING => true,
+            _ => false,
         }
     }
 

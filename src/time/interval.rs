@@ -209,7 +209,7 @@ impl Interval {
         };
         self.sleeping = false;
         let now = context::with(|ambient| ambient.now());
-        self.next = self.after(due, now.max(due)).into();
+        self.next = self.after(due, now).into();
         Poll::Ready(due)
     }
 

@@ -118,12 +118,13 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     }
 
     /// Sees whether the scope is alone until the next poll. The bell has been given `waker`.
+    ///
+    /// A scope that is winding down, or has an alarm beside its body, has a token, and so is not
+    /// quiet.
     #[inline]
     pub(super) fn rest(&mut self, waker: &Waker) {
         let alone = self.set.len() == 1
-            && self.is_running()
             && !self.has_adopted()
-            && self.alarm.is_none()
             && self.is_quiet()
             && self.set.get(BODY).is_some_and(|member| member.runner.is_none());
         self.alone = if alone { Alone::with(waker) } else { Alone::No };

@@ -497,7 +497,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Polls the members that are ready, until the pass is over or the scope has been cancelled.
+    /// Polls the members that are ready, until the pass is over. Once the scope has been cancelled,
+    /// the rest are passed over.
     fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient)
     where
         B: Future<Output = Result<T, E>>,
@@ -526,9 +527,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             match polled {
                 Poll::Ready(Some(key)) => self.exit(key, exit, body, ambient),
                 Poll::Ready(None) | Poll::Pending => return,
-            }
-            if self.is_running() && self.control().is_cancelled() {
-                return;
             }
         }
     }
