@@ -4,17 +4,20 @@
 
 use std::convert::Infallible;
 use std::future::{Future, ready};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use foster::rate::RateLimiter;
 use foster::resource::{Manager, PoolOptions};
 use foster::retry::RetryBudget;
+use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
 use foster::sync::{Event, Mutex, OnceCell, RwLock, Semaphore};
-use foster::{Elapsed, bracket, gather, queue, race, retry, scope, try_gather, yield_now};
+use foster::{Elapsed, Handle, Instant, bracket, gather, queue, race, retry, scope, try_gather, yield_now};
 use futures::FutureExt;
 use futures::executor::block_on;
+use futures::task::{FutureObj, Spawn, SpawnError};
 
 /// Returns how often `f` allocates once it has been called before.
 #[track_caller]
@@ -103,6 +106,98 @@ fn a_few_futures_are_awaited_without_an_allocation() {
     assert_eq!(allocations(first), 0);
     let all = || assert!(block_on(try_gather([1, 2].map(async |n| Ok::<_, ()>(n)))).is_ok());
     assert_eq!(allocations(all), 0);
+}
+
+/// A runtime that polls what is spawned once, at once, and keeps what is pending.
+#[derive(Clone, Default)]
+struct AtOnce {
+    pending: Arc<std::sync::Mutex<Vec<FutureObj<'static, ()>>>>,
+}
+
+impl Spawn for AtOnce {
+    fn spawn_obj(&self, mut future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        if Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            self.pending.lock().expect("nobody panicked").push(future);
+        }
+        Ok(())
+    }
+}
+
+impl Clock for AtOnce {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn timer(&self, _: Instant) -> Timer {
+        Timer::never()
+    }
+}
+
+impl Blocking for AtOnce {
+    fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
+        job();
+        Ok(())
+    }
+}
+
+impl Runtime for AtOnce {
+    fn name(&self) -> &'static str {
+        "at once"
+    }
+
+    fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+        block_on(root);
+        Ok(())
+    }
+}
+
+// It takes a hold on the region around, which takes a token.
+#[test]
+fn a_scope_in_no_region_makes_no_token_for_its_finalizers() {
+    let token = foster::Token::new();
+    let work = || scope(async |s| s.defer(yield_now()));
+    let outside = allocations(|| block_on(work()));
+    let inside = allocations(|| assert!(block_on(token.run_until_cancelled(work())).is_ok()));
+    assert!(outside + 3 <= inside, "{outside} allocations, and {inside} in a region");
+}
+
+// It kept a weak handle to each.
+#[test]
+fn a_scope_forgets_the_runtimes_of_parallel_children_that_have_ended() {
+    let one_on_each = |runtimes: usize| {
+        let run = || {
+            block_on(scope(async |s| {
+                for _ in 0..runtimes {
+                    s.spawn_on(async {}, &Handle::new(AtOnce::default())).await;
+                }
+            }));
+        };
+        allocation_counter::measure(run).bytes_max
+    };
+    let (few, many) = (one_on_each(100), one_on_each(10_000));
+    assert!(many < 2 * few, "{many} bytes, and {few} for one child in a hundred");
+}
+
+// It kept the nodes of all while one of them had not ended.
+#[test]
+fn a_scope_forgets_parallel_children_that_have_ended_beside_one_that_has_not() {
+    let beside_one = |children: usize| {
+        let runtime = AtOnce::default();
+        let handle = Handle::new(runtime.clone());
+        let run = || {
+            block_on(scope(async |s| {
+                s.spawn_on(std::future::pending::<()>(), &handle);
+                for _ in 0..children {
+                    s.spawn_on(async {}, &handle).await;
+                }
+                // The runtime throws the first one away.
+                drop(std::mem::take(&mut *runtime.pending.lock().expect("nobody panicked")));
+            }));
+        };
+        allocation_counter::measure(run).bytes_max
+    };
+    let (few, many) = (beside_one(100), beside_one(10_000));
+    assert!(many < 2 * few, "{many} bytes, and {few} for one child in a hundred");
 }
 
 #[cfg(feature = "tokio")]

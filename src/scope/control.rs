@@ -380,3 +380,21 @@ impl Drop for Parts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_tells_that_the_scope_is_joining_whenever_it_is_asked_for() {
+        let (before, after) = (Control::bare(), Control::bare());
+        let token = before.until_joining();
+        assert!(!token.is_cancelled());
+        before.begin_to_join();
+        after.begin_to_join();
+        assert!(token.is_cancelled() && after.until_joining().is_cancelled());
+        let cancelled = Control::bare();
+        cancelled.cancel(&Arc::new(Reason::Dropped));
+        assert!(cancelled.until_joining().is_cancelled());
+    }
+}

@@ -221,7 +221,7 @@ impl<F: Future> Timeout<F> {
         Self::new(Limit::Movable(Movable { deadline, link: None }), future)
     }
 
-    /// Bounds the wind-down by `grace`, counted from the deadline.
+    /// Bounds the wind-down by `grace`, counted from its beginning.
     ///
     /// What has not ended by then is dropped, and [`Elapsed::overrun`] names it. Finalizers that
     /// had no turn by then are polled once. [`Duration::MAX`] is no bound, and is the default.

@@ -1,6 +1,7 @@
 //! Effective deadlines: what anything that runs can read.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::runtimes::{Basic, Sim, Smol};
@@ -8,7 +9,7 @@ use foster::{
     Deadline, Scope, adopt, deadline, gather, now, remaining, scope, shield, sleep, timeout, timeout_at, try_gather,
     yield_now,
 };
-use futures::future::join_all;
+use futures::future::{join_all, poll_immediate};
 
 use crate::harness::T;
 use crate::probes::{Log, poll_by_hand, secs};
@@ -311,6 +312,22 @@ sim! {
             outer.set(None).unwrap();
             assert_eq!(deadline(), Some(start + secs(40)));
         })).await.unwrap().unwrap();
+    }
+
+    async fn a_movable_deadline_that_moves_to_another_place_is_contained_in_those_that_are_there() {
+        let (start, mut seen) = (now(), Vec::new());
+        let inner = Deadline::at(start + secs(9));
+        let mut guarded = Box::pin(inner.timeout(poll_fn(|_| {
+            seen.push(deadline());
+            Poll::<()>::Pending
+        })));
+        for outer in [Some(secs(5)), None, Some(secs(7)), Some(secs(12))] {
+            let outer = outer.map_or_else(Deadline::never, |due| Deadline::at(start + due));
+            assert!(outer.timeout(poll_immediate(guarded.as_mut())).await.unwrap().is_none());
+        }
+        assert!(poll_immediate(guarded.as_mut()).await.is_none());
+        drop(guarded);
+        assert_eq!(seen, [5, 9, 7, 9, 9].map(|due| Some(start + secs(due))));
     }
 
     async fn what_lies_beside_a_movable_deadline_is_under_none() {

@@ -1,7 +1,7 @@
 //! A scope that is cancelled from inside, by a child, or together with what encloses it.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -15,6 +15,23 @@ use crate::harness::{self, T, bare, ok};
 use crate::probes::{Gate, Log, Probe, reason, turns};
 
 matrix! {
+    // S5
+    async fn children_that_wait_for_their_first_poll_when_a_sibling_cancels_are_not_polled() {
+        let (probe, polled) = (Probe::new(), Arc::new(AtomicUsize::new(0)));
+        let cancelled = scope(async |s| {
+            let (canceller, inside, before) = (s.clone(), probe.clone(), polled.clone());
+            s.spawn(async move {
+                canceller.cancel("enough");
+                before.store(inside.polls(), Ordering::SeqCst);
+                pending::<()>().await
+            });
+            (0..10).for_each(|_| drop(s.spawn(probe.endless())));
+            pending::<()>().await
+        });
+        assert!(cancelled.outcome().await.is_err());
+        assert_eq!(probe.polls(), polled.load(Ordering::SeqCst));
+    }
+
     // C323
     async fn a_scope_may_be_cancelled_from_another_task() {
         let probe = Probe::new();

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foster::{Reason, Token, TryScope, shield, try_scope, yield_now};
+use futures::future::poll_immediate;
 
 use crate::harness::ok;
 use crate::probes::{Gate, Late, Log, Probe, dropping, turns};
@@ -339,6 +340,16 @@ matrix! {
             .await;
         assert_eq!(result.unwrap(), Err("late"));
         assert_eq!(log.entries(), ["cleaned up"]);
+    }
+
+    async fn the_error_of_a_scope_that_is_dropped_before_it_returns_it_is_reported() {
+        let late = Late::default();
+        let dropped = try_scope(async |s| {
+            s.defer(pending::<Result<(), _>>());
+            Err::<(), _>("failed")
+        });
+        assert!(poll_immediate(dropped.observe(late.observer())).await.is_none());
+        assert_eq!(late.errors(), ["failed"]);
     }
 
     // C030

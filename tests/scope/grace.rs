@@ -297,6 +297,36 @@ sim! {
         let elapsed = late.grace(secs(1)).await.unwrap_err();
         assert_eq!((now() - start, polled.get(), elapsed.overrun().len()), (secs(2), 200 * 20, 200 * 20));
     }
+
+    // S8
+    async fn the_finalizers_inside_a_timeout_have_their_turn_past_the_grace_of_an_outer_one() {
+        let (polled, start) = (&Cell::new(0), now());
+        let late = timeout(secs(1), timeout(secs(1_000), scope_of_finalizers(3_000, polled)));
+        let elapsed = late.grace(secs(1)).await.unwrap_err();
+        assert_eq!((now() - start, polled.get(), elapsed.overrun().len()), (secs(2), 3_000, 3_000));
+    }
+
+    // S8
+    async fn a_stop_during_the_wind_down_does_not_extend_its_grace() {
+        let start = now();
+        let stopped = scope(async |s| {
+            let again = s.clone();
+            s.defer(async move {
+                again.stop("later", secs(100));
+                sleep(secs(5)).await;
+            });
+            s.cancel("now");
+        });
+        stopped.grace(secs(1)).await;
+        assert_eq!(now() - start, secs(1));
+    }
+
+    // S8: a grace is for a wind-down
+    async fn a_scope_that_is_not_cancelled_waits_for_its_finalizers_beyond_the_grace() {
+        let start = now();
+        scope(async |s| s.defer(sleep(secs(5)))).grace(secs(1)).await;
+        assert_eq!(now() - start, secs(5));
+    }
 }
 
 /// Waits in a scope with so many finalizers that never end, and counts those that are polled.

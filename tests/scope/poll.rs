@@ -1,5 +1,6 @@
 //! What one poll of a scope does: whom it polls, wakes, and leaves a turn to.
 
+use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -7,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use foster::testing::CountingWaker;
-use foster::{gather, scope, timeout, try_scope};
+use foster::testing::{CountingWaker, Polls};
+use foster::{gather, scope, shield, sleep, timeout, try_scope};
 use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 
-use crate::harness::{self, T};
+use crate::harness::{self, T, watched};
 use crate::probes::{Gate, Probe, turns};
 
 /// Is woken whenever it has been polled, and never ends.
@@ -240,6 +242,69 @@ fn a_body_that_was_alone_is_woken_by_one_child_while_another_goes_on() {
     assert!(waker.poll(alone.as_mut()).is_pending());
     gate.open();
     assert!((0..100).any(|_| waker.poll(alone.as_mut()).is_ready()), "the body is not polled");
+}
+
+// The shield begins in a poll in which the scope looked at its body alone. It is not polled again
+// before the race is decided.
+#[test]
+fn a_shield_that_a_body_without_children_begins_is_not_dropped() {
+    watched(|| {
+        let saved = Cell::new(false);
+        let shielding = foster::local::scope(async |_| {
+            turns().await;
+            shield(sleep(T)).await;
+            saved.set(true);
+            pending::<()>().await
+        });
+        let mut members: Vec<LocalBoxFuture<'_, ()>> = vec![shielding.boxed_local()];
+        let gate = Gate::new();
+        members.push(gate.wait().boxed_local());
+        let mut race = pin!(foster::race(members));
+        let waker = CountingWaker::new();
+        for _ in 0..20 {
+            assert!(waker.poll(race.as_mut()).is_pending());
+        }
+        gate.open();
+        futures::executor::block_on(race);
+        assert!(saved.get());
+    });
+}
+
+// S11
+#[test]
+fn a_body_without_children_that_always_finds_an_item_lets_the_executor_run() {
+    watched(|| {
+        let (jobs, work) = foster::queue::unbounded();
+        let taken = Cell::new(0);
+        let mut alone = pin!(foster::local::scope(async |_| {
+            turns().await;
+            loop {
+                jobs.try_send(()).expect("the queue is open");
+                drop(work.recv().await.expect("there is one"));
+                taken.set(taken.get() + 1);
+                assert!(taken.get() < 100_000, "it goes on and on");
+            }
+        }));
+        let waker = CountingWaker::new();
+        for _ in 0..20 {
+            let _: Poll<()> = waker.poll(alone.as_mut());
+        }
+        assert!(taken.get() > 1_000);
+    });
+}
+
+#[test]
+fn a_child_that_wakes_itself_is_polled_once_in_a_poll_of_its_scope() {
+    let polls = Polls::new();
+    let mut running = pin!(scope(async |s| {
+        s.spawn(polls.of(always_ready()));
+        pending::<()>().await
+    }));
+    let waker = CountingWaker::new();
+    for round in 1..=5 {
+        assert!(waker.poll(running.as_mut()).is_pending());
+        assert_eq!(polls.count(), round);
+    }
 }
 
 // S12. Whoever spawns while the scope is being polled need not wake it.

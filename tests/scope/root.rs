@@ -41,6 +41,25 @@ roots! {
         assert_eq!(rt.run(scope(async |s| { s.spawn_parallel(async { 7 }).await })), 7);
     }
 
+    // It has a context of its own, so the scope around the poll has nothing to do with it.
+    fn what_overruns_the_grace_of_a_root_inside_a_poll_is_dropped_with_the_root(rt) {
+        let (log, rt) = (Log::new(), rt.with_grace(Duration::ZERO));
+        let mut around = Box::pin(scope(async |_| {
+            rt.run(async {
+                let dropped = log.on_drop("dropped");
+                start_and_drop(async move {
+                    let _dropped = dropped;
+                    pending().await
+                })
+                .await;
+            });
+            log.note("the root is over");
+            pending::<()>().await
+        }));
+        assert!(poll_by_hand(&mut around).is_pending());
+        assert_eq!(log.entries(), ["dropped", "the root is over"]);
+    }
+
     fn a_root_is_its_value(rt) {
         let local = String::from("borrowed");
         let not_send = std::rc::Rc::new(7);

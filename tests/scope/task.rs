@@ -13,6 +13,20 @@ use crate::harness::{self, bare, run};
 use crate::probes::{Log, Probe, turns, until};
 
 matrix! {
+    // S6. The news of the cancellation comes when the child has gone, and another is in its place.
+    async fn a_child_in_the_place_of_one_that_was_cancelled_goes_on() {
+        scope(async |s| {
+            for round in 0..20 {
+                let first = s.spawn(async { loop { yield_now().await } });
+                turns().await;
+                first.cancel();
+                let second = s.spawn(async move { round });
+                assert_eq!(second.outcome().await.ok(), Some(round));
+            }
+        })
+        .await;
+    }
+
     // C333
     async fn a_task_gives_the_value_or_says_who_failed_and_the_scope_has_the_error() {
         let errors = try_scope(async |s| {

@@ -153,6 +153,14 @@ sim! {
         assert!(timeout(Duration::from_millis(999), second.tick()).await.is_err());
     }
 
+    async fn a_reset_counts_although_a_tick_is_being_waited_for() {
+        let start = now();
+        let mut ticks = interval_at(start + secs(10), secs(10));
+        assert!(poll_immediate(ticks.tick()).await.is_none());
+        ticks.reset_after(secs(2));
+        assert_eq!((ticks.tick().await, now()), (start + secs(2), start + secs(2)));
+    }
+
     async fn resets_count_from_now_and_keep_the_period() {
         let start = now();
         let mut ticks = interval(secs(10));

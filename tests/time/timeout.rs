@@ -52,6 +52,10 @@ matrix! {
     }
 
     // C072
+    async fn a_timeout_of_zero_ends_in_its_first_poll() {
+        assert!(poll_immediate(timeout(Duration::ZERO, pending::<()>())).await.expect("no timer").is_err());
+    }
+
     async fn no_timeout_is_the_value() {
         assert_eq!(Deadline::never().timeout(async { sleep(T).await; 7 }).await, Ok(7));
         assert_eq!(timeout(Duration::MAX, async { sleep(T).await; 7 }).await, Ok(7));
@@ -410,6 +414,25 @@ fn of_two_deadlines_that_passed_during_work_each_reports_to_its_own_handler() {
         assert_eq!(sim.elapsed(), secs(3));
     });
     assert_eq!(log.entries(), ["inner", "outer"]);
+}
+
+// Where the deadline was noticed late, the cleanup has its time nevertheless.
+#[test]
+fn a_grace_counts_from_the_beginning_of_the_wind_down() {
+    let sim = Sim::default();
+    sim.run(async {
+        let late = timeout(secs(1), async {
+            let cleanup = shield(async {
+                yield_now().await;
+                sim.advance(secs(5));
+                sleep(secs(1)).await;
+            });
+            cleanup.await;
+            pending::<()>().await
+        });
+        assert!(late.grace(secs(2)).await.unwrap_err().overrun().is_empty());
+        assert_eq!(sim.elapsed(), secs(6));
+    });
 }
 
 #[test]

@@ -229,4 +229,28 @@ mod tests {
         core.hub().bell.ring();
         assert!(woken.take());
     }
+
+    /// Nothing else than the body is polled while the scope is alone.
+    #[test]
+    fn an_adopted_future_is_polled_beside_a_body_without_children() {
+        let core = Core::<Infallible, AnyThread>::new(Parts::new());
+        let mut machine = Machine::<(), Infallible, AnyThread>::new(core.clone(), Name::from("not alone"));
+        let mut body = pin!(Some(pending::<Result<(), Infallible>>()));
+        let mut poll = || {
+            let cx = &mut Context::from_waker(Waker::noop());
+            context::with(|ambient| machine.poll(body.as_mut(), ambient, cx).is_pending())
+        };
+        let over = Arc::new(AtomicBool::new(false));
+        let (go, gone) = futures::channel::oneshot::channel::<()>();
+        let notes = Arc::clone(&over);
+        let adopted = async move {
+            _ = gone.await;
+            notes.store(true, Ordering::SeqCst);
+        };
+        assert!(core.hub().adopt(Box::pin(adopted)).is_ok());
+        assert!(poll() && poll() && poll());
+        drop(go);
+        assert!(poll());
+        assert!(over.load(Ordering::SeqCst));
+    }
 }
