@@ -306,6 +306,20 @@ sim! {
         assert_eq!((now() - start, polled.get(), elapsed.overrun().len()), (secs(2), 3_000, 3_000));
     }
 
+    // S8: the outer scope dropped the inner one before that had seen that the grace was over
+    async fn the_finalizers_of_a_scope_in_a_scope_have_their_turn_past_the_grace_of_a_timeout() {
+        for in_a_child in [true, false] {
+            let (polled, start) = (&Cell::new(0), now());
+            let late = timeout(secs(1), foster::local::scope(async |s| {
+                let inner = scope_of_finalizers(3_000, polled);
+                if in_a_child { s.spawn(inner).await } else { inner.await }
+            }));
+            let elapsed = late.grace(secs(1)).await.unwrap_err();
+            let overrun = elapsed.overrun().len();
+            assert_eq!((now() - start, polled.get(), overrun), (secs(2), 3_000, 3_000), "{in_a_child}");
+        }
+    }
+
     // S8
     async fn a_stop_during_the_wind_down_does_not_extend_its_grace() {
         let start = now();

@@ -34,7 +34,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         match &mut self.phase {
             Phase::WindingDown { overdue, .. } if level == Level::Overdue && !*overdue => {
                 *overdue = true;
-                self.overrun(body);
+                // A member with holds is told by its token, and lets go of them in a few polls. So a
+                // scope in there gives its finalizers their turn.
+                self.overrun(body, |member| !member.is_held() || member.is_finalizer());
             }
             _ => {}
         }
@@ -137,22 +139,26 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     pub(super) fn ring<B>(&mut self, body: &mut Body<'_, B>) {
         match self.alarm.take() {
             Some((Alarm::Stop(reason), _)) => self.control().cancel(&reason),
-            Some((Alarm::Grace, _)) => self.overrun(body),
+            Some((Alarm::Grace, _)) => self.overrun(body, |_| true),
             None => {}
         }
     }
 
-    /// Ends what has overrun the grace: drops or transfers it, and reports its name.
-    pub(super) fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
+    /// Ends what has overrun the grace. Drops the members that `which` picks, and reports their
+    /// names. Polls the others, and transfers what is `'static`.
+    fn overrun<B>(&mut self, body: &mut Body<'_, B>, which: impl Fn(&Member<'env, K>) -> bool) {
         let reason = self.phase.reason().cloned().unwrap_or_else(|| self.control().refusal());
         let keys: Vec<Key> = self.set.keys().collect();
         for key in keys {
-            if let Some(member) = self.set.get(key) {
+            let Some(member) = self.set.get(key) else { continue };
+            if which(&member) {
                 let name = member.runner.as_ref().map_or_else(|| self.policy.name.clone(), |runner| runner.name());
                 self.report_overrun(name);
+            } else {
+                self.set.wake(key);
             }
         }
-        self.stop_all(body, &reason, |_| true);
+        self.stop_all(body, &reason, which);
         self.hand_on(None);
     }
 
