@@ -48,12 +48,12 @@
 // 8. The node drops the future and keeps the value. `Visit` drops the runner, which hands the
 //    value over to the reader and wakes whoever awaits the task. `Task::poll` (task.rs) takes it.
 // 9. An `Err` and a panic leave no value. `Visit` returns them as `Exit::Failed`, and `fail`
-//    notes the panic (the error is among the scope's already) and cancels the scope. A scope that
-//    keeps going is cancelled by a panic alone.
+//    (state/failure.rs) notes the panic (the error is among the scope's already) and cancels the
+//    scope. A scope that keeps going is cancelled by a panic alone.
 // 10. When no member, no adopted future and no parallel child is left, `next` runs the finalizers,
 //     one after the other. After the last one `finish` closes the lanes, so that later children are
-//     refused, and resumes a panic or returns the `End`. Of that the scope's future makes its
-//     output.
+//     refused, unless nobody is left who could send one (`is_sole`). It resumes a panic or returns
+//     the `End`. Of that the scope's future makes its output.
 //
 // ## A timeout cancels the scope
 //
@@ -72,6 +72,9 @@
 //   suspended without a hold. Then the finalizers have their turn. The scope lets go of its
 //   hold, and `finish` leaves it pending, in the phase `Detached`, because the timeout has the
 //   result. The region finds no hold left, and drops the future. `abandon` finds nothing to do.
+// - When the timeout's grace is over, it raises the tokens once more. `check` calls `overrun`, which
+//   drops the members without holds and reports their names. The others see their own tokens, and
+//   let go of their holds in a few polls.
 //
 // `Scope::cancel`, and `Scope::stop` after its grace, raise the scope's own token and ring the
 // bell. From there on it is the same `wind_down`, but `finish` returns the `End`.

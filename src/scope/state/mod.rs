@@ -17,6 +17,7 @@
 //!   locked.
 
 mod alone;
+mod failure;
 mod poll_member;
 mod take_in;
 mod wind_down;
@@ -29,10 +30,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use self::alone::Alone;
+use self::failure::by_drop;
 use self::poll_member::{Exit, Visit};
 use super::kind::{ChildRunner, Kind, Member};
-use super::options::{End, Notice, Policy};
-use super::remote_child::by_task;
+use super::options::{End, Policy};
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Listener, Token};
 use crate::context::{self, Ambient, Swap, Watch};
@@ -42,7 +43,6 @@ use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
 use crate::scope::control::{Adopted, Control, Parts};
-use crate::task::cell::{Run, Runner};
 use crate::task::hub::Typed;
 use crate::trace::tree;
 
@@ -434,41 +434,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         !self.control().bell.is_rung()
     }
 
-    /// Notes the failure of a child, and tells its task.
-    fn fail_child<R>(&mut self, runner: Runner<R>, payload: Option<Payload>)
-    where
-        R: Run<Reason = Arc<Reason>> + ?Sized,
-    {
-        let name = runner.name();
-        self.fail(&name, payload);
-        self.refuse(runner, Arc::new(Reason::Failed(name)));
-    }
-
-    /// Drops a child, and leaves `reason` to its task, which hears of it when this returns.
-    fn refuse<R>(&mut self, mut runner: Runner<R>, reason: Arc<Reason>)
-    where
-        R: Run<Reason = Arc<Reason>> + ?Sized,
-    {
-        self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
-    }
-
-    /// Drops a child that its task, or else the scope, has cancelled.
-    fn refuse_cancelled(&mut self, runner: ChildRunner<'env, K>) {
-        let reason = if runner.header().is_cancelled() { by_task() } else { self.control().refusal() };
-        self.refuse(runner, reason);
-    }
-
-    /// Notes a failure, and cancels the rest unless the scope keeps going.
-    fn fail(&mut self, name: &Name, payload: Option<Payload>) {
-        let panicked = payload.is_some();
-        if let Some(payload) = payload {
-            self.panics.add(payload);
-        }
-        if panicked || !self.policy.keep_going {
-            self.control().cancel(&Arc::new(Reason::Failed(name.clone())));
-        }
-    }
-
     #[inline]
     fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         if self.has_adopted() {
@@ -591,19 +556,4 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         Poll::Ready(End { output: self.output.take(), errors, reason })
     }
-
-    /// Reports to the observer the errors that the scope will not return.
-    fn report_errors(&mut self) {
-        for (task, error) in self.core.end_errors() {
-            match &mut self.policy.observer {
-                Some(observer) => self.panics.run(|| observer(Notice::LateError { task, error })),
-                None => self.panics.run(|| drop(error)),
-            }
-        }
-    }
-}
-
-/// Names the failure of a value that nobody awaited, and that panicked when it was dropped.
-fn by_drop() -> Name {
-    Name::from("the destructor of a value")
 }

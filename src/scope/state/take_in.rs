@@ -1,6 +1,7 @@
 //! Takes in what was sent to a scope: children and finalizers by its handles, and news.
 
-use super::{AdoptedMember, Alarm, Custody, Machine, by_drop};
+use super::failure::by_drop;
+use super::{AdoptedMember, Alarm, Custody, Machine};
 use crate::context::Ambient;
 #[cfg(feature = "sim")]
 use crate::context::Watch;
