@@ -7,6 +7,7 @@ use std::time::Duration;
 use foster::runtimes::Sim;
 use foster::{Handle, Token, adopt, blocking, deadline, now, scope, shield, sleep, timeout, timeout_detach, yield_now};
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::poll_immediate;
 
 use crate::harness::{self, ALL, REAL, T, each, watched};
@@ -165,8 +166,14 @@ roots! {
         let log = Log::new();
         rt.run(async {
             let noting = log.clone();
-            let child = shield(async move { sleep(2 * T).await; noting.note("completed") });
+            let (go, gone) = oneshot::channel::<()>();
+            let child = shield(async move {
+                gone.await.unwrap();
+                sleep(T).await;
+                noting.note("completed");
+            });
             assert!(timeout_detach(Duration::ZERO, child).await.is_err());
+            go.send(()).unwrap();
         });
         assert_eq!(log.entries(), ["completed"]);
     }
