@@ -30,7 +30,7 @@ fn a_member_woken_by_another_thread_during_its_poll_is_polled_again() {
     let key = set.insert(());
     drive(&mut set, &waker, |_, _, cx| {
         let waker = cx.waker();
-        thread::scope(|scope| drop(scope.spawn(|| waker.wake_by_ref())));
+        thread::scope(|scope| scope.spawn(|| waker.wake_by_ref()).join().unwrap());
         Poll::<()>::Pending
     });
     assert_eq!(parent.woken(), 1);
