@@ -320,11 +320,9 @@ impl<R: ?Sized + Run> Drop for Runner<R> {
         }
         // SAFETY: it is not used after this.
         let node = unsafe { ManuallyDrop::take(&mut self.node) };
-        // Either the reader has left a waker, or it finds the runner gone when it wants to, and sees
-        // what was handed over. The node is dropped last, also when a waker panics.
-        if let Some((Some(waker), _node)) = node.leave() {
-            waker.wake();
-        }
+        // Either the reader has left a waker, or it finds the runner gone when it wants to, and
+        // sees what was handed over.
+        node.leave();
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! The invariants:
 //!
-//! - **counted** – the value is there as long as `owners`, without the mark, is above zero, and its
+//! - **counted** – the value is there as long as `owners`, without the flags, is above zero, and its
 //!   memory as long as `memories` is; the owners together count as one of the latter.
 //! - **marked** – the waker is the waiting owner's while there is no flag, and nobody's while there
 //!   is [`MARK`]. The waiting owner removes the mark to exchange the waker. The other one turns it
@@ -123,19 +123,15 @@ impl<T: ?Sized> Owner<T> {
         !left
     }
 
-    /// Lets go. If the other owner waits, this returns its waker, to be woken now, and the owner
-    /// itself.
-    ///
-    /// Returns the owner alone if it is the last one, which drops what it owns.
+    /// Lets go, and wakes the other owner if it waits.
     #[inline]
-    pub(super) fn leave(self) -> Option<(Option<Waker>, Self)> {
+    pub(super) fn leave(self) {
         let owners = self.header().0;
         loop {
             match owners.load(Ordering::Acquire) {
                 2 => {
                     if owners.compare_exchange(2, 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                        std::mem::forget(self);
-                        return None;
+                        return std::mem::forget(self);
                     }
                 }
                 MARKED => {
@@ -144,10 +140,12 @@ impl<T: ?Sized> Owner<T> {
                         // SAFETY: "marked": this has made `LEAVING` of the mark. The memory is there
                         // by "counted".
                         let waker = unsafe { self.shared.as_ref() }.waker.with_mut(|place| unsafe { (*place).take() });
-                        return Some((waker, self));
+                        // The owner goes after this, also when the waker panics.
+                        return waker.into_iter().for_each(Waker::wake);
                     }
                 }
-                _ => return Some((None, self)),
+                // The last one, which drops what it owns.
+                _ => return,
             }
         }
     }
