@@ -30,22 +30,28 @@ fn a_child_has_one_owner_whether_it_begins_or_is_taken_back() {
     });
 }
 
-/// Says that the child is cancelled, then tells it; the child suspends, then looks.
+/// A child that has begun, whether it is cancelled, and the thread that says so and then tells it.
+fn begun_and_cancelled() -> (Arc<Link>, impl Fn() -> bool, thread::JoinHandle<()>) {
+    // The flag publishes nothing: what orders it is the link.
+    let (link, cancelled) = (Arc::new(Link::new()), Arc::new(AtomicUsize::new(0)));
+    assert!(link.begin());
+    let (theirs, cancelling) = (Arc::clone(&link), Arc::clone(&cancelled));
+    let scope = thread::spawn(move || {
+        cancelling.store(1, Ordering::Relaxed);
+        assert_eq!(theirs.claim(), Claim::Begun);
+        theirs.wake();
+    });
+    (link, move || cancelled.load(Ordering::Relaxed) == 1, scope)
+}
+
+/// The child suspends, and then looks whether it is cancelled.
 #[test]
 fn a_child_that_is_suspended_while_it_is_cancelled_is_woken_or_sees_it() {
     model(|| {
-        // The flag publishes nothing: what orders it is the link.
-        let (link, cancelled) = (Arc::new(Link::new()), Arc::new(AtomicUsize::new(0)));
-        assert!(link.begin());
-        let (theirs, cancelling) = (Arc::clone(&link), Arc::clone(&cancelled));
-        let scope = thread::spawn(move || {
-            cancelling.store(1, Ordering::Relaxed);
-            assert_eq!(theirs.claim(), Claim::Begun);
-            theirs.wake();
-        });
+        let (link, is_cancelled, scope) = begun_and_cancelled();
         block_on(poll_fn(|cx| {
             link.suspend(cx.waker());
-            if cancelled.load(Ordering::Relaxed) == 1 { Poll::Ready(()) } else { Poll::Pending }
+            if is_cancelled() { Poll::Ready(()) } else { Poll::Pending }
         }));
         scope.join().unwrap();
     });
@@ -55,17 +61,11 @@ fn a_child_that_is_suspended_while_it_is_cancelled_is_woken_or_sees_it() {
 #[test]
 fn a_child_whose_waker_is_replaced_is_woken_by_the_new_one_or_sees_that_it_is_cancelled() {
     model(|| {
-        let (link, cancelled) = (Arc::new(Link::new()), Arc::new(AtomicUsize::new(0)));
-        assert!(link.begin());
-        let (theirs, cancelling) = (Arc::clone(&link), Arc::clone(&cancelled));
-        let scope = thread::spawn(move || {
-            cancelling.store(1, Ordering::Relaxed);
-            theirs.wake();
-        });
+        let (link, is_cancelled, scope) = begun_and_cancelled();
         let wakers = [(); 2].map(|()| std::sync::Arc::new(Woken(Plain::new(false))));
         let sees = wakers.each_ref().map(|woken| {
             link.suspend(&std::task::Waker::from(std::sync::Arc::clone(woken)));
-            cancelled.load(Ordering::Relaxed) == 1
+            is_cancelled()
         });
         scope.join().unwrap();
         assert!(sees[1] || wakers[1].0.load(std::sync::atomic::Ordering::Relaxed), "the wake-up was lost");

@@ -34,8 +34,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         match &mut self.phase {
             Phase::WindingDown { overdue, .. } if level == Level::Overdue && !*overdue => {
                 *overdue = true;
-                // A member with holds is told by its token, and lets go of them in a few polls. So a
-                // scope in there gives its finalizers their turn.
+                // A member with holds is told by its token, and lets go of them in a few polls. So
+                // a scope in there gives its finalizers their turn.
                 self.overrun(body, |member| !member.is_held() || member.is_finalizer());
             }
             _ => {}
@@ -322,13 +322,14 @@ mod tests {
         }
     }
 
+    fn machine() -> Machine<'static, (), Infallible, AnyThread> {
+        Machine::new(Core::<Infallible, AnyThread>::new(Parts::new()), Name::from("inner"))
+    }
+
     /// A waker that panicked after the scope's last step had the scope dropped before it was over.
     #[test]
     fn a_scope_that_is_dropped_after_its_last_step_leaves_no_wait_behind() {
-        let mut machine = Machine::<(), Infallible, AnyThread>::new(
-            Core::<Infallible, AnyThread>::new(Parts::new()),
-            Name::from("inner"),
-        );
+        let mut machine = machine();
         let around = Control::bare();
         assert!(machine.control().close_parallel());
         machine.hand_on(Some(Arc::clone(&around)));
@@ -339,10 +340,7 @@ mod tests {
     /// for it hung.
     #[test]
     fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
-        let mut machine = Machine::<(), Infallible, AnyThread>::new(
-            Core::<Infallible, AnyThread>::new(Parts::new()),
-            Name::from("inner"),
-        );
+        let mut machine = machine();
         let (inner, around) = (Arc::clone(machine.control()), Control::bare());
         let child = Member::join(&inner);
         machine.hand_on(Some(Arc::clone(&around)));
@@ -357,15 +355,12 @@ mod tests {
         assert!(woken.0.load(Ordering::SeqCst));
     }
 
-    /// The wait for the orphans took the ring for a child that was sent in the scope's last poll. So
-    /// the scope, which nobody else reached any more, ended as if there was no child, whose task
+    /// The wait for the orphans took the ring for a child that was sent in the scope's last poll.
+    /// So the scope, which nobody else reached any more, ended as if there was no child, whose task
     /// waited for ever.
     #[test]
     fn a_child_that_comes_after_the_last_look_is_refused_although_the_wait_for_orphans_took_its_ring() {
-        let mut machine = Machine::<(), Infallible, AnyThread>::new(
-            Core::<Infallible, AnyThread>::new(Parts::new()),
-            Name::from("inner"),
-        );
+        let mut machine = machine();
         let (inner, around) = (Arc::clone(machine.control()), Control::bare());
         let orphan = Member::join(&inner);
         machine.hand_on(Some(Arc::clone(&around)));
