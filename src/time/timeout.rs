@@ -446,7 +446,7 @@ impl<F: Future> Timeout<F> {
             Some(token) if matches!(self.phase, Phase::Overdue { .. }) => token.take_overrun(),
             _ => Vec::new(),
         };
-        Elapsed { overrun: (!overrun.is_empty()).then(|| Arc::new(Overrun { names: overrun })) }
+        Elapsed { overrun: (!overrun.is_empty()).then(|| Arc::new(overrun)) }
     }
 }
 
@@ -484,13 +484,7 @@ impl<F> fmt::Debug for Timeout<F> {
 pub struct Elapsed {
     /// In one word, so that a result with this error is returned in registers. Shared, since the
     /// end of that is shorter than the end of a box.
-    overrun: Option<Arc<Overrun>>,
-}
-
-/// What had not ended within the grace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Overrun {
-    names: Vec<Name>,
+    overrun: Option<Arc<Vec<Name>>>,
 }
 
 impl Elapsed {
@@ -503,7 +497,7 @@ impl Elapsed {
     /// The slice is empty if there was no grace. A finalizer is named by the file and line of its
     /// `defer`, and a shield by those of its call. Log them: this cleanup did not complete.
     pub fn overrun(&self) -> &[Name] {
-        self.overrun.as_ref().map_or(&[], |overrun| &overrun.names)
+        self.overrun.as_ref().map_or(&[], |overrun| overrun)
     }
 }
 
