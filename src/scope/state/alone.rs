@@ -179,6 +179,26 @@ mod tests {
         }
     }
 
+    /// It sleeps on the bell although it is polled again, or it would never be alone.
+    #[test]
+    fn a_body_that_wakes_itself_is_alone_from_the_second_poll_on() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut callers = Vec::new();
+        let mut scope = pin!(crate::scope(async |_| {
+            poll_fn(|cx| {
+                callers.push(cx.waker().will_wake(&waker));
+                cx.waker().wake_by_ref();
+                if callers.len() < 3 { Poll::Pending } else { Poll::Ready(callers.clone()) }
+            })
+            .await
+        }));
+        let mut poll = || scope.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(poll().is_pending() && woken.take());
+        assert!(poll().is_pending() && woken.take());
+        assert_eq!(poll(), Poll::Ready(vec![false, true, true]));
+    }
+
     #[test]
     fn a_child_that_is_spawned_by_a_body_that_was_alone_wakes_that_body() {
         let woken = Arc::new(Woken::default());
