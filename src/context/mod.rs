@@ -334,7 +334,8 @@ impl Ambient {
         Self::peek(&self.ending, |why| why.map(|why| Arc::clone(why.reason())))
     }
 
-    /// Returns why the innermost region is being wound down, which it is. Its token may not tell yet.
+    /// Returns why the innermost region is being wound down, which it is. Its token may not tell
+    /// yet.
     pub(crate) fn why_tripped(&self) -> Option<Arc<Reason>> {
         let by_region = Self::peek(&self.token, |token| token?.shared_reason());
         by_region.or_else(|| Self::peek(&self.scope, |scope| scope.map(|scope| scope.refusal())))

@@ -12,10 +12,10 @@
 //!   under `&mut` (or `&`, to read). A slot holds a member exactly when its bit in `occupied` is 1.
 //!   Members never move; the set drops them all before it lets go of the block, so what a late
 //!   waker frees is plain memory.
-//! - **[queued]** A block is queued, in the root's stack or in the set's list, from the moment when
-//!   `ready` becomes nonzero until the set takes `ready` back to 0; who makes it nonzero is the one
-//!   to queue it. So it is in one place at most, and one link, `next`, is enough. The set reads
-//!   that link *before* it takes `ready`.
+//! - **[queued]** A block is queued, in the root's stack or in a list of the set, from the moment
+//!   when `ready` becomes nonzero until the set takes `ready` back to 0; who makes it nonzero is
+//!   the one to queue it. So it is in one place at most, and one link, `next`, is enough. The set
+//!   reads that link *before* it takes `ready`.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;

@@ -25,8 +25,8 @@ impl Current {
         Current { block: None, now: 0, next: 0, last: 0, fresh: false, joined: 0, again: 0 }
     }
 
-    /// Begins to work a block off: first its `fresh` members, then those of the `ready` ones that are
-    /// `ahead`, then the rest of these.
+    /// Begins to work a block off: first its `fresh` members, then those of the `ready` ones that
+    /// are `ahead`, then the rest of these.
     #[inline]
     pub(super) fn enter(&mut self, block: Block, ready: usize, fresh: usize, ahead: usize) {
         self.block = Some(block);

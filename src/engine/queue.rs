@@ -1,5 +1,5 @@
-//! The two queues of woken blocks: the stack that wakers push to, and the list that the set works
-//! off.
+//! The queues of woken blocks: the stack that wakers push to, and the lists of the set, which works
+//! one of them off and keeps another one for the next pass.
 
 use std::mem;
 use std::ptr;

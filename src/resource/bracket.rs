@@ -179,8 +179,9 @@ where
     /// # futures::executor::block_on(async {
     /// use foster::bracket;
     ///
-    /// let session = bracket(async { Ok(7) }, async |_| Err::<(), _>("no answer"), async |_| Err("no goodbye"));
-    /// let errors = session.named("session").await.unwrap_err();
+    /// let (login, logout) = (async { Ok(7) }, async |_| Err("no goodbye"));
+    /// let session = bracket(login, async |_| Err::<(), _>("no answer"), logout).named("session");
+    /// let errors = session.await.unwrap_err();
     /// let names: Vec<_> = errors.iter().map(|(name, _)| name.to_string()).collect();
     /// assert_eq!(names, ["session", "release of session"]);
     /// # });

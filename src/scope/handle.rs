@@ -69,8 +69,8 @@ impl<'env, N: Label> Scope<'env, N> {
     /// file and line of this call, unless [`named`](Scope::named) gives another. If the scope is
     /// cancelled or completed, `future` is dropped unpolled, and the task has the reason.
     ///
-    /// An `Err` that the child yields is a value like others. It cancels nothing, and is lost if nobody
-    /// awaits the task. In a [`try_scope`](crate::try_scope), it fails the scope.
+    /// An `Err` that the child yields is a value like others. It cancels nothing, and is lost if
+    /// nobody awaits the task. In a [`try_scope`](crate::try_scope), it fails the scope.
     ///
     /// The counterpart of asyncio's `TaskGroup.create_task` and of Trio's `nursery.start_soon`.
     /// Unlike tokio's `spawn`, it keeps the child on this task. To use other threads, there is

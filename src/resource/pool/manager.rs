@@ -72,17 +72,17 @@ pub trait Manager: Send + Sync + 'static {
     /// takes longer, or the pool is closed meanwhile, the future is dropped.
     ///
     /// A driver, which moves the bytes of a connection for as long as that is open, can be a child
-    /// of the pool's scope: the manager has the [`Spawner`](crate::scope::Spawner), too. It ends when
-    /// the connection is closed, and the idle connections are closed with the last handle to the
-    /// pool. So the scope waits for the drivers as long as a handle lives outside its body and its
-    /// children. Let the handles live in them, or [close](super::Pool::close) the pool.
+    /// of the pool's scope: the manager has the [`Spawner`](crate::scope::Spawner), too. It ends
+    /// when the connection is closed, and the idle connections are closed with the last handle to
+    /// the pool. So the scope waits for the drivers as long as a handle lives outside its body and
+    /// its children. Let the handles live in them, or [close](super::Pool::close) the pool.
     fn create(&self) -> impl Future<Output = Result<Self::Resource, Self::Error>> + Send;
 
     /// Finds out whether a resource that was idle for a while is still fit for use.
     ///
     /// If it returns an error, or takes longer than the [grace](super::PoolOptions::grace), the
-    /// resource is replaced. The default finds all of them fit. What can be known without waiting is
-    /// for [`is_broken`](Manager::is_broken), which is asked each time.
+    /// resource is replaced. The default finds all of them fit. What can be known without waiting
+    /// is for [`is_broken`](Manager::is_broken), which is asked each time.
     fn check(&self, resource: &mut Self::Resource) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = resource;
         ready(Ok(()))

@@ -193,8 +193,8 @@ impl<M: Manager> Pool<M> {
     ///
     /// The pool is closed when this returns. Who waits gets an error, and what is being created is
     /// dropped. What is idle is closed now, and what is in use when it comes back. To limit the
-    /// wait, use [`timeout`](crate::timeout). Then [`holders`](Pool::holders) says by name who still
-    /// has some.
+    /// wait, use [`timeout`](crate::timeout). Then [`holders`](Pool::holders) says by name who
+    /// still has some.
     ///
     /// # Cancellation
     ///

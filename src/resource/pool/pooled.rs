@@ -45,9 +45,9 @@ impl<M: Manager> Pooled<M> {
     /// done, by a timeout, by an early return or by a cancellation, the resource is closed when it
     /// is returned.
     ///
-    /// Code that speaks a protocol uses this. A driver that does so by itself needs no mark. The mark
-    /// borrows the resource. Where the operation is to outlive the function that begins it, as a
-    /// stream of rows does, a [`generator`](crate::stream::generator) owns both.
+    /// Code that speaks a protocol uses this. A driver that does so by itself needs no mark. The
+    /// mark borrows the resource. Where the operation is to outlive the function that begins it, as
+    /// a stream of rows does, a [`generator`](crate::stream::generator) owns both.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]

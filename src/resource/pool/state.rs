@@ -113,9 +113,9 @@ impl<M: Manager> State<M> {
         self.closed.is_some()
     }
 
-    /// Whether who comes has to wait for what others have, and nothing can be done for that: nothing
-    /// is idle, no place is free, and nobody else has a claim to the resources. So it does not
-    /// matter how late it is.
+    /// Whether a newcomer has to wait for what others hold, and nothing can be done about it:
+    /// nothing is idle, no place is free, and nobody else has a claim to the resources. So the
+    /// newcomer need not read the clock.
     #[inline]
     pub(super) fn is_crowded(&self) -> bool {
         let is_full = self.places == self.options.max_size && self.groups.len() == 1 && !self.is_closed();

@@ -423,8 +423,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Returns whether nobody else has the control, so that nothing more can come, and there is
     /// nothing to refuse.
     ///
-    /// One reference to the control is the machine's, and one is the context's, or kept for it. What
-    /// others have sent before they let go, the bell tells.
+    /// One reference to the control is the machine's, and one is the context's, or kept for it. The
+    /// bell tells whether others have sent something before they let go.
     fn is_sole(&self) -> bool {
         // Once the bell is the `Orphans`', they take a ring for the inbox as any other.
         if self.custody != Custody::Own || Arc::strong_count(self.control()) > 2 {
