@@ -252,7 +252,7 @@ fn sockets_allocate_nothing_to_read_and_write() {
 
 #[cfg(all(feature = "tokio", feature = "hyper"))]
 #[test]
-fn the_bridges_to_hyper_allocate_nothing_for_a_request() {
+fn the_bridges_to_hyper_allocate_a_sleep_for_a_request_and_nothing_else() {
     use foster::net::duplex;
     use foster::net::hyper_io::{ForHyper, FromHyper, HyperTimer};
     use futures::io::{AsyncReadExt, AsyncWriteExt};
@@ -269,6 +269,13 @@ fn the_bridges_to_hyper_allocate_nothing_for_a_request() {
             assert!(idle.as_mut().poll(&mut cx).is_pending());
         };
         assert_eq!(allocations(&mut reset), 0);
+        let mut begin_anew = || {
+            idle = HyperTimer.sleep_until(HyperTimer.now() + hour);
+            assert!(idle.as_mut().poll(&mut cx).is_pending());
+        };
+        // The first one makes a timer while the sleep before it still has its own.
+        begin_anew();
+        assert_eq!(allocations(&mut begin_anew), 1, "the sleep is new, and its timer is not");
     });
 
     let (near, far) = duplex(64);

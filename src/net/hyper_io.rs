@@ -69,8 +69,11 @@ use hyper::rt::{self as theirs, ReadBuf, ReadBufCursor};
 
 use super::wraps;
 use crate::cancel::Token;
+use crate::context;
+use crate::runtime::Timer;
 use crate::scope::Spawner;
-use crate::time::{self, now, sleep};
+use crate::time::now;
+use crate::trace::tree;
 
 /// Gives a stream of the `futures` traits those of hyper.
 ///
@@ -113,34 +116,24 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<[u8; LENGTH]>>> = const { Cell::new(None) };
 }
 
-/// Calls `read` with a buffer of zeros.
-#[inline]
-fn with_scratch<R>(mut read: impl FnMut(&mut [u8; LENGTH]) -> R) -> R {
-    let zeros = || vec![0; LENGTH].try_into().expect("it has this length");
-    let read_here = |place: &Cell<Option<Box<[u8; LENGTH]>>>| {
-        let mut scratch = place.take().unwrap_or_else(zeros);
-        let result = read(&mut scratch);
-        place.set(Some(scratch));
-        result
-    };
-    // There is no place in the destructors of a thread that ends.
-    SCRATCH.try_with(read_here).unwrap_or_else(|_| read(&mut zeros()))
-}
-
 impl<S: neutral::AsyncRead + Unpin> theirs::Read for ForHyper<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        // There is no place in the destructors of a thread that ends.
+        let kept = SCRATCH.try_with(Cell::take).ok().flatten();
+        let mut scratch = kept.unwrap_or_else(|| vec![0; LENGTH].try_into().expect("it has this length"));
         let room = buffer.remaining().min(LENGTH);
-        with_scratch(|scratch| {
-            let read = ready!(Pin::new(&mut self.0).poll_read(cx, &mut scratch[..room]))?;
+        let polled = Pin::new(&mut self.0).poll_read(cx, &mut scratch[..room]);
+        if let Poll::Ready(Ok(read)) = polled {
             buffer.put_slice(&scratch[..read]);
             // A stream that claims more than it has read must not show what another one read.
             scratch[..read].fill(0);
-            Poll::Ready(Ok(()))
-        })
+        }
+        _ = SCRATCH.try_with(|place| place.set(Some(scratch)));
+        polled.map_ok(drop)
     }
 }
 
@@ -208,26 +201,70 @@ impl<S: theirs::Write + Unpin> neutral::AsyncWrite for FromHyper<S> {
 ///
 /// # Cost
 ///
-/// One allocation for a sleep, and what the timer of the runtime needs. Over HTTP/1, hyper makes a
-/// sleep for the head of each request. What it resets instead is moved in place, which allocates
-/// nothing on tokio, on smol and without a runtime.
+/// One allocation for a sleep. Over HTTP/1, hyper makes a sleep for the head of each request, and
+/// drops it with the head. The timer in it, where it is one of tokio, of smol or of the thread of
+/// `futures-timer`, is kept for the next sleep on the same thread: to move it costs less than to
+/// make one. So a thread keeps at most one timer that nobody uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HyperTimer;
 
-impl theirs::Sleep for time::Sleep {}
+thread_local! {
+    /// A timer whose sleep was dropped on this thread. Until it is moved it may wake whoever slept,
+    /// in vain.
+    static SPARE: Cell<Option<Pin<Box<Timer>>>> = const { Cell::new(None) };
+}
+
+/// A sleep for hyper. Without a timer it never ends.
+struct Alarm(Option<Pin<Box<Timer>>>);
+
+impl Alarm {
+    fn new(at: Instant) -> Self {
+        let mut alarm = Alarm(SPARE.try_with(Cell::take).ok().flatten());
+        alarm.move_to(at);
+        alarm
+    }
+
+    /// Sets the timer at once. hyper asks where it polls, so the clock in force is known.
+    fn move_to(&mut self, at: Instant) {
+        context::with(|ambient| match &mut self.0 {
+            _ if ambient.is_tripped() => self.0 = None,
+            Some(timer) => ambient.reset(timer.as_mut(), at),
+            None => self.0 = Some(Box::pin(ambient.timer(at))),
+        });
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(timer) = self.0.take().filter(|timer| timer.moves()) {
+            // A thread that ends keeps nothing.
+            drop(SPARE.try_with(|spare| spare.replace(Some(timer))));
+        }
+    }
+}
+
+impl theirs::Sleep for Alarm {}
+
+impl Future for Alarm {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.0.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx));
+        if polled.is_pending() {
+            tree::waiting(|| String::from("sleep of hyper's timer"));
+        }
+        polled
+    }
+}
 
 impl theirs::Timer for HyperTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn theirs::Sleep>> {
         // hyper counts from this call.
-        match now().checked_add(duration) {
-            Some(end) => self.sleep_until(end),
-            None => Box::pin(sleep(Duration::MAX)),
-        }
+        Box::pin(now().checked_add(duration).map_or(Alarm(None), Alarm::new))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn theirs::Sleep>> {
-        // hyper asks for a sleep where it polls it. So the clock is known, and is not read again.
-        Box::pin(time::Sleep::begun(deadline))
+        Box::pin(Alarm::new(deadline))
     }
 
     fn now(&self) -> Instant {
@@ -235,10 +272,9 @@ impl theirs::Timer for HyperTimer {
     }
 
     fn reset(&self, sleep: &mut Pin<Box<dyn theirs::Sleep>>, deadline: Instant) {
-        if let Some(ours) = sleep.as_mut().downcast_mut_pin::<time::Sleep>() {
-            ours.reset(deadline);
-        } else {
-            *sleep = self.sleep_until(deadline);
+        match sleep.as_mut().downcast_mut_pin::<Alarm>() {
+            Some(mut alarm) => alarm.move_to(deadline),
+            None => *sleep = self.sleep_until(deadline),
         }
     }
 }

@@ -101,6 +101,12 @@ impl Timer {
         Timer::new(Kind::Smol { timer })
     }
 
+    /// Whether a reset on the same clock moves it where it is, instead of making another one.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn moves(&self) -> bool {
+        matches!(self.kind, Kind::Thread { .. } | Kind::Tokio { .. } | Kind::Smol { .. })
+    }
+
     /// Moves a timer of [`Timer::thread`] to `after` from now. Any other timer becomes one.
     ///
     /// For the [`reset`](super::Clock::reset) of a clock that uses these timers.

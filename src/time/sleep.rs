@@ -104,14 +104,6 @@ impl Sleep {
         *this.armed = false;
     }
 
-    /// Creates a sleep until `at` whose timer is set already, by the clock in force here. If `at`
-    /// has passed, it is ready at once.
-    #[cfg(feature = "hyper")]
-    pub(crate) fn begun(at: Instant) -> Self {
-        let timer = context::with(|ambient| (!ambient.is_tripped()).then(|| ambient.timer(at)));
-        Sleep { until: Until::At(at), armed: timer.is_some(), timer }
-    }
-
     /// Counts the duration from now, instead of from the first poll.
     pub(crate) fn start(&mut self) {
         if let Until::After(duration) = self.until {

@@ -377,6 +377,25 @@ async fn timers_count_from_the_call_and_are_reset_in_place() {
     assert!(futures::poll!(timer.sleep(Duration::MAX)).is_pending());
 }
 
+/// The timer of a sleep that was dropped is moved for the next one. It may be set to another time,
+/// and in the second round it is that of a runtime which has ended.
+#[test]
+fn the_timer_of_a_dropped_sleep_does_not_tell_when_the_next_one_ends() {
+    for _ in 0..2 {
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(
+            async {
+                for next in [5 * S, 50 * S] {
+                    assert!(futures::poll!(HyperTimer.sleep(20 * S)).is_pending());
+                    let start = now();
+                    HyperTimer.sleep(next).await;
+                    assert_eq!((now() - start).as_secs(), next.as_secs());
+                }
+                assert!(futures::poll!(HyperTimer.sleep(20 * S)).is_pending());
+            },
+        );
+    }
+}
+
 fn address(sleep: &Pin<Box<dyn Sleep>>) -> *const () {
     std::ptr::from_ref(&**sleep).cast()
 }

@@ -13,6 +13,7 @@ use foster::{now, scope, sleep, timeout};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::rt::Timer;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -78,6 +79,18 @@ fn an_idle_keep_alive_connection_is_closed_when_its_time_is_over() {
             })
             .await;
         });
+    });
+}
+
+#[test]
+fn a_sleep_that_hyper_drops_leaves_no_timer_for_which_a_simulation_waits() {
+    for_seeds(|sim| {
+        let stuck = sim.try_run(async {
+            assert!(futures::poll!(HyperTimer.sleep(IDLE)).is_pending());
+            std::future::pending::<()>().await;
+        });
+        assert!(stuck.is_err());
+        assert_eq!(sim.elapsed(), Duration::ZERO);
     });
 }
 

@@ -180,6 +180,7 @@ fn try_read(socket: &impl Plain, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Makes a call until it neither is interrupted nor would block. Readiness comes first, because it
 /// is what tokio's cooperative budget counts.
+#[inline(always)]
 fn poll_call<R>(
     mut waits: Waits<'_, '_>,
     poll_ready: impl Fn(&mut Context<'_>) -> Poll<io::Result<()>>,
