@@ -250,6 +250,38 @@ fn sockets_allocate_nothing_to_read_and_write() {
     assert_eq!(allocations(pass), 0);
 }
 
+#[cfg(all(feature = "net", feature = "async-io", feature = "tokio"))]
+#[test]
+fn sockets_allocate_nothing_for_a_datagram() {
+    use foster::net::UdpSocket;
+
+    let pair = async || {
+        let one = UdpSocket::bind("127.0.0.1:0").await.expect("a port is free");
+        let other = UdpSocket::bind("127.0.0.1:0").await.expect("a port is free");
+        one.connect(other.local_addr().expect("it is bound")).await.expect("it is there");
+        (one, other)
+    };
+    let pass = async |(one, other): &(UdpSocket, UdpSocket)| {
+        let mut buffer = [0; 64];
+        let receive = async {
+            let (length, from) = other.recv_from(&mut buffer).await.expect("it is bound");
+            other.send_to(&buffer[..length], from).await.expect("the client is there");
+        };
+        let answer = &mut [0; 64];
+        let ask = async {
+            yield_now().await; // until the other one waits
+            one.send(&[7; 64]).await.expect("it has a peer");
+            one.recv(answer).await.expect("the server answers");
+        };
+        gather((receive, ask)).await;
+    };
+    let sockets = block_on(pair());
+    assert_eq!(allocations(|| block_on(pass(&sockets))), 0);
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let sockets = tokio.block_on(pair());
+    assert_eq!(allocations(|| tokio.block_on(pass(&sockets))), 0);
+}
+
 #[cfg(all(feature = "tokio", feature = "hyper"))]
 #[test]
 fn the_bridges_to_hyper_allocate_a_sleep_for_a_request_and_nothing_else() {

@@ -12,9 +12,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::error;
-use crate::context;
-use crate::runtime::network::{self, Address, NetworkFuture, Socket};
+use super::{error, on_network};
+use crate::runtime::network::{Address, NetworkFuture, Socket};
 use crate::time::{Sleep, sleep};
 
 /// How long an attempt is alone before the next one begins: what RFC 8305 recommends.
@@ -34,9 +33,7 @@ pub(super) async fn first_of(addresses: Vec<SocketAddr>, limit: Option<Duration>
 
 /// Opens one connection on the network in force.
 pub(super) fn open(address: &Address) -> NetworkFuture<Socket> {
-    let runtime = context::with(|ambient| ambient.runtime());
-    network::with(runtime, |network| Ok(network.connect(address)))
-        .unwrap_or_else(|error| Box::pin(std::future::ready(Err(error))))
+    on_network(|network| Ok(network.connect(address))).unwrap_or_else(|error| Box::pin(std::future::ready(Err(error))))
 }
 
 /// Puts addresses of the two families in turn, each in its order. The family of the first begins.

@@ -9,6 +9,11 @@ pub(super) fn at(error: io::Error, tried: &'static str, address: impl Display) -
     io::Error::new(error.kind(), At { tried, address: address.to_string(), source: error })
 }
 
+/// Returns the text of an address for a message.
+pub(super) fn place(address: io::Result<impl Display>) -> String {
+    address.map_or_else(|_| String::from("an unknown address"), |address| address.to_string())
+}
+
 /// An error, with what was tried and with which address.
 #[derive(Debug)]
 struct At {

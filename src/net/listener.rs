@@ -12,12 +12,11 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream as FuturesStream;
 
 use super::endpoint::Endpoint;
-use super::error;
 use super::options::TcpOptions;
 use super::stream::Stream;
 use super::tcp::{TcpStream, tcp};
-use crate::context;
-use crate::runtime::network::{self, Address, Listener, Socket, SystemListener, unsupported};
+use super::{error, on_network};
+use crate::runtime::network::{Address, Listener, Socket, SystemListener, unsupported};
 use crate::sync::{Lock, Mutex, MutexGuard};
 use crate::trace::tree;
 
@@ -36,8 +35,7 @@ impl Turns {
 
     /// Makes the network in force watch a socket of the operating system.
     pub(super) fn register(socket: SystemListener) -> io::Result<Self> {
-        let runtime = context::with(|ambient| ambient.runtime());
-        network::with(runtime, |network| network.register_listener(socket)).map(Turns::new)
+        on_network(|network| network.register_listener(socket)).map(Turns::new)
     }
 
     pub(super) async fn accept(&self) -> io::Result<(Socket, Address)> {
@@ -59,7 +57,7 @@ impl Turns {
     }
 
     fn here(&self) -> String {
-        self.listener.local_address().map_or_else(|_| String::from("an unknown address"), |here| here.to_string())
+        error::place(self.listener.local_address())
     }
 }
 

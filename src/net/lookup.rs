@@ -3,10 +3,11 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use super::connect::begin;
 use super::endpoint::{Endpoint, Place};
-use super::error;
+use super::{error, on_network};
 use crate::context;
-use crate::runtime::{Blocking, blocking_pool, network};
+use crate::runtime::{Blocking, blocking_pool};
 use crate::sync::oneshot;
 
 /// Looks up the addresses of a host, in the order of preference.
@@ -48,10 +49,26 @@ pub async fn lookup(endpoint: impl Into<Endpoint>) -> io::Result<Vec<SocketAddr>
     found.and_then(some).map_err(|failed| error::at(failed, "look up", endpoint))
 }
 
+/// Calls `attempt` with the addresses of an endpoint, and returns what the first one gives that
+/// succeeds. In a cancelled region it does not begin.
+pub(super) async fn first_to<T>(
+    tried: &'static str,
+    endpoint: Endpoint,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    begin().await;
+    let mut failure = None;
+    for address in lookup(endpoint).await? {
+        match attempt(address) {
+            Ok(done) => return Ok(done),
+            Err(failed) => failure = Some(error::at(failed, tried, address)),
+        }
+    }
+    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
 async fn named(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let runtime = context::with(|ambient| ambient.runtime());
-    let asked = network::with(runtime, |network| Ok(network.lookup(host)));
-    match asked {
+    match on_network(|network| Ok(network.lookup(host))) {
         Ok(Some(asked)) => Ok(asked.await?.into_iter().map(|address| SocketAddr::new(address, port)).collect()),
         // Names are known to the system where there is no network, too.
         Ok(None) | Err(_) => by_the_system(host.to_string(), port).await,

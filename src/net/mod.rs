@@ -1,6 +1,6 @@
 //! Sockets for code that names no runtime.
 //!
-//! A [`TcpStream`] or a [`TcpListener`] is made on the network of the
+//! A [`TcpStream`], a [`TcpListener`] or a [`UdpSocket`] is made on the network of the
 //! [runtime in force](crate::Handle::try_current), and is the same type on each. So a library opens
 //! connections, and the application chooses the runtime. The streams implement the traits of the
 //! `futures` crates, [`AsyncRead`](futures_io::AsyncRead) and
@@ -44,8 +44,9 @@
 //! | a runtime of yours | what its [`network`](crate::runtime::Runtime::network) returns |
 //!
 //! The features `smol` and `async-std` turn `async-io` on, since they contain it. Where there is no
-//! network, an error of the kind [`Unsupported`](std::io::ErrorKind::Unsupported) says so. There
-//! are no datagrams (UDP) yet. On Unix, `UnixStream` and `UnixListener` are sockets with a path.
+//! network, an error of the kind [`Unsupported`](std::io::ErrorKind::Unsupported) says so, and so
+//! it does where a network of yours has no datagrams. On Unix, `UnixStream` and `UnixListener` are
+//! sockets with a path.
 //!
 //! [`duplex`] makes a connection in memory, for tests. It needs none of these.
 //!
@@ -66,19 +67,27 @@
 //! | `read_exact`, `read_to_end`, `read_line` | the bytes that it has read so far, unless they are in a buffer of yours |
 //! | `write_all` | the number of bytes that it has written: the peer gets a part |
 //! | `flush`, `close` | nothing: call it again |
+//! | [`recv_from`](UdpSocket::recv_from), `recv`, `peek_from` | nothing: a datagram is taken in the poll that returns it |
+//! | [`send_to`](UdpSocket::send_to), `send` | nothing: a datagram is sent in the poll that returns, or not at all |
 //!
 //! So a `write_all` that was cancelled leaves a broken message behind. Close such a connection, or
 //! write under [`shield`](crate::shield).
 //!
 //! In a [cancelled region](crate::cancel#regions), where nothing new starts, a read takes the bytes
-//! that are there, a write writes what fits, and neither begins to wait. Finalizers and shields lie
-//! in no cancelled region, and can wait.
+//! that are there, a write writes what fits, and neither begins to wait. The same holds for
+//! datagrams. Finalizers and shields lie in no cancelled region, and can wait.
 //!
 //! # Errors
 //!
 //! The errors are those of the operating system, of the same kind, with what was tried and the
 //! address in the message: `cannot connect to 127.0.0.1:80: Connection refused (os error 111)`. The
 //! original error is their source.
+
+use std::io;
+use std::task::Context;
+
+use crate::context;
+use crate::runtime::network::{self, Network, Waits};
 
 mod connect;
 mod duplex;
@@ -88,6 +97,7 @@ mod error;
 pub mod hyper_io;
 mod listener;
 mod lookup;
+mod multicast;
 mod options;
 pub mod serve;
 mod split;
@@ -95,6 +105,7 @@ mod stream;
 mod tcp;
 #[cfg(feature = "tokio")]
 pub mod tokio_io;
+mod udp;
 #[cfg(unix)]
 mod unix;
 
@@ -105,6 +116,7 @@ pub use lookup::lookup;
 pub use options::TcpOptions;
 pub use split::{ReadHalf, ReuniteError, Split, WriteHalf};
 pub use tcp::TcpStream;
+pub use udp::UdpSocket;
 #[cfg(unix)]
 pub use unix::{UnixIncoming, UnixListener, UnixStream};
 
@@ -138,8 +150,19 @@ macro_rules! wraps {
 #[cfg(any(feature = "hyper", feature = "tokio"))]
 use wraps;
 
+/// Calls `f` with the network in force.
+fn on_network<R>(f: impl FnOnce(&dyn Network) -> io::Result<R>) -> io::Result<R> {
+    network::with(context::with(|ambient| ambient.runtime()), f)
+}
+
+/// Who is woken. In a cancelled region that is nobody, so no wait begins.
+#[inline(always)]
+fn waits<'a, 'b>(cx: &'a mut Context<'b>) -> Waits<'a, 'b> {
+    if is_tripped() { None } else { Some(cx) }
+}
+
 /// Whether no wait begins here, because the region is being wound down.
 #[inline(always)]
 fn is_tripped() -> bool {
-    crate::context::with(|ambient| ambient.is_tripped())
+    context::with(|ambient| ambient.is_tripped())
 }

@@ -1,16 +1,15 @@
 //! How to connect and to listen with TCP.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::connect::{begin, first_of};
 use super::endpoint::Endpoint;
-use super::error;
-use super::lookup::lookup;
+use super::lookup::{first_to, lookup};
 use super::stream::Stream;
-use super::{TcpListener, TcpStream};
-use crate::context;
-use crate::runtime::network::{self, ListenOptions, Socket, SocketOption};
+use super::{TcpListener, TcpStream, error, on_network};
+use crate::runtime::network::{ListenOptions, Socket, SocketOption};
 
 /// Settings for connections and listeners of TCP.
 ///
@@ -115,17 +114,9 @@ impl TcpOptions {
     ///
     /// As for [`TcpListener::bind`].
     pub async fn bind(self, at: impl Into<Endpoint>) -> io::Result<TcpListener> {
-        let at = at.into();
-        begin().await;
-        let mut failure = None;
-        for address in lookup(at).await? {
-            let runtime = context::with(|ambient| ambient.runtime());
-            match network::with(runtime, |network| network.listen(&address.into(), &self.listen)) {
-                Ok(listener) => return Ok(TcpListener::new(listener, self)),
-                Err(failed) => failure = Some(error::at(failed, "listen at", address)),
-            }
-        }
-        Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+        let listen = |address: SocketAddr| on_network(|network| network.listen(&address.into(), &self.listen));
+        let listener = first_to("listen at", at.into(), listen).await?;
+        Ok(TcpListener::new(listener, self))
     }
 
     /// Makes the settings on a connection.

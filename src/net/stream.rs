@@ -4,9 +4,8 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
-use super::error;
-use crate::context;
-use crate::runtime::network::{self, Address, Socket, SystemStream};
+use super::{error, on_network, waits};
+use crate::runtime::network::{Address, Socket, SystemStream};
 use crate::trace::tree;
 
 /// A connected socket, and its peer, which errors name. A socket that was reset does not know it
@@ -24,28 +23,24 @@ impl Stream {
 
     /// Makes the network in force watch a socket of the operating system.
     pub(super) fn register(socket: SystemStream) -> io::Result<Self> {
-        let runtime = context::with(|ambient| ambient.runtime());
-        let socket = network::with(runtime, |network| network.register(socket))?;
+        let socket = on_network(|network| network.register(socket))?;
         let peer = socket.peer_address()?;
         Ok(Stream { socket, peer })
     }
 
     #[inline]
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let waits = if super::is_tripped() { None } else { Some(cx) };
-        self.ended(self.socket.poll_read(waits, buffer), "read from")
+        self.ended(self.socket.poll_read(waits(cx), buffer), "read from")
     }
 
     #[inline]
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let waits = if super::is_tripped() { None } else { Some(cx) };
-        self.ended(self.socket.poll_write(waits, bytes), "write to")
+        self.ended(self.socket.poll_write(waits(cx), bytes), "write to")
     }
 
     #[inline]
     pub(super) fn poll_write_vectored(&self, cx: &mut Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let waits = if super::is_tripped() { None } else { Some(cx) };
-        self.ended(self.socket.poll_write_vectored(waits, buffers), "write to")
+        self.ended(self.socket.poll_write_vectored(waits(cx), buffers), "write to")
     }
 
     #[inline]

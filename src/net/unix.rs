@@ -13,12 +13,11 @@ use futures_core::Stream as FuturesStream;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::connect::{begin, open};
-use super::error;
 use super::listener::{Accepting, Turns};
 use super::split::{self, ReadHalf, Split, WriteHalf};
 use super::stream::{Stream, byte_stream};
-use crate::context;
-use crate::runtime::network::{self, Address, ListenOptions, Socket, SystemListener, SystemStream, unsupported};
+use super::{error, on_network};
+use crate::runtime::network::{Address, ListenOptions, Socket, SystemListener, SystemStream, unsupported};
 
 /// A connection by a Unix socket, on the network of whatever runtime it was made on.
 ///
@@ -168,8 +167,7 @@ impl UnixListener {
         let path = path.as_ref();
         let listening = || {
             let address = Address::Unix(SocketAddr::from_pathname(path)?);
-            let runtime = context::with(|ambient| ambient.runtime());
-            network::with(runtime, |network| network.listen(&address, &ListenOptions::new()))
+            on_network(|network| network.listen(&address, &ListenOptions::new()))
         };
         let listener = listening().map_err(|failed| error::at(failed, "listen at", path.display()))?;
         Ok(UnixListener { turns: Turns::new(listener) })

@@ -19,6 +19,7 @@ mod hyper;
 mod own;
 mod serve;
 mod tcp;
+mod udp;
 #[cfg(unix)]
 mod unix;
 

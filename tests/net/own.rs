@@ -5,13 +5,14 @@ use std::future::{Future, pending};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foster::net::{Duplex, duplex};
 use foster::runtime::network::{
-    Acceptor, Address, Connection, ListenOptions, Listener, Network, NetworkFuture, Socket,
+    Acceptor, Address, Connection, DatagramSocket, Datagrams, ListenOptions, Listener, Network, NetworkFuture, Socket,
 };
 use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
 use foster::runtimes::Sim;
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) ended: Drops,
     /// What listeners accept next.
     pub(crate) incoming: Arc<Mutex<Option<mpsc::UnboundedReceiver<io::Result<Duplex>>>>>,
+    /// Where datagrams go, if there are any.
+    pub(crate) datagrams: Arc<Mutex<Option<NoRoom>>>,
 }
 
 impl Plan {
@@ -136,6 +139,11 @@ impl Network for Plan {
         Ok(Listener::boxed(Incoming { incoming: Mutex::new(incoming), address: address.clone() }))
     }
 
+    fn bind(&self, _: SocketAddr) -> io::Result<DatagramSocket> {
+        let datagrams = self.datagrams.lock().unwrap().clone().ok_or(ErrorKind::Unsupported)?;
+        Ok(DatagramSocket::boxed(datagrams))
+    }
+
     fn lookup(&self, host: &str) -> Option<NetworkFuture<Vec<IpAddr>>> {
         let found = self.names.lock().unwrap().get(host).cloned();
         Some(Box::pin(async move { found.ok_or_else(|| ErrorKind::NotFound.into()) }))
@@ -190,5 +198,52 @@ impl Acceptor for Incoming {
 
     fn local_address(&self) -> io::Result<Address> {
         Ok(self.address.clone())
+    }
+}
+
+/// Has no room for datagrams until it is opened, and wakes who polled it last. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct NoRoom {
+    pub(crate) sent: Arc<AtomicUsize>,
+    is_open: Arc<AtomicBool>,
+    sender: Arc<Mutex<Option<Waker>>>,
+}
+
+impl NoRoom {
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, SeqCst);
+        let sender = self.sender.lock().unwrap().take();
+        sender.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Datagrams for NoRoom {
+    fn poll_receive(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        Poll::Pending
+    }
+
+    fn poll_peek(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        Poll::Pending
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], _: Option<SocketAddr>) -> Poll<io::Result<usize>> {
+        if !self.is_open.load(SeqCst) {
+            self.sender.lock().unwrap().replace(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.sent.fetch_add(1, SeqCst);
+        Poll::Ready(Ok(datagram.len()))
+    }
+
+    fn connect(&self, _: SocketAddr) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        Err(ErrorKind::AddrNotAvailable.into())
+    }
+
+    fn peer_address(&self) -> io::Result<SocketAddr> {
+        Err(ErrorKind::NotConnected.into())
     }
 }

@@ -1,7 +1,7 @@
 //! The network of `async-io`, whose reactor serves smol, async-std and executors without one.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
@@ -12,8 +12,8 @@ use async_io::Async;
 
 use super::socket::{Stream, Waits};
 use super::{
-    Address, ListenOptions, Listener, Network, NetworkFuture, Socket, SocketOption, SystemListener, SystemStream,
-    system,
+    Address, DatagramSocket, ListenOptions, Listener, Network, NetworkFuture, Socket, SocketOption, SystemListener,
+    SystemStream, system,
 };
 
 /// Returns the network of `async-io`, whose reactor is one for the whole process.
@@ -66,6 +66,14 @@ impl Network for Reactor {
             SystemListener::Unix(socket) => Async::new(socket).map(Listener::async_unix),
         }
     }
+
+    fn bind(&self, address: SocketAddr) -> io::Result<DatagramSocket> {
+        self.register_datagrams(UdpSocket::bind(address)?)
+    }
+
+    fn register_datagrams(&self, socket: UdpSocket) -> io::Result<DatagramSocket> {
+        Async::new(socket).map(DatagramSocket::async_io)
+    }
 }
 
 /// Whether a call to the system is to be made again at once, or waits.
@@ -108,12 +116,24 @@ impl Plain for UnixStream {
     }
 }
 
-fn poll_readable<S>(socket: &Async<S>, waits: &mut Waits<'_, '_>) -> Poll<io::Result<()>> {
-    waits.as_deref_mut().map_or(Poll::Pending, |cx| socket.poll_readable(cx))
+/// Makes a call that reads.
+pub(super) fn poll_reading<S, R>(
+    socket: &Async<S>,
+    mut waits: Waits<'_, '_>,
+    mut call: impl FnMut(&S) -> io::Result<R>,
+) -> Poll<io::Result<R>> {
+    let wait = || waits.as_deref_mut().map_or(Poll::Pending, |cx| socket.poll_readable(cx));
+    poll_call(|| call(socket.get_ref()), wait)
 }
 
-fn poll_writable<S>(socket: &Async<S>, waits: &mut Waits<'_, '_>) -> Poll<io::Result<()>> {
-    waits.as_deref_mut().map_or(Poll::Pending, |cx| socket.poll_writable(cx))
+/// Makes a call that writes.
+pub(super) fn poll_writing<S, R>(
+    socket: &Async<S>,
+    mut waits: Waits<'_, '_>,
+    mut call: impl FnMut(&S) -> io::Result<R>,
+) -> Poll<io::Result<R>> {
+    let wait = || waits.as_deref_mut().map_or(Poll::Pending, |cx| socket.poll_writable(cx));
+    poll_call(|| call(socket.get_ref()), wait)
 }
 
 impl<S: Plain> Stream for Async<S>
@@ -121,16 +141,16 @@ where
     Async<S>: system::System,
     for<'a> &'a S: Read + Write,
 {
-    fn poll_read(&self, mut waits: Waits<'_, '_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        poll_call(|| self.get_ref().read(buffer), || poll_readable(self, &mut waits))
+    fn poll_read(&self, waits: Waits<'_, '_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        poll_reading(self, waits, |mut socket| socket.read(buffer))
     }
 
-    fn poll_write(&self, mut waits: Waits<'_, '_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        poll_call(|| self.get_ref().write(bytes), || poll_writable(self, &mut waits))
+    fn poll_write(&self, waits: Waits<'_, '_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        poll_writing(self, waits, |mut socket| socket.write(bytes))
     }
 
-    fn poll_write_vectored(&self, mut waits: Waits<'_, '_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        poll_call(|| self.get_ref().write_vectored(buffers), || poll_writable(self, &mut waits))
+    fn poll_write_vectored(&self, waits: Waits<'_, '_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        poll_writing(self, waits, |mut socket| socket.write_vectored(buffers))
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -163,7 +183,7 @@ pub(super) fn poll_accept_tcp(
     listener: &Async<TcpListener>,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<(Socket, Address)>> {
-    let (socket, peer) = ready!(poll_call(|| listener.get_ref().accept(), || listener.poll_readable(cx)))?;
+    let (socket, peer) = ready!(poll_reading(listener, Some(cx), |listener| listener.accept()))?;
     Poll::Ready(Async::new(socket).map(|socket| (Socket::async_tcp(socket), Address::Tcp(peer))))
 }
 
@@ -172,6 +192,6 @@ pub(super) fn poll_accept_unix(
     listener: &Async<UnixListener>,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<(Socket, Address)>> {
-    let (socket, peer) = ready!(poll_call(|| listener.get_ref().accept(), || listener.poll_readable(cx)))?;
+    let (socket, peer) = ready!(poll_reading(listener, Some(cx), |listener| listener.accept()))?;
     Poll::Ready(Async::new(socket).map(|socket| (Socket::async_unix(socket), Address::Unix(peer))))
 }

@@ -7,13 +7,14 @@
 //! - The adapters for tokio, smol and async-std use the reactor of their runtime.
 //! - An executor without a reactor can return `async_io()` (feature `async-io`), whose reactor has
 //!   a thread of its own. `Basic` does so.
-//! - Any other implements [`Network`]. Its streams are a [`Connection`] in a box and its listeners
-//!   an [`Acceptor`] in a box.
+//! - Any other implements [`Network`]. Its streams are a [`Connection`] in a box, its listeners an
+//!   [`Acceptor`] in a box, and its sockets for datagrams, if it has any, [`Datagrams`] in a box.
 //!
 //! `foster::testing::conformance::network` (feature `testing`) checks a network.
 
 #[cfg(feature = "async-io")]
 mod async_io;
+mod datagrams;
 mod listener;
 mod socket;
 #[cfg(any(feature = "tokio", feature = "async-io"))]
@@ -24,7 +25,7 @@ mod tokio;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 #[cfg(unix)]
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
 use std::pin::Pin;
@@ -32,14 +33,16 @@ use std::time::Duration;
 
 #[cfg(feature = "async-io")]
 pub use self::async_io::async_io;
+pub use self::datagrams::{DatagramSocket, Datagrams};
 pub use self::listener::{Acceptor, Listener};
+pub(crate) use self::socket::Waits;
 pub use self::socket::{Connection, Socket};
 use super::Handle;
 
 /// A future that a [`Network`] returns.
 pub type NetworkFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
-/// Opens connections and listens for them.
+/// Opens connections, listens for them, and sends datagrams.
 ///
 /// Nothing here needs to be polled on the runtime's own threads: a task of another runtime may use
 /// what is returned. No method blocks.
@@ -72,6 +75,26 @@ pub trait Network: Send + Sync {
     ///
     /// The default returns an error of the kind `Unsupported`, for networks without such sockets.
     fn register_listener(&self, socket: SystemListener) -> io::Result<Listener> {
+        drop(socket);
+        Err(unsupported("this network has no sockets of the operating system"))
+    }
+
+    /// Binds a socket for datagrams to `address`. Port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the address is in use, is not one of this machine's, or may not be used.
+    /// The default returns one of the kind `Unsupported`, for networks without datagrams.
+    fn bind(&self, address: SocketAddr) -> io::Result<DatagramSocket> {
+        Err(unsupported(format!("this network has no datagrams, and so nothing to bind to {address}")))
+    }
+
+    /// Makes the runtime watch a socket of the operating system for datagrams.
+    ///
+    /// # Errors
+    ///
+    /// The default returns an error of the kind `Unsupported`, for networks without such sockets.
+    fn register_datagrams(&self, socket: UdpSocket) -> io::Result<DatagramSocket> {
         drop(socket);
         Err(unsupported("this network has no sockets of the operating system"))
     }

@@ -248,7 +248,7 @@ impl fmt::Debug for Socket {
 }
 
 /// Polls with the caller's waker, or with one that does nothing.
-fn polled<R>(waits: Waits<'_, '_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
+pub(super) fn polled<R>(waits: Waits<'_, '_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
     match waits {
         Some(cx) => poll(cx),
         None => poll(&mut Context::from_waker(Waker::noop())),

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice, Read};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,15 +11,15 @@ use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
 use super::socket::{Stream, Waits};
 use super::{
-    Address, ListenOptions, Listener, Network, NetworkFuture, Socket, SocketOption, SystemListener, SystemStream,
-    system, unsupported,
+    Address, DatagramSocket, ListenOptions, Listener, Network, NetworkFuture, Socket, SocketOption, SystemListener,
+    SystemStream, system, unsupported,
 };
 use crate::runtime::tokio::Adapter;
 
@@ -102,6 +102,17 @@ impl Network for Adapter {
             }
         })?
     }
+
+    fn bind(&self, address: SocketAddr) -> io::Result<DatagramSocket> {
+        self.register_datagrams(std::net::UdpSocket::bind(address)?)
+    }
+
+    fn register_datagrams(&self, socket: std::net::UdpSocket) -> io::Result<DatagramSocket> {
+        on(self.handle(), || {
+            socket.set_nonblocking(true)?;
+            UdpSocket::from_std(socket).map(DatagramSocket::tokio)
+        })?
+    }
 }
 
 /// The streams of tokio, which are the same up to their names.
@@ -181,7 +192,7 @@ fn try_read(socket: &impl Plain, buffer: &mut [u8]) -> io::Result<usize> {
 /// Makes a call until it neither is interrupted nor would block. Readiness comes first, because it
 /// is what tokio's cooperative budget counts.
 #[inline(always)]
-fn poll_call<R>(
+pub(super) fn poll_call<R>(
     mut waits: Waits<'_, '_>,
     poll_ready: impl Fn(&mut Context<'_>) -> Poll<io::Result<()>>,
     mut call: impl FnMut() -> io::Result<R>,
@@ -262,4 +273,18 @@ pub(super) fn poll_accept_unix(
     let (socket, _) = ready!(listener.poll_accept(cx))?;
     let peer = system::peer_address(&socket)?;
     Poll::Ready(Ok((Socket::tokio_unix(socket), peer)))
+}
+
+/// Sends a datagram. tokio knows of the room on a new socket only when its reactor has run, so who
+/// does not wait goes by what the call returns.
+pub(super) fn poll_send(
+    socket: &UdpSocket,
+    waits: Waits<'_, '_>,
+    datagram: &[u8],
+    to: Option<SocketAddr>,
+) -> Poll<io::Result<usize>> {
+    let (system, waiting) = (SockRef::from(socket), waits.is_some());
+    let send = || to.map_or_else(|| system.send(datagram), |to| system.send_to(datagram, &to.into()));
+    let send = || if waiting { socket.try_io(Interest::WRITABLE, send) } else { send() };
+    poll_call(waits, |cx| socket.poll_send_ready(cx), send)
 }

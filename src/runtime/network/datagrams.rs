@@ -1,0 +1,206 @@
+//! One type for the datagram sockets of all networks.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll};
+
+use socket2::SockRef;
+
+use super::socket::{Waits, polled};
+use super::unsupported;
+
+/// A socket for datagrams, of a network that foster does not know. Dropping it closes it.
+///
+/// One task receives at a time, and one sends. Each `poll_` method that returns `Pending` wakes the
+/// task that polled it last.
+pub trait Datagrams: Send + Sync {
+    /// Takes a datagram, and returns its length and its sender. What `buffer` has no room for is
+    /// lost.
+    fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>>;
+
+    /// Does the same as [`poll_receive`](Datagrams::poll_receive), and leaves the datagram there.
+    fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>>;
+
+    /// Sends a datagram to `to`, or to the peer if that is `None`, and returns its length.
+    fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<usize>>;
+
+    /// Sets the peer: whom [`poll_send`](Datagrams::poll_send) sends to, and the only one that is
+    /// received from.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no way to the peer.
+    fn connect(&self, peer: SocketAddr) -> io::Result<()>;
+
+    /// Returns the address that it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is not known.
+    fn local_address(&self) -> io::Result<SocketAddr>;
+
+    /// Returns the address of the peer.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the kind `NotConnected` if there is none.
+    fn peer_address(&self) -> io::Result<SocketAddr>;
+}
+
+/// A socket for datagrams of some [`Network`](super::Network).
+///
+/// Those of tokio and of `async-io` are stored inline. Others are boxed.
+pub struct DatagramSocket {
+    kind: Kind,
+}
+
+enum Kind {
+    #[cfg(feature = "tokio")]
+    Tokio(tokio::net::UdpSocket),
+    #[cfg(feature = "async-io")]
+    AsyncIo(async_io::Async<UdpSocket>),
+    Boxed(Box<dyn Datagrams>),
+}
+
+impl DatagramSocket {
+    /// Creates a socket of a network that foster does not know.
+    pub fn boxed(datagrams: impl Datagrams + 'static) -> Self {
+        DatagramSocket { kind: Kind::Boxed(Box::new(datagrams)) }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn tokio(socket: tokio::net::UdpSocket) -> Self {
+        DatagramSocket { kind: Kind::Tokio(socket) }
+    }
+
+    #[cfg(feature = "async-io")]
+    pub(super) fn async_io(socket: async_io::Async<UdpSocket>) -> Self {
+        DatagramSocket { kind: Kind::AsyncIo(socket) }
+    }
+
+    pub(crate) fn poll_receive(
+        &self,
+        waits: Waits<'_, '_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => {
+                super::tokio::poll_call(waits, |cx| socket.poll_recv_ready(cx), || socket.try_recv_from(buffer))
+            }
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => super::async_io::poll_reading(socket, waits, |socket| socket.recv_from(buffer)),
+            Kind::Boxed(socket) => polled(waits, |cx| socket.poll_receive(cx, buffer)),
+        }
+    }
+
+    pub(crate) fn poll_peek(&self, waits: Waits<'_, '_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => {
+                super::tokio::poll_call(waits, |cx| socket.poll_recv_ready(cx), || socket.try_peek_from(buffer))
+            }
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => super::async_io::poll_reading(socket, waits, |socket| socket.peek_from(buffer)),
+            Kind::Boxed(socket) => polled(waits, |cx| socket.poll_peek(cx, buffer)),
+        }
+    }
+
+    pub(crate) fn poll_send(
+        &self,
+        waits: Waits<'_, '_>,
+        datagram: &[u8],
+        to: Option<SocketAddr>,
+    ) -> Poll<io::Result<usize>> {
+        match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => super::tokio::poll_send(socket, waits, datagram, to),
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => super::async_io::poll_writing(socket, waits, |socket| {
+                to.map_or_else(|| socket.send(datagram), |to| socket.send_to(datagram, to))
+            }),
+            Kind::Boxed(socket) => polled(waits, |cx| socket.poll_send(cx, datagram, to)),
+        }
+    }
+
+    pub(crate) fn connect(&self, peer: SocketAddr) -> io::Result<()> {
+        match &self.kind {
+            Kind::Boxed(socket) => socket.connect(peer),
+            #[cfg(any(feature = "tokio", feature = "async-io"))]
+            _ => self.system()?.connect(&peer.into()),
+        }
+    }
+
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => socket.local_addr(),
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => socket.get_ref().local_addr(),
+            Kind::Boxed(socket) => socket.local_address(),
+        }
+    }
+
+    pub(crate) fn peer_address(&self) -> io::Result<SocketAddr> {
+        match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => socket.peer_addr(),
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => socket.get_ref().peer_addr(),
+            Kind::Boxed(socket) => socket.peer_address(),
+        }
+    }
+
+    /// Returns the socket, if it is one of the operating system, to make settings on it.
+    pub(crate) fn system(&self) -> io::Result<SockRef<'_>> {
+        match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => Ok(SockRef::from(socket)),
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => Ok(SockRef::from(socket)),
+            Kind::Boxed(_) => Err(none_of_the_systems()),
+        }
+    }
+
+    /// Returns the descriptor, if this is a socket of the operating system.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => Some(std::os::fd::AsFd::as_fd(socket)),
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => Some(std::os::fd::AsFd::as_fd(socket)),
+            Kind::Boxed(_) => None,
+        }
+    }
+
+    /// Takes the socket from its reactor.
+    pub(crate) fn into_system(self) -> io::Result<UdpSocket> {
+        match self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => socket.into_std(),
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => socket.into_inner(),
+            Kind::Boxed(_) => Err(none_of_the_systems()),
+        }
+    }
+}
+
+fn none_of_the_systems() -> io::Error {
+    unsupported("this socket is none of the operating system's")
+}
+
+impl fmt::Debug for DatagramSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(_) => "DatagramSocket(tokio)",
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(_) => "DatagramSocket(async-io)",
+            Kind::Boxed(_) => "DatagramSocket(boxed)",
+        })
+    }
+}
