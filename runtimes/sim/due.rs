@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 #[cfg(feature = "net")]
-use super::network::Packet;
+use super::network::{Datagram, Packet};
 use crate::panic::Payload;
 
 /// What happens at a certain time.
@@ -13,6 +13,8 @@ pub(super) enum Due {
     Wake(Waker),
     #[cfg(feature = "net")]
     Packet(Packet),
+    #[cfg(feature = "net")]
+    Datagram(Box<Datagram>),
     /// The link between two hosts is repaired.
     #[cfg(feature = "net")]
     Repair(usize, usize),

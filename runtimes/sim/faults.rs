@@ -50,7 +50,7 @@ pub enum Fault {
     Refuse,
     /// Throws a task away, when it is spawned or instead of its next poll.
     Drop,
-    /// Makes a timer fire later by this much, or bytes arrive later.
+    /// Makes a timer fire later by this much, or bytes arrive later, in a datagram, too.
     Delay(Duration),
     /// Polls a task once more than it was woken.
     Wake,
@@ -59,9 +59,12 @@ pub enum Fault {
     /// Resets a connection. Some of the bytes that are being written still arrive.
     #[cfg(feature = "net")]
     Reset,
-    /// Loses what is written, which is sent again 200 milliseconds later.
+    /// Loses what is written, which is sent again 200 milliseconds later, or a datagram.
     #[cfg(feature = "net")]
     Lose,
+    /// Makes a datagram arrive twice.
+    #[cfg(feature = "net")]
+    Duplicate,
     /// Cuts the link between two hosts for so long. What is being written is lost.
     #[cfg(feature = "net")]
     Cut(Duration),
@@ -105,7 +108,8 @@ pub enum Moment<'a> {
         to: &'a str,
     },
     /// Bytes are written to a connection: [`Fault::Reset`], [`Fault::Lose`], [`Fault::Delay`],
-    /// [`Fault::Cut`] or [`Fault::Crash`].
+    /// [`Fault::Cut`] or [`Fault::Crash`]. Or a datagram is sent: the same, with
+    /// [`Fault::Duplicate`] instead of a reset.
     #[cfg(feature = "net")]
     Write {
         /// The name of the host that writes.
@@ -114,7 +118,7 @@ pub enum Moment<'a> {
         to: &'a str,
         /// How many bytes there are.
         bytes: usize,
-        /// The number of the write, counted from 1 in the whole network.
+        /// The number of the write or the datagram, counted from 1 in the whole network.
         number: u64,
     },
 }

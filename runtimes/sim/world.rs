@@ -489,6 +489,8 @@ impl State {
                 #[cfg(feature = "net")]
                 Due::Packet(packet) => self.arrive(packet, &mut due),
                 #[cfg(feature = "net")]
+                Due::Datagram(datagram) => self.land(*datagram, &mut due),
+                #[cfg(feature = "net")]
                 Due::Repair(one, other) => self.repair_both(one, other, &mut due),
                 #[cfg(feature = "net")]
                 Due::Restart(host) => self.chores.push_back(Chore::Restart(host)),

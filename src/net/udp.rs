@@ -17,7 +17,7 @@ use crate::trace::tree;
 /// A socket for UDP datagrams, on the network of whatever runtime it was made on.
 ///
 /// A datagram arrives whole or not at all. On its way it may be lost, arrive twice, or overtake
-/// others, and nobody is told.
+/// others, and nobody is told. [`Sim`](crate::runtimes) does all of this by seed.
 ///
 /// Several tasks may send and receive at once. Those that wait take turns, in the order in which
 /// they came. The socket may be used from any task of any runtime, as long as the one that it was

@@ -4,10 +4,12 @@
 
 mod connections;
 mod crashes;
+mod datagrams;
 mod failures;
 mod faults;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod retransmission;
 mod speed;
 
 use std::io;

@@ -15,6 +15,7 @@ pub(in super::super) struct NetworkFaults {
     refuse: f64,
     reset: f64,
     lose: f64,
+    duplicate: f64,
     cut: f64,
     cut_for: Duration,
     crash: f64,
@@ -23,7 +24,7 @@ pub(in super::super) struct NetworkFaults {
 
 impl NetworkFaults {
     pub(in super::super) fn is_none(&self) -> bool {
-        self.refuse + self.reset + self.lose + self.cut + self.crash == 0.0
+        self.refuse + self.reset + self.lose + self.duplicate + self.cut + self.crash == 0.0
     }
 }
 
@@ -53,6 +54,7 @@ impl Faults {
     /// Sets the chance that what is written is lost at first.
     ///
     /// It is sent again 200 milliseconds later, as TCP does. What is written after it waits for it.
+    /// A datagram is lost for good.
     ///
     /// # Panics
     ///
@@ -60,6 +62,17 @@ impl Faults {
     #[track_caller]
     pub fn lose_packets(mut self, chance: f64) -> Self {
         self.network.lose = checked(chance);
+        self
+    }
+
+    /// Sets the chance that a datagram arrives twice.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `chance` is not between 0 and 1.
+    #[track_caller]
+    pub fn duplicate_datagrams(mut self, chance: f64) -> Self {
+        self.network.duplicate = checked(chance);
         self
     }
 
@@ -95,15 +108,20 @@ impl Injector {
         planned == Some(Fault::Refuse) || self.chance(self.faults.network.refuse)
     }
 
-    /// Returns what happens to bytes that are written.
+    /// Returns what happens to bytes that are written, or to a datagram.
     fn write(&mut self, written: &Written) -> Option<Fault> {
         let Written { from, to, bytes, number, .. } = written;
         let planned = self.faults.planned(&Moment::Write { from, to, bytes: *bytes, number: *number });
-        if let Some(Fault::Reset | Fault::Lose | Fault::Delay(_) | Fault::Cut(_) | Fault::Crash(_)) = planned {
+        if let Some(Fault::Reset | Fault::Lose | Fault::Duplicate | Fault::Delay(_) | Fault::Cut(_) | Fault::Crash(_)) =
+            planned
+        {
             return planned;
         }
         let chances = self.faults.network.clone();
-        if self.chance(chances.reset) {
+        if written.is_datagram && self.chance(chances.duplicate) {
+            return Some(Fault::Duplicate);
+        }
+        if !written.is_datagram && self.chance(chances.reset) {
             return Some(Fault::Reset);
         }
         if self.chance(chances.lose) {
@@ -119,12 +137,13 @@ impl Injector {
     }
 }
 
-/// Bytes that are about to be written.
+/// Bytes that are about to be written, or a datagram that is about to be sent.
 struct Written {
     from: Arc<str>,
     to: Arc<str>,
     bytes: usize,
     number: u64,
+    is_datagram: bool,
     /// Whether the host that they go to has a program.
     restarts: bool,
 }
@@ -158,6 +177,16 @@ impl World {
         let fault = self.inject(|injector| injector.write(&written));
         Some(Planned { bytes: written.bytes, fault })
     }
+
+    /// Decides what goes wrong with a datagram.
+    pub(super) fn plan_datagram(&self, socket: u64, bytes: usize, to: Option<SocketAddr>) -> Option<Fault> {
+        self.injector.as_ref()?;
+        let mut state = self.lock();
+        let (from, to) = state.hosts_of(socket, bytes, to)?;
+        let written = Written { is_datagram: true, ..state.written(from, to, bytes) };
+        drop(state);
+        self.inject(|injector| injector.write(&written))
+    }
 }
 
 impl State {
@@ -180,10 +209,14 @@ impl State {
         if bytes == 0 {
             return None;
         }
+        Some(self.written(from, to, bytes))
+    }
+
+    fn written(&mut self, from: HostId, to: HostId, bytes: usize) -> Written {
         let network = &mut self.network;
         network.writes += 1;
         let (number, restarts) = (network.writes, network.hosts[to].program.is_some());
         let name = |host: HostId| network.hosts[host].name.clone();
-        Some(Written { from: name(from), to: name(to), bytes, number, restarts })
+        Written { from: name(from), to: name(to), bytes, number, is_datagram: false, restarts }
     }
 }

@@ -123,7 +123,7 @@ impl Host {
     /// Crashes the host: its tasks are dropped, and its sockets are gone.
     ///
     /// Nobody is told. A peer that waits for bytes goes on waiting, as after a power failure. What
-    /// is sent to the host meanwhile is lost, and sent again after the
+    /// is sent to the host meanwhile is lost, and except for datagrams sent again after the
     /// [restart](Host::restart). A root future that [runs](Handle::run) on the host stays, but
     /// without its sockets. A task that is running when it crashes its own host is dropped after
     /// that poll.
@@ -188,6 +188,12 @@ impl State {
                 wakers.extend(listening.waker.take());
             }
             listening.host != host
+        });
+        network.bound.retain(|_, bound| {
+            if bound.host == host {
+                wakers.extend(bound.receiver.take());
+            }
+            bound.host != host
         });
         for end in network.connections.values_mut().flatten().filter(|end| end.host == host) {
             end.presence = Presence::Crashed;

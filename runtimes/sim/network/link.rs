@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::schedule::Random;
+use super::datagram::Datagram;
 use super::packet::Packet;
 
 /// Says what a link between two hosts is like, in one direction.
@@ -54,7 +55,7 @@ impl Link {
     }
 
     /// Sets up to how much longer a packet takes. The seed decides. The bytes of one connection
-    /// stay in order.
+    /// stay in order, and datagrams overtake each other.
     pub fn jitter(mut self, most: Duration) -> Self {
         self.jitter = most;
         self
@@ -73,7 +74,8 @@ impl Link {
     }
 
     /// Sets how many bytes one direction of a connection holds, under way and unread, before its
-    /// writer waits.
+    /// writer waits. A datagram that would make a socket hold more bytes that nobody has received is
+    /// lost.
     ///
     /// # Panics
     ///
@@ -127,13 +129,15 @@ pub(super) struct Wire {
     pub(super) flow: Flow,
     /// What waits for the repair, in the order in which it was sent.
     pub(super) parked: Vec<Packet>,
+    /// The datagrams that wait at a clogged link.
+    pub(super) held: Vec<Datagram>,
     /// When what has been sent so far no longer occupies the link.
     free_at: Duration,
 }
 
 impl Wire {
     pub(super) fn new() -> Self {
-        Wire { link: None, flow: Flow::Open, parked: Vec::new(), free_at: Duration::ZERO }
+        Wire { link: None, flow: Flow::Open, parked: Vec::new(), held: Vec::new(), free_at: Duration::ZERO }
     }
 
     /// Returns when a packet of so many bytes arrives that is sent at `now`.

@@ -55,7 +55,8 @@ impl Links {
     /// Cuts the link between two hosts, in both directions.
     ///
     /// Nothing arrives, what is under way included, and nothing fails until somebody's timeout
-    /// does. What is lost is sent again after the [repair](Links::repair), as TCP does.
+    /// does. What is lost is sent again after the [repair](Links::repair), as TCP does, and
+    /// datagrams are not.
     #[track_caller]
     pub fn partition(&self, one: &str, other: &str) {
         self.partition_one_way(one, other);

@@ -4,6 +4,7 @@
 //! happens in virtual time, and chance comes from the seed. A packet under way is an entry among
 //! the timers of the simulation.
 
+mod datagram;
 mod faults;
 mod host;
 mod link;
@@ -13,6 +14,7 @@ mod socket;
 mod state;
 mod traffic;
 
+pub(super) use datagram::Datagram;
 pub(super) use faults::NetworkFaults;
 pub use host::Host;
 pub use link::Link;

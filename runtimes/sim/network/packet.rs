@@ -31,9 +31,9 @@ pub(in super::super) enum Content {
     Connect,
     /// There is one now.
     Connected,
-    /// Nobody listens there.
+    /// Nobody listens there, or has a socket.
     Refused,
-    /// So many bytes. They lie in the buffer of the connection already.
+    /// So many bytes. Those of a connection lie in its buffer already.
     Bytes(usize),
     /// Nothing more comes.
     End,
@@ -79,7 +79,7 @@ pub(in super::super) enum Fate {
     Arrived,
     /// It waits at a clogged link.
     Held,
-    /// It will be sent again.
+    /// It will be sent again, if it is not a datagram.
     Lost,
 }
 

@@ -11,23 +11,25 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::super::world::{State, World};
+use super::datagram::SimDatagrams;
 use super::faults::Planned;
 use super::link::Flow;
 use super::packet::{Content, EndId};
-use super::state::{HostId, Presence};
+use super::state::{HostId, Network, Presence};
 use crate::panic::wake_all;
 use crate::runtime::network::{
-    self as runtime, Acceptor, Address, Connection, ListenOptions, Listener, NetworkFuture, Socket, SocketOption,
+    self as runtime, Acceptor, Address, Connection, DatagramSocket, ListenOptions, Listener, NetworkFuture, Socket,
+    SocketOption,
 };
 use crate::trace::tree;
 
 /// The error of everything once the simulation is gone.
-fn is_over() -> io::Error {
+pub(super) fn is_over() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the simulation has ended")
 }
 
 /// The error of what a host had before it crashed.
-fn has_crashed() -> io::Error {
+pub(super) fn has_crashed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the host has crashed")
 }
 
@@ -45,7 +47,7 @@ impl World {
 ///
 /// The waker is cloned between the two, because its clone is code of others and must not run under
 /// the lock. What it replaces is dropped after the second try, for the same reason.
-fn poll<R>(
+pub(super) fn poll<R>(
     world: &Weak<World>,
     cx: &mut Context<'_>,
     mut attempt: impl FnMut(&World, &mut Option<Waker>) -> Poll<io::Result<R>>,
@@ -61,7 +63,7 @@ fn poll<R>(
 }
 
 /// Leaves a waker in `place`, if there is one.
-fn wait<R>(place: &mut Option<Waker>, waker: &mut Option<Waker>) -> Poll<R> {
+pub(super) fn wait<R>(place: &mut Option<Waker>, waker: &mut Option<Waker>) -> Poll<R> {
     if waker.is_some() {
         std::mem::swap(place, waker);
     }
@@ -93,13 +95,18 @@ impl runtime::Network for Interface {
         let world = self.world.upgrade().ok_or_else(is_over)?;
         let address = address.tcp().ok_or_else(no_unix_sockets)?;
         let network = &mut world.lock().network;
-        if !network.hosts[self.host].is_up {
-            return Err(has_crashed());
-        }
         network.admit_socket(self.host)?;
         let backlog = usize::try_from(options.backlog()).unwrap_or(usize::MAX);
         let number = network.listen(self.host, address, backlog)?;
         Ok(Listener::boxed(SimListener { world: self.world.clone(), number }))
+    }
+
+    fn bind(&self, address: SocketAddr) -> io::Result<DatagramSocket> {
+        let world = self.world.upgrade().ok_or_else(is_over)?;
+        let network = &mut world.lock().network;
+        network.admit_socket(self.host)?;
+        let socket = network.bind(self.host, address)?;
+        Ok(DatagramSocket::boxed(SimDatagrams { world: self.world.clone(), socket }))
     }
 
     fn lookup(&self, host: &str) -> Option<NetworkFuture<Vec<IpAddr>>> {
@@ -126,13 +133,9 @@ impl Connecting {
         let mut wakers = Vec::new();
         let mut state = world.lock();
         let network = &mut state.network;
-        if !network.hosts[from].is_up {
-            return Err(has_crashed());
-        }
         network.admit_socket(from)?;
         let host = network.host_at(to.ip(), from).ok_or(io::ErrorKind::HostUnreachable)?;
-        let ip = if to.ip().is_loopback() { to.ip() } else { network.hosts[from].ip };
-        let here = SocketAddr::new(ip, network.free_port(from)?);
+        let here = SocketAddr::new(network.ip_towards(from, to), network.free_port(from)?);
         let connection = network.connect((from, here), (host, to));
         let (client, server) = (EndId { connection, end: 0 }, EndId { connection, end: 1 });
         if refused {
@@ -214,17 +217,25 @@ fn waits_for(what: &str, world: &World, id: EndId) -> String {
     let (here, there) = (&ends[id.end], &ends[1 - id.end]);
     let (name, there_name) = (&network.hosts[here.host].name, &network.hosts[there.host].name);
     let mut text = format!("{what} of {there_name}, at {name}");
-    if there.presence == Presence::Crashed || !network.hosts[there.host].is_up {
+    if there.presence == Presence::Crashed && network.hosts[there.host].is_up {
         text.push_str(", which has crashed");
     }
-    for (way, from, to) in [("from", there.host, here.host), ("to", here.host, there.host)] {
+    add_troubles(&mut text, network, here.host, there.host);
+    text
+}
+
+/// Says whether a host is down, and whether the link to it is broken.
+pub(super) fn add_troubles(text: &mut String, network: &Network, here: HostId, there: HostId) {
+    if !network.hosts[there].is_up {
+        text.push_str(", which has crashed");
+    }
+    for (way, from, to) in [("from", there, here), ("to", here, there)] {
         match network.flow(from, to) {
             Flow::Open => {}
             Flow::Clogged => text.push_str(&format!("; the link {way} it is clogged")),
             Flow::Cut => text.push_str(&format!("; the link {way} it is cut")),
         }
     }
-    text
 }
 
 /// One end of a connection.

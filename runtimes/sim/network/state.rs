@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use super::super::schedule::Random;
 use super::super::trace::Label;
+use super::datagram::Bound;
 use super::link::{Flow, Link, Wire};
 use super::packet::{EndId, Packet};
+use super::socket::has_crashed;
 use crate::runtime::Handle;
 
 /// The place of a host in the list. The first one is where a program runs that names no host.
@@ -126,8 +128,10 @@ pub(in super::super) struct Network {
     within: Link,
     pub(super) listeners: BTreeMap<u64, Listening>,
     pub(super) connections: BTreeMap<u64, [End; 2]>,
+    /// The sockets for datagrams.
+    pub(super) bound: BTreeMap<u64, Bound>,
     made: u64,
-    /// How many writes there have been.
+    /// How many writes and datagrams there have been.
     pub(super) writes: u64,
     /// Random numbers of its own, so that the network does not change the schedule. `None` if only
     /// the schedule chooses.
@@ -145,6 +149,7 @@ impl Network {
             within: Link::within(),
             listeners: BTreeMap::new(),
             connections: BTreeMap::new(),
+            bound: BTreeMap::new(),
             made: 0,
             writes: 0,
             random: (!exact).then_some(Random(seed.rotate_left(16) ^ 0x6e65_7477_6f72_6b73)),
@@ -223,7 +228,7 @@ impl Network {
     }
 
     /// Returns the number of something new.
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.made += 1;
         self.made
     }
@@ -242,19 +247,38 @@ impl Network {
     ///
     /// Returns an error if the address is not the host's, or in use.
     pub(super) fn listen(&mut self, host: HostId, address: SocketAddr, backlog: usize) -> io::Result<u64> {
-        let ip = address.ip();
-        if self.host_at(ip, host) != Some(host) {
-            return Err(io::ErrorKind::AddrNotAvailable.into());
-        }
-        let port = if address.port() == 0 { self.free_port(host)? } else { address.port() };
-        if self.listeners.values().any(|other| other.host == host && overlap(other.address, ip, port)) {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
+        let address = self.own_address(host, address, |network, address| {
+            let mut listeners = network.listeners.values();
+            listeners.any(|other| other.host == host && overlap(other.address, address.ip(), address.port()))
+        })?;
         let number = self.number();
-        let address = SocketAddr::new(ip, port);
         let queue = VecDeque::new();
         self.listeners.insert(number, Listening { host, address, backlog: backlog.max(1), queue, waker: None });
         Ok(number)
+    }
+
+    /// Returns an address of `host`, with a port that nothing uses if it has none.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the address is not the host's, or in use.
+    pub(super) fn own_address(
+        &mut self,
+        host: HostId,
+        address: SocketAddr,
+        is_used: impl FnOnce(&Self, SocketAddr) -> bool,
+    ) -> io::Result<SocketAddr> {
+        if self.host_at(address.ip(), host) != Some(host) {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        let port = if address.port() == 0 { self.free_port(host)? } else { address.port() };
+        let address = SocketAddr::new(address.ip(), port);
+        if is_used(self, address) { Err(io::ErrorKind::AddrInUse.into()) } else { Ok(address) }
+    }
+
+    /// Returns the address of `host` that `to` sees.
+    pub(super) fn ip_towards(&self, host: HostId, to: SocketAddr) -> IpAddr {
+        if to.ip().is_loopback() { to.ip() } else { self.hosts[host].ip }
     }
 
     /// Returns the listener for connections to `address` of `host`.
@@ -274,7 +298,8 @@ impl Network {
             self.hosts[host].next_port = if port == u16::MAX { FIRST_PORT } else { port + 1 };
             let uses = |of: HostId, address: SocketAddr| of == host && address.port() == port;
             let listens = self.listeners.values().any(|other| uses(other.host, other.address));
-            if !listens && !self.connections.values().any(|ends| uses(ends[0].host, ends[0].address)) {
+            let is_bound = self.bound.values().any(|other| uses(other.host, other.address));
+            if !listens && !is_bound && !self.connections.values().any(|ends| uses(ends[0].host, ends[0].address)) {
                 return Ok(port);
             }
         }
@@ -284,13 +309,17 @@ impl Network {
     /// Returns how many sockets a host has.
     fn sockets(&self, host: HostId) -> usize {
         let listeners = self.listeners.values().filter(|other| other.host == host).count();
+        let bound = self.bound.values().filter(|other| other.host == host).count();
         let is_open = |end: &&End| end.host == host && end.presence == Presence::Here && end.is_held;
-        listeners + self.connections.values().flatten().filter(is_open).count()
+        listeners + bound + self.connections.values().flatten().filter(is_open).count()
     }
 
-    /// Returns an error if a host may not have another socket.
+    /// Returns an error if a host is down, or may not have another socket.
     pub(super) fn admit_socket(&self, host: HostId) -> io::Result<()> {
         let most = self.hosts[host].most_sockets;
+        if !self.hosts[host].is_up {
+            return Err(has_crashed());
+        }
         if most != usize::MAX && self.sockets(host) >= most {
             // EMFILE or WSAEMFILE, which have no kind of their own.
             return Err(io::Error::from_raw_os_error(if cfg!(windows) { 10_024 } else { 24 }));
@@ -310,8 +339,8 @@ impl Network {
 /// The first port that is given to connections.
 const FIRST_PORT: u16 = 49_152;
 
-/// Whether a listener at `bound` takes what comes to `ip` and `port`, or cannot exist beside one
-/// there.
-fn overlap(bound: SocketAddr, ip: IpAddr, port: u16) -> bool {
+/// Whether a socket that is bound to an address takes what comes to `ip` and `port`, or cannot exist
+/// beside one there.
+pub(super) fn overlap(bound: SocketAddr, ip: IpAddr, port: u16) -> bool {
     bound.port() == port && (bound.ip() == ip || bound.ip().is_unspecified() || ip.is_unspecified())
 }

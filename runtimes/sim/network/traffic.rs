@@ -54,7 +54,7 @@ impl State {
         true
     }
 
-    fn note_packet(&mut self, from: HostId, to: HostId, content: Content, fate: Fate) {
+    pub(super) fn note_packet(&mut self, from: HostId, to: HostId, content: Content, fate: Fate) {
         let name = |host: HostId| self.network.hosts[host].name.clone();
         self.trace.packet(Seen { from: name(from), to: name(to), content, fate });
     }
@@ -211,12 +211,16 @@ impl State {
     pub(super) fn repair(&mut self, from: HostId, to: HostId, wakers: &mut Vec<Waker>) {
         let wire = self.network.wire(from, to);
         let late = if wire.flow == Flow::Cut { RESEND } else { Duration::ZERO };
-        let (before, parked) = (std::mem::replace(&mut wire.flow, Flow::Open), std::mem::take(&mut wire.parked));
+        let before = std::mem::replace(&mut wire.flow, Flow::Open);
+        let (parked, held) = (std::mem::take(&mut wire.parked), std::mem::take(&mut wire.held));
         if before != Flow::Open {
             self.note_link(from, to, "is repaired");
         }
         for packet in parked {
             self.send_again(packet, late, wakers);
+        }
+        for datagram in held {
+            self.let_go(datagram, Duration::ZERO, wakers);
         }
     }
 
@@ -245,7 +249,7 @@ impl State {
     }
 
     /// Cuts the link between two hosts, and repairs it after this time.
-    fn cut_for(&mut self, one: HostId, other: HostId, time: Duration) {
+    pub(super) fn cut_for(&mut self, one: HostId, other: HostId, time: Duration) {
         self.stop_link(one, other, Flow::Cut);
         self.stop_link(other, one, Flow::Cut);
         let at = self.elapsed.saturating_add(time);
