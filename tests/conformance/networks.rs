@@ -2,14 +2,15 @@
 
 use std::future::Future;
 use std::io;
-use std::net::Shutdown;
-use std::pin::Pin;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use foster::net::{TcpListener, TcpStream};
+use foster::net::{TcpListener, TcpStream, UdpSocket};
 use foster::runtime::network::{
-    Acceptor, Address, Connection, ListenOptions, Listener, Network, NetworkFuture, Socket,
+    Acceptor, Address, Connection, DatagramSocket, Datagrams, ListenOptions, Listener, Network, NetworkFuture, Socket,
 };
 use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
 use foster::runtimes::Basic;
@@ -33,6 +34,14 @@ enum Flaw {
     TakesAll,
     /// It connects to anything.
     AnswersEverywhere,
+    /// It has no datagrams, which is none.
+    NoDatagrams,
+    /// It cuts datagrams off.
+    CutsDatagrams,
+    /// A peek takes the datagram.
+    PeekTakes,
+    /// A socket with a peer receives from anybody.
+    HearsAnybody,
 }
 
 /// The sockets of another runtime, spoilt.
@@ -102,6 +111,15 @@ impl Network for Spoilt {
         let listener = bound.expect("an address needs no lookup")?;
         Ok(Listener::boxed(Bound { listener, flaw: self.flaw }))
     }
+
+    fn bind(&self, address: SocketAddr) -> io::Result<DatagramSocket> {
+        if self.flaw == Flaw::NoDatagrams {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let bound = self.basic.enter(UdpSocket::bind(address)).now_or_never();
+        let socket = bound.expect("an address needs no lookup")?;
+        Ok(DatagramSocket::boxed(Post { socket, peer: OnceLock::new(), flaw: self.flaw }))
+    }
 }
 
 struct Bound {
@@ -159,9 +177,55 @@ impl Connection for Wire {
     }
 }
 
+struct Post {
+    socket: UdpSocket,
+    /// The peer, if the socket does not know it.
+    peer: OnceLock<SocketAddr>,
+    flaw: Flaw,
+}
+
+impl Datagrams for Post {
+    fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let cx = if self.flaw == Flaw::ForgetsReaders { &mut nobody } else { cx };
+        let received = self.socket.poll_recv_from(cx, buffer);
+        received.map_ok(|(length, from)| (if self.flaw == Flaw::CutsDatagrams { length.min(3) } else { length }, from))
+    }
+
+    fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        if self.flaw == Flaw::PeekTakes {
+            return self.socket.poll_recv_from(cx, buffer);
+        }
+        pin!(self.socket.peek_from(buffer)).poll(cx)
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<usize>> {
+        match to.or(self.peer.get().copied()) {
+            Some(to) => self.socket.poll_send_to(cx, datagram, to),
+            None => pin!(self.socket.send(datagram)).poll(cx),
+        }
+    }
+
+    fn connect(&self, peer: SocketAddr) -> io::Result<()> {
+        if self.flaw == Flaw::HearsAnybody {
+            return self.peer.set(peer).map_err(|_| io::ErrorKind::AlreadyExists.into());
+        }
+        self.socket.connect(peer).now_or_never().expect("an address needs no lookup")
+    }
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn peer_address(&self) -> io::Result<SocketAddr> {
+        self.peer.get().map_or_else(|| self.socket.peer_addr(), |peer| Ok(*peer))
+    }
+}
+
 #[test]
 fn without_a_flaw_a_network_keeps_the_contract() {
     conformance::network(|| start(Flaw::None));
+    conformance::network(|| start(Flaw::NoDatagrams));
 }
 
 #[test]
@@ -173,6 +237,10 @@ fn each_flaw_of_a_network_is_found() {
         (Flaw::ClosesBoth, "a_closed_direction_leaves_the_other_open"),
         (Flaw::TakesAll, "a_writer_waits_for_its_reader"),
         (Flaw::AnswersEverywhere, "nobody_listens_at_a_port_that_was_given_back"),
+        (Flaw::ForgetsReaders, "the_receiver_that_polled_last_is_woken"),
+        (Flaw::CutsDatagrams, "a_datagram_arrives_whole_with_its_sender"),
+        (Flaw::PeekTakes, "a_peek_leaves_the_datagram"),
+        (Flaw::HearsAnybody, "a_peer_is_the_only_sender"),
     ];
     for (flaw, name) in expected {
         let check = checks().find(|check| check.name() == name).unwrap_or_else(|| panic!("no check named {name}"));

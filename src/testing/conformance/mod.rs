@@ -26,6 +26,8 @@ macro_rules! table {
 
 mod blocking;
 mod clock;
+#[cfg(feature = "net")]
+mod datagrams;
 mod ending;
 #[cfg(feature = "net")]
 mod network;
@@ -59,8 +61,8 @@ pub fn run<H: Into<Handle>>(make: impl Fn() -> H + Send + Sync + 'static) {
 
 /// Runs every check of a network: the sockets of the runtime that `make` makes.
 ///
-/// They use TCP on the loopback address, on ports that the network chooses. Checks of the runtime
-/// itself are those of [`run`].
+/// They use TCP on the loopback address, on ports that the network chooses, and UDP if the network
+/// has it. Checks of the runtime itself are those of [`run`].
 ///
 /// # Panics
 ///
@@ -83,6 +85,12 @@ mod network {
     pub(super) const CHECKS: &[super::Check] = &[];
 }
 
+/// The checks of a network that has datagrams.
+#[cfg(not(feature = "net"))]
+mod datagrams {
+    pub(super) const CHECKS: &[super::Check] = &[];
+}
+
 /// Returns all checks, in the order in which they are run.
 ///
 /// ```
@@ -96,9 +104,8 @@ mod network {
 /// }
 /// ```
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    [tasks::CHECKS, clock::CHECKS, blocking::CHECKS, scopes::CHECKS, threads::CHECKS, ending::CHECKS, network::CHECKS]
-        .into_iter()
-        .flatten()
+    let runtime = [tasks::CHECKS, clock::CHECKS, blocking::CHECKS, scopes::CHECKS, threads::CHECKS, ending::CHECKS];
+    runtime.into_iter().chain([network::CHECKS, datagrams::CHECKS]).flatten()
 }
 
 /// A check: its name, the clause that it checks, and how to run it.

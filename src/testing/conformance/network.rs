@@ -60,7 +60,7 @@ async fn pair() -> (TcpStream, TcpStream) {
 }
 
 #[track_caller]
-fn good<T>(what: &str, result: io::Result<T>) -> T {
+pub(super) fn good<T>(what: &str, result: io::Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("{what} gave an error: {error}"))
 }
 
