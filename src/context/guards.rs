@@ -86,7 +86,7 @@ pub(crate) struct Replaced<'a, T: Copy> {
 
 impl<'a, T: Copy> Replaced<'a, T> {
     #[inline]
-    pub(super) fn new(cell: &'a Cell<T>, value: T) -> Self {
+    pub(crate) fn new(cell: &'a Cell<T>, value: T) -> Self {
         Replaced { cell, before: cell.replace(value) }
     }
 }

@@ -12,6 +12,7 @@
 //! one.
 
 use std::future::Future;
+use std::ptr;
 use std::task::{Context, Waker};
 
 use super::poll_member::Visit;
@@ -49,7 +50,7 @@ impl Alone {
 /// of functions, of which a compiler may make several copies.
 #[inline]
 fn is_same(a: &Waker, b: &Waker) -> bool {
-    a.data() == b.data() && a.vtable() == b.vtable()
+    a.data() == b.data() && (ptr::eq(a.vtable(), b.vtable()) || a.vtable() == b.vtable())
 }
 
 impl<T, E, K: Kind> Machine<'_, T, E, K> {
@@ -106,7 +107,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     #[inline]
     fn keep_asleep(&mut self, waker: &Waker) -> bool {
         let known = self.alone.knows(waker);
-        if !(known && self.control().bell.is_untouched()) {
+        if !known || !self.control().bell.is_untouched() {
             if !self.control().bell.sleep(waker) {
                 return false;
             }

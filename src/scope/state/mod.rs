@@ -36,7 +36,7 @@ use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Policy};
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Listener, Token};
-use crate::context::{self, Ambient, Swap, Watch};
+use crate::context::{self, Ambient, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
@@ -242,10 +242,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn within<R>(&mut self, ambient: &Ambient, f: impl FnOnce(&mut Self) -> R) -> R {
         let mut scope = self.lent.take().or_else(|| Some(Arc::clone(self.control())));
         let result = {
-            let (mut inside, mut member) = (true, true);
             let _scope = Swap::new(&ambient.scope, &mut scope);
-            let _inside = Swap::new(&ambient.inside, &mut inside);
-            let _member = Swap::new(&ambient.member, &mut member);
+            let _inside = Replaced::new(&ambient.inside, true);
+            let _member = Replaced::new(&ambient.member, true);
             f(self)
         };
         self.lent = scope;
