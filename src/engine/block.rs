@@ -131,13 +131,6 @@ impl Block {
         Block(self.root)
     }
 
-    /// What tells a slot from all others of all sets: the address of the header's byte of that
-    /// number.
-    #[inline]
-    pub(super) fn tag(self, slot: usize) -> usize {
-        self.as_ptr().addr() + slot
-    }
-
     /// Where the member of a slot is, or would be.
     ///
     /// # Safety
@@ -150,13 +143,14 @@ impl Block {
         unsafe { self.as_ptr().byte_add(const { slots_offset::<F>() }).cast::<F>().add(slot) }
     }
 
-    /// Marks a member ready on behalf of a waker, and sees to it that the set hears of it.
+    /// Marks the members with these bits ready on behalf of wakers, and sees to it that the set
+    /// hears of it.
     #[inline]
-    pub(super) fn wake(self, slot: usize) {
+    pub(super) fn wake(self, bits: usize) {
         // Release: what the caller did before is seen by the poll that follows. Acquire: what the
         // set did with `next` before it took `ready` to 0 is over. Both also when the bit is set
         // already.
-        if self.ready.fetch_or(1 << slot, Ordering::AcqRel) == 0 {
+        if self.ready.fetch_or(bits, Ordering::AcqRel) == 0 {
             self.root().stack.push(self);
         }
     }

@@ -20,12 +20,15 @@
 //! their polls. A poll that foster does not make, such as that of a task of a runtime, has as many
 //! steps as it likes.
 //!
-//! **Who is being polled** makes it cheap for a member to wake itself, as a future does that
-//! yields, and as a set within a set does at the end of each of its passes: the wake-up is noted
-//! here, without an atomic instruction, and the set sees to it when the poll returns.
+//! **Which block is being worked off** makes it cheap for its members to wake themselves and each
+//! other, as a future does that yields, a set within a set at the end of each of its passes, and a
+//! sibling that gives way to the next one in line: the wake-up is noted here, without an atomic
+//! instruction, and the set sees to it when the poll returns.
 
 use std::cell::Cell;
 use std::num::NonZero;
+
+use super::block::Block;
 
 /// Polls in one pass of an outermost set.
 pub(super) const BUDGET: u32 = 61;
@@ -43,9 +46,12 @@ struct Thread {
     depth: Cell<u32>,
     /// The depth beyond which there are levels that have not added to the budget.
     deepest: Cell<u32>,
-    /// The tag of the member being polled, until it wakes itself. 0 is nobody's.
-    member: Cell<usize>,
-    /// Whether the poll of that member was taken from the budget, and has not been lent to a set
+    /// The block that the innermost set is working off.
+    block: Cell<Option<Block>>,
+    /// The slots of that block whose members were woken by this thread, as bits, until the set
+    /// takes them.
+    woken: Cell<usize>,
+    /// Whether the poll of the member that is being polled was taken from the budget, and has not been lent to a set
     /// inside it. It stays until the next poll: a destructor that polls a set in between borrows
     /// it, too, and that is bounded as well.
     paid: Cell<bool>,
@@ -60,7 +66,8 @@ impl Thread {
             left: Cell::new(0),
             depth: Cell::new(0),
             deepest: Cell::new(0),
-            member: Cell::new(0),
+            block: Cell::new(None),
+            woken: Cell::new(0),
             paid: Cell::new(false),
             steps: Cell::new(UNCOUNTED),
         }
@@ -117,15 +124,16 @@ impl Drop for Counted {
     }
 }
 
-/// True, and noted, if the member with this tag is being polled by this very thread.
+/// Notes a wake-up of a member of the block that this very thread is working off. False if it is
+/// another block.
 #[inline]
-pub(super) fn wakes_itself(tag: usize) -> bool {
+pub(super) fn note(block: Block, slot: usize) -> bool {
     THREAD.with(|thread| {
-        let itself = thread.member.get() == tag;
-        if itself {
-            thread.member.set(0);
+        let is_current = thread.block.get() == Some(block);
+        if is_current {
+            thread.woken.set(thread.woken.get() | 1 << slot);
         }
-        itself
+        is_current
     })
 }
 
@@ -133,7 +141,9 @@ pub(super) fn wakes_itself(tag: usize) -> bool {
 pub(super) struct Turn {
     /// How many sets are around this one.
     depth: u32,
-    outer_member: usize,
+    /// What the set around this one is working off, and what it has not taken yet.
+    outer_block: Option<Block>,
+    outer_woken: usize,
     /// Whether the poll that led here has been lent, and not been spent here.
     lent: Cell<bool>,
     /// Whether somebody else settles the order of the members.
@@ -161,7 +171,8 @@ impl Turn {
             }
             Self {
                 depth,
-                outer_member: thread.member.replace(0),
+                outer_block: thread.block.take(),
+                outer_woken: thread.woken.take(),
                 lent: Cell::new(lent),
                 #[cfg(feature = "sim")]
                 shuffled: crate::trace::shuffle::is_on(),
@@ -190,11 +201,11 @@ impl Turn {
         Some((some.trailing_zeros() as usize, bits & bits.wrapping_neg()))
     }
 
-    /// Somebody is going to be polled here, so that the poll that led here has not been lent in
-    /// vain.
+    /// Goes on with members of this block. So the poll that led here has not been lent in vain.
     #[inline]
-    pub(super) fn use_up(&self) {
+    pub(super) fn work_off(&self, block: Block) {
         self.lent.set(false);
+        THREAD.with(|thread| thread.block.set(Some(block)));
     }
 
     /// Polls left.
@@ -216,23 +227,30 @@ impl Turn {
         })
     }
 
-    /// Calls `poll` for the member with this tag, and tells also whether the member woke itself.
+    /// Begins the poll of a member.
     #[inline]
-    pub(super) fn poll<T>(&self, tag: usize, poll: impl FnOnce() -> T) -> (T, bool) {
+    pub(super) fn count_steps(&self) {
+        THREAD.with(|thread| thread.steps.set(STEPS));
+    }
+
+    /// Takes the slots of the block whose members were woken since the last call, as bits, if there
+    /// are any.
+    #[inline]
+    pub(super) fn take_woken(&self) -> Option<usize> {
         THREAD.with(|thread| {
-            thread.member.set(tag);
-            thread.steps.set(STEPS);
-        });
-        let polled = poll();
-        (polled, THREAD.with(|thread| thread.member.get() == 0))
+            let woken = thread.woken.get();
+            (woken != 0).then(|| {
+                thread.woken.set(0);
+                woken
+            })
+        })
     }
 }
 
 impl Drop for Turn {
     #[inline]
     fn drop(&mut self) {
-        THREAD.with(|thread| {
-            thread.member.set(self.outer_member);
+        let (block, woken) = THREAD.with(|thread| {
             thread.paid.set(self.lent.get());
             thread.depth.set(self.depth);
             if self.depth == 0 {
@@ -240,7 +258,12 @@ impl Drop for Turn {
             } else if self.lent.get() {
                 thread.left.set(thread.left.get() - 1);
             }
+            (thread.block.replace(self.outer_block), thread.woken.replace(self.outer_woken))
         });
+        // A panic has kept the set from taking them.
+        if let Some(block) = block.filter(|_| woken != 0) {
+            block.wake(woken);
+        }
     }
 }
 

@@ -16,7 +16,8 @@ pub(super) struct Current {
     /// Those that joined meanwhile. They are polled in this pass, after the blocks that are
     /// queued by then.
     joined: usize,
-    /// Those that woke themselves. They are polled in the next pass.
+    /// Those that woke themselves, or were woken by others of the block after their turn. They are
+    /// polled in the next pass.
     again: usize,
 }
 
@@ -96,6 +97,13 @@ impl Current {
         self.again |= bit;
     }
 
+    /// The members with these bits were woken by the one that was polled last. Those that have yet
+    /// to be polled in this pass need no second turn.
+    #[inline]
+    pub(super) fn hear(&mut self, bits: usize) {
+        self.again |= bits & !(self.now | self.next | self.last | self.joined);
+    }
+
     /// Forgets the members that are not among these bits.
     pub(super) fn keep(&mut self, bits: usize) {
         for those in [&mut self.now, &mut self.next, &mut self.last, &mut self.joined, &mut self.again] {
@@ -108,7 +116,7 @@ impl Current {
         self.keep(self.block.map_or(0, |block| block.occupied()));
     }
 
-    /// Takes those that woke themselves, with the block.
+    /// Takes those that are to be polled in the next pass, with the block.
     #[inline]
     pub(super) fn take_again(&mut self) -> Option<(Block, usize)> {
         let again = mem::take(&mut self.again);

@@ -20,20 +20,21 @@
 //! the root, which is the set's first block ([`queue`]). Whoever finds that stack asleep also wakes
 //! the parent. This is O(1) whatever the size of the set, and takes no lock.
 //!
-//! Two kinds of wake-up need no atomic instruction. A member that wakes itself while it is polled
-//! leaves a note to the set ([`budget`]). And the set has a block for itself as long as no waker
-//! into it has been cloned, which the block's reference count tells. Then it marks and takes ready
-//! bits without atomic instructions.
+//! Most wake-ups within a set need no atomic instruction. While a block is worked off, its members
+//! leave a note to the set when they wake themselves or each other ([`budget`]). And the set has a
+//! block for itself as long as no waker into it has been cloned, which the block's reference count
+//! tells. Then it marks and takes ready bits without atomic instructions.
 //!
 //! # A pass
 //!
 //! The set is polled in passes. A pass takes the whole stack, oldest block first but for the one
 //! whose turn it is, and polls the members whose bits it finds. What is woken meanwhile goes to the
-//! stack again and waits for the next pass. Members of the block being worked off that wake
-//! themselves, or that join it, are noted beside it ([`current`]). The queues hear of them once:
+//! stack again and waits for the next pass. Members of the block being worked off that are woken
+//! from within, or that join it, are noted beside it ([`current`]). The queues hear of them once:
 //! when the pass leaves the block, is cut short, or takes in a member of another block. A block
-//! whose members woke themselves waits for the next pass in a list of the set's own, which takes no
-//! atomic instruction. So a member that wakes itself is polled once a pass.
+//! whose members were woken from within waits for the next pass in a list of the set's own, which
+//! takes no atomic instruction. So a member that wakes itself is polled once a pass. One that is
+//! woken by a sibling before its turn is not polled once more for that.
 //!
 //! At its end the set goes to sleep on the stack: it registers the parent's waker, then marks the
 //! stack asleep, and if something was pushed before that, wakes the parent at once. While a pass is
@@ -153,8 +154,8 @@ pub struct Set<F> {
     free: Option<Block>,
     /// What is left of this pass beyond the current block.
     list: List,
-    /// The blocks that have been worked off, and have members that woke themselves. The next pass
-    /// takes them before those that others have woken.
+    /// The blocks that have been worked off, and have members that were woken from within. The next
+    /// pass takes them before those that others have woken.
     again: List,
     /// The block being worked off.
     current: Current,

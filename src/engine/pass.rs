@@ -101,7 +101,7 @@ impl<F> Set<F> {
         let mut gift = begins && turn.left() == 0;
         while let Some(block) = self.next_block(&turn) {
             let first_key = block.first_key;
-            turn.use_up();
+            turn.work_off(block);
             while let Some((slot, bit)) = turn.pick(self.current.now()) {
                 if !turn.spend() && !take_gift(&mut gift) {
                     drop(turn);
@@ -112,33 +112,35 @@ impl<F> Set<F> {
                 // SAFETY: as in `get`; the bits to be polled are of occupied slots.
                 let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
                 let mut child = Context::from_waker(&waker);
-                let (polled, woken) = turn.poll(block.tag(slot), || each(key, member, &mut child));
+                turn.count_steps();
+                let polled = each(key, member, &mut child);
                 self.current.pass_by(bit);
                 let value = match polled {
-                    Poll::Pending => {
-                        if woken {
-                            self.current.repeat(bit);
-                        }
-                        continue;
-                    }
+                    Poll::Pending => None,
                     Poll::Ready(Answer::Item(value)) => {
                         self.current.repeat(bit);
-                        value
+                        Some(value)
                     }
                     Poll::Ready(Answer::Last(value)) => {
                         self.drop_member(block, slot, bit);
                         if self.len == 0 {
                             self.pass = Pass::Emptied;
                         }
-                        value
+                        Some(value)
                     }
                     Poll::Ready(Answer::Done) => {
                         self.drop_member(block, slot, bit);
-                        continue;
+                        None
                     }
                 };
-                self.budget = turn.left();
-                return Poll::Ready(Some(value));
+                // After the drop, which may have woken somebody, too.
+                if let Some(woken) = turn.take_woken() {
+                    self.current.hear(woken & block.occupied());
+                }
+                if value.is_some() {
+                    self.budget = turn.left();
+                    return Poll::Ready(value);
+                }
             }
         }
         self.budget = turn.left();
@@ -255,7 +257,7 @@ impl<F> Set<F> {
         }
     }
 
-    /// Queues the current block for the next pass, if members of it woke themselves.
+    /// Queues the current block for the next pass, if members of it were woken from within.
     #[inline]
     pub(super) fn requeue(&mut self) {
         if let Some((block, again)) = self.current.take_again() {
@@ -280,8 +282,8 @@ impl<F> Set<F> {
             self.current.join(bits);
             return;
         }
-        // In the order in which they came: those that woke themselves, those that joined, and
-        // these.
+        // In the order in which they came: those that were woken from within, those that joined,
+        // and these.
         if self.current.is(block) || self.current.has_joined() {
             self.requeue();
             if let Some((current, joined)) = self.current.take_joined() {

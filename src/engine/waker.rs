@@ -47,10 +47,12 @@ unsafe fn parts<const ROW: usize>(data: *const ()) -> (Block, usize) {
     (unsafe { Block::from_ptr(block) }, ROW * ALIGN + column)
 }
 
-/// The [tag](Block::tag) of the slot that a waker with this data stands for.
+/// Sees to it that the member of a slot is polled.
 #[inline]
-fn tag<const ROW: usize>(data: *const ()) -> usize {
-    data.addr() + ROW * ALIGN
+fn notify(block: Block, slot: usize) {
+    if !budget::note(block, slot) {
+        block.wake(1 << slot);
+    }
 }
 
 unsafe fn clone<const ROW: usize>(data: *const ()) -> RawWaker {
@@ -72,17 +74,13 @@ unsafe fn wake<const ROW: usize>(data: *const ()) {
     // SAFETY: as in `clone`.
     let (block, slot) = unsafe { parts::<ROW>(data) };
     let _release = Release(block);
-    if !budget::wakes_itself(tag::<ROW>(data)) {
-        block.wake(slot);
-    }
+    notify(block, slot);
 }
 
 unsafe fn wake_by_ref<const ROW: usize>(data: *const ()) {
-    if !budget::wakes_itself(tag::<ROW>(data)) {
-        // SAFETY: as in `clone`.
-        let (block, slot) = unsafe { parts::<ROW>(data) };
-        block.wake(slot);
-    }
+    // SAFETY: as in `clone`.
+    let (block, slot) = unsafe { parts::<ROW>(data) };
+    notify(block, slot);
 }
 
 unsafe fn release<const ROW: usize>(data: *const ()) {

@@ -23,6 +23,97 @@ fn a_member_that_wakes_another_during_its_poll_wakes_that_one() {
     }
 }
 
+/// One that has yet to have its turn has it after the wake-up, and sees what there is to see.
+#[test]
+fn a_member_that_a_sibling_wakes_before_its_turn_has_no_second_one() {
+    let (parent, waker) = Parent::new();
+    let mut set = Set::with_capacity(3);
+    set.extend(0..3);
+    let wakers = wakers(&mut set, &waker);
+    for _ in 0..5 {
+        parent.woken();
+        wakers.values().for_each(Waker::wake_by_ref);
+        let mut polls = Vec::new();
+        drive(&mut set, &waker, |key, _, _| {
+            if polls.is_empty() {
+                wakers.values().for_each(Waker::wake_by_ref);
+            }
+            polls.push(key);
+            Poll::<()>::Pending
+        });
+        assert_eq!((polls.len(), parent.woken()), (3, 2));
+        assert_eq!(polled(&mut set, &waker), polls[..1], "the one that woke all");
+    }
+}
+
+/// The set had no chance to take the note of the wake-up.
+#[test]
+fn a_sibling_that_is_woken_by_a_member_which_panics_is_polled() {
+    struct Fuse(Option<Waker>);
+    impl Drop for Fuse {
+        fn drop(&mut self) {
+            if let Some(waker) = self.0.take() {
+                waker.wake();
+                panic!("in a drop");
+            }
+        }
+    }
+    for in_drop in [false, true] {
+        let (parent, waker) = Parent::new();
+        let sibling = RefCell::new(Waker::noop().clone());
+        let mut set = Set::with_capacity(2);
+        let first = set.insert(Fuse(None));
+        let second = set.insert(Fuse(None));
+        drive(&mut set, &waker, |_, _, cx| {
+            sibling.replace(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        let sibling = sibling.into_inner();
+        parent.woken();
+        set.wake(first);
+        let all = AssertUnwindSafe(|| {
+            drive(&mut set, &waker, |_, fuse, _| {
+                if !in_drop {
+                    sibling.wake_by_ref();
+                    panic!("in a poll");
+                }
+                fuse.get_mut().0 = Some(sibling.clone());
+                Poll::Ready(())
+            })
+        });
+        assert!(catch_unwind(all).is_err());
+        set.remove(first);
+        // The first of these may be the rest of a pass that was under way.
+        let polls = [polled(&mut set, &waker), polled(&mut set, &waker)];
+        assert_eq!(polls.concat(), [second], "in a drop: {in_drop}");
+    }
+}
+
+#[test]
+fn a_sibling_that_is_woken_by_the_drop_of_a_member_that_is_done_is_polled() {
+    struct Wakes(Option<Waker>);
+    impl Drop for Wakes {
+        fn drop(&mut self) {
+            self.0.take().into_iter().for_each(Waker::wake);
+        }
+    }
+    for answers in [true, false] {
+        let (parent, waker) = Parent::new();
+        let mut set = Set::with_capacity(2);
+        let [first, second] = [(); 2].map(|()| set.insert(Wakes(None)));
+        let wakers = wakers(&mut set, &waker);
+        parent.woken();
+        set.wake(second);
+        let done = set.poll_until(&mut Context::from_waker(&waker), |_, wakes, _| {
+            wakes.get_mut().0 = Some(wakers[&first.index()].clone());
+            Poll::Ready(if answers { Answer::Last(()) } else { Answer::Done })
+        });
+        assert_eq!(done.is_ready(), answers);
+        // The first of these may be the rest of the pass that was under way.
+        assert_eq!([polled(&mut set, &waker), polled(&mut set, &waker)].concat(), [first]);
+    }
+}
+
 #[test]
 fn a_member_woken_by_another_thread_during_its_poll_is_polled_again() {
     let (parent, waker) = Parent::new();
