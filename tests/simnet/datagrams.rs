@@ -57,6 +57,15 @@ async fn ask(socket: &UdpSocket, question: &[u8]) -> Option<Vec<u8>> {
     timeout(SECOND, next(socket)).await.ok().map(Result::unwrap)
 }
 
+/// Asks twenty questions at once, and returns the answers in the order of their arrival.
+async fn twenty_answers() -> Vec<Vec<u8>> {
+    let socket = connected().await;
+    for byte in 0..20 {
+        socket.send(&[byte; 100]).await.unwrap();
+    }
+    arriving(&socket).await
+}
+
 fn lines_of(sim: &Sim) -> String {
     format!("{:?}", sim.trace())
 }
@@ -110,27 +119,15 @@ fn datagrams_overtake_each_other_and_arrive_whole() {
     let mut out_of_order = 0;
     for_seeds(|sim| {
         let (client, _server) = client_and_server(&sim);
-        let mut arrived = client.run(async {
-            let socket = connected().await;
-            for byte in 0..20 {
-                socket.send(&[byte; 100]).await.unwrap();
-            }
-            arriving(&socket).await
-        });
+        let mut arrived = client.run(twenty_answers());
         out_of_order += u32::from(!arrived.is_sorted());
         arrived.sort();
-        assert_eq!(arrived, (0..20).map(|byte| vec![byte; 100]).collect::<Vec<_>>());
+        assert_eq!(arrived, (0..20).map(|byte| [byte; 100]).collect::<Vec<_>>());
     });
     assert!(out_of_order > 45, "{out_of_order} of 50");
     let sim = Sim::new(0);
     sim.network().set_all(Link::new().jitter(Duration::ZERO));
-    let arrived = client_and_server(&sim).0.run(async {
-        let socket = connected().await;
-        for byte in 0..20 {
-            socket.send(&[byte]).await.unwrap();
-        }
-        arriving(&socket).await
-    });
+    let arrived = client_and_server(&sim).0.run(twenty_answers());
     assert!(arrived.len() == 20 && arrived.is_sorted());
 }
 
@@ -308,11 +305,7 @@ fn answers(faults: Faults) -> (usize, usize) {
     let counts = std::cell::Cell::new((0, 0));
     Explore::new().seeds(0..50).faults(faults).check(|| async {
         let (_client, _server) = client_and_server(&Sim::current());
-        let socket = connected().await;
-        for byte in 0..20 {
-            socket.send(&[byte]).await.unwrap();
-        }
-        let mut arrived = arriving(&socket).await;
+        let mut arrived = twenty_answers().await;
         let (answered, answers) = counts.get();
         let all = arrived.len();
         arrived.sort();
@@ -370,13 +363,7 @@ fn a_run_is_the_same_again_with_its_seed() {
     let run = |seed| {
         let faults = Faults::none().lose_packets(0.1).duplicate_datagrams(0.1).cut_links(0.05, SECOND);
         let sim = Sim::builder().seed(seed).faults(faults).build();
-        let answers = client_and_server(&sim).0.run(async {
-            let socket = connected().await;
-            for byte in 0..20 {
-                socket.send(&[byte]).await.unwrap();
-            }
-            arriving(&socket).await
-        });
+        let answers = client_and_server(&sim).0.run(twenty_answers());
         (answers, sim.elapsed(), sim.trace())
     };
     for seed in 0..20 {
