@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use foster::runtimes::Sim;
 use foster::testing::CountingWaker;
-use foster::{Deadline, Inherited, Scope, Token, deadline, gather, now, scope, shield, sleep, timeout, yield_now};
+use foster::{
+    Deadline, Inherited, Scope, Token, TryScope, deadline, gather, now, scope, shield, sleep, timeout, try_scope,
+    yield_now,
+};
 use futures::channel::oneshot::{self, Receiver, Sender};
 
 use crate::harness::{T, watched};
@@ -313,6 +316,37 @@ fn a_scope_that_has_moved_into_a_shield_does_not_end_with_the_scope_around_the_s
             .await;
         }));
         assert_eq!(log.entries(), ["went on"]);
+    });
+}
+
+// S4. Polled outside of every region, the scope had nothing to hold, and as its body was all there
+// was to poll, it did not look again where it is. So the timeout dropped it at once.
+#[test]
+fn a_scope_with_a_finalizer_or_an_error_that_moves_into_its_first_region_has_its_time_there() {
+    watched(|| {
+        let log = &Log::new();
+        for polls in 0..4 {
+            let mut deferring = pin!(scope(async |s: Scope<'_>| {
+                s.defer(async {
+                    yield_now().await;
+                    log.note("finalizer");
+                });
+                pending::<()>().await
+            }));
+            let failing = try_scope(async |s: TryScope<'_, u8>| {
+                s.spawn(async { Err::<(), u8>(7) });
+                pending::<Result<(), u8>>().await
+            });
+            let mut failing = pin!(failing.keep_going());
+            for _ in 0..polls {
+                assert!(poll_by_hand(deferring.as_mut()).is_pending());
+                assert!(poll_by_hand(failing.as_mut()).is_pending());
+            }
+            assert!(block_on(timeout(T, deferring)).is_err());
+            assert_eq!(log.entries().len(), polls + 1);
+            let errors = block_on(timeout(T, failing)).expect("an error wins").unwrap_err();
+            assert_eq!(errors.into_vec(), [7]);
+        }
     });
 }
 

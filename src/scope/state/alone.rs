@@ -121,11 +121,12 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     /// Sees whether the scope is alone until the next poll. The bell has been given `waker`.
     ///
     /// A scope that is winding down, or has an alarm beside its body, has a token, and so is not
-    /// quiet.
+    /// quiet. One that needs time to end must take its hold when it is moved into a region, and is
+    /// not alone for that.
     #[inline]
-    pub(super) fn rest(&mut self, waker: &Waker) {
+    pub(super) fn rest(&mut self, needs_time: bool, waker: &Waker) {
         let alone = self.set.len() == 1
-            && !self.has_adopted()
+            && !needs_time
             && self.is_quiet()
             && self.set.get(BODY).is_some_and(|member| member.runner.is_none());
         self.alone = if alone { Alone::with(waker) } else { Alone::No };

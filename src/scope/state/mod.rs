@@ -226,14 +226,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         // After the turn, which shows what needs time to end, and before the token is linked, so
         // that the enclosing region never sees it there without the hold.
-        self.update_hold(ambient);
+        let needs_time = self.update_hold(ambient);
         // Once more, as the turn or the hold may have made the token.
         self.settle(ambient, cx);
         // Last, because the token may have been raised when it was linked.
         if self.has_news_of_token() {
             cx.waker().wake_by_ref();
         }
-        self.rest(cx.waker());
+        self.rest(needs_time, cx.waker());
         Poll::Pending
     }
 
@@ -292,8 +292,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         })
     }
 
+    /// Takes a hold, or lets go of it. Returns whether the scope needs time to end, which it does
+    /// also outside of regions, where there is nothing to hold.
     #[inline]
-    fn update_hold(&mut self, ambient: &Ambient) {
+    fn update_hold(&mut self, ambient: &Ambient) -> bool {
         let needed = self.finalizing.is_some()
             || !self.finalizers.is_empty()
             || self.has_adopted()
@@ -306,6 +308,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         } else if self.hold.is_none() && ambient.inside.get() {
             self.hold = Some(self.control().token().hold());
         }
+        needed
     }
 
     /// Returns whether there is a panic or an error that the scope has yet to return.
