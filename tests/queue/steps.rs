@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Waker};
 
 use foster::testing::poll_once;
 use foster::{gather, local, queue, scope, yield_now};
@@ -122,6 +123,15 @@ matrix! {
         };
         let in_a_child = scope(async |s| s.spawn_parallel(child).await).await;
         assert!([in_the_root, in_a_child].iter().all(|yields| (20..MANY).contains(yields)), "{in_the_root}, {in_a_child}");
+    }
+
+    // The steps of the poll were used up once and for all, so that the loop went on for ever.
+    async fn who_is_polled_in_a_loop_within_one_poll_gets_there() {
+        let blocks = async {
+            let mut all = pin!(receive_all(full()));
+            while all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
+        };
+        scope(async |s| s.spawn(blocks).await).await;
     }
 
     async fn in_a_cancelled_region_nobody_yields() {
