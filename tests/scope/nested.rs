@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 use std::pin::pin;
 
 use foster::testing::{CountingWaker, Polls};
-use foster::{Token, local, scope, timeout};
+use foster::{Scope, Token, local, scope, timeout, yield_now};
 use futures::FutureExt;
 use futures::future::{BoxFuture, LocalBoxFuture};
 
@@ -57,6 +57,28 @@ fn on_a_big_stack(test: impl FnOnce() + Send + 'static) {
 }
 
 matrix! {
+    // S5. The token of the inner scope tells in its next poll that the outer one is cancelled.
+    async fn a_child_that_has_not_begun_does_not_begin_when_an_outer_scope_is_cancelled() {
+        for turns in 0..3 {
+            let log = &Log::new();
+            let outcome = scope(async |outer: Scope<'_>| {
+                scope(async |inner: Scope<'_>| {
+                    for _ in 0..turns {
+                        yield_now().await;
+                    }
+                    inner.spawn(async { log.note("child") });
+                    inner.defer(async { log.note("finalizer") });
+                    outer.cancel("enough");
+                    inner.spawn(async { log.note("late child") });
+                    pending::<()>().await
+                })
+                .await
+            });
+            assert_eq!(outcome.outcome().await.unwrap_err().reason(), &"enough".into());
+            assert_eq!(log.entries(), ["finalizer"]);
+        }
+    }
+
     // C257
     async fn thousands_of_nested_scopes_are_cancelled_without_a_stack_overflow() {
         let innermost = Gate::new();

@@ -34,7 +34,7 @@ use self::failure::by_drop;
 use self::poll_member::{Exit, Visit};
 use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Policy};
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::{Reason, asked_here};
 use crate::cancel::token::{Hold, Level, Listener, Token};
 use crate::context::{self, Ambient, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
@@ -104,6 +104,30 @@ enum Alarm {
     Stop(Arc<Reason>),
     /// End what has overrun the grace, or the linger time.
     Grace,
+}
+
+/// Whether a member has cancelled what encloses the scope, in the present poll. The scope's token
+/// tells so in the next one.
+struct Asked {
+    /// How many cancellations this thread had asked for at the last look.
+    before: u32,
+    is_doomed: bool,
+}
+
+impl Asked {
+    #[inline]
+    fn new() -> Self {
+        Asked { before: asked_here(), is_doomed: false }
+    }
+
+    #[inline]
+    fn is_doomed(&mut self, ambient: &Ambient) -> bool {
+        if self.before != asked_here() {
+            self.before = asked_here();
+            self.is_doomed |= ambient.is_doomed();
+        }
+        self.is_doomed
+    }
 }
 
 /// The state of a scope, without the body, which lies beside it in the scope's future.
@@ -203,6 +227,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Phase::Fresh => self.start(ambient),
             Phase::Running | Phase::WindingDown { .. } => {}
         }
+        let mut asked = Asked::new();
         if self.poll_alone(&mut body, ambient, cx) {
             return Poll::Pending;
         }
@@ -215,9 +240,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.settle(ambient, cx);
         let flow = self.within(ambient, |machine| {
             if ambient.is_drawing() {
-                machine.turn_drawn(&mut body, ambient, cx)
+                machine.turn_drawn(&mut body, ambient, &mut asked, cx)
             } else {
-                machine.turn(&mut body, ambient, cx)
+                machine.turn(&mut body, ambient, &mut asked, cx)
             }
         });
         if flow.is_break() {
@@ -317,19 +342,25 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     /// Polls every member, for a drawing of the tree.
-    fn turn_drawn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
+    fn turn_drawn<B>(
+        &mut self,
+        body: &mut Body<'_, B>,
+        ambient: &Ambient,
+        asked: &mut Asked,
+        cx: &mut Context<'_>,
+    ) -> ControlFlow<()>
     where
         B: Future<Output = Result<T, E>>,
     {
         let keys: Vec<Key> = self.set.keys().collect();
         keys.into_iter().for_each(|key| self.set.wake(key));
         if self.policy.linger.is_some() {
-            return self.turn(body, ambient, cx);
+            return self.turn(body, ambient, asked, cx);
         }
         let name = tree::quoted("scope ", &self.policy.name);
         let mut flow = ControlFlow::Continue(());
         let _ = tree::afresh(Arc::as_ptr(self.core.hub()).addr(), || {
-            flow = tree::named(name, || self.turn(body, ambient, cx));
+            flow = tree::named(name, || self.turn(body, ambient, asked, cx));
             if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
         });
         flow
@@ -337,7 +368,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Works until nothing is ready, for a few rounds at most. `Break` means that the scope has
     /// completed.
-    fn turn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
+    fn turn<B>(
+        &mut self,
+        body: &mut Body<'_, B>,
+        ambient: &Ambient,
+        asked: &mut Asked,
+        cx: &mut Context<'_>,
+    ) -> ControlFlow<()>
     where
         B: Future<Output = Result<T, E>>,
     {
@@ -346,9 +383,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.check(body, ambient);
             self.poll_adopted(ambient, cx);
             let ended = self.control().ended();
-            self.poll_members(body, ambient);
+            self.poll_members(body, ambient, asked);
             if self.is_running() && self.control().is_cancelled() {
                 continue;
+            }
+            if asked.is_doomed {
+                // The next poll finds the enclosing region cancelled.
+                break;
             }
             if self.is_overdue() && !self.drop_overdue_finalizer() {
                 continue;
@@ -465,8 +506,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     /// Polls the members that are ready, until the pass is over. Once the scope has been cancelled,
-    /// the rest are passed over.
-    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient)
+    /// or an enclosing one with which it ends, the rest are passed over.
+    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, asked: &mut Asked)
     where
         B: Future<Output = Result<T, E>>,
     {
@@ -475,7 +516,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             let (finalizing, winding_down) = (self.finalizing, self.is_winding_down());
             let mut visit = Visit { control, winding_down, body: &mut *body, exit: None, ambient };
             let polled = self.set.poll_pass(|key, member, cx| {
-                if !winding_down && control.is_cancelled() {
+                if !winding_down && (control.is_cancelled() || asked.is_doomed(ambient)) {
                     // By a member of this pass. This one keeps its place, if it is not dropped.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
