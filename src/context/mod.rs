@@ -145,7 +145,9 @@ pub(crate) enum Watch {
 /// Calls `f` with this thread's context.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
-    AMBIENT.with(|ambient| f(ambient))
+    // `LocalKey::with` is a call, and `try_with` is inlined.
+    let Ok(result) = AMBIENT.try_with(|ambient| f(ambient)) else { unreachable!("it is never dropped") };
+    result
 }
 
 /// Calls `f` with this thread's context. Returns `None` if the thread is ending and has none.

@@ -219,6 +219,7 @@ where
     }
 
     /// Links the region's token, if there is one, below the scope's.
+    #[inline]
     fn settle(&self) {
         if let Some(token) = &self.token {
             token.attach(self.surroundings.scope.token());

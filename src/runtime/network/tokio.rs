@@ -128,22 +128,27 @@ trait Plain: system::System + Sized {
 macro_rules! plain {
     ($stream:ident, $system:ident) => {
         impl Plain for $stream {
+            #[inline]
             fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 $stream::poll_read_ready(self, cx)
             }
 
+            #[inline]
             fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 $stream::poll_write_ready(self, cx)
             }
 
+            #[inline]
             fn try_io<R>(&self, interest: Interest, call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
                 $stream::try_io(self, interest, call)
             }
 
+            #[inline]
             fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
                 $stream::try_write(self, bytes)
             }
 
+            #[inline]
             fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
                 $stream::try_write_vectored(self, buffers)
             }
