@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::split::{self, ReadHalf, Split, WriteHalf};
+use crate::panic::wake_all;
 use crate::trace::tree;
 
 /// Creates a connection in memory, of which each direction holds up to `capacity` bytes.
@@ -250,7 +251,7 @@ impl Pipe {
         let result = change(&mut state);
         let wake = mem::take(&mut state.wake);
         drop(state);
-        wake.into_iter().flatten().for_each(Waker::wake);
+        wake_all(wake.into_iter().flatten());
         result
     }
 

@@ -13,6 +13,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::stream::{FusedStream, Stream};
 
+use crate::panic::wake_all;
+
 /// Returns a stream of the values that `body` emits. This is an async generator without a macro.
 ///
 /// The body runs while the stream is polled. It waits in [`emit`](Emitter::emit) until its value
@@ -151,7 +153,7 @@ impl<T> Slot<T> {
         };
         drop(state);
         drop(stream);
-        taken.into_iter().chain(next).for_each(Waker::wake);
+        wake_all(taken.into_iter().chain(next));
         value
     }
 
@@ -163,7 +165,7 @@ impl<T> Slot<T> {
         let wakers: Vec<_> = state.line.iter_mut().filter_map(|waiting| waiting.waker.take()).collect();
         drop(state);
         drop(stream);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// Waits for a value, which may come from another thread.

@@ -11,6 +11,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use super::source::BATCH;
+use crate::panic::wake_all;
 use crate::scope::AnyScope;
 use crate::time::yield_now;
 
@@ -125,7 +126,7 @@ impl<T> Buffer<T> {
         state.over = true;
         let wakers: Vec<_> = state.consumers.iter_mut().filter_map(|consumer| consumer.waker.take()).collect();
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// Drops the items of a consumer, and wakes the producer, which no longer waits for it.
@@ -136,10 +137,11 @@ impl<T> Buffer<T> {
         let left = (std::mem::take(&mut own.items), own.waker.take());
         let producer = state.producer.take();
         drop(state);
-        drop(left);
+        // The items go last, because the destructor of one may panic.
         if let Some(producer) = producer {
             producer.wake();
         }
+        drop(left);
     }
 
     /// Returns whether a consumer has taken its last item.

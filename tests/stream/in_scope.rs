@@ -29,6 +29,23 @@ impl Drop for Guard<'_> {
 }
 
 matrix! {
+    // S3. The child that drives the stream, and waited for room, was not woken.
+    async fn an_item_whose_destructor_panics_as_its_consumer_leaves_keeps_nobody_waiting() {
+        struct Faulty;
+
+        impl Drop for Faulty {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+
+        scope(async |s| {
+            let items = stream::repeat_with(|| Faulty).in_scope(&s, 1);
+            settled().await;
+            assert!(catch_unwind(AssertUnwindSafe(|| drop(items))).is_err());
+        }).await;
+    }
+
     // C293
     async fn five_consumers_share_the_items_and_all_take_part() {
         let taken = [const { AtomicUsize::new(0) }; 5];
