@@ -72,7 +72,7 @@
 //! |---|---|---|
 //! | *asked* | [`Scope::stop`], [`Token::cancel`] | code that listens is woken |
 //! | *cancelled* | the table above; the grace of `stop` is over | the region is wound down |
-//! | *overdue* | the [grace of a timeout] is over | what still runs is dropped, and named |
+//! | *overdue* | a [grace](#how-long-it-takes) is over | what still runs is dropped, and named |
 //!
 //! Code listens through a [`Token`]: [`Scope::stop_token`] returns that of a scope, and
 //! [`Token::current`] that of the region. [`Token::is_cancelled`] is true from the first level on,
@@ -251,16 +251,16 @@
 //!
 //! A wind-down takes as long as the cleanup does, unless a grace bounds it.
 //!
-//! - The [grace of a scope] bounds each step of that scope's own wind-down: the end of the
-//!   children, then each finalizer.
-//! - The [grace of a timeout] bounds the whole. When it is over, shields and running finalizers are
-//!   dropped, finalizers that had no turn are polled once, and what is `'static` passes to the
-//!   enclosing scope. [`Elapsed::overrun`] names the shields, children and finalizers that were
-//!   dropped. What nobody polls any more is dropped last, and not named.
+//! - The [grace of a scope] bounds each step of that scope's own wind-down: the end of the body and
+//!   the children, then each finalizer. A child that has not ended by then is overdue.
+//! - The [grace of a timeout] bounds the whole. When it is over, all that is inside is overdue.
+//!   [`Elapsed::overrun`] names the shields, children and finalizers that were dropped.
 //! - The [grace of a handle] bounds how long a root waits, after its future has completed, for what
 //!   it has adopted.
 //!
-//! An inner grace cannot outlast an outer one, because the outer one reaches everything inside.
+//! In what is overdue, shields and running finalizers are dropped, finalizers that had no turn are
+//! polled once, and what is `'static` passes to the enclosing scope. What nobody polls any more is
+//! dropped last. So an inner grace cannot outlast an outer one, which reaches everything inside.
 //!
 //! # Limits
 //!
@@ -314,6 +314,7 @@
 //! [`bracket`]: crate::bracket()
 
 mod adopt;
+mod idle;
 pub(crate) mod reason;
 mod region;
 mod regions;
@@ -322,6 +323,7 @@ pub(crate) mod token;
 mod until;
 
 pub use adopt::{Adopt, adopt};
+pub(crate) use idle::Idle;
 pub use reason::{Cancelled, Reason};
 pub(crate) use region::Region;
 pub(crate) use regions::Regions;

@@ -347,16 +347,17 @@ impl Token {
     }
 
     /// Notes that something inside has ended, or had its last turn, with all tokens from this one
-    /// upwards that are overdue. The owner of each goes on polling then.
+    /// upwards that are overdue, and with the one above them. The owner of each goes on polling
+    /// then.
+    ///
+    /// The one above belongs to a scope whose own grace is over. It has told its members.
     pub(crate) fn note_progress(&self) {
-        let mut overdue = (self.level() == Level::Overdue).then(|| self.clone());
-        while let Some(token) = overdue {
-            let parent = {
-                let mut state = token.inner.state.lock();
-                state.progress = true;
-                state.parent.as_ref().map(|(parent, _)| parent.clone())
-            };
-            overdue = parent.filter(|parent| parent.level() == Level::Overdue);
+        let mut next = (self.level() == Level::Overdue).then(|| self.clone());
+        while let Some(token) = next {
+            let mut state = token.inner.state.lock();
+            state.progress = true;
+            let is_overdue = token.level() == Level::Overdue;
+            next = state.parent.as_ref().filter(|_| is_overdue).map(|(parent, _)| parent.clone());
         }
     }
 
@@ -367,7 +368,8 @@ impl Token {
 
     /// Notes the name of what did not end in time, with the outermost token that is overdue.
     ///
-    /// That token belongs to the timeout whose grace is over, which reports the name.
+    /// That token belongs to the timeout whose grace is over, which reports the name, or to a member
+    /// of a scope whose own grace is over. That scope has reported the name of the member.
     pub(crate) fn report_overrun(&self, name: &Name) {
         let mut token = self.clone();
         loop {

@@ -23,7 +23,8 @@ pub enum Notice<E> {
     },
     /// A child or a finalizer did not end within the grace, and was dropped.
     Overrun {
-        /// The name of the child. A finalizer without a name has the file and line of its `defer`.
+        /// The name of the child or the finalizer, or of the scope if its body did not end. A
+        /// finalizer without a name has the file and line of its `defer`.
         task: Name,
     },
 }

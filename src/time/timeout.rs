@@ -11,9 +11,9 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
-use crate::cancel::Region;
 use crate::cancel::reason::{Reason, asked_here};
-use crate::cancel::token::{Level, Token};
+use crate::cancel::token::Level;
+use crate::cancel::{Idle, Region};
 use crate::context::{self, Ambient, Link, NO_DEADLINE, Swap};
 use crate::name::Name;
 use crate::runtime::{Instant, Timer};
@@ -162,11 +162,6 @@ impl Limit {
 /// `FuturesUnordered` twice, a scope three times.
 const PATIENCE: u8 = 8;
 
-/// How many polls in a row may bring no progress once the grace has passed. After that, what still
-/// has holds counts as something that nobody polls. What lies between may return early, with other
-/// futures polled: the engine after its budget, and so do sets of other crates.
-const IDLE: u16 = 256;
-
 /// How far a timeout has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -176,9 +171,8 @@ enum Phase {
     Running,
     /// The deadline has passed, and the future is being wound down.
     WindingDown,
-    /// The grace after the deadline has passed, too. This counts the polls in a row in which
-    /// nothing inside has made progress.
-    Overdue { idle: u16 },
+    /// The grace after the deadline has passed, too.
+    Overdue { idle: Idle },
 }
 
 pin_project! {
@@ -371,7 +365,7 @@ impl<F: Future> Timeout<F> {
     #[cold]
     fn overdue(self: Pin<&mut Self>) {
         let this = self.project();
-        *this.phase = Phase::Overdue { idle: 0 };
+        *this.phase = Phase::Overdue { idle: Idle::default() };
         this.region.trip(Level::Overdue, &Arc::new(Reason::Deadline));
     }
 
@@ -417,22 +411,12 @@ impl<F: Future> Timeout<F> {
         if self.advance(asked, ambient, cx) { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Returns whether the grace has passed, and what still has holds is not polled any more. Asks
-    /// for another poll to find that out.
-    ///
-    /// Whatever is polled then lets go of its holds in a few polls: a shield in one, and a scope
-    /// when each of its finalizers has had a turn.
+    /// Returns whether the grace has passed, and what still has holds is not polled any more.
     #[inline]
     fn is_stuck(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
         let this = self.project();
         let Phase::Overdue { idle } = this.phase else { return false };
-        let progress = this.region.as_ref().get_ref().token().is_some_and(Token::take_progress);
-        *idle = if progress { 0 } else { *idle + 1 };
-        if *idle < IDLE {
-            cx.waker().wake_by_ref();
-            return false;
-        }
-        true
+        idle.is_stuck(this.region.as_ref().get_ref().token(), cx)
     }
 
     /// Returns whether the time is up, and the future has not been let go of.

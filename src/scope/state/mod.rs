@@ -34,6 +34,7 @@ use self::failure::by_drop;
 use self::poll_member::{Exit, Visit};
 use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Policy};
+use crate::cancel::Idle;
 use crate::cancel::reason::{Reason, asked_here};
 use crate::cancel::token::{Hold, Level, Listener, Token};
 use crate::context::{self, Ambient, Replaced, Swap, Watch};
@@ -62,12 +63,21 @@ enum Phase {
     /// The scope is cancelled, for this reason. What needs time to end goes on.
     WindingDown {
         reason: Arc<Reason>,
-        /// Whether the grace of an enclosing wind-down has passed. Then a finalizer is polled once.
-        overdue: bool,
+        grace: Grace,
     },
     /// Everything has ended. The enclosing region, which was cancelled, drops the scope's future.
     Detached,
     Over,
+}
+
+/// How far the grace of a wind-down is.
+enum Grace {
+    /// It has not passed, or there is none.
+    Running,
+    /// The scope's own grace for its children has passed. Those with holds let go of them.
+    Over(Idle),
+    /// The grace of an enclosing wind-down has passed. Then a finalizer is polled once, too.
+    Overdue,
 }
 
 impl Phase {
@@ -208,7 +218,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     fn is_overdue(&self) -> bool {
-        matches!(self.phase, Phase::WindingDown { overdue: true, .. })
+        matches!(self.phase, Phase::WindingDown { grace: Grace::Overdue, .. })
     }
 
     #[inline]
@@ -380,7 +390,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     {
         for round in 1..=ROUNDS {
             self.take_in(ambient);
-            self.check(body, ambient);
+            self.check(body, ambient, cx);
             self.poll_adopted(ambient, cx);
             let ended = self.control().ended();
             self.poll_members(body, ambient, asked);

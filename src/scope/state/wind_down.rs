@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use super::{AdoptedMember, Alarm, Body, Custody, Machine, Phase};
+use super::{AdoptedMember, Alarm, Body, Custody, Grace, Machine, Phase};
+use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Ending};
@@ -26,17 +27,24 @@ use crate::scope::remote_child::by_task;
 
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Acts on the level of the scope's token, if it has been raised.
-    pub(super) fn check<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
+    pub(super) fn check<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &Context<'_>) {
         let Some(level) = self.control().known_token().map(Token::level) else { return };
         if level >= Level::Cancelled && self.is_running() {
             self.wind_down(body, ambient);
         }
         match &mut self.phase {
-            Phase::WindingDown { overdue, .. } if level == Level::Overdue && !*overdue => {
-                *overdue = true;
-                // A member with holds is told by its token, and lets go of them in a few polls. So
-                // a scope in there gives its finalizers their turn.
-                self.overrun(body, |member| !member.is_held() || member.is_finalizer());
+            Phase::WindingDown { grace: Grace::Overdue, .. } => {}
+            Phase::WindingDown { grace, .. } if level == Level::Overdue => {
+                *grace = Grace::Overdue;
+                self.overrun(body);
+            }
+            Phase::WindingDown { grace: Grace::Over(idle), reason } => {
+                // A finalizer has a grace of its own, and is alone in the set by now.
+                let has_members = self.finalizing.is_none() && !self.set.is_empty();
+                if has_members && idle.is_stuck(self.core.hub().known_token(), cx) {
+                    let reason = Arc::clone(reason);
+                    self.stop_all(body, &reason, |_| true);
+                }
             }
             _ => {}
         }
@@ -48,7 +56,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// are told to end after the drops.
     pub(super) fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         let reason = self.control().refusal();
-        self.phase = Phase::WindingDown { reason: Arc::clone(&reason), overdue: false };
+        self.phase = Phase::WindingDown { reason: Arc::clone(&reason), grace: Grace::Running };
         self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
         self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
         Arc::clone(self.control()).tell_parallel(&mut self.panics);
@@ -139,26 +147,43 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     pub(super) fn ring<B>(&mut self, body: &mut Body<'_, B>) {
         match self.alarm.take() {
             Some((Alarm::Stop(reason), _)) => self.control().cancel(&reason),
-            Some((Alarm::Grace, _)) => self.overrun(body, |_| true),
+            Some((Alarm::Grace, _)) => {
+                if let Phase::WindingDown { grace: grace @ Grace::Running, .. } = &mut self.phase {
+                    *grace = Grace::Over(Idle::default());
+                }
+                self.overrun(body);
+            }
             None => {}
         }
     }
 
-    /// Ends what has overrun the grace. Drops the members that `which` picks, and reports their
-    /// names. Polls the others, and transfers what is `'static`.
-    fn overrun<B>(&mut self, body: &mut Body<'_, B>, which: impl Fn(&Member<'env, K>) -> bool) {
+    /// Ends what has overrun the grace: drops it, or transfers what is `'static`.
+    ///
+    /// A member with holds is told by its token, and lets go of them in a few polls. So a scope in
+    /// there gives its finalizers their turn. The member is dropped after that.
+    fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
         let reason = self.phase.reason().cloned().unwrap_or_else(|| self.control().refusal());
+        let is_overdue = self.is_overdue();
+        let stays = |member: &Member<'env, K>| if member.is_finalizer() { is_overdue } else { member.is_held() };
         let keys: Vec<Key> = self.set.keys().collect();
         for key in keys {
             let Some(member) = self.set.get(key) else { continue };
-            if which(&member) {
+            if is_overdue && member.is_finalizer() {
+                // Its one turn may be to come. It is dropped, and named, after that.
+                continue;
+            }
+            let token = member.token.clone().filter(|_| stays(&member));
+            let is_named = token.as_ref().is_none_or(|token| token.level() < Level::Overdue);
+            if is_named {
                 let name = member.runner.as_ref().map_or_else(|| self.policy.name.clone(), |runner| runner.name());
                 self.report_overrun(name);
-            } else {
+            }
+            if let Some(token) = token {
+                token.raise(Level::Overdue, &reason);
                 self.set.wake(key);
             }
         }
-        self.stop_all(body, &reason, which);
+        self.stop_all(body, &reason, |member| !stays(member));
         self.hand_on(None);
     }
 
