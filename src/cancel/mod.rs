@@ -219,7 +219,8 @@
 //! has begun and needs time goes on. Code in between runs up to its next suspension.
 //!
 //! A timeout whose deadline passes in a region that was cancelled before, or earlier in the same
-//! poll, reports nothing, and is dropped: the other cause came first.
+//! poll, reports nothing, and is dropped: the other cause came first. So does
+//! [`run_until_cancelled`](Token::run_until_cancelled) if its token is cancelled after the region.
 //!
 //! # Values, errors and panics
 //!

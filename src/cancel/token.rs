@@ -179,7 +179,8 @@ impl Token {
 
     /// Returns the reason without a copy of its text.
     pub(crate) fn shared_reason(&self) -> Option<Arc<Reason>> {
-        self.inner.state.lock().reason.clone()
+        // Whoever knows that it was cancelled sees the level, and behind the lock the reason.
+        if self.is_cancelled() { self.inner.state.lock().reason.clone() } else { None }
     }
 
     /// Waits until the token is cancelled, and returns the reason.

@@ -26,7 +26,8 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// Returns [`Cancelled`], with the token's reason, if the token was cancelled first.
+    /// Returns [`Cancelled`], with the token's reason, if the token was cancelled first. If an
+    /// enclosing region was cancelled before that, this stays pending, and is dropped.
     ///
     /// # Cancellation
     ///
@@ -122,18 +123,18 @@ impl<F: Future> Future for RunUntilCancelled<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         this.listener.listen(cx.waker());
-        if let Phase::Fresh = this.phase {
-            if let Some(reason) = this.listener.token().shared_reason() {
-                return Poll::Ready(Err(Cancelled::new(reason)));
-            }
-            *this.phase = Phase::Running;
-        } else if let (Phase::Running, true) = (&*this.phase, this.listener.token().is_cancelled()) {
+        match (&*this.phase, this.listener.token().shared_reason()) {
+            // What encloses this was cancelled first. Its owner drops this, which reports nothing.
+            (Phase::Fresh, Some(_)) if is_second() => return Poll::Pending,
+            (Phase::Fresh, Some(reason)) => return Poll::Ready(Err(Cancelled::new(reason))),
+            (Phase::Fresh, None) => *this.phase = Phase::Running,
             // The token was cancelled before this poll. So whatever else happens in this poll comes
             // second, such as a timeout inside that expires. Only a value still wins.
-            if let Some(reason) = this.listener.token().shared_reason() {
+            (Phase::Running, Some(reason)) if !is_second() => {
                 this.region.as_mut().trip_before_poll(&reason);
                 *this.phase = Phase::WindingDown(reason);
             }
+            _ => {}
         }
         loop {
             match (this.region.as_mut().poll(cx), &*this.phase) {
@@ -142,7 +143,8 @@ impl<F: Future> Future for RunUntilCancelled<F> {
                     return Poll::Ready(Err(Cancelled::new(reason.clone())));
                 }
                 (Poll::Pending, Phase::Running) => {
-                    let Some(reason) = this.listener.token().shared_reason() else { return Poll::Pending };
+                    let reason = this.listener.token().shared_reason().filter(|_| !is_second());
+                    let Some(reason) = reason else { return Poll::Pending };
                     this.region.as_mut().trip(Level::Cancelled, &reason);
                     *this.phase = Phase::WindingDown(reason);
                 }
@@ -152,6 +154,11 @@ impl<F: Future> Future for RunUntilCancelled<F> {
             }
         }
     }
+}
+
+/// Whether a cancellation that is noticed here comes after one of what encloses this.
+fn is_second() -> bool {
+    context::with(|ambient| ambient.is_doomed())
 }
 
 impl<F> fmt::Debug for RunUntilCancelled<F> {

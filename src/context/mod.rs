@@ -320,10 +320,10 @@ impl Ambient {
         self.scope_address() | usize::from(self.member.get())
     }
 
-    /// Whether a scope has been cancelled with which the future that is polled here ends: the
-    /// nearest one, or one that encloses it. The tokens in between may not tell yet.
+    /// Whether something has been cancelled with which the future that is polled here ends: its
+    /// region, or a scope that encloses it. The tokens in between may not tell yet.
     pub(crate) fn is_doomed(&self) -> bool {
-        self.member.get() && self.scope().is_some_and(|scope| scope.is_doomed())
+        self.is_tripped() || self.member.get() && self.scope().is_some_and(|scope| scope.is_doomed())
     }
 
     /// Returns the nearest scope or root.

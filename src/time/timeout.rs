@@ -333,7 +333,7 @@ impl<F: Future> Timeout<F> {
     #[cold]
     fn expire(self: Pin<&mut Self>, at: Instant, asked: u32, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
-        if ambient.is_tripped() || ambient.is_doomed() {
+        if ambient.is_doomed() {
             // The enclosing region was cancelled first. Its owner drops this timeout, which reports
             // nothing.
             return false;

@@ -427,6 +427,73 @@ fn a_deadline_that_passes_while_the_cancelled_scope_is_being_polled_comes_second
     });
 }
 
+// S7. As above, with a token in place of the deadline.
+#[test]
+fn a_token_that_is_cancelled_while_the_cancelled_scope_is_being_polled_comes_second() {
+    for begun in [false, true] {
+        crate::harness::watched(move || {
+            let (pool, log) = (Basic::thread_pool(1).unwrap(), Log::new());
+            let noting = log.clone();
+            let outer = scope(|outer: Scope<'_>| async move {
+                scope(async |inner: Scope<'_>| {
+                    let child = async move {
+                        outer.cancel("first");
+                        noting.note("cancelled");
+                        let (token, inside) = (Token::new(), Token::new());
+                        let cancelling = if begun { inside } else { token.clone() };
+                        cancelling.cancel("second");
+                        let ending = token.clone();
+                        let until = token.run_until_cancelled(async move {
+                            ending.cancel("second");
+                            pending::<()>().await
+                        });
+                        _ = until.await;
+                        noting.note("went on");
+                    };
+                    inner.spawn_on(child, &pool);
+                    let (done, wait) = std::sync::mpsc::channel();
+                    let beside = async move {
+                        turns().await;
+                        done.send(()).unwrap();
+                    };
+                    inner.spawn_on(beside, &pool);
+                    wait.recv().unwrap();
+                    pending::<()>().await
+                })
+                .await
+            });
+            assert!(futures::executor::block_on(outer.outcome()).is_err());
+            assert_eq!(log.entries(), ["cancelled"], "begun: {begun}");
+        });
+    }
+}
+
+matrix! {
+    // S7
+    async fn a_token_that_is_cancelled_after_the_region_ends_nothing_in_it() {
+        let (log, token) = (&Log::new(), &Token::new());
+        scope(async |s: Scope<'_>| {
+            s.spawn(async move {
+                let until = async {
+                    drop(token.run_until_cancelled(pending::<()>()).await);
+                    log.note("went on");
+                };
+                let held = shield(async {
+                    turns().await;
+                    token.cancel("second");
+                    turns().await;
+                    log.note("held");
+                });
+                _ = futures::join!(until, held);
+            });
+            yield_now().await;
+            s.cancel("first");
+        })
+        .await;
+        assert_eq!(log.entries(), ["held"]);
+    }
+}
+
 // S7. The moment of a cancellation is that of its cause, and not that at which it is passed on.
 #[test]
 fn a_task_that_is_cancelled_after_its_outer_scope_in_one_poll_has_the_reason_of_the_scope() {
