@@ -117,6 +117,21 @@ fn a_member_that_comes_after_the_last_one_is_polled_in_the_same_pass() {
     assert_eq!(parent.woken(), 0);
 }
 
+// Likewise if the last of the members had nothing to return.
+#[test]
+fn a_member_that_comes_after_a_last_one_without_a_value_is_polled_in_the_same_pass() {
+    let mut set = Set::new();
+    set.insert("first");
+    let late = wakers(&mut set, Waker::noop()).remove(&0).expect("there is one");
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut end = |set: &mut Set<&str>| set.poll_until(&mut cx, |_, _, _| Poll::Ready(Answer::<()>::Done));
+    set.wake(Key(0));
+    assert_eq!(end(&mut set), Poll::Ready(None));
+    late.wake();
+    set.insert("second");
+    assert_eq!(end(&mut set), Poll::Ready(None));
+}
+
 #[test]
 fn a_set_that_is_filled_whenever_it_is_empty_lets_the_executor_run() {
     let (parent, waker) = Parent::new();

@@ -112,6 +112,20 @@ fn a_block_that_goes_before_the_others_leaves_none_of_them_out() {
     }
 }
 
+// No block goes before the others in a pass that begins with what came since the last one.
+#[test]
+fn a_pass_that_goes_on_keeps_the_order_of_the_wake_ups() {
+    let mut set = set_with(&[1, 100, 200]);
+    let wakers = wakers(&mut set, Waker::noop());
+    for _ in 0..20 {
+        wakers[&100].wake_by_ref();
+        wakers[&1].wake_by_ref();
+        set.wake(Key(200));
+        let order: Vec<_> = polled(&mut set, Waker::noop()).iter().map(|key| key.index()).collect();
+        assert_eq!(order, [200, 100, 1]);
+    }
+}
+
 #[test]
 fn new_members_are_polled_in_the_order_in_which_they_came() {
     let mut set = set_with(&[1, 70]);
