@@ -68,10 +68,10 @@ matrix! {
 
     // S9
     async fn an_adopted_future_that_has_moved_is_finished_by_the_scope_that_it_has_moved_to() {
-        let log = Log::new();
-        let noting = log.clone();
+        let (log, gate) = (Log::new(), Gate::new());
+        let (noting, opened) = (log.clone(), gate.clone());
         let mut saved = Box::pin(adopt(async move {
-            sleep(T).await;
+            opened.wait().await;
             noting.note("saved");
         }));
         let saved = scope(|_| async move {
@@ -79,7 +79,10 @@ matrix! {
             saved
         }).await;
         log.note("first scope over");
-        scope(|_| async move { assert!(poll_immediate(saved).await.is_none()) }).await;
+        scope(|_| async move {
+            assert!(poll_immediate(saved).await.is_none());
+            gate.open();
+        }).await;
         log.note("second scope over");
         assert_eq!(log.entries(), ["first scope over", "saved", "second scope over"]);
     }

@@ -15,7 +15,7 @@ use foster::{
 use futures::channel::oneshot::{self, Receiver, Sender};
 
 use crate::harness::{T, watched};
-use crate::probes::{Log, OnDrop, poll_by_hand, secs};
+use crate::probes::{Gate, Log, OnDrop, poll_by_hand, secs};
 
 /// Blocks this thread, whatever executor runs on it, until `future` is ready.
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -188,29 +188,32 @@ sim! {
 #[foster::test(runtimes(tokio, tokio_multi, smol, async_std, basic), timeout = "10s")]
 async fn a_blocking_job_of_a_cancelled_scope_may_wait() {
     let (log, noting) = (Log::new(), Log::new());
-    let noted = noting.clone();
-    let late = timeout(
-        T,
-        NAME.provide(
-            "inherited",
-            scope(async move |s: Scope<'_>| {
-                let token = s.stop_token();
-                s.spawn_blocking(move || {
-                    while !token.is_cancelled() {
-                        std::thread::yield_now();
-                    }
-                    assert!(deadline().is_some());
-                    assert_eq!(NAME.get().as_deref(), Some(&"inherited"));
-                    block_on(async {
-                        sleep(T / 10).await;
-                        everything().await;
-                    });
-                    noted.note("done");
+    let (noted, begun) = (noting.clone(), Gate::new());
+    let beginning = begun.clone();
+    let end = Deadline::after(10_000 * T);
+    let ending = end.clone();
+    let late = end.timeout(NAME.provide(
+        "inherited",
+        scope(async move |s: Scope<'_>| {
+            let token = s.stop_token();
+            s.spawn_blocking(move || {
+                beginning.open();
+                while !token.is_cancelled() {
+                    std::thread::yield_now();
+                }
+                assert!(deadline().is_some());
+                assert_eq!(NAME.get().as_deref(), Some(&"inherited"));
+                block_on(async {
+                    sleep(T / 10).await;
+                    everything().await;
                 });
-                pending::<()>().await
-            }),
-        ),
-    );
+                noted.note("done");
+            });
+            begun.wait().await;
+            ending.set(now()).unwrap();
+            pending::<()>().await
+        }),
+    ));
     assert!(late.await.is_err());
     log.note("over");
     assert_eq!((noting.entries(), log.entries()), (vec!["done".into()], vec!["over".into()]));
