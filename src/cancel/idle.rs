@@ -17,8 +17,8 @@ const LIMIT: u16 = 256;
 pub(crate) struct Idle(u16);
 
 impl Idle {
-    /// Counts a poll. `token` tells whether there was progress in it. Returns whether what still has
-    /// holds is not polled any more. Asks for another poll otherwise, to find that out.
+    /// Counts a poll. `token` tells whether there was progress in it. Returns whether what still
+    /// has holds is not polled any more. Asks for another poll otherwise, to find that out.
     pub(crate) fn is_stuck(&mut self, token: Option<&Token>, cx: &Context<'_>) -> bool {
         let progress = token.is_some_and(Token::take_progress);
         self.0 = if progress { 0 } else { self.0 + 1 };

@@ -369,8 +369,8 @@ impl Token {
 
     /// Notes the name of what did not end in time, with the outermost token that is overdue.
     ///
-    /// That token belongs to the timeout whose grace is over, which reports the name, or to a member
-    /// of a scope whose own grace is over. That scope has reported the name of the member.
+    /// That token belongs to the timeout whose grace is over, which reports the name, or to a
+    /// member of a scope whose own grace is over. That scope has reported the name of the member.
     pub(crate) fn report_overrun(&self, name: &Name) {
         let mut token = self.clone();
         loop {

@@ -51,9 +51,9 @@ struct Thread {
     /// The slots of that block whose members were woken by this thread, as bits, until the set
     /// takes them.
     woken: Cell<usize>,
-    /// Whether the poll of the member that is being polled was taken from the budget, and has not been lent to a set
-    /// inside it. It stays until the next poll: a destructor that polls a set in between borrows
-    /// it, too, and that is bounded as well.
+    /// Whether the poll of the member that is being polled was taken from the budget, and has not
+    /// been lent to a set inside it. It stays until the next poll: a destructor that polls a set in
+    /// between borrows it, too, and that is bounded as well.
     paid: Cell<bool>,
     /// The steps that are left in the poll, or `UNCOUNTED`. That stays as it is, since a thread
     /// that polls no set may take any number of steps.
@@ -88,8 +88,8 @@ loom::thread_local! {
 /// that the caller is to yield.
 ///
 /// The poll has as many again after that. What yields is done for this time, unless somebody polls
-/// it in a loop until it is ready, and that may be in this very poll: code that blocks the thread on
-/// a future. It would go on for ever.
+/// it in a loop until it is ready, as code does that blocks the thread on a future. That may be in
+/// this very poll, and would go on for ever.
 #[inline]
 pub(crate) fn take_step() -> bool {
     THREAD.with(|thread| {

@@ -72,10 +72,11 @@
 //   suspended without a hold. Then the finalizers have their turn. The scope lets go of its
 //   hold, and `finish` leaves it pending, in the phase `Detached`, because the timeout has the
 //   result. The region finds no hold left, and drops the future. `abandon` finds nothing to do.
-// - When the timeout's grace is over, it raises the tokens once more. `check` calls `overrun`, which
-//   drops the members without holds and reports their names. The others see their own tokens, and
-//   let go of their holds in a few polls. When the scope's own grace is over, `overrun` raises the
-//   tokens of these members itself. `Idle` (../cancel/idle.rs) ends the wait for those that do not.
+// - When the timeout's grace is over, it raises the tokens once more. `check` calls `overrun`,
+//   which drops the members without holds and reports their names. The others see their own tokens,
+//   and let go of their holds in a few polls. When the scope's own grace is over, `overrun` raises
+//   the tokens of these members itself. `Idle` (../cancel/idle.rs) ends the wait for those that do
+//   not.
 //
 // `Scope::cancel`, and `Scope::stop` after its grace, raise the scope's own token and ring the
 // bell. From there on it is the same `wind_down`, but `finish` returns the `End`.

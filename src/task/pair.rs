@@ -6,8 +6,8 @@
 //!
 //! The invariants:
 //!
-//! - **counted** – the value is there as long as `owners`, without the flags, is above zero, and its
-//!   memory as long as `memories` is; the owners together count as one of the latter.
+//! - **counted** – the value is there as long as `owners`, without the flags, is above zero, and
+//!   its memory as long as `memories` is; the owners together count as one of the latter.
 //! - **marked** – the waker is the waiting owner's while there is no flag, and nobody's while there
 //!   is [`MARK`]. The waiting owner removes the mark to exchange the waker. The other one turns it
 //!   into [`LEAVING`], and has the waker from then on.
@@ -137,8 +137,8 @@ impl<T: ?Sized> Owner<T> {
                 MARKED => {
                     let leaving = owners.compare_exchange(MARKED, LEAVING | 2, Ordering::AcqRel, Ordering::Acquire);
                     if leaving.is_ok() {
-                        // SAFETY: "marked": this has made `LEAVING` of the mark. The memory is there
-                        // by "counted".
+                        // SAFETY: "marked": this has made `LEAVING` of the mark. The memory is
+                        // there by "counted".
                         let waker = unsafe { self.shared.as_ref() }.waker.with_mut(|place| unsafe { (*place).take() });
                         // The owner goes after this, also when the waker panics.
                         return waker.into_iter().for_each(Waker::wake);

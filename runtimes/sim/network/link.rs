@@ -74,8 +74,8 @@ impl Link {
     }
 
     /// Sets how many bytes one direction of a connection holds, under way and unread, before its
-    /// writer waits. A datagram that would make a socket hold more bytes that nobody has received is
-    /// lost.
+    /// writer waits. A datagram that would make a socket hold more bytes that nobody has received
+    /// is lost.
     ///
     /// # Panics
     ///

@@ -339,8 +339,8 @@ impl Network {
 /// The first port that is given to connections.
 const FIRST_PORT: u16 = 49_152;
 
-/// Whether a socket that is bound to an address takes what comes to `ip` and `port`, or cannot exist
-/// beside one there.
+/// Whether a socket that is bound to an address takes what comes to `ip` and `port`, or cannot
+/// exist beside one there.
 pub(super) fn overlap(bound: SocketAddr, ip: IpAddr, port: u16) -> bool {
     bound.port() == port && (bound.ip() == ip || bound.ip().is_unspecified() || ip.is_unspecified())
 }
