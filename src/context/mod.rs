@@ -295,8 +295,7 @@ impl Ambient {
 
     /// Polls a region that no enclosing cancellation and no enclosing deadline reaches.
     pub(crate) fn enter_fresh<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
-        let mut no = false;
-        let _member = Swap::new(&self.member, &mut no);
+        let _member = Replaced::new(&self.member, false);
         self.without_deadline(|| self.enter(token, inside))
     }
 
@@ -494,8 +493,8 @@ impl Ambient {
     /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll
     /// or a drop.
     pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
-        let (mut watch, mut scope) = (Watch::No, None);
-        let _watch = Swap::new(&self.watch, &mut watch);
+        let mut scope = None;
+        let _watch = Replaced::new(&self.watch, Watch::No);
         let _scope = Swap::new(&self.scope, &mut scope);
         outside(|| self.without_deadline(f))
     }

@@ -244,13 +244,7 @@ impl Turn {
     /// are any.
     #[inline]
     pub(super) fn take_woken(&self) -> Option<usize> {
-        THREAD.with(|thread| {
-            let woken = thread.woken.get();
-            (woken != 0).then(|| {
-                thread.woken.set(0);
-                woken
-            })
-        })
+        Some(THREAD.with(|thread| thread.woken.take())).filter(|&woken| woken != 0)
     }
 }
 

@@ -215,13 +215,13 @@ thread_local! {
 }
 
 /// A sleep for hyper. Without a timer it never ends.
-struct Alarm(Option<Pin<Box<Timer>>>);
+struct HyperSleep(Option<Pin<Box<Timer>>>);
 
-impl Alarm {
+impl HyperSleep {
     fn new(at: Instant) -> Self {
-        let mut alarm = Alarm(SPARE.try_with(Cell::take).ok().flatten());
-        alarm.move_to(at);
-        alarm
+        let mut sleep = HyperSleep(SPARE.try_with(Cell::take).ok().flatten());
+        sleep.move_to(at);
+        sleep
     }
 
     /// Sets the timer at once. hyper asks where it polls, so the clock in force is known.
@@ -234,7 +234,7 @@ impl Alarm {
     }
 }
 
-impl Drop for Alarm {
+impl Drop for HyperSleep {
     fn drop(&mut self) {
         if let Some(timer) = self.0.take().filter(|timer| timer.moves()) {
             // A thread that ends keeps nothing.
@@ -243,9 +243,9 @@ impl Drop for Alarm {
     }
 }
 
-impl theirs::Sleep for Alarm {}
+impl theirs::Sleep for HyperSleep {}
 
-impl Future for Alarm {
+impl Future for HyperSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -260,11 +260,11 @@ impl Future for Alarm {
 impl theirs::Timer for HyperTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn theirs::Sleep>> {
         // hyper counts from this call.
-        Box::pin(now().checked_add(duration).map_or(Alarm(None), Alarm::new))
+        Box::pin(now().checked_add(duration).map_or(HyperSleep(None), HyperSleep::new))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn theirs::Sleep>> {
-        Box::pin(Alarm::new(deadline))
+        Box::pin(HyperSleep::new(deadline))
     }
 
     fn now(&self) -> Instant {
@@ -272,8 +272,8 @@ impl theirs::Timer for HyperTimer {
     }
 
     fn reset(&self, sleep: &mut Pin<Box<dyn theirs::Sleep>>, deadline: Instant) {
-        match sleep.as_mut().downcast_mut_pin::<Alarm>() {
-            Some(mut alarm) => alarm.move_to(deadline),
+        match sleep.as_mut().downcast_mut_pin::<HyperSleep>() {
+            Some(mut ours) => ours.move_to(deadline),
             None => *sleep = self.sleep_until(deadline),
         }
     }

@@ -138,7 +138,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system. The settings of the listener may fail on a connection,
+    /// Returns the error of the operating system. The settings of the listener may fail on a connection,
     /// which is dropped then.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (socket, peer) = self.turns.accept().await?;

@@ -97,7 +97,6 @@ mod error;
 pub mod hyper_io;
 mod listener;
 mod lookup;
-mod multicast;
 mod options;
 pub mod serve;
 mod split;
@@ -106,6 +105,7 @@ mod tcp;
 #[cfg(feature = "tokio")]
 pub mod tokio_io;
 mod udp;
+mod udp_options;
 #[cfg(unix)]
 mod unix;
 

@@ -131,7 +131,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system. A connection that is broken counts as shut down.
+    /// Returns the error of the operating system. A connection that is broken counts as shut down.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.stream.shutdown(how)
     }
@@ -140,7 +140,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.stream.socket.set_option(SocketOption::NoDelay(nodelay))
     }
@@ -149,7 +149,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn set_keep_alive(&self, after: Option<Duration>) -> io::Result<()> {
         self.stream.socket.set_option(SocketOption::KeepAlive(after))
     }
@@ -159,7 +159,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         self.stream.socket.set_option(SocketOption::Linger(linger))
     }

@@ -149,7 +149,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system. With a [peer](Self::connect), that includes what the
+    /// Returns the error of the operating system. With a [peer](Self::connect), that includes what the
     /// network reports of an earlier datagram: the kind is `ConnectionRefused` if nobody is there.
     /// The socket can be used further. tokio wakes nobody for such a report, so there the next
     /// [`send`](Self::send) returns it. Give the wait for an answer a [`timeout`](crate::timeout)
@@ -202,7 +202,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system, with the address. A datagram of more than 65,507 bytes
+    /// Returns the error of the operating system, with the address. A datagram of more than 65,507 bytes
     /// is too long (EMSGSIZE). That nobody is there is no error. Some systems (macOS) refuse this
     /// on a socket with a [peer](Self::connect).
     pub async fn send_to(&self, datagram: &[u8], to: impl Into<SocketAddr>) -> io::Result<usize> {

@@ -126,7 +126,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system. A connection that is broken counts as shut down.
+    /// Returns the error of the operating system. A connection that is broken counts as shut down.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.stream.shutdown(how)
     }

@@ -26,7 +26,7 @@ use futures_task::{FutureObj, UnsafeFutureObj};
 use super::task::Task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Listener, Token};
-use crate::context::{self, Ambient, Inheritance, Place, Swap, Watch};
+use crate::context::{self, Ambient, Inheritance, Place, Replaced, Watch};
 use crate::engine::budget::Counted;
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -209,8 +209,7 @@ where
         context::with(|ambient| {
             surroundings.within(ambient, runner.id(), rest.as_deref_mut(), || {
                 ambient.enter(token, || {
-                    let mut yes = true;
-                    let _member = Swap::new(&ambient.member, &mut yes);
+                    let _member = Replaced::new(&ambient.member, true);
                     let _counted = Counted::begin();
                     runner.poll(cx)
                 })

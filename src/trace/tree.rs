@@ -61,9 +61,8 @@ pub(crate) fn draw(poll: impl FnOnce()) -> Vec<String> {
     DRAWING.set(Some(Drawing::default()));
     // The drawing is in the order of spawning, whatever order the simulation uses.
     let _in_order = shuffled(None);
-    let mut draw = Watch::Draw;
     context::with(|ambient| {
-        let _watch = context::Swap::new(&ambient.watch, &mut draw);
+        let _watch = context::Replaced::new(&ambient.watch, Watch::Draw);
         poll();
     });
     DRAWING.take().unwrap_or_default().lines.into_iter().map(|line| line.text).collect()

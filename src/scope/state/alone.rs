@@ -107,7 +107,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     #[inline]
     fn keep_asleep(&mut self, waker: &Waker) -> bool {
         let known = self.alone.knows(waker);
-        if !known || !self.control().bell.is_untouched() {
+        if !(known && self.control().bell.is_untouched()) {
             if !self.control().bell.sleep(waker) {
                 return false;
             }

@@ -17,6 +17,7 @@
 //!   locked.
 
 mod alone;
+mod enclosing;
 mod failure;
 mod poll_member;
 mod take_in;
@@ -30,12 +31,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use self::alone::Alone;
+use self::enclosing::Enclosing;
 use self::failure::by_drop;
 use self::poll_member::{Exit, Visit};
 use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Policy};
 use crate::cancel::Idle;
-use crate::cancel::reason::{Reason, asked_here};
+use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Listener, Token};
 use crate::context::{self, Ambient, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
@@ -116,30 +118,6 @@ enum Alarm {
     Grace,
 }
 
-/// Whether a member has cancelled what encloses the scope, in the present poll. The scope's token
-/// tells so in the next one.
-struct Asked {
-    /// How many cancellations this thread had asked for at the last look.
-    before: u32,
-    is_doomed: bool,
-}
-
-impl Asked {
-    #[inline]
-    fn new() -> Self {
-        Asked { before: asked_here(), is_doomed: false }
-    }
-
-    #[inline]
-    fn is_doomed(&mut self, ambient: &Ambient) -> bool {
-        if self.before != asked_here() {
-            self.before = asked_here();
-            self.is_doomed |= ambient.is_doomed();
-        }
-        self.is_doomed
-    }
-}
-
 /// The state of a scope, without the body, which lies beside it in the scope's future.
 pub(super) struct Machine<'env, T, E, K: Kind> {
     pub(super) core: Core<'env, E, K>,
@@ -164,6 +142,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     reordered: bool,
     /// The [enclosure](Ambient::enclosure) of the last poll. The control keeps the scope alive.
     around: usize,
+    /// Each poll begins with a new one.
+    enclosing: Enclosing,
     listener: Option<Listener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
@@ -196,6 +176,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             births: 0,
             reordered: false,
             around: 0,
+            enclosing: Enclosing::new(),
             listener: None,
             hold: None,
             alarm: None,
@@ -237,7 +218,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Phase::Fresh => self.start(ambient),
             Phase::Running | Phase::WindingDown { .. } => {}
         }
-        let mut asked = Asked::new();
+        self.enclosing = Enclosing::new();
         if self.poll_alone(&mut body, ambient, cx) {
             return Poll::Pending;
         }
@@ -250,9 +231,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.settle(ambient, cx);
         let flow = self.within(ambient, |machine| {
             if ambient.is_drawing() {
-                machine.turn_drawn(&mut body, ambient, &mut asked, cx)
+                machine.turn_drawn(&mut body, ambient, cx)
             } else {
-                machine.turn(&mut body, ambient, &mut asked, cx)
+                machine.turn(&mut body, ambient, cx)
             }
         });
         if flow.is_break() {
@@ -352,25 +333,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     }
 
     /// Polls every member, for a drawing of the tree.
-    fn turn_drawn<B>(
-        &mut self,
-        body: &mut Body<'_, B>,
-        ambient: &Ambient,
-        asked: &mut Asked,
-        cx: &mut Context<'_>,
-    ) -> ControlFlow<()>
+    fn turn_drawn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
     where
         B: Future<Output = Result<T, E>>,
     {
         let keys: Vec<Key> = self.set.keys().collect();
         keys.into_iter().for_each(|key| self.set.wake(key));
         if self.policy.linger.is_some() {
-            return self.turn(body, ambient, asked, cx);
+            return self.turn(body, ambient, cx);
         }
         let name = tree::quoted("scope ", &self.policy.name);
         let mut flow = ControlFlow::Continue(());
         let _ = tree::afresh(Arc::as_ptr(self.core.hub()).addr(), || {
-            flow = tree::named(name, || self.turn(body, ambient, asked, cx));
+            flow = tree::named(name, || self.turn(body, ambient, cx));
             if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
         });
         flow
@@ -378,13 +353,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Works until nothing is ready, for a few rounds at most. `Break` means that the scope has
     /// completed.
-    fn turn<B>(
-        &mut self,
-        body: &mut Body<'_, B>,
-        ambient: &Ambient,
-        asked: &mut Asked,
-        cx: &mut Context<'_>,
-    ) -> ControlFlow<()>
+    fn turn<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> ControlFlow<()>
     where
         B: Future<Output = Result<T, E>>,
     {
@@ -393,11 +362,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.check(body, ambient, cx);
             self.poll_adopted(ambient, cx);
             let ended = self.control().ended();
-            self.poll_members(body, ambient, asked);
+            self.poll_members(body, ambient);
             if self.is_running() && self.control().is_cancelled() {
                 continue;
             }
-            if asked.is_doomed {
+            if self.enclosing.is_cancelled {
                 // The next poll finds the enclosing region cancelled.
                 break;
             }
@@ -496,8 +465,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     #[cold]
     fn poll_adopted_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
-        let mut no = false;
-        let _member = Swap::new(&ambient.member, &mut no);
+        let _member = Replaced::new(&ambient.member, false);
         while let Some(adopted) = &mut self.adopted {
             let polled = adopted.poll_next(cx, |_, member, cx| {
                 let member = member.get_mut();
@@ -517,7 +485,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Polls the members that are ready, until the pass is over. Once the scope has been cancelled,
     /// or an enclosing one with which it ends, the rest are passed over.
-    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, asked: &mut Asked)
+    fn poll_members<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient)
     where
         B: Future<Output = Result<T, E>>,
     {
@@ -526,7 +494,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             let (finalizing, winding_down) = (self.finalizing, self.is_winding_down());
             let mut visit = Visit { control, winding_down, body: &mut *body, exit: None, ambient };
             let polled = self.set.poll_pass(|key, member, cx| {
-                if !winding_down && (control.is_cancelled() || asked.is_doomed(ambient)) {
+                if !winding_down && (control.is_cancelled() || self.enclosing.look(ambient)) {
                     // By a member of this pass. This one keeps its place, if it is not dropped.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;

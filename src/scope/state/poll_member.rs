@@ -4,7 +4,7 @@ use std::future::Future;
 use std::task::{Context, Poll};
 
 use super::Body;
-use crate::context::{Ambient, Swap, Watch};
+use crate::context::{Ambient, Replaced, Swap, Watch};
 use crate::panic::{Payload, catch};
 use crate::scope::control::Control;
 use crate::scope::kind::{ChildRunner, Kind, Member};
@@ -126,7 +126,6 @@ fn poll_runner<R: ?Sized + Run>(runner: &mut Runner<R>, ambient: &Ambient, cx: &
     if !runner.header().finalizer {
         return runner.poll(cx);
     }
-    let mut no = false;
-    let _member = Swap::new(&ambient.member, &mut no);
+    let _member = Replaced::new(&ambient.member, false);
     ambient.without_deadline(|| runner.poll(cx))
 }

@@ -1,18 +1,20 @@
-//! Settings of sockets for datagrams, most of which concern groups.
+//! Options of sockets for datagrams, most of which concern multicast groups.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::UdpSocket;
 
-/// Settings. They are those of the operating system, so a network without its sockets, as that of a
-/// simulation, returns an error of the kind `Unsupported`.
+/// # Options
+///
+/// The operating system keeps them. A network without its sockets, such as that of a simulation,
+/// returns an error of the kind `Unsupported`.
 impl UdpSocket {
     /// Sets whether datagrams may be sent to broadcast addresses.
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
         self.socket.system()?.set_broadcast(broadcast)
     }
@@ -21,7 +23,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn broadcast(&self) -> io::Result<bool> {
         self.socket.system()?.broadcast()
     }
@@ -30,7 +32,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.socket.system()?.set_ttl_v4(ttl)
     }
@@ -39,7 +41,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn ttl(&self) -> io::Result<u32> {
         self.socket.system()?.ttl_v4()
     }
@@ -49,7 +51,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.socket.system()?.join_multicast_v4(&group, &interface)
     }
@@ -58,7 +60,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.socket.system()?.leave_multicast_v4(&group, &interface)
     }
@@ -68,7 +70,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn join_multicast_v6(&self, group: Ipv6Addr, interface: u32) -> io::Result<()> {
         self.socket.system()?.join_multicast_v6(&group, interface)
     }
@@ -77,7 +79,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn leave_multicast_v6(&self, group: Ipv6Addr, interface: u32) -> io::Result<()> {
         self.socket.system()?.leave_multicast_v6(&group, interface)
     }
@@ -86,7 +88,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn set_multicast_loop_v4(&self, loops: bool) -> io::Result<()> {
         self.socket.system()?.set_multicast_loop_v4(loops)
     }
@@ -95,7 +97,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn multicast_loop_v4(&self) -> io::Result<bool> {
         self.socket.system()?.multicast_loop_v4()
     }
@@ -104,7 +106,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn set_multicast_loop_v6(&self, loops: bool) -> io::Result<()> {
         self.socket.system()?.set_multicast_loop_v6(loops)
     }
@@ -113,7 +115,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn multicast_loop_v6(&self) -> io::Result<bool> {
         self.socket.system()?.multicast_loop_v6()
     }
@@ -122,7 +124,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn set_multicast_ttl_v4(&self, ttl: u32) -> io::Result<()> {
         self.socket.system()?.set_multicast_ttl_v4(ttl)
     }
@@ -131,7 +133,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns that of the operating system.
+    /// Returns the error of the operating system.
     pub fn multicast_ttl_v4(&self) -> io::Result<u32> {
         self.socket.system()?.multicast_ttl_v4()
     }
