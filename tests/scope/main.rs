@@ -23,6 +23,7 @@ mod job;
 mod local;
 mod nested;
 mod options;
+mod own_grace;
 mod panics;
 mod parallel;
 mod poll;
