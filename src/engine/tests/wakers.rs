@@ -89,6 +89,41 @@ fn a_sibling_that_is_woken_by_a_member_which_panics_is_polled() {
     }
 }
 
+/// The set inside keeps the notes of the one around it.
+#[test]
+fn a_sibling_that_is_woken_before_a_member_polls_a_set_is_polled() {
+    let (parent, waker) = Parent::new();
+    let (mut set, mut inner) = (Set::with_capacity(2), Set::new());
+    inner.insert(());
+    let [first, second] = [(); 2].map(|()| set.insert(()));
+    let wakers = wakers(&mut set, &waker);
+    parent.woken();
+    set.wake(first);
+    drive(&mut set, &waker, |_, _, cx| {
+        wakers[&second.index()].wake_by_ref();
+        drive(&mut inner, cx.waker(), |_, _, _| Poll::<()>::Pending);
+        Poll::<()>::Pending
+    });
+    assert_eq!(parent.woken(), 1);
+    assert_eq!(polled(&mut set, &waker), [second]);
+}
+
+#[test]
+fn a_member_that_wakes_itself_and_is_done_wakes_nobody() {
+    let (parent, waker) = Parent::new();
+    let mut set = Set::with_capacity(2);
+    let [first, _] = [(); 2].map(|()| set.insert(()));
+    let polled = set.poll_until(&mut Context::from_waker(&waker), |key, _, cx| {
+        if key != first {
+            return Poll::Pending;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Ready(Answer::<()>::Done)
+    });
+    assert!(polled.is_pending());
+    assert_eq!(parent.woken(), 0);
+}
+
 #[test]
 fn a_sibling_that_is_woken_by_the_drop_of_a_member_that_is_done_is_polled() {
     struct Wakes(Option<Waker>);
