@@ -84,6 +84,14 @@ loom::thread_local! {
     static THREAD: Thread = Thread::new();
 }
 
+/// Calls `f` with what this thread knows.
+#[inline]
+fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
+    // `LocalKey::with` is a call, and `try_with` is inlined.
+    let Ok(result) = THREAD.try_with(|thread| f(thread)) else { unreachable!("it has no destructor") };
+    result
+}
+
 /// Takes one step of the poll that is being made, if they are counted. False if none is left, so
 /// that the caller is to yield.
 ///
@@ -92,7 +100,7 @@ loom::thread_local! {
 /// this very poll, and would go on for ever.
 #[inline]
 pub(crate) fn take_step() -> bool {
-    THREAD.with(|thread| {
+    with(|thread| {
         let left = thread.steps.get();
         if left <= STEPS {
             thread.steps.set(left.checked_sub(1).unwrap_or(STEPS));
@@ -109,7 +117,7 @@ pub(crate) struct Counted {
 impl Counted {
     #[inline]
     pub(crate) fn begin() -> Self {
-        THREAD.with(|thread| {
+        with(|thread| {
             let outermost = thread.steps.get() > STEPS;
             if outermost {
                 thread.steps.set(STEPS);
@@ -123,7 +131,7 @@ impl Drop for Counted {
     #[inline]
     fn drop(&mut self) {
         if self.outermost {
-            THREAD.with(|thread| thread.steps.set(UNCOUNTED));
+            with(|thread| thread.steps.set(UNCOUNTED));
         }
     }
 }
@@ -132,7 +140,7 @@ impl Drop for Counted {
 /// another block.
 #[inline]
 pub(super) fn note(block: Block, slot: usize) -> bool {
-    THREAD.with(|thread| {
+    with(|thread| {
         let is_current = thread.block.get() == Some(block);
         if is_current {
             thread.woken.set(thread.woken.get() | 1 << slot);
@@ -161,7 +169,7 @@ impl Turn {
     /// Begins a turn with `left` polls, or with what the set around this one has left.
     #[inline]
     pub(super) fn begin(left: u32) -> Self {
-        THREAD.with(|thread| {
+        with(|thread| {
             let depth = thread.depth.get();
             thread.depth.set(depth + 1);
             let lent = depth > 0 && thread.paid.replace(false);
@@ -212,19 +220,19 @@ impl Turn {
     #[inline]
     pub(super) fn work_off(&self, block: Block) {
         self.lent.set(false);
-        THREAD.with(|thread| thread.block.set(Some(block)));
+        with(|thread| thread.block.set(Some(block)));
     }
 
     /// Polls left.
     #[inline]
     pub(super) fn left(&self) -> u32 {
-        THREAD.with(|thread| thread.left.get())
+        with(|thread| thread.left.get())
     }
 
     /// Takes one poll from the budget. False if there is none to take.
     #[inline]
     pub(super) fn spend(&self) -> bool {
-        THREAD.with(|thread| {
+        with(|thread| {
             let left = thread.left.get();
             if left > 0 {
                 thread.left.set(left - 1);
@@ -237,21 +245,21 @@ impl Turn {
     /// Begins the poll of a member.
     #[inline]
     pub(super) fn count_steps(&self) {
-        THREAD.with(|thread| thread.steps.set(STEPS));
+        with(|thread| thread.steps.set(STEPS));
     }
 
     /// Takes the slots of the block whose members were woken since the last call, as bits, if there
     /// are any.
     #[inline]
     pub(super) fn take_woken(&self) -> Option<usize> {
-        Some(THREAD.with(|thread| thread.woken.take())).filter(|&woken| woken != 0)
+        Some(with(|thread| thread.woken.take())).filter(|&woken| woken != 0)
     }
 }
 
 impl Drop for Turn {
     #[inline]
     fn drop(&mut self) {
-        let (block, woken) = THREAD.with(|thread| {
+        let (block, woken) = with(|thread| {
             thread.paid.set(self.lent.get());
             thread.depth.set(self.depth);
             if self.depth == 0 {
@@ -273,7 +281,7 @@ mod tests {
     use super::*;
 
     fn steps() -> u32 {
-        THREAD.with(|thread| thread.steps.get())
+        with(|thread| thread.steps.get())
     }
 
     /// A root and a parallel child that polled a set now and then took any number of steps.

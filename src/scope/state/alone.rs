@@ -13,13 +13,14 @@
 
 use std::future::Future;
 use std::ptr;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
-use super::poll_member::Visit;
+use super::poll_member::Exit;
 use super::{Body, Machine};
-use crate::context::Ambient;
+use crate::context::{Ambient, Swap};
 use crate::engine::Key;
 use crate::engine::budget::Counted;
+use crate::panic::catch;
 use crate::scope::kind::Kind;
 
 /// The body's place in the set: it is the first that is put in.
@@ -82,7 +83,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
         control.bell.is_asleep() && control.known_token().is_none() && control.parallel() == 0
     }
 
-    /// Polls the body with the caller's waker. Returns true if it is pending.
+    /// Polls the body with the caller's waker. Returns true if it is pending and may stay alone.
     #[inline]
     fn poll_body<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
     where
@@ -90,16 +91,28 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     {
         let _counted = Counted::begin();
         self.within(ambient, |machine| {
-            let Some(member) = machine.set.get(BODY) else { return false };
-            let control = machine.core.hub();
-            let mut visit = Visit { control, winding_down: false, body: &mut *body, exit: None, ambient };
-            let polled = visit.poll(member.get_mut(), cx);
-            let exit = visit.exit;
-            if polled.is_ready() {
-                machine.set.remove(BODY);
-                machine.exit(BODY, exit, body, ambient);
-            }
-            polled.is_pending()
+            let Some(future) = body.as_mut().as_pin_mut() else { return false };
+            // The body has no token while it is alone, or the scope would have one.
+            let mut token = None;
+            let polled = {
+                let _token = Swap::new(&ambient.token, &mut token);
+                catch(|| future.poll(cx))
+            };
+            let result = match polled {
+                Ok(Poll::Pending) if token.is_none() => return true,
+                Ok(Poll::Pending) => {
+                    // The set polls the body once more, and links the token.
+                    if let Some(member) = machine.set.get(BODY) {
+                        member.get_mut().token = token;
+                    }
+                    return false;
+                }
+                Ok(Poll::Ready(output)) => Ok(output),
+                Err(payload) => Err(payload),
+            };
+            machine.set.remove(BODY);
+            machine.exit(BODY, Some(Exit::Body(Some(result))), body, ambient);
+            false
         })
     }
 
@@ -107,15 +120,17 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     #[inline]
     fn keep_asleep(&mut self, waker: &Waker) -> bool {
         let known = self.alone.knows(waker);
-        if !(known && self.control().bell.is_untouched()) {
-            if !self.control().bell.sleep(waker) {
-                return false;
-            }
-            if let (Alone::Known(_), false) = (&self.alone, known) {
-                self.alone = Alone::with(waker);
-            }
+        (known && self.control().bell.is_untouched() || self.sleep_again(waker, known)) && self.is_quiet()
+    }
+
+    /// Gives the bell the caller's waker.
+    #[cold]
+    fn sleep_again(&mut self, waker: &Waker, known: bool) -> bool {
+        let asleep = self.control().bell.sleep(waker);
+        if let (true, false, Alone::Known(_)) = (asleep, known, &self.alone) {
+            self.alone = Alone::with(waker);
         }
-        self.is_quiet()
+        asleep
     }
 
     /// Sees whether the scope is alone until the next poll. The bell has been given `waker`.
@@ -140,7 +155,7 @@ mod tests {
     use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Poll, Wake, Waker};
+    use std::task::Wake;
 
     use super::*;
     use crate::context;
