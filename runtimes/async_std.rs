@@ -8,7 +8,7 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 
 use super::turn::{self, Turn};
 use crate::panic::contain;
-use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
+use crate::runtime::{Blocking, Clock, Guest, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// Runs on async-std's global executor, for programs that still use it.
 ///
@@ -48,7 +48,7 @@ stands_for_handle!(AsyncStd);
 impl AsyncStd {
     /// Returns async-std's global executor.
     pub fn global() -> Self {
-        AsyncStd(Handle::guest(Adapter))
+        AsyncStd(Handle::guest(Adapter, Guest::AsyncStd))
     }
 }
 

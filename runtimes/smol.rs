@@ -7,7 +7,7 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 
 use super::turn::{self, Turn};
 use crate::panic::contain;
-use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer};
+use crate::runtime::{Blocking, Clock, Guest, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// Runs on smol: on its global executor, or on an executor of yours.
 ///
@@ -39,7 +39,8 @@ impl Smol {
     /// assert_eq!(Smol::global().run(sum), 7);
     /// ```
     pub fn global() -> Self {
-        Smol(Handle::guest(Adapter { spawn: |future| ::smol::spawn(Turn::new(NAME, future)).detach() }))
+        let spawn = |future| ::smol::spawn(Turn::new(NAME, future)).detach();
+        Smol(Handle::guest(Adapter { spawn }, Guest::Smol))
     }
 
     /// Creates a runtime from a function that spawns a task on an executor of yours.

@@ -9,14 +9,16 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{self, Binding, Swap, Values};
+use super::list::{self, List};
+use super::{Binding, Swap};
+use crate::context;
 
 /// Holds a value that children inherit, such as a request's id, a user or a span.
 ///
-/// A child sees the value that was in force where it was *spawned*. What a child provides itself is
-/// seen only by what that child runs. Tasks that foster does not start, such as those of
-/// `tokio::spawn`, inherit nothing. The counterpart of Python's `contextvars.ContextVar` and of
-/// tokio's `task_local!`.
+/// A child or finalizer sees the value that was in force where it was *spawned* or deferred. What a
+/// child provides itself is seen only by what that child runs. Tasks that foster does not start,
+/// such as those of `tokio::spawn`, inherit nothing. The counterpart of Python's
+/// `contextvars.ContextVar` and of tokio's `task_local!`.
 ///
 /// ```
 /// use foster::Inherited;
@@ -50,7 +52,8 @@ impl<T: Send + Sync + 'static> Inherited<T> {
 
     /// Runs `future` with `value` in force.
     ///
-    /// An inner `provide` replaces the value for the future that it runs.
+    /// An inner `provide` replaces the value for the future that it runs. It does not matter where
+    /// the returned future is made: each of its polls finds what encloses it there.
     ///
     /// # Cost
     ///
@@ -69,9 +72,7 @@ impl<T: Send + Sync + 'static> Inherited<T> {
     /// # });
     /// ```
     pub fn provide<F: Future>(&'static self, value: T, future: F) -> Provide<F> {
-        let next = context::with(|ambient| ambient.values());
-        let values = Arc::new(Binding { key: self.key(), value: Arc::new(value), next });
-        Provide { future, values: Some(values) }
+        Provide { future, binding: Binding { key: self.key(), value: Arc::new(value) }, values: None }
     }
 
     /// Returns the value that is in force here, if there is one.
@@ -81,12 +82,12 @@ impl<T: Send + Sync + 'static> Inherited<T> {
     /// The time grows with the number of values that enclosing futures provide.
     pub fn get(&'static self) -> Option<Arc<T>> {
         let values = context::with(|ambient| ambient.values());
-        let mut binding = values.as_ref();
-        while let Some(here) = binding {
-            if here.key == self.key() {
-                return Arc::clone(&here.value).downcast().ok();
+        let mut next = values.as_ref();
+        while let Some(here) = next {
+            if here.item.key == self.key() {
+                return Arc::clone(&here.item.value).downcast().ok();
             }
-            binding = here.next.as_ref();
+            next = here.next.as_ref();
         }
         None
     }
@@ -104,18 +105,41 @@ pin_project! {
     pub struct Provide<F> {
         #[pin]
         future: F,
-        values: Option<Values>,
-    }
-}
-
-impl<F> Provide<F> {
-    /// Runs `future` with `values` in force, instead of the enclosing ones.
-    pub(crate) fn with(values: Option<Values>, future: F) -> Self {
-        Provide { future, values }
+        binding: Binding,
+        // Begins with the binding. The values that enclose the last poll come after it.
+        values: List<Binding>,
     }
 }
 
 impl<F: Future> Future for Provide<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        context::with(|ambient| {
+            list::renew(this.values, &ambient.values, || this.binding.clone());
+            let _values = Swap::new(&ambient.values, this.values);
+            this.future.poll(cx)
+        })
+    }
+}
+
+pin_project! {
+    /// Runs a future with the values that were in force where this was made.
+    pub(crate) struct Inheriting<F> {
+        #[pin]
+        future: F,
+        values: List<Binding>,
+    }
+}
+
+impl<F> Inheriting<F> {
+    pub(crate) fn new(values: List<Binding>, future: F) -> Self {
+        Inheriting { future, values }
+    }
+}
+
+impl<F: Future> Future for Inheriting<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {

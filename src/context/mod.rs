@@ -9,6 +9,7 @@
 
 mod guards;
 pub(crate) mod inherited;
+pub(crate) mod list;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -20,19 +21,17 @@ use std::time::Duration;
 
 pub(crate) use guards::{Entered, Replaced, Swap};
 
+use self::list::List;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::Token;
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::scope::control::{Adopted, Control};
 
-/// The inherited values in force: a list that begins with the innermost one.
-pub(crate) type Values = Arc<Binding>;
-
-/// A node in the list of inherited values.
+/// The value of a key that children inherit.
+#[derive(Clone)]
 pub(crate) struct Binding {
     pub(crate) key: usize,
     pub(crate) value: Arc<dyn Any + Send + Sync>,
-    pub(crate) next: Option<Values>,
 }
 
 /// A deadline that may be moved while the future that it guards is running.
@@ -41,18 +40,15 @@ pub(crate) trait MovableDeadline: Send + Sync {
     fn due(&self) -> Option<Instant>;
 }
 
-/// A node in the list of movable deadlines in force, which begins with the innermost one.
-pub(crate) struct Link {
-    pub(crate) deadline: Arc<dyn MovableDeadline>,
-    pub(crate) next: Option<Arc<Link>>,
-}
+/// The movable deadlines in force.
+pub(crate) type MovableDeadlines = List<Arc<dyn MovableDeadline>>;
 
 /// The deadlines in force at one place.
 #[derive(Default)]
 pub(crate) struct Deadlines {
     /// The earliest of the fixed deadlines.
     at: Option<Instant>,
-    movable: Option<Arc<Link>>,
+    movable: MovableDeadlines,
 }
 
 /// The deadlines and values in force at one place, for a parallel child that is polled elsewhere.
@@ -60,7 +56,7 @@ pub(crate) struct Deadlines {
 #[derive(Default)]
 pub(crate) struct Inheritance {
     deadlines: Deadlines,
-    values: Option<Values>,
+    values: List<Binding>,
 }
 
 /// A number of nanoseconds, about 584 years, that counts as no deadline.
@@ -113,9 +109,9 @@ pub(crate) struct Ambient {
     /// is one word, which is quick to put there and back, and [`NO_DEADLINE`] if there is none.
     due_after: Cell<u64>,
     /// The enclosing movable deadlines, up to the nearest shield.
-    pub(crate) movable: Cell<Option<Arc<Link>>>,
+    pub(crate) movable: Cell<MovableDeadlines>,
     /// The inherited values in force.
-    pub(crate) values: Cell<Option<Values>>,
+    pub(crate) values: Cell<List<Binding>>,
     /// The reason of the cancellation that is dropping things now. The tasks of scopes among them
     /// report it.
     ending: Cell<Option<Why>>,
@@ -344,7 +340,7 @@ impl Ambient {
 
     /// Returns the inherited values in force.
     #[inline]
-    pub(crate) fn values(&self) -> Option<Values> {
+    pub(crate) fn values(&self) -> List<Binding> {
         Self::peek(&self.values, |values| values.cloned())
     }
 
@@ -402,7 +398,7 @@ impl Ambient {
             let mut due = self.fixed_deadline();
             let mut next = movable;
             while let Some(here) = next {
-                due = earlier(due, here.deadline.due());
+                due = earlier(due, here.item.due());
                 next = here.next.as_ref();
             }
             due
@@ -416,19 +412,6 @@ impl Ambient {
             after => self.now().checked_add(Duration::from_nanos(after)),
         };
         earlier(self.due.get(), after)
-    }
-
-    /// Makes `link` the node of `deadline`, in front of the enclosing movable deadlines. A node
-    /// that is already right is kept.
-    pub(crate) fn renew_link(&self, link: &mut Option<Arc<Link>>, deadline: impl FnOnce() -> Arc<dyn MovableDeadline>) {
-        let place = |link: Option<&Arc<Link>>| link.map(Arc::as_ptr);
-        let renewed = Self::peek(&self.movable, |around| {
-            let stale = link.as_ref().is_none_or(|link| place(link.next.as_ref()) != place(around));
-            stale.then(|| Arc::new(Link { deadline: deadline(), next: around.cloned() }))
-        });
-        if renewed.is_some() {
-            *link = renewed;
-        }
     }
 
     /// Returns the deadlines and the values in force here, for use elsewhere. Moves of the
@@ -493,10 +476,12 @@ impl Ambient {
     /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll
     /// or a drop.
     pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
-        let mut scope = None;
+        let (mut scope, mut values, mut ending) = (None, None, None);
         let _watch = Replaced::new(&self.watch, Watch::No);
         let _scope = Swap::new(&self.scope, &mut scope);
-        outside(|| self.without_deadline(f))
+        let _values = Swap::new(&self.values, &mut values);
+        let _ending = Swap::new(&self.ending, &mut ending);
+        self.at(&mut Place::Nowhere, || outside(|| self.without_deadline(f)))
     }
 
     /// Runs `f` with another place swapped in.

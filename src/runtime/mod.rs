@@ -156,8 +156,22 @@ impl std::error::Error for RunError {}
 pub struct Handle {
     runtime: Arc<dyn Runtime>,
     grace: Duration,
-    /// Whether somebody else keeps the runtime alive, so that this handle need not.
-    guest: bool,
+    /// Which runtime it is, if somebody else keeps it alive, so that this handle need not.
+    guest: Option<Guest>,
+}
+
+/// A runtime that belongs to somebody else.
+///
+/// Handles to it are made anew wherever it is found or asked for, so their addresses do not tell
+/// whether they refer to the same one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guest {
+    #[cfg(feature = "tokio")]
+    Tokio(::tokio::runtime::Id),
+    #[cfg(feature = "smol")]
+    Smol,
+    #[cfg(feature = "async-std")]
+    AsyncStd,
 }
 
 impl Handle {
@@ -221,13 +235,13 @@ impl Handle {
     /// assert_eq!(Handle::new(Threads).run(sum), 499_500);
     /// ```
     pub fn new(runtime: impl Runtime) -> Self {
-        Handle { runtime: Arc::new(runtime), grace: Self::DEFAULT_GRACE, guest: false }
+        Handle { runtime: Arc::new(runtime), grace: Self::DEFAULT_GRACE, guest: None }
     }
 
     /// Creates a handle to a runtime that somebody else keeps alive.
     #[cfg(any(feature = "tokio", feature = "smol", feature = "async-std"))]
-    pub(crate) fn guest(runtime: impl Runtime) -> Self {
-        Handle { guest: true, ..Handle::new(runtime) }
+    pub(crate) fn guest(runtime: impl Runtime, guest: Guest) -> Self {
+        Handle { guest: Some(guest), ..Handle::new(runtime) }
     }
 
     /// Returns a handle to the same runtime with another grace for adopted futures.
@@ -261,7 +275,7 @@ impl Handle {
 
     /// Returns a reference that does not keep the runtime alive.
     pub(crate) fn downgrade(&self) -> WeakHandle {
-        if self.guest {
+        if self.guest.is_some() {
             WeakHandle::Guest(self.clone())
         } else {
             WeakHandle::Owner(Arc::downgrade(&self.runtime), self.grace)
@@ -293,7 +307,7 @@ impl WeakHandle {
         match self {
             WeakHandle::Guest(handle) => Some(Cow::Borrowed(handle)),
             WeakHandle::Owner(runtime, grace) => {
-                Some(Cow::Owned(Handle { runtime: runtime.upgrade()?, grace: *grace, guest: false }))
+                Some(Cow::Owned(Handle { runtime: runtime.upgrade()?, grace: *grace, guest: None }))
             }
         }
     }
@@ -301,7 +315,7 @@ impl WeakHandle {
     /// Whether this refers to the same runtime as `handle`, with the same grace.
     pub(crate) fn is(&self, handle: &Handle) -> bool {
         let (is_same, grace) = match self {
-            WeakHandle::Guest(known) => (Arc::ptr_eq(&known.runtime, &handle.runtime), known.grace),
+            WeakHandle::Guest(known) => (known.guest == handle.guest, known.grace),
             WeakHandle::Owner(known, grace) => {
                 (std::ptr::addr_eq(known.as_ptr(), Arc::as_ptr(&handle.runtime)), *grace)
             }
@@ -343,5 +357,27 @@ impl Clock for Handle {
 impl Blocking for Handle {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
         self.runtime.spawn_blocking(job)
+    }
+}
+
+#[cfg(all(test, feature = "tokio", feature = "smol"))]
+mod tests {
+    use super::*;
+
+    /// A scope keeps one handle to each runtime that its children run on.
+    #[test]
+    fn handles_that_are_made_anew_refer_to_one_runtime() {
+        let runtimes = [(); 2].map(|()| ::tokio::runtime::Builder::new_current_thread().build().unwrap());
+        let found = |which: usize| {
+            let _inside = runtimes[which].enter();
+            found::handle().unwrap()
+        };
+        let known = found(0).downgrade();
+        assert!(known.is(&found(0)));
+        assert!(!known.is(&found(1)));
+        assert!(!known.is(&found(0).with_grace(Duration::ZERO)));
+        let smol = || crate::runtimes::Smol::global();
+        assert!(smol().downgrade().is(&smol()));
+        assert!(!smol().downgrade().is(&found(0)) && !known.is(&smol()));
     }
 }

@@ -11,7 +11,7 @@ use tokio::runtime::{Handle as TokioHandle, Runtime as TokioRuntime};
 use tokio::task::JoinHandle;
 use tokio::task::coop::unconstrained;
 
-use super::{Blocking, Clock, Instant, Job, RunError, Runtime, Timer};
+use super::{Blocking, Clock, Guest, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// A tokio runtime, which belongs to this adapter or to somebody else.
 pub(crate) struct Adapter {
@@ -20,9 +20,10 @@ pub(crate) struct Adapter {
 }
 
 impl Adapter {
-    /// Wraps a runtime that belongs to somebody else.
-    pub(crate) fn guest(handle: TokioHandle) -> Self {
-        Adapter { handle, owned: None }
+    /// Returns a handle to a runtime that belongs to somebody else.
+    pub(crate) fn guest(handle: TokioHandle) -> Handle {
+        let guest = Guest::Tokio(handle.id());
+        Handle::guest(Adapter { handle, owned: None }, guest)
     }
 
     /// Wraps a runtime that ends when this adapter is dropped.

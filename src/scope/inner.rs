@@ -17,7 +17,7 @@ use super::task::Task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
 use crate::context;
-use crate::context::inherited::Provide;
+use crate::context::inherited::Inheriting;
 use crate::name::Name;
 use crate::panic::catch;
 use crate::runtime::Handle;
@@ -58,7 +58,7 @@ macro_rules! on_its_task {
                         self.add(runner.$forget(), reader)
                     }
                     Some(values) => {
-                        let future = Provide::with(Some(values), future);
+                        let future = Inheriting::new(Some(values), future);
                         let (runner, reader) = Runner::new(future, at, self.label.clone());
                         self.add(runner.$forget(), reader)
                     }
@@ -82,7 +82,13 @@ macro_rules! on_its_task {
             where
                 F: Future<Output = Result<(), Failed>> $(+ $Send)? + 'env,
             {
-                self.finalize(Runner::<_>::finalizer(finalizer, at, self.label.clone()).$forget());
+                let label = self.label.clone();
+                self.finalize(match context::with(|ambient| ambient.values()) {
+                    None => Runner::<_>::finalizer(finalizer, at, label).$forget(),
+                    Some(values) => {
+                        Runner::<_>::finalizer(Inheriting::new(Some(values), finalizer), at, label).$forget()
+                    }
+                });
             }
         }
     };

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use super::future::{ScopeFuture, value};
 use super::kind::AnyThread;
 use super::state::Core;
+use crate::context::inherited::Inheriting;
 use crate::context::{self, Place};
 use crate::name::Name;
 use crate::runtime::{Handle, RunError};
@@ -22,7 +23,8 @@ impl Handle {
     ///
     /// Then it waits for what was adopted meanwhile, within the handle's
     /// [grace](Handle::with_grace), and drops what is left. If this is called while another future
-    /// is being polled or dropped, that one's deadlines and cancellations do not reach `future`.
+    /// is being polled or dropped, that one's deadlines and cancellations do not reach `future`, and
+    /// its inherited values do.
     /// The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`.
     /// `#[foster::main]` is a short form of it.
     ///
@@ -70,10 +72,14 @@ impl Handle {
     /// ```
     pub fn try_run<F: Future>(&self, future: F) -> Result<F::Output, RunError> {
         let mut output = None;
-        {
-            let root = pin!(async { output = Some(self.enter(future).await) });
-            context::with(|ambient| ambient.apart(|| self.runtime().block_on(root)))?;
-        }
+        context::with(|ambient| {
+            let values = ambient.values();
+            ambient.apart(|| {
+                // Made in here, since what is left of a root that cannot go on is dropped here, too.
+                let root = pin!(Inheriting::new(values, async { output = Some(self.enter(future).await) }));
+                self.runtime().block_on(root)
+            })
+        })?;
         output.ok_or_else(|| RunError::new("the runtime returned before the root future was ready"))
     }
 

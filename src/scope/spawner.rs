@@ -11,7 +11,7 @@ use super::adapters::Plain;
 use super::remote_child;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::Token;
-use crate::context;
+use crate::context::{self, inherited::Inheriting};
 use crate::runtime::{Handle, WeakHandle};
 use crate::scope::control::{Adopted, Control, News};
 
@@ -125,6 +125,10 @@ impl Spawn for Spawner {
                 Ok(())
             }
             None => {
+                let future = match context::with(|ambient| ambient.values()) {
+                    None => future,
+                    Some(values) => FutureObj::new(Box::new(Inheriting::new(Some(values), future))),
+                };
                 self.control.uncounted.fetch_add(1, Ordering::Relaxed);
                 self.control.send(News::Spawn(future, self.at)).map_err(|_| {
                     self.control.uncounted.fetch_sub(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use super::deadline::{Deadline, When};
 use crate::cancel::reason::{Reason, asked_here};
 use crate::cancel::token::Level;
 use crate::cancel::{Idle, Region};
-use crate::context::{self, Ambient, Link, NO_DEADLINE, Swap};
+use crate::context::{self, Ambient, MovableDeadlines, NO_DEADLINE, Swap, list};
 use crate::name::Name;
 use crate::runtime::{Instant, Timer};
 
@@ -111,7 +111,7 @@ enum Limit {
 struct Movable {
     deadline: Deadline,
     /// Its node in the list of movable deadlines. The context holds it during a poll.
-    link: Option<Arc<Link>>,
+    link: MovableDeadlines,
 }
 
 impl Drop for Movable {
@@ -271,7 +271,7 @@ impl<F: Future> Timeout<F> {
         if *this.phase == Phase::Fresh {
             deadline.start(ambient.now());
         }
-        ambient.renew_link(link, || deadline.movable());
+        list::renew(link, &ambient.movable, || deadline.movable());
         let _movable = Swap::new(&ambient.movable, link);
         this.region.poll_in(ambient, cx)
     }

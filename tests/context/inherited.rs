@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use foster::runtimes::Sim;
 use foster::time::deadline;
 use foster::{Inherited, scope, timeout, yield_now};
+use futures::task::SpawnExt;
 
 use crate::harness::{T, watched};
 use crate::probes::{Gate, turns};
@@ -119,5 +120,46 @@ fn a_child_that_has_begun_finds_what_it_inherited_in_every_poll_and_at_its_end()
             assert!(furnished.outcome().await.is_err());
             assert_eq!(*notes.0.lock().unwrap(), [(Some("its own"), true)]);
         }));
+    });
+}
+
+/// Inner futures are made first where middleware wraps what it is given.
+#[test]
+fn a_future_with_a_value_finds_those_that_enclose_its_polls_and_not_its_making() {
+    let both = || (NAME.get().map(|name| *name), USER.get().map(|user| *user));
+    watched(move || {
+        Sim::default().run(async move {
+            let made_first = NAME.provide("inner", async move {
+                let first = both();
+                yield_now().await;
+                (first, both())
+            });
+            let seen = USER.provide("outer", made_first).await;
+            assert_eq!(seen, ((Some("inner"), Some("outer")), (Some("inner"), Some("outer"))));
+            let made_inside = USER.provide("gone", async { NAME.provide("kept", async move { both() }) }).await;
+            assert_eq!(made_inside.await, (Some("kept"), None));
+        });
+    });
+}
+
+#[test]
+fn what_a_spawner_or_defer_starts_finds_the_values_that_are_in_force_there() {
+    fn note(notes: &Arc<Mutex<Vec<Option<&'static str>>>>) -> impl Future<Output = ()> + Send + use<> {
+        let notes = Arc::clone(notes);
+        async move { notes.lock().unwrap().push(NAME.get().map(|name| *name)) }
+    }
+    watched(|| {
+        let program = || async {
+            let notes = Arc::default();
+            scope(async |s| {
+                let spawner = s.spawner();
+                NAME.provide("spawned", async { spawner.spawn(note(&notes)).unwrap() }).await;
+                NAME.provide("deferred", async { s.defer(note(&notes)) }).await;
+            })
+            .await;
+            assert_eq!(*notes.lock().unwrap(), [Some("spawned"), Some("deferred")]);
+        };
+        futures::executor::block_on(program());
+        Sim::default().run(program());
     });
 }

@@ -15,6 +15,7 @@ mod blocking;
 mod blocking_pool;
 mod found;
 mod hang_up;
+mod nested;
 mod predictions;
 mod several;
 mod sim;
