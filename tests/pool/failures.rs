@@ -219,6 +219,21 @@ sim! {
         .await;
     }
 
+    async fn who_has_no_time_gets_the_error_at_once_also_while_another_waits_for_the_only_place() {
+        let server = Server::new();
+        server.create_does(Does::Fail);
+        scope(async |s| {
+            let pool = PoolOptions::new().max_size(1).build(server.clone(), s.spawner());
+            assert!(pool.get().await.is_err());
+            let (start, mut waits, waker) = (now(), Box::pin(pool.get()), CountingWaker::new());
+            assert!(waker.poll(waits.as_mut()).is_pending());
+            let hasty = timeout(5 * MS, pool.get()).await;
+            assert_eq!((hasty.unwrap().unwrap_err().error(), now()), (Some(&Down), start));
+            assert!(waits.await.is_err());
+        })
+        .await;
+    }
+
     async fn a_failure_is_nobodys_while_others_have_resources_that_come_back() {
         let server = Server::new();
         scope(async |s| {

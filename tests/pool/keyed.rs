@@ -126,6 +126,23 @@ sim! {
         .await;
     }
 
+    async fn a_key_is_not_forgotten_while_it_pauses_after_a_failure() {
+        let servers = Servers::default();
+        servers.of(0).create_does(Does::Fail);
+        scope(async |s| {
+            let (pool, start) = (servers.pool(PoolOptions::new().max_size(1), s.spawner()), now());
+            assert!(pool.get(0).await.is_err());
+            servers.of(0).create_does(Does::Succeed);
+            for key in 1..500 {
+                pool.get(key).await.unwrap().discard();
+            }
+            assert!(pool.len() < 200 && now() == start, "others are forgotten");
+            drop(pool.get(0).await.unwrap());
+            assert_eq!(now() - start, T, "the pause is that of the first failure");
+        })
+        .await;
+    }
+
     async fn those_who_wait_have_their_turn_in_order_unless_their_key_is_at_its_limit() {
         let servers = Servers::default();
         let served = &Mutex::new(Vec::new());

@@ -1,10 +1,11 @@
 //! Whose turn it is.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use foster::resource::{Pool, PoolOptions};
 use foster::testing::{CountingWaker, cancel_at_every_await, explore, explore_all};
-use foster::{local, scope, sleep, timeout, yield_now};
+use foster::{gather, local, scope, sleep, timeout, yield_now};
 
 use crate::harness::{T, watched};
 use crate::server::{Does, Server};
@@ -66,6 +67,32 @@ matrix! {
             let std::task::Poll::Ready(Ok(resource)) = waker.poll(get.as_mut()) else { panic!("it came back") };
             assert_eq!(resource.id, 0);
             s.cancel("the connection that nobody needs would take too long");
+        })
+        .await;
+    }
+}
+
+sim! {
+    async fn nobody_overtakes_one_for_whom_a_resource_is_checked() {
+        let second = Duration::from_secs(1);
+        scope(async |s| {
+            let server = Server::new();
+            server.check_does(Does::SucceedAfter(T));
+            let options = PoolOptions::new().max_lifetime(100 * second).idle_timeout(100 * second);
+            let pool = options.check_after(Duration::MAX).build(server, s.spawner());
+            // In a scope that is joining, what is too old stays until somebody asks.
+            s.spawn(async move {
+                let old = pool.get().await.unwrap();
+                sleep(50 * second).await;
+                drop(gather([pool.get(), pool.get()]).await);
+                drop(old);
+                sleep(51 * second).await;
+                let (waker, [mut first, mut other]) = (CountingWaker::new(), [0; 2].map(|_| Box::pin(pool.get())));
+                assert!(waker.poll(first.as_mut()).is_pending(), "the next one is checked, as the last was too old");
+                assert!(waker.poll(other.as_mut()).is_pending(), "there is one more, which nobody checks");
+                drop(first.await.unwrap());
+                drop(other.await.unwrap());
+            });
         })
         .await;
     }
