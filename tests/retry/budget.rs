@@ -51,6 +51,14 @@ matrix! {
         assert!(retry([], async || Err::<(), _>(())).budget(&budget).outcome().await.unwrap_err().is_exhausted());
         assert_eq!(budget.tokens(), 3);
     }
+
+    async fn the_last_attempt_that_is_allowed_costs_its_token() {
+        let budget = RetryBudget::new(4);
+        let call = || retry([T; 3], async || Err::<(), _>(())).max_attempts(1).budget(&budget).outcome();
+        assert!(call().await.unwrap_err().is_exhausted());
+        assert_eq!(budget.tokens(), 3);
+        assert!(call().await.unwrap_err().is_over_budget(), "the budget is asked first");
+    }
 }
 
 sim! {
@@ -102,6 +110,14 @@ fn no_ratio_is_rounded() {
             assert_eq!(u64::from(budget.tokens()), expected);
         }
     }
+}
+
+#[test]
+fn a_success_that_gives_back_more_than_is_missing_fills_it_and_no_more() {
+    let budget = RetryBudget::with_ratio(4, 3, 1);
+    assert!(budget.record_failure());
+    budget.record_success();
+    assert_eq!(budget.tokens(), 4);
 }
 
 #[test]

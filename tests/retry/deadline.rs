@@ -36,6 +36,12 @@ sim! {
         assert_eq!((failure.attempts(), now() - start), (5, 10 * T));
     }
 
+    async fn the_deadline_is_told_where_the_time_for_all_attempts_forbids_the_wait_too() {
+        let broken = Flaky::broken();
+        let call = retry([4 * T], async || broken.attempt()).max_elapsed(T).outcome();
+        assert!(timeout(3 * T, call).await.unwrap().unwrap_err().is_deadline());
+    }
+
     async fn the_nearest_of_several_deadlines_counts_and_a_shield_hides_them() {
         let broken = Flaky::broken();
         let call = || retry(iter::repeat_n(4 * T, 3), async || broken.attempt()).outcome();

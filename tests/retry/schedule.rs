@@ -53,6 +53,8 @@ matrix! {
         let failure = call.outcome().await.unwrap_err();
         assert!(failure.is_refused());
         assert_eq!((failure.attempts(), failure.into_error()), (3, 3), "all closures must agree");
+        let call = retry([T; 9], async || broken.attempt()).when(|&error| error != 5).when(|&error| error < 9);
+        assert_eq!(call.await, Err(5), "the first one, too");
     }
 
     async fn each_wait_is_told_before_it_begins_and_the_last_failure_is_not() {
@@ -61,6 +63,13 @@ matrix! {
         let call = call.notify(|&error, wait| told.borrow_mut().push((error, wait, broken.made())));
         assert_eq!(call.await, Err(3));
         assert_eq!(told.take(), [(1, T, 1), (2, 2 * T, 2)]);
+    }
+
+    async fn those_who_are_told_are_told_in_the_order_in_which_they_were_given() {
+        let (broken, told) = (Flaky::broken(), RefCell::new(Vec::new()));
+        let call = retry([T], async || broken.attempt()).notify(|_, _| told.borrow_mut().push("first"));
+        assert_eq!(call.notify(|_, _| told.borrow_mut().push("second")).await, Err(2));
+        assert_eq!(told.take(), ["first", "second"]);
     }
 
     async fn an_attempt_that_hangs_has_failed_when_its_time_is_up() {
