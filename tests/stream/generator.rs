@@ -113,6 +113,25 @@ matrix! {
         assert_eq!(numbers.collect::<Vec<i32>>().await, [1, 3, 4, 5]);
     }
 
+    async fn an_emitter_that_is_dropped_in_its_turn_wakes_the_next() {
+        let mut emitter = None;
+        let mut numbers = generator(|y| {
+            emitter = Some(y);
+            pending::<()>()
+        });
+        let (y, wakers) = (emitter.unwrap(), [(); 3].map(|()| CountingWaker::new()));
+        let [mut first, mut second, mut third] = [1, 2, 3].map(|n| y.emit(n));
+        for (waker, emit) in wakers.iter().zip([&mut first, &mut second, &mut third]) {
+            assert!(waker.poll(Pin::new(emit)).is_pending());
+        }
+        assert_eq!(numbers.next().await, Some(1));
+        assert_eq!(wakers.each_ref().map(CountingWaker::count), [1, 1, 0]);
+        drop(second);
+        assert_eq!(wakers[2].count(), 1);
+        assert!(wakers[2].poll(Pin::new(&mut third)).is_pending());
+        assert_eq!(numbers.next().await, Some(3));
+    }
+
     async fn a_generator_may_emit_from_parallel_children() {
         let numbers = generator(|y| scope(|s| async move {
             for n in 0..3 {

@@ -1,6 +1,6 @@
 //! Streams by the clock: chunks, throttles, debounces and samples.
 
-use std::future::{pending, ready};
+use std::future::ready;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -28,6 +28,16 @@ sim! {
         assert_eq!(times, [(0, 0), (1, 1), (2, 2), (3, 3)]);
     }
 
+    async fn a_throttle_counts_from_the_item_and_not_from_the_wait_for_the_next() {
+        let (start, second) = (now(), Duration::from_secs(1));
+        let times: Vec<_> = stream::iter(0..3)
+            .throttle(3 * second)
+            .then(|_| async move { sleep(2 * second).await; (now() - start).as_secs() })
+            .collect()
+            .await;
+        assert_eq!(times, [2, 5, 8]);
+    }
+
     async fn debounce_streams_the_last_of_each_burst() {
         let millis = Duration::from_millis;
         let bursts = generator(|y| async move {
@@ -45,6 +55,12 @@ sim! {
         assert_eq!(numbers.sample(millis(100)).collect::<Vec<_>>().await, [3, 6, 9]);
     }
 
+    async fn a_tick_without_an_item_gives_no_sample_and_ends_nothing() {
+        let second = Duration::from_secs(1);
+        let rare = stream::iter([1, 2]).then(move |n| async move { sleep(5 * second).await; n });
+        assert_eq!(rare.sample(2 * second).collect::<Vec<_>>().await, [1, 2]);
+    }
+
     async fn a_slow_item_is_an_error_and_the_stream_goes_on() {
         let second = Duration::from_secs(1);
         let items = stream::iter([0, 1, 1, 3, 0]).then(move |n| async move { sleep(n * second).await; n });
@@ -55,7 +71,6 @@ sim! {
     async fn a_pending_stream_times_out_again_and_again() {
         let silent = stream::pending::<()>().timeout_each(Duration::from_secs(1)).take(3);
         assert!(silent.all(|item| ready(item.is_err())).await);
-        let _ = pending::<()>;
     }
 }
 
