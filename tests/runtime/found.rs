@@ -243,6 +243,10 @@ fn the_feature_changes_nothing_where_tokio_does_not_run() {
             })
             .await;
             assert!(timeout(T, pending::<()>()).await.is_err());
+            let mut moved = pin!(sleep(10_000 * T));
+            assert!(poll_immediate(moved.as_mut()).await.is_none());
+            moved.as_mut().reset(now() + T);
+            moved.await;
             let log = Log::new();
             let dropped = log.on_drop("dropped");
             start_and_drop(adopt(async move {
