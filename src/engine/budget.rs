@@ -291,9 +291,34 @@ mod tests {
         assert!(take_step());
         let turn = Turn::begin(BUDGET);
         turn.count_steps();
-        assert!(take_step());
+        assert!(take_step() && take_step());
         drop(turn);
         assert_eq!(steps(), STEPS - 1);
+    }
+
+    #[test]
+    fn a_counted_poll_within_another_takes_its_steps() {
+        let counted = Counted::begin();
+        assert!(take_step());
+        let inner = Counted::begin();
+        assert!(take_step());
+        drop(inner);
+        assert_eq!(steps(), STEPS - 2);
+        drop(counted);
+        assert_eq!(steps(), UNCOUNTED);
+    }
+
+    /// A set that deep, which polls itself again and again, would never give the thread back.
+    #[test]
+    fn a_level_that_is_polled_again_adds_nothing_more_to_the_budget() {
+        let mut turns: Vec<_> = (0..=BUDGET + 1).map(|_| Turn::begin(BUDGET)).collect();
+        assert_eq!(turns[0].left(), BUDGET + 1);
+        for _ in 0..3 {
+            turns.pop();
+            turns.push(Turn::begin(BUDGET));
+        }
+        assert_eq!(turns[0].left(), BUDGET + 1);
+        while turns.pop().is_some() {}
     }
 
     /// They were counted down from the largest number, and whoever took that many waited for ever.
