@@ -1,4 +1,5 @@
-//! What threads do at the same time to the engine, to tasks, tokens, locks, signals and queues.
+//! What threads do at the same time to the engine, to tasks, tokens, locks, signals, queues and
+//! limits.
 //!
 //! Under loom each of these tests tries every interleaving, watches for accesses that nothing
 //! orders, and for blocks that leak: `RUSTFLAGS="--cfg foster_loom" cargo test --lib --release
@@ -34,6 +35,7 @@ mod cells;
 mod chains;
 mod crews;
 mod handoff;
+mod limits;
 mod links;
 mod mutexes;
 mod nodes;

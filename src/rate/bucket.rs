@@ -67,7 +67,6 @@ impl Bucket {
         let paused = self.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
         let missing = rate.parts(tokens).saturating_sub(self.parts);
         if missing == 0 && paused.is_zero() {
-            self.paused_until = None;
             self.parts -= rate.parts(tokens);
             return Ok(());
         }
@@ -98,5 +97,20 @@ fn duration(nanos: u128) -> Duration {
     match u64::try_from(nanos / SECOND) {
         Ok(seconds) => Duration::new(seconds, (nanos % SECOND) as u32),
         Err(_) => Duration::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who asks reads the clock before it has the lock.
+    #[test]
+    fn one_who_has_read_the_clock_before_another_lets_no_time_pass_twice() {
+        let rate = Rate { count: 1, period: 1_000_000_000, burst: 2 };
+        let (mut bucket, start) = (Bucket::full(rate), Instant::now());
+        assert!(bucket.take(rate, 2, start).is_ok());
+        let later = start + Duration::from_secs(1);
+        assert_eq!([later, start, later].map(|now| bucket.tokens(rate, now)), [1, 1, 1]);
     }
 }

@@ -333,7 +333,6 @@ impl AcquireRate<'_> {
         };
         // The turn passes to the next one.
         *this.place = Place::Over;
-        this.sleep.set(None);
         Some(result)
     }
 }

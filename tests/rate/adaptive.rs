@@ -11,7 +11,7 @@ use foster::testing::{CountingWaker, cancel_at_every_await};
 use foster::{local, now, scope, sleep, yield_now};
 use futures::FutureExt as _;
 
-use crate::harness::T;
+use crate::harness::{T, watched};
 
 /// Takes all permits that there are.
 fn fill(limit: &AdaptiveLimit) -> Vec<AdaptivePermit<'_>> {
@@ -205,16 +205,18 @@ fn a_call_that_is_cancelled_anywhere_gives_its_permit_back() {
 
 #[test]
 fn limits_that_could_let_nobody_in_are_refused() {
-    assert!(catch_unwind(|| AdaptiveLimit::new(0, 1)).is_err());
-    assert!(catch_unwind(|| AdaptiveLimit::new(2, 1)).is_err());
-    assert!(catch_unwind(|| AdaptiveLimit::new(1, usize::MAX)).is_err());
-    assert!(catch_unwind(|| AdaptiveLimit::new(1, 1).cut_to(100)).is_err());
-    let largest = AdaptiveLimit::new(1, Semaphore::MAX_PERMITS).cut_to(0).slow_after(Duration::MAX);
-    grow(&largest, 3);
-    largest.acquire().now_or_never().unwrap().overload();
-    assert_eq!(largest.limit(), 1);
-    let fixed = AdaptiveLimit::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS).cut_to(99);
-    fixed.try_acquire().unwrap().overload();
-    fixed.try_acquire().unwrap().success();
-    assert_eq!(fixed.limit(), Semaphore::MAX_PERMITS);
+    watched(|| {
+        assert!(catch_unwind(|| AdaptiveLimit::new(0, 1)).is_err());
+        assert!(catch_unwind(|| AdaptiveLimit::new(2, 1)).is_err());
+        assert!(catch_unwind(|| AdaptiveLimit::new(1, usize::MAX)).is_err());
+        assert!(catch_unwind(|| AdaptiveLimit::new(1, 1).cut_to(100)).is_err());
+        let largest = AdaptiveLimit::new(1, Semaphore::MAX_PERMITS).cut_to(0).slow_after(Duration::MAX);
+        grow(&largest, 3);
+        largest.acquire().now_or_never().unwrap().overload();
+        assert_eq!(largest.limit(), 1);
+        let fixed = AdaptiveLimit::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS).cut_to(99);
+        fixed.try_acquire().unwrap().overload();
+        fixed.try_acquire().unwrap().success();
+        assert_eq!(fixed.limit(), Semaphore::MAX_PERMITS);
+    });
 }

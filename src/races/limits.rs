@@ -1,0 +1,18 @@
+//! A limit that threads move at the same time.
+
+use super::{Arc, model, thread};
+use crate::rate::AdaptiveLimit;
+
+#[test]
+fn as_many_are_let_through_as_the_limit_says_after_two_have_moved_it() {
+    model(|| {
+        let limit = Arc::new(AdaptiveLimit::new(1, 8));
+        limit.try_acquire().unwrap().success();
+        let other = limit.clone();
+        let thread = thread::spawn(move || other.try_acquire().unwrap().overload());
+        limit.try_acquire().unwrap().success();
+        thread.join().unwrap();
+        let permits: Vec<_> = std::iter::from_fn(|| limit.try_acquire().ok()).collect();
+        assert_eq!(permits.len(), limit.limit());
+    });
+}
