@@ -72,6 +72,59 @@ fn a_queue_that_has_grown_allocates_nothing_for_an_item() {
     assert_eq!(allocations(pass_one), 0);
 }
 
+#[test]
+fn a_queue_that_somebody_waits_to_see_done_allocates_nothing_for_an_item() {
+    let (jobs, work) = queue::unbounded();
+    (0..9).for_each(|i| jobs.try_send(i).expect("it is open"));
+    let mut join = pin!(jobs.join());
+    assert!(join.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(allocations(|| drop(work.try_recv())), 0, "there are more");
+    let mut long: Vec<_> = std::iter::from_fn(|| work.try_recv().ok()).collect();
+    long.truncate(1);
+    let pass_one = || {
+        jobs.try_send(1).expect("it is open");
+        assert!(work.try_recv().is_ok());
+    };
+    assert_eq!(allocations(pass_one), 0, "each is the last one, and one is not done");
+}
+
+#[test]
+fn a_queue_whose_senders_wait_allocates_nothing_for_an_item() {
+    let (jobs, work) = queue::bounded(1);
+    let pass_two = || {
+        jobs.try_send(1).expect("there is room");
+        let mut waits = pin!(jobs.send(2));
+        assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(work.try_recv());
+        assert!(now(waits).is_ok() && work.try_recv().is_ok());
+    };
+    assert_eq!(allocations(pass_two), 0);
+}
+
+#[test]
+fn a_queue_that_is_seen_done_again_and_again_keeps_no_memory_for_it() {
+    let (jobs, work) = queue::bounded(1);
+    let see_it_done = || {
+        jobs.try_send(1).expect("there is room");
+        let (item, mut join) = (work.try_recv(), pin!(jobs.join()));
+        assert!(join.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(item);
+        now(join);
+    };
+    see_it_done();
+    assert_eq!(allocation_counter::measure(see_it_done).bytes_current, 0);
+}
+
+#[test]
+fn a_batch_that_is_full_at_once_makes_no_timer() {
+    let (jobs, work) = queue::bounded(2);
+    let take_both = || {
+        (0..2).for_each(|i| jobs.try_send(i).expect("there is room"));
+        assert_eq!(now(work.recv_many_within(2, Duration::from_secs(3600))).len(), 2);
+    };
+    assert_eq!(allocations(take_both), 1, "the list");
+}
+
 // The work on what was received refers to its queue, and the queue to that work.
 #[test]
 fn a_queue_is_freed_whichever_of_its_ends_and_items_is_the_last() {

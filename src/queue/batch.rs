@@ -11,7 +11,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::item::Item;
-use super::receiver::{Receiver, Withdrawn, take_many, take_promised};
+use super::receiver::{Receiver, take_many, take_promised};
 use super::shared::{Fillers, Shared, Takers};
 use super::state::Coming;
 use crate::context;
@@ -135,7 +135,7 @@ impl<T> Future for RecvManyWithin<'_, T> {
                 Stage::Filling(wait, _) => {
                     // In a cancelled region it does not begin to wait for more.
                     let takes_what_is_there = wait.is_outside() && context::with(|ambient| ambient.is_tripped());
-                    // Before the clock, so that a full batch wins a tie.
+                    // Before the clock, so that a batch that is full at once makes no timer.
                     let is_full = !takes_what_is_there && wait.poll(cx).is_ready();
                     if !is_full && !takes_what_is_there {
                         ready!(this.timer.as_mut().poll(cx));
@@ -154,8 +154,8 @@ impl<T> Future for RecvManyWithin<'_, T> {
             };
             promise.give();
             match take_promised(shared, |shared, state, wakes| take_many(shared, state, wakes, max)) {
-                Ok(taken) => return Poll::Ready(taken.unwrap_or_default()),
-                Err(Withdrawn) => *this.stage = Stage::first(shared, Coming::Again),
+                Some(items) => return Poll::Ready(items),
+                None => *this.stage = Stage::first(shared, Coming::Again),
             }
         }
     }

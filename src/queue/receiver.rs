@@ -112,7 +112,7 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        // Before it is counted out, because its turn goes to others.
+        // Before it is counted out, so that the last one is not told of the end that it brings.
         drop(self.waiting.take());
         // What nobody will receive is dropped now, and not when the last sender is, and without the
         // lock.
@@ -173,18 +173,15 @@ fn take_new<T, R>(
     })
 }
 
-/// Takes as one who has a promise. Returns `None` if what was promised has been taken out by
-/// `close_now`, and an error if it has been withdrawn.
+/// Takes as one who has a promise. Returns `None` if what was promised has been withdrawn, or taken
+/// out by `close_now`. One who then joins the line again learns whether more may come.
 pub(super) fn take_promised<T, R>(
     shared: &Arc<Shared<T>>,
     take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
-) -> Result<Option<R>, Withdrawn> {
+) -> Option<R> {
     shared.change_and_wake(|state, wakes| {
         state.end_promise();
-        match take(shared, state, wakes) {
-            None if !state.has_ended() => Err(Withdrawn),
-            taken => Ok(taken),
-        }
+        take(shared, state, wakes)
     })
 }
 
@@ -210,14 +207,11 @@ fn poll_turn<T, P: Deref<Target = Shared<T>>, R>(
             return Poll::Ready(None);
         }
         match take_promised(shared, &take) {
-            Ok(taken) => return Poll::Ready(taken),
-            Err(Withdrawn) => *wait = Wait::new(line, Coming::Again),
+            Some(taken) => return Poll::Ready(Some(taken)),
+            None => *wait = Wait::new(line, Coming::Again),
         }
     }
 }
-
-/// Tells that an item which was offered and promised is no longer there.
-pub(super) struct Withdrawn;
 
 /// The part of a future that takes items as soon as it is its turn.
 struct Taking<'a, T> {

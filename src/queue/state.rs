@@ -180,7 +180,7 @@ impl<T> State<T> {
         match self.capacity {
             Capacity::Unbounded => usize::MAX,
             Capacity::Bounded(capacity) => capacity.saturating_sub(self.store.len() + self.slots),
-            Capacity::Rendezvous => self.takers.len().saturating_sub(self.available() + self.slots),
+            Capacity::Rendezvous => self.takers.len().saturating_sub(self.slots),
         }
     }
 

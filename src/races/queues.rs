@@ -123,6 +123,20 @@ fn an_item_goes_to_another_when_its_receiver_leaves_while_it_is_sent() {
 }
 
 #[test]
+fn an_item_that_is_offered_goes_to_who_waits_and_not_to_who_comes_in_between() {
+    model(|| {
+        let (jobs, work) = queue::rendezvous();
+        let theirs = work.clone();
+        let mut waits = pin!(work.recv());
+        assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let offerer = thread::spawn(move || block_on(jobs.send(7)).is_ok());
+        let newcomer = thread::spawn(move || theirs.try_recv().is_ok());
+        assert_eq!(block_on(waits).map(|item| *item), Some(7));
+        assert_eq!((offerer.join().unwrap(), newcomer.join().unwrap()), (true, false));
+    });
+}
+
+#[test]
 fn an_item_that_is_offered_is_with_one_side_when_both_may_leave() {
     model(|| {
         let (jobs, work) = queue::rendezvous();

@@ -1,12 +1,14 @@
 //! How a queue ends, and what is let go of then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 use foster::queue;
-use foster::testing::Drops;
+use foster::testing::{CountingWaker, Drops};
 use foster::{local, scope, yield_now};
+use futures::StreamExt;
 
 use crate::by_hand::ByHand;
 
@@ -140,6 +142,15 @@ fn a_promise_that_is_left_after_all_was_taken_out_hurts_nobody() {
     assert!(second.turn().is_none());
     drop(first);
     assert_eq!(*work.try_recv().unwrap(), 0);
+}
+
+#[test]
+fn a_stream_that_is_dropped_while_it_waits_wakes_nobody() {
+    let (jobs, mut work) = queue::bounded::<u32>(1);
+    let waker = CountingWaker::new();
+    assert!(waker.poll(Pin::new(&mut work.next())).is_pending());
+    drop(work);
+    assert_eq!((waker.count(), waker.held(), jobs.is_closed()), (0, 0, true));
 }
 
 #[test]

@@ -260,6 +260,19 @@ fn the_end_of_the_work_may_come_again_and_again() {
 }
 
 #[test]
+fn one_who_comes_later_waits_for_what_was_received_before_others_waited() {
+    let (jobs, work) = filled(queue::unbounded(), 0..1);
+    let early = work.try_recv().unwrap();
+    let first = ByHand::waiting(jobs.join());
+    jobs.try_send(1).unwrap();
+    drop(work.try_recv().unwrap());
+    let second = ByHand::waiting(jobs.join());
+    drop(early);
+    first.turn();
+    second.turn();
+}
+
+#[test]
 fn the_end_of_the_work_comes_when_both_what_was_received_before_the_wait_and_after_it_is_done() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let (jobs, work) = filled(queue::unbounded(), 0..2);

@@ -11,6 +11,7 @@ fn a_send_completes_when_its_item_is_taken() {
     let (jobs, work) = queue::rendezvous();
     let sender = ByHand::waiting(jobs.send(1));
     assert_eq!((work.len(), work.capacity(), jobs.unfinished()), (0, Some(0), 0));
+    assert_eq!(work.statistics().waiting_senders(), 1);
     let item = work.try_recv().unwrap();
     assert_eq!((*item, jobs.unfinished()), (1, 1));
     sender.turn().unwrap();
@@ -88,6 +89,17 @@ fn a_receiver_whose_item_is_withdrawn_keeps_its_place() {
     other.turn().unwrap();
     drop(second);
     assert_eq!(work.statistics().waiting_receivers(), 0);
+}
+
+#[test]
+fn a_batch_takes_the_offer_that_is_left_before_those_who_came_later() {
+    let (jobs, work) = queue::rendezvous();
+    let (mut first, mut second) = (ByHand::waiting(work.recv_many(2)), ByHand::waiting(work.recv()));
+    let [stays, leaves] = [1, 2].map(|item| ByHand::waiting(jobs.send(item)));
+    drop(leaves);
+    assert_eq!(*first.poll().unwrap()[0], 1);
+    stays.turn().unwrap();
+    assert!(second.poll().is_none());
 }
 
 #[test]
