@@ -138,6 +138,23 @@ sockets! {
             assert!(!in_a_cancelled_region(poll).await);
             client.send(b"for the first").await.unwrap();
             assert_eq!(receiver.await, b"for the first");
+            let by_hand = s.spawn(async { poll_fn(|cx| server.poll_recv_from(cx, &mut [0; 8])).await.unwrap().0 });
+            yield_now().await;
+            assert!(!in_a_cancelled_region(async { drop(server.peek_from(&mut [0; 8]).await) }).await);
+            client.send(b"next").await.unwrap();
+            assert_eq!(by_hand.await, 4);
+        })
+        .await;
+    }
+
+    async fn who_peeks_and_who_receives_take_turns() {
+        let (client, server) = pair().await;
+        scope(async |s| {
+            let peeks = s.spawn(async { server.peek_from(&mut [0; 8]).await.unwrap().0 });
+            let receives = s.spawn(next(&server));
+            yield_now().await;
+            client.send(b"one").await.unwrap();
+            assert_eq!((peeks.await, receives.await), (3, b"one".to_vec()));
         })
         .await;
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use foster::testing::Drops;
 use foster::{ConcurrentIterator, ConcurrentStream, yield_now};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, FusedStream, StreamExt, TryStreamExt};
 
 matrix! {
     async fn filter_map_leaves_out_and_try_map_ends_with_the_first_error() {
@@ -25,6 +25,25 @@ matrix! {
         assert_eq!(ConcurrentStream::try_map_concurrent(slow, 2, |n| ready(Ok::<_, ()>(n))).count().await, 3);
         let from_stream: Vec<i32> = ConcurrentStream::map_concurrent(stream::iter(0..3), 2, ready).collect().await;
         assert_eq!(from_stream.len(), 3);
+    }
+
+    async fn an_error_drops_the_values_that_come_after_it_in_order() {
+        let drops = Drops::new();
+        let mut failing = stream::iter(0..3).try_map_concurrent(3, |n| {
+            let guard = drops.guard();
+            async move {
+                match n {
+                    0 => pending().await,
+                    1 => Ok(guard),
+                    _ => {
+                        yield_now().await;
+                        Err(())
+                    }
+                }
+            }
+        }).in_order();
+        assert!(failing.next().await.unwrap().is_err());
+        assert_eq!((drops.alive(), failing.is_terminated()), (0, true));
     }
 
     async fn a_map_that_may_fail_streams_in_order_until_it_fails() {

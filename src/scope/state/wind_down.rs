@@ -380,6 +380,17 @@ mod tests {
         assert!(woken.0.load(Ordering::SeqCst));
     }
 
+    /// Another thread may have sent it, and let go of the scope, after the scope's last look.
+    #[test]
+    fn a_child_of_one_who_has_let_go_of_the_scope_is_refused_at_the_end() {
+        let mut machine = machine();
+        let (child, mut task) = Runner::new(async { Ok(()) }, Location::caller(), ());
+        assert!(machine.core.push(child.shared(), &machine.control().bell).is_ok());
+        assert!(context::with(|ambient| machine.finish(ambient)).is_ready());
+        let polled = task.poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Some(Err(_)))), "the child is forgotten");
+    }
+
     /// The wait for the orphans took the ring for a child that was sent in the scope's last poll.
     /// So the scope, which nobody else reached any more, ended as if there was no child, whose task
     /// waited for ever.
