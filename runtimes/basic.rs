@@ -328,7 +328,7 @@ impl Spawn for Local {
 
 impl Executor for Local {
     fn block_on(&self, mut root: Pin<&mut dyn Future<Output = ()>>) {
-        let mut seat = Seat { local: self, tasks: None };
+        let mut seat = Seat { local: self, tasks: None, waker: None };
         futures_executor::block_on(poll_fn(|cx| {
             let poll = root.as_mut().poll(cx);
             if poll.is_pending() {
@@ -344,6 +344,8 @@ impl Executor for Local {
 struct Seat<'a> {
     local: &'a Local,
     tasks: Option<FuturesUnordered<Contained>>,
+    /// This thread's waker, once it is on the list of those that wait.
+    waker: Option<Waker>,
 }
 
 impl Seat<'_> {
@@ -373,6 +375,7 @@ impl Seat<'_> {
                 state.driver = Some(waker.clone());
             } else if !state.waiting.iter().any(|other| other.will_wake(waker)) {
                 state.waiting.push(waker.clone());
+                self.waker = Some(waker.clone());
             }
         }
         let tasks = self.tasks.as_mut()?;
@@ -383,10 +386,13 @@ impl Seat<'_> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
+        let mut state = self.local.lock();
         let Some(tasks) = self.tasks.take() else {
+            if let Some(waker) = &self.waker {
+                state.waiting.retain(|other| !other.will_wake(waker));
+            }
             return;
         };
-        let mut state = self.local.lock();
         state.tasks = Some(tasks);
         state.driver = None;
         let waiting = mem::take(&mut state.waiting);
@@ -440,6 +446,32 @@ mod tests {
                 scope.spawn(|| block_on(&basic, second_wait).unwrap().unwrap());
             });
         }
+    }
+
+    #[test]
+    fn a_thread_that_has_blocked_beside_the_driver_leaves_no_waker_behind() {
+        let local = Local::default();
+        let (end, ended) = oneshot::channel::<()>();
+        let (begin, begun) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut root = Box::pin(async {
+                    yield_once().await;
+                    begin.send(()).unwrap();
+                    let _ = ended.await;
+                });
+                local.block_on(root.as_mut() as Pin<&mut dyn Future<Output = ()>>);
+            });
+            begun.recv_timeout(PATIENCE).unwrap();
+            for _ in 0..3 {
+                let local = &local;
+                let beside = scope.spawn(move || local.block_on(std::pin::pin!(yield_once())));
+                beside.join().unwrap();
+            }
+            let waiting = local.lock().waiting.len();
+            end.send(()).unwrap();
+            assert_eq!(waiting, 0);
+        });
     }
 
     #[test]
@@ -530,7 +562,7 @@ mod tests {
     #[test]
     fn a_thread_that_waits_for_the_tasks_is_noted_once() {
         let local = Local::default();
-        let [mut driver, mut other] = [(); 2].map(|()| Seat { local: &local, tasks: None });
+        let [mut driver, mut other] = [(); 2].map(|()| Seat { local: &local, tasks: None, waker: None });
         // Clones of a clone have one table of functions, by whose address they are known.
         let waker = Waker::noop().clone();
         assert!(driver.take_tasks(&waker).is_some());
