@@ -103,13 +103,18 @@ impl FirstPanic {
 
     /// Resumes the first panic, if there was one. During another panic the payload is dropped,
     /// because two panics at once would abort the process.
+    #[inline]
     pub(crate) fn resume(self) {
-        if let Some(payload) = self.payload {
+        #[cold]
+        fn resume(payload: Payload) {
             if std::thread::panicking() {
                 discard(payload);
             } else {
                 resume_unwind(payload);
             }
+        }
+        if let Some(payload) = self.payload {
+            resume(payload);
         }
     }
 }

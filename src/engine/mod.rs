@@ -66,13 +66,10 @@
 
 #![allow(unsafe_code)]
 
-use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::thread;
 
 use block::{Block, SLOTS};
 use budget::BUDGET;
@@ -85,6 +82,8 @@ use queue::List;
 pub(crate) use inline::{Inline, Slot};
 pub use room::{Few, Many};
 pub(crate) use room::{Length, Room, Slots, Store};
+
+use crate::panic::{FirstPanic, catch};
 
 pub(crate) mod atomics;
 mod block;
@@ -328,10 +327,10 @@ impl<F> Set<F> {
     /// With the first panic of a member's drop, after all have been dropped; never while the thread
     /// is panicking. A member for which `keep` panics stays.
     pub(crate) fn retain(&mut self, keep: impl FnMut(Pin<&mut F>) -> bool) {
-        let panic = self.drop_members(keep);
+        let panics = self.drop_members(keep);
         self.current.keep_occupied();
         self.link_free();
-        resume(panic);
+        panics.resume();
     }
 
     /// Links the blocks that have vacant slots, the first one first.
@@ -393,11 +392,11 @@ impl<F> Set<F> {
 
     /// Drops the members that `keep` does not want, come what may, and returns the first panic. The
     /// free list is out of order then.
-    fn drop_members(&mut self, mut keep: impl FnMut(Pin<&mut F>) -> bool) -> Option<Box<dyn Any + Send>> {
+    fn drop_members(&mut self, mut keep: impl FnMut(Pin<&mut F>) -> bool) -> FirstPanic {
+        let mut panics = FirstPanic::default();
         if self.len == 0 {
-            return None;
+            return panics;
         }
-        let mut first = None;
         let mut chunks = self.chunks();
         // Of the chunk that is being worked off: the slots that have not had their turn.
         let mut left = usize::MAX;
@@ -419,10 +418,10 @@ impl<F> Set<F> {
                 left = usize::MAX;
             }
         };
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut drop_newest_first)) {
-            first.get_or_insert(panic);
+        while let Err(payload) = catch(&mut drop_newest_first) {
+            panics.add(payload);
         }
-        first
+        panics
     }
 
     /// Adds a block, and makes it the one with vacant slots.
@@ -479,7 +478,7 @@ impl<F> Set<F> {
 
 impl<F> Drop for Set<F> {
     fn drop(&mut self) {
-        let panic = self.drop_members(|_| false);
+        let panics = self.drop_members(|_| false);
         for block in mem::take(&mut self.rest).into_iter().flatten() {
             // SAFETY: the set owns one reference on each of its blocks, and does not use the block
             // after this.
@@ -493,20 +492,12 @@ impl<F> Drop for Set<F> {
             unsafe { root.release() };
             drop(parent);
         }
-        resume(panic);
+        panics.resume();
     }
 }
 
 impl<F> fmt::Debug for Set<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Set").field("len", &self.len).finish()
-    }
-}
-
-/// Goes on with a panic, unless one is under way already.
-fn resume(panic: Option<Box<dyn Any + Send>>) {
-    match panic {
-        Some(panic) if !thread::panicking() => resume_unwind(panic),
-        _ => {}
     }
 }

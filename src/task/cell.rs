@@ -212,7 +212,8 @@ where
                 self.header.fail(Failure::Failed);
                 Ended::Failed
             }
-            (Err(payload), _) => {
+            (Err(payload), dropped) => {
+                discard(dropped);
                 self.header.fail(Failure::Panicked);
                 Ended::Panicked(payload)
             }

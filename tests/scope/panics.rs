@@ -1,8 +1,10 @@
 //! A panic is resumed in the caller, after everything else has ended, and wins over errors.
 
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll};
 use std::thread;
 
 use foster::runtimes::Basic;
@@ -394,16 +396,19 @@ fn a_late_error_beside_a_panic_is_told_to_the_observer() {
     });
 }
 
-#[test]
-fn payloads_that_panic_when_dropped_are_no_abort() {
-    struct Payload;
-    impl Drop for Payload {
-        fn drop(&mut self) {
-            if !thread::panicking() {
-                std::panic::resume_unwind(Box::new(Payload))
-            }
+/// A payload that panics whenever it is dropped and no panic is under way.
+struct Payload;
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            std::panic::resume_unwind(Box::new(Payload))
         }
     }
+}
+
+#[test]
+fn payloads_that_panic_when_dropped_are_no_abort() {
     run(harness::basic, || async {
         let out = std::panic::AssertUnwindSafe(scope(async |s| {
             for _ in 0..3 {
@@ -415,6 +420,33 @@ fn payloads_that_panic_when_dropped_are_no_abort() {
         .catch_unwind()
         .await;
         std::mem::forget(out.unwrap_err());
+    });
+}
+
+// The second panic of a child left the poll, and its siblings were not dropped.
+#[test]
+fn a_child_that_panics_in_its_poll_and_in_its_destructor_is_one_failure() {
+    struct Twice;
+    impl Future for Twice {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            std::panic::panic_any("in the poll");
+        }
+    }
+    impl Drop for Twice {
+        fn drop(&mut self) {
+            std::panic::panic_any(Payload);
+        }
+    }
+    watched(|| {
+        let probe = Probe::new();
+        let panicked = caught(scope(async |s| {
+            s.defer(probe.watch(async {}));
+            s.spawn(Twice);
+            probe.endless().await
+        }));
+        assert_eq!(block_on(panicked), Err("in the poll"));
+        probe.assert_all_gone();
     });
 }
 

@@ -42,6 +42,40 @@ fn a_panic_in_a_drop_during_another_panic_does_not_abort() {
     assert_eq!(order.take().len(), 10);
 }
 
+/// Panics when it is dropped, unless a panic is under way.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a payload was dropped");
+    }
+}
+
+#[test]
+fn payloads_that_panic_when_dropped_keep_no_member_from_being_dropped() {
+    struct Armed<'a>(&'a Cell<usize>);
+    impl Drop for Armed<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+            std::panic::panic_any(Bomb);
+        }
+    }
+    let drops = Cell::new(0);
+    let full = || Set::collect((0..100).map(|_| Armed(&drops)));
+    let mut set = full();
+    let clear = catch_unwind(AssertUnwindSafe(|| set.clear()));
+    let payload = clear.unwrap_err();
+    assert!(payload.is::<Bomb>());
+    std::mem::forget(payload);
+    assert_eq!((drops.take(), set.len()), (100, 0));
+
+    let set = full();
+    let payload = catch_unwind(AssertUnwindSafe(|| drop(set))).unwrap_err();
+    assert!(payload.is::<Bomb>());
+    std::mem::forget(payload);
+    assert_eq!(drops.get(), 100);
+}
+
 #[test]
 fn a_panic_in_a_poll_harms_nobody_else() {
     let drops = Cell::new(0);
