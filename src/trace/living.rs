@@ -50,9 +50,16 @@ pub(crate) fn replace(list: Option<Living>) -> Option<Living> {
 
 /// Calls `drop`, which drops adopted futures that no scope is left to finish.
 pub(crate) fn losing(drop: impl FnOnce()) {
+    /// Ends the loss, also when a destructor panics.
+    struct Found;
+    impl Drop for Found {
+        fn drop(&mut self) {
+            LOSING.set(false);
+        }
+    }
     LOSING.set(true);
+    let _found = Found;
     drop();
-    LOSING.set(false);
 }
 
 /// Notes that an adopted future is being dropped unfinished.
@@ -69,4 +76,16 @@ pub(crate) fn born(node: usize, name: Name) {
 pub(crate) fn ended(node: usize) {
     let entry = LIVING.try_with(|cell| cell.borrow_mut().as_mut().and_then(|living| living.nodes.remove(&node)));
     drop(entry);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panic::catch;
+
+    #[test]
+    fn a_destructor_that_panics_ends_the_loss() {
+        assert!(catch(|| losing(|| panic!("a destructor"))).is_err());
+        assert!(!LOSING.get(), "what is dropped later would count as lost");
+    }
 }
