@@ -27,6 +27,11 @@ enum Kind {
 const _: () = assert!(size_of::<Name>() == 2 * size_of::<usize>());
 
 impl Name {
+    /// Returns the name that was given, or else the file and line of `at`.
+    pub(crate) fn given_or_at(given: Option<&Name>, at: &'static Location<'static>) -> Self {
+        given.cloned().unwrap_or_else(|| at.into())
+    }
+
     /// Returns the caller's file and line.
     #[track_caller]
     pub(crate) fn caller() -> Self {

@@ -134,7 +134,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
 
     /// Makes the future's error the scope's.
     pub(super) fn fallible<F>(&self, future: F, at: &'static Location<'static>) -> Fallible<F, E> {
-        let name = self.label.name().cloned().unwrap_or_else(|| at.into());
+        let name = Name::given_or_at(self.label.name(), at);
         Fallible::new(future, name, self.core.errors())
     }
 

@@ -245,7 +245,7 @@ where
     }
 
     fn name(&self) -> Name {
-        self.extra.name().cloned().unwrap_or_else(|| self.header.at.into())
+        Name::given_or_at(self.extra.name(), self.header.at)
     }
 }
 
@@ -343,7 +343,7 @@ unsafe trait Read<T, C>: Headed {
 #[allow(unsafe_code)]
 unsafe impl<F, T, C, X: Extra> Read<T, C> for Node<F, T, C, X> {
     fn name(&self) -> Name {
-        self.extra.name().cloned().unwrap_or_else(|| self.header.at.into())
+        Name::given_or_at(self.extra.name(), self.header.at)
     }
 
     fn tell(&self) {
