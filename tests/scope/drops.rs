@@ -121,7 +121,7 @@ matrix! {
             pending::<()>().await
         });
         scope(async |_| assert!(poll_immediate(dropped).await.is_none())).await;
-        assert_eq!(why(&spawned).await, Reason::Parent);
+        assert_eq!(why(&spawned).await, Reason::Dropped);
     }
 }
 

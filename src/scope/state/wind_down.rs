@@ -295,11 +295,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let known = self.control().known_token().and_then(Token::shared_reason);
         let first = wound_down.or(known).or(why);
         let reason = first.unwrap_or_else(|| Arc::new(Reason::Dropped));
-        // New children are refused before anything is dropped, because a destructor may spawn.
+        // New children are refused before anything is dropped, because a destructor may spawn. What
+        // is refused has the reason from the token, so a scope that is dropped needs one.
         self.control().refuse_parallel();
-        if self.control().parallel() > 0 || self.control().known_token().is_some() {
-            self.control().cancel(&reason);
-        }
+        self.control().cancel(&reason);
         if let Some(children) = self.core.close() {
             children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
         }
