@@ -46,13 +46,29 @@ pub enum Reason {
     Shutdown,
     /// Other code dropped the future of its scope.
     Dropped,
+    /// It lost a [`race`](crate::race), or another combinator that needs some of its futures only:
+    /// the others were ready first.
+    Lost,
 }
 
-impl Reason {
-    /// Returns the reason of what a combinator cancels because another one has won or failed.
-    pub(crate) fn of_sibling() -> &'static Arc<Reason> {
-        static REASON: LazyLock<Arc<Reason>> = LazyLock::new(|| Arc::new(Reason::Failed(Name::from("a sibling"))));
-        &REASON
+/// What the members of a combinator have done that cancels the rest of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Siblings {
+    /// They were ready, and no more are needed.
+    Won,
+    /// One has failed, so that there is no result.
+    Failed,
+}
+
+impl Siblings {
+    /// Returns the reason of what is cancelled.
+    pub(crate) fn reason(self) -> &'static Arc<Reason> {
+        static LOST: LazyLock<Arc<Reason>> = LazyLock::new(|| Arc::new(Reason::Lost));
+        static FAILED: LazyLock<Arc<Reason>> = LazyLock::new(|| Arc::new(Reason::Failed(Name::from("a sibling"))));
+        match self {
+            Siblings::Won => &LOST,
+            Siblings::Failed => &FAILED,
+        }
     }
 }
 
@@ -108,6 +124,7 @@ impl fmt::Display for Reason {
             Reason::Parent => f.write_str("what it belonged to had ended"),
             Reason::Shutdown => f.write_str("its runtime refused it or ended"),
             Reason::Dropped => f.write_str("its owner was dropped"),
+            Reason::Lost => f.write_str("others were ready first"),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::region::Region;
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::Siblings;
 use crate::cancel::token::Level;
 use crate::context::{self, Ending};
 use crate::engine::{Many, Room, Set, Store};
@@ -99,16 +99,20 @@ impl<K: Room, F: Future> Regions<K, F> {
         })
     }
 
-    /// Cancels all futures, and drops those without holds, the newest first, before this returns.
+    /// Cancels all futures, because of what their siblings did, and drops those without holds, the
+    /// newest first, before this returns.
+    ///
+    /// `because` is a function that holds nothing, since what is held meanwhile lies in memory, for
+    /// the sake of panics.
     #[inline]
-    pub(crate) fn cancel(self: Pin<&mut Self>) {
+    pub(crate) fn cancel(self: Pin<&mut Self>, because: impl Fn() -> Siblings) {
         let this = self.project();
         *this.cancelled = true;
         let keep = |region: Pin<&mut Region<F>>| {
-            region.token().is_some() && region.raise(Level::Cancelled, Reason::of_sibling())
+            region.token().is_some() && region.raise(Level::Cancelled, because().reason())
         };
         if needs_drop::<F>() {
-            let _why = Ending::of_sibling();
+            let _why = Ending::of_siblings(because());
             this.store.retain(keep);
         } else {
             this.store.retain(keep);

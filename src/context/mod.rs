@@ -22,7 +22,7 @@ use std::time::Duration;
 pub(crate) use guards::{Entered, Replaced, Swap};
 
 use self::list::List;
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::{Reason, Siblings};
 use crate::cancel::token::Token;
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::scope::control::{Adopted, Control};
@@ -194,15 +194,16 @@ pub(crate) fn finish(future: Adopted) -> Result<(), Adopted> {
 
 /// Why things are being dropped.
 enum Why {
-    /// A sibling has won or failed. Nothing is counted for this, since it is the end of each race.
-    Sibling,
+    /// Their siblings have won, or one has failed. Nothing is counted for this, since it is the end
+    /// of each race.
+    Siblings(Siblings),
     Other(Arc<Reason>),
 }
 
 impl Why {
     fn reason(&self) -> &Arc<Reason> {
         match self {
-            Why::Sibling => Reason::of_sibling(),
+            Why::Siblings(siblings) => siblings.reason(),
             Why::Other(reason) => reason,
         }
     }
@@ -218,10 +219,10 @@ impl Ending {
         Self::of(Why::Other(Arc::clone(reason)))
     }
 
-    /// Sets [`Reason::of_sibling`].
+    /// Sets the reason of [`Siblings`].
     #[inline]
-    pub(crate) fn of_sibling() -> Self {
-        Self::of(Why::Sibling)
+    pub(crate) fn of_siblings(siblings: Siblings) -> Self {
+        Self::of(Why::Siblings(siblings))
     }
 
     #[inline]

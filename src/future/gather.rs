@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::inputs::{Futures, TryFutures};
+use crate::cancel::reason::Siblings;
 use crate::cancel::{Region, Regions};
 use crate::engine::{Room, Slots, Store};
 
@@ -156,7 +157,7 @@ where
             let Some(error) = ready!(polled) else { break };
             if this.error.is_none() {
                 *this.error = Some(error);
-                this.regions.as_mut().cancel();
+                this.regions.as_mut().cancel(|| Siblings::Failed);
             }
         }
         *this.over = true;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::inputs::{AlikeFutures, in_order};
+use crate::cancel::reason::Siblings;
 use crate::cancel::{Region, Regions};
 use crate::engine::{Many, Room, Slots};
 
@@ -96,7 +97,7 @@ impl<K: Room, M: Future> Future for Race<K, M> {
         assert!(!*this.over, "a race was polled after it was ready");
         while let Some(value) = ready!(this.regions.as_mut().poll_until(cx, |_, value| Some(value))) {
             if this.winner.is_none() {
-                this.regions.as_mut().cancel();
+                this.regions.as_mut().cancel(|| Siblings::Won);
                 if this.regions.is_empty() {
                     // Returned from where it is, since it costs to move it.
                     *this.over = true;
@@ -192,7 +193,7 @@ where
             // Another success that comes while the others are wound down is dropped.
             if this.winner.is_none() {
                 *this.winner = Some(value);
-                this.regions.as_mut().cancel();
+                this.regions.as_mut().cancel(|| Siblings::Won);
             }
         }
         *this.over = true;
@@ -287,7 +288,11 @@ where
         let out_of_reach = *this.n - *this.failed < *this.k;
         if !*this.decided && (reached || out_of_reach) {
             *this.decided = true;
-            this.regions.cancel();
+            if reached {
+                this.regions.cancel(|| Siblings::Won);
+            } else {
+                this.regions.cancel(|| Siblings::Failed);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use super::map::Order;
 use super::source::Feed;
 use crate::cancel::Regions;
+use crate::cancel::reason::Siblings;
 use crate::engine::Many;
 
 pin_project! {
@@ -111,7 +112,7 @@ where
                     // The values are taken before `cancel` drops futures, and are dropped after it.
                     // So values and futures are all dropped, even if a destructor panics.
                     let late = this.order.as_mut().map(Order::take);
-                    Pin::new(&mut *this.running).cancel();
+                    Pin::new(&mut *this.running).cancel(|| Siblings::Failed);
                     drop(late);
                 }
                 Poll::Ready(None) if this.feed.is_exhausted() => return Poll::Ready(this.error.take().map(Err)),

@@ -4,16 +4,18 @@ use std::future::{Future, pending};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foster::future::{hedge, quorum};
 use foster::runtimes::Basic;
 use foster::{
-    Deadline, Reason, Scope, Task, Token, local, now, scope, shield, sleep, timeout, try_gather, try_scope, yield_now,
+    Deadline, Reason, Scope, Task, Token, local, now, race, race_ok, scope, select, shield, sleep, timeout, try_gather,
+    try_scope, yield_now,
 };
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{OptionFuture, poll_immediate};
 
 use crate::harness::{T, ok};
-use crate::probes::{Count, Gate, Log, turns, until, why};
+use crate::probes::{Count, Gate, Log, boxed, turns, until, why};
 
 /// Cancels a child twice, by its task and by its scope, and returns the reason that its task has.
 macro_rules! first_cause {
@@ -283,6 +285,81 @@ matrix! {
 
             assert!(poll_immediate(scope(async |s| { keep(&s); pending::<()>().await })).await.is_none());
             assert_eq!(why(&kept).await, Reason::Dropped, "finalizer: {finalizer}");
+        }
+    }
+
+    // S7. Without a token the late child's task said `Parent`.
+    async fn the_reason_of_a_late_child_does_not_depend_on_who_asked_for_the_token() {
+        /// Spawns into the scope that `kept` is a handle of, and returns why that was refused.
+        async fn refusal(kept: &Mutex<Option<Scope<'static>>>) -> Reason {
+            let scope = kept.lock().unwrap().take().unwrap();
+            scope.spawn(async {}).outcome().await.unwrap_err().reason().clone()
+        }
+        /// Spawns into its scope when it is dropped.
+        struct SpawnsLate<'a>(Scope<'static>, &'a Mutex<Option<Task<()>>>);
+        impl Drop for SpawnsLate<'_> {
+            fn drop(&mut self) {
+                *self.1.lock().unwrap() = Some(self.0.spawn(async {}));
+            }
+        }
+        for asked in [false, true] {
+            let (kept, spawned) = (&Mutex::new(None), &Mutex::new(None));
+            let endless = || scope(move |s: Scope<'static>| async move {
+                if asked {
+                    s.stop_token();
+                }
+                *kept.lock().unwrap() = Some(s.clone());
+                let _late = SpawnsLate(s, spawned);
+                pending::<()>().await
+            });
+            assert!(poll_immediate(endless()).await.is_none());
+            assert_eq!(refusal(kept).await, Reason::Dropped, "asked: {asked}");
+            assert_eq!(why(spawned).await, Reason::Dropped, "by a destructor, asked: {asked}");
+
+            assert!(timeout(T, endless()).await.is_err());
+            assert_eq!(refusal(kept).await, Reason::Deadline, "asked: {asked}");
+            assert_eq!(why(spawned).await, Reason::Deadline, "by a destructor, asked: {asked}");
+
+            scope(async |s| { *kept.lock().unwrap() = Some(s) }).await;
+            assert_eq!(refusal(kept).await, Reason::Parent);
+        }
+    }
+
+    // S7. The winner was told of as a sibling that had failed.
+    async fn what_loses_a_race_was_not_needed_and_what_a_failure_ends_has_failed() {
+        for asked in [false, true] {
+            let kept = &Mutex::new(None);
+            let loser = || async move {
+                scope(async |s| {
+                    if asked {
+                        s.stop_token();
+                    }
+                    *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+                    pending::<()>().await
+                })
+                .await
+            };
+            let fallible = || async move { loser().await; Ok::<_, &str>(()) };
+            race((loser(), yield_now())).await;
+            assert_eq!(why(kept).await, Reason::Lost, "race, asked: {asked}");
+            race([boxed(loser()), boxed(yield_now())]).await;
+            assert_eq!(why(kept).await, Reason::Lost, "race of an array, asked: {asked}");
+            select! { () = loser() => unreachable!(), () = yield_now() => {} }
+            assert_eq!(why(kept).await, Reason::Lost, "select, asked: {asked}");
+            let attempt = |n| boxed(async move { if n == 0 { loser().await } });
+            hedge(T, 2, attempt).await;
+            assert_eq!(why(kept).await, Reason::Lost, "hedge, asked: {asked}");
+            assert!(race_ok((fallible(), async { yield_now().await; Ok(()) })).await.is_ok());
+            assert_eq!(why(kept).await, Reason::Lost, "race_ok, asked: {asked}");
+            let votes = |last| [boxed(fallible()), boxed(async move { yield_now().await; last })];
+            assert!(quorum(1, votes(Ok(()))).await.is_ok());
+            assert_eq!(why(kept).await, Reason::Lost, "quorum, asked: {asked}");
+
+            let failed = |reason| matches!(reason, Reason::Failed(_));
+            assert!(quorum(2, votes(Err("down"))).await.is_err());
+            assert!(failed(why(kept).await), "quorum that is missed, asked: {asked}");
+            assert!(try_gather((fallible(), async { yield_now().await; Err::<(), _>("down") })).await.is_err());
+            assert!(failed(why(kept).await), "try_gather, asked: {asked}");
         }
     }
 
