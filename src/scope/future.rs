@@ -329,17 +329,13 @@ where
 
     fn poll_outcome(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Result<T, E>, Cancelled>> {
         let this = self.project();
-        context::with(|ambient| this.machine.poll(this.body, ambient, cx)).map(|End { output, errors, reason }| {
-            let mut errors = errors.into_iter();
-            let first = errors.next();
-            if let Some(observer) = &mut this.machine.policy.observer {
-                errors.for_each(|(task, error)| observer(Notice::LateError { task, error }));
-            }
-            match (first, output) {
-                (Some((_, error)), _) => Ok(Err(error)),
-                (None, Some(output)) => Ok(Ok(output)),
-                (None, None) => Err(cancelled(reason)),
-            }
+        context::with(|ambient| this.machine.poll(this.body, ambient, cx)).map(|End { output, errors, reason }| match (
+            errors.into_iter().next(),
+            output,
+        ) {
+            (Some((_, error)), _) => Ok(Err(error)),
+            (None, Some(output)) => Ok(Ok(output)),
+            (None, None) => Err(cancelled(reason)),
         })
     }
 }

@@ -3,11 +3,12 @@
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use foster::scope::Notice;
 use foster::{Reason, Token, TryScope, shield, try_scope, yield_now};
 use futures::future::poll_immediate;
 
 use crate::harness::ok;
-use crate::probes::{Gate, Late, Log, Probe, dropping, turns};
+use crate::probes::{Gate, Late, Log, Probe, boom, caught, dropping, turns};
 
 matrix! {
     // C322
@@ -366,6 +367,28 @@ matrix! {
 
         let both = try_scope(body).keep_going().await.unwrap_err();
         assert_eq!(both.into_vec(), ["child", "close"]);
+    }
+
+    // S2, S3. The observer's panic left the poll at once, and the errors that it had not been told
+    // of were lost, the first one among them.
+    async fn an_observer_that_panics_is_told_of_the_other_errors_too() {
+        async fn body(s: foster::TryScope<'static, &'static str>) -> Result<(), &'static str> {
+            for error in ["third", "second"] {
+                s.defer(async move { Err(error) });
+            }
+            Err("first")
+        }
+        let late = Late::default();
+        let mut note = late.observer();
+        let observed = try_scope(body).observe(move |notice| {
+            let panics = matches!(notice, Notice::LateError { error: "second", .. });
+            note(notice);
+            if panics {
+                boom("the observer");
+            }
+        });
+        assert_eq!(caught(observed).await, Err("the observer"));
+        assert_eq!(late.errors(), ["second", "third", "first"]);
     }
 
     // C040

@@ -48,9 +48,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Reports to the observer the errors that the scope will not return.
-    pub(super) fn report_errors(&mut self) {
-        for (task, error) in self.core.end_errors() {
+    /// Reports to the observer errors that the scope will not return.
+    ///
+    /// A panic of the observer does not keep it from being told of the others.
+    pub(super) fn report(&mut self, errors: impl IntoIterator<Item = (Name, E)>) {
+        for (task, error) in errors {
             match &mut self.policy.observer {
                 Some(observer) => self.panics.run(|| observer(Notice::LateError { task, error })),
                 None => self.panics.run(|| drop(error)),

@@ -564,10 +564,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.close(None);
         }
         self.alarm = None;
-        if self.panics.is_some() {
-            self.report_errors();
+        let mut errors = if sole && !self.core.has_errors() { Vec::new() } else { self.core.end_errors() };
+        if errors.len() > 1 && !self.policy.keep_going && !self.panics.is_some() {
+            self.report(errors.split_off(1));
         }
-        let errors = if sole && !self.core.has_errors() { Vec::new() } else { self.core.end_errors() };
+        // A panic wins over an error, and that of an observer does, too.
+        if self.panics.is_some() {
+            self.report(mem::take(&mut errors));
+        }
         let reason = mem::replace(&mut self.phase, Phase::Over).into_reason();
         let from_around = reason.is_some() && ambient.is_tripped();
         mem::take(&mut self.panics).resume();

@@ -308,7 +308,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(context::outside(|| finalizer.refuse(None)));
         }
-        self.report_errors();
+        self.report(self.core.end_errors());
         self.hand_on(around.clone());
         self.close(around.as_ref());
         handoff::pass_on(mem::take(&mut self.panics), around.as_ref());
