@@ -5,12 +5,13 @@ use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::split::{self, ReadHalf, Split, WriteHalf};
+use crate::engine::atomics::ShortLock;
 use crate::panic::wake_all;
 use crate::trace::tree;
 
@@ -159,7 +160,7 @@ impl fmt::Debug for Duplex {
 
 /// One direction.
 struct Pipe {
-    state: Mutex<State>,
+    state: ShortLock<State>,
 }
 
 struct State {
@@ -242,12 +243,12 @@ impl Pipe {
             writer: None,
             wake: [None, None],
         };
-        Pipe { state: Mutex::new(state) }
+        Pipe { state: ShortLock::new(state) }
     }
 
     /// Changes the state under the lock, and wakes when it has been released.
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let result = change(&mut state);
         let wake = mem::take(&mut state.wake);
         drop(state);

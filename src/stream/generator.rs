@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_core::stream::{FusedStream, Stream};
 
+use crate::engine::atomics::ShortLock;
 use crate::panic::wake_all;
 
 /// Returns a stream of the values that `body` emits. This is an async generator without a macro.
@@ -89,7 +90,7 @@ where
 /// The place where a value passes from the body to the stream.
 struct Slot<T> {
     /// Under this lock, no waker is cloned, woken or dropped, and no value is dropped.
-    state: Mutex<State<T>>,
+    state: ShortLock<State<T>>,
 }
 
 struct State<T> {
@@ -134,16 +135,12 @@ impl<T> State<T> {
 impl<T> Slot<T> {
     fn new() -> Self {
         let state = State { value: None, line: VecDeque::new(), tickets: 0, stream: None, over: false };
-        Slot { state: Mutex::new(state) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Slot { state: ShortLock::new(state) }
     }
 
     /// Takes the value from the slot, and wakes its emitter and the next one.
     fn take(&self) -> Option<T> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let stream = state.stream.take();
         let value = state.value.take();
         let (taken, next) = if value.is_some() {
@@ -159,7 +156,7 @@ impl<T> Slot<T> {
 
     /// Takes no more values, and wakes those who wait, who then get their values back.
     fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.over = true;
         let stream = state.stream.take();
         let wakers: Vec<_> = state.line.iter_mut().filter_map(|waiting| waiting.waker.take()).collect();
@@ -175,7 +172,7 @@ impl<T> Slot<T> {
                 return Poll::Ready(value);
             }
             let waker = cx.waker().clone();
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             // Again, now under the lock: a value may have come since, and nobody was woken for it.
             if state.value.is_none() {
                 state.stream = Some(waker);
@@ -284,7 +281,7 @@ impl<T> Future for Emit<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let waker = cx.waker().clone();
-        let mut state = this.slot.lock();
+        let mut state = this.slot.state.lock();
         let ticket = *this.ticket.get_or_insert_with(|| state.join());
         let Some(place) = state.place(ticket) else {
             drop(state);
@@ -316,7 +313,7 @@ impl<T> Future for Emit<'_, T> {
 impl<T> Drop for Emit<'_, T> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
-        let mut state = self.slot.lock();
+        let mut state = self.slot.state.lock();
         let Some(place) = state.place(ticket) else { return };
         let own = state.line[place].waker.take();
         // If the value is in the slot, its place stays, as the slot's value is that of the first.
@@ -420,7 +417,7 @@ impl<T, Fut: Future<Output = ()>> Stream for Generator<T, Fut> {
 
 impl<T, Fut: Future<Output = ()>> FusedStream for Generator<T, Fut> {
     fn is_terminated(&self) -> bool {
-        self.body.is_none() && self.outlet.slot.lock().value.is_none()
+        self.body.is_none() && self.outlet.slot.state.lock().value.is_none()
     }
 }
 

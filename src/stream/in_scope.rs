@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use super::source::BATCH;
+use crate::engine::atomics::ShortLock;
 use crate::panic::wake_all;
 use crate::scope::AnyScope;
 use crate::time::yield_now;
@@ -18,7 +19,7 @@ use crate::time::yield_now;
 /// Holds items between a producer and its consumers, each of which gets all items.
 struct Buffer<T> {
     /// Under this lock, no waker is cloned, woken or dropped, and no item is cloned or dropped.
-    state: Mutex<State<T>>,
+    state: ShortLock<State<T>>,
     /// How many items may wait for one consumer.
     capacity: usize,
 }
@@ -47,11 +48,7 @@ impl<T> Buffer<T> {
         assert!(capacity > 0, "a buffer of 0 items would never pass one on; use 1 or more");
         let consumers = (0..consumers).map(|_| Consumer { items: VecDeque::new(), waker: None, gone: false }).collect();
         let state = State { consumers, producer: None, full: false, over: false };
-        Arc::new(Buffer { state: Mutex::new(state), capacity })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::new(Buffer { state: ShortLock::new(state), capacity })
     }
 
     /// Waits until every consumer has room for one more item. Returns false if all consumers are
@@ -61,7 +58,7 @@ impl<T> Buffer<T> {
     /// leave while it waits for its stream.
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let waker = cx.waker().clone();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let before = state.producer.replace(waker);
         let deserted = state.consumers.iter().all(|consumer| consumer.gone);
         state.full = state.consumers.iter().any(|consumer| consumer.items.len() >= self.capacity);
@@ -82,7 +79,7 @@ impl<T> Buffer<T> {
 
     /// Gives `item` to a consumer, or drops it if the consumer is gone.
     fn push(&self, consumer: usize, item: T) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let consumer = &mut state.consumers[consumer];
         if consumer.gone {
             drop(state);
@@ -100,7 +97,7 @@ impl<T> Buffer<T> {
     /// Waits for the next item of a consumer. Returns `None` at the end.
     fn poll_next(&self, consumer: usize, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let waker = cx.waker().clone();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let over = state.over;
         let own = &mut state.consumers[consumer];
         let Some(item) = own.items.pop_front() else {
@@ -122,7 +119,7 @@ impl<T> Buffer<T> {
 
     /// Tells the consumers that no more items come.
     fn end(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.over = true;
         let wakers: Vec<_> = state.consumers.iter_mut().filter_map(|consumer| consumer.waker.take()).collect();
         drop(state);
@@ -131,7 +128,7 @@ impl<T> Buffer<T> {
 
     /// Drops the items of a consumer, and wakes the producer, which no longer waits for it.
     fn leave(&self, consumer: usize) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let own = &mut state.consumers[consumer];
         own.gone = true;
         let left = (std::mem::take(&mut own.items), own.waker.take());
@@ -146,7 +143,7 @@ impl<T> Buffer<T> {
 
     /// Returns whether a consumer has taken its last item.
     fn is_over(&self, consumer: usize) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.over && state.consumers[consumer].items.is_empty()
     }
 }

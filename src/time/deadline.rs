@@ -1,12 +1,13 @@
-//! Deadlines that can be moved while they run.
+//! Defines deadlines that can be moved while they run.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::timeout::Timeout;
 use crate::context::{self, MovableDeadline};
+use crate::engine::atomics::ShortLock;
 use crate::runtime::Instant;
 
 /// Guards one future with a deadline that can be moved, or switched off, while the future runs.
@@ -39,17 +40,13 @@ pub struct Deadline {
 }
 
 /// What the clones of a [`Deadline`] and its timeout share.
-struct Shared(Mutex<State>);
+struct Shared {
+    state: ShortLock<State>,
+}
 
 impl MovableDeadline for Shared {
     fn due(&self) -> Option<Instant> {
-        self.lock().due.at()
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().due.at()
     }
 }
 
@@ -96,8 +93,8 @@ impl When {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 /// How far the timeout of a [`Deadline`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     Unused,
     Active,
@@ -107,7 +104,9 @@ enum Status {
 
 impl Deadline {
     fn new(due: When) -> Self {
-        Deadline { shared: Arc::new(Shared(Mutex::new(State { due, status: Status::Unused, waker: None }))) }
+        Deadline {
+            shared: Arc::new(Shared { state: ShortLock::new(State { due, status: Status::Unused, waker: None }) }),
+        }
     }
 
     /// Creates a deadline that expires `duration` after the first poll of the future that it
@@ -165,7 +164,7 @@ impl Deadline {
     /// Panics if this deadline has guarded a future before.
     #[track_caller]
     pub fn timeout<F: Future>(&self, future: F) -> Timeout<F> {
-        let mut state = self.lock();
+        let mut state = self.shared.state.lock();
         let unused = state.status == Status::Unused;
         state.status = if unused { Status::Active } else { state.status };
         drop(state);
@@ -194,7 +193,7 @@ impl Deadline {
     /// # });
     /// ```
     pub fn set(&self, at: impl Into<Option<Instant>>) -> Result<(), DeadlineOver> {
-        let mut state = self.lock();
+        let mut state = self.shared.state.lock();
         match state.status {
             Status::Expired => return Err(DeadlineOver { expired: true }),
             Status::Finished => return Err(DeadlineOver { expired: false }),
@@ -231,7 +230,7 @@ impl Deadline {
     /// });
     /// ```
     pub fn when(&self) -> Option<Instant> {
-        self.lock().due.at()
+        self.shared.state.lock().due.at()
     }
 
     /// Returns true if the deadline has expired.
@@ -239,11 +238,7 @@ impl Deadline {
     /// This is also true if the guarded future still produced a value while it was wound down,
     /// which the timeout then returned.
     pub fn is_expired(&self) -> bool {
-        self.lock().status == Status::Expired
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.shared.lock()
+        self.shared.state.lock().status == Status::Expired
     }
 
     /// Returns the deadline as the context holds it. What is polled under it sees every move.
@@ -253,16 +248,16 @@ impl Deadline {
 
     /// Fixes the instant of a deadline that counts from the first poll, which is at `now`.
     pub(super) fn start(&self, now: Instant) {
-        self.lock().due.start(now);
+        self.shared.state.lock().due.start(now);
     }
 
     /// Registers `waker` to be woken when the deadline is moved, and returns when it is due.
     pub(super) fn listen(&self, waker: &Waker) -> When {
-        let mut state = self.lock();
+        let mut state = self.shared.state.lock();
         if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             drop(state);
             let waker = waker.clone();
-            state = self.lock();
+            state = self.shared.state.lock();
             let before = state.waker.replace(waker);
             let due = state.due;
             drop(state);
@@ -274,7 +269,7 @@ impl Deadline {
 
     /// Marks the deadline as expired at `at`. Returns false if it has been moved meanwhile.
     pub(super) fn expire(&self, at: Instant) -> bool {
-        let mut state = self.lock();
+        let mut state = self.shared.state.lock();
         if state.due != When::At(at) {
             return false;
         }
@@ -286,7 +281,7 @@ impl Deadline {
 
     /// Marks the deadline as finished, unless it has expired.
     pub(super) fn end(&self) {
-        let mut state = self.lock();
+        let mut state = self.shared.state.lock();
         if state.status == Status::Active {
             state.status = Status::Finished;
         }
@@ -299,7 +294,7 @@ impl Deadline {
 impl fmt::Debug for Deadline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (status, due) = {
-            let state = self.lock();
+            let state = self.shared.state.lock();
             (state.status, state.due)
         };
         let now = context::try_with(|ambient| ambient.now()).unwrap_or_else(Instant::now);
