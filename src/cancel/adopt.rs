@@ -90,13 +90,7 @@ impl<F: Future + Send + 'static> Adopt<F> {
         let Some(inside) = self.inside.take() else { return };
         if self.guard.started {
             let rest: Adopted = Box::pin(Handed { inside, name: self.guard.name.clone(), over: false });
-            let refused = match self.adopter.take() {
-                Some(adopter) => adopter.adopt(rest),
-                None => Err(rest),
-            };
-            if let Err(rest) = refused.or_else(context::finish) {
-                context::outside(|| drop(rest));
-            }
+            context::adopt(self.adopter.take().as_ref(), rest);
         }
         self.guard.around = None;
     }

@@ -183,13 +183,19 @@ pub(crate) fn finishes() -> bool {
     is_nowhere() && found::handle().is_some()
 }
 
-/// Makes the runtime that is found here finish `future`, which no scope is left to finish.
+/// Makes `scope` finish `future`, or the nearest enclosing scope that has not completed.
 ///
-/// # Errors
-///
-/// Returns the future if none is found, or in the context of a runtime, which has its own root.
-pub(crate) fn finish(future: Adopted) -> Result<(), Adopted> {
-    if is_nowhere() { found::finish(future) } else { Err(future) }
+/// If no scope is left, the runtime that is found here finishes it. In the context of a runtime,
+/// which has its own root, and where none is found, `future` is dropped, in no region.
+pub(crate) fn adopt(scope: Option<&Arc<Control>>, future: Adopted) {
+    let refused = match scope {
+        Some(scope) => scope.adopt(future),
+        None => Err(future),
+    };
+    let refused = refused.or_else(|future| if is_nowhere() { found::finish(future) } else { Err(future) });
+    if let Err(refused) = refused {
+        outside(|| drop(refused));
+    }
 }
 
 /// Why things are being dropped.

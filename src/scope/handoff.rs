@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use crate::cancel::reason::Reason;
 use crate::context;
 use crate::panic::FirstPanic;
-use crate::scope::control::{Adopted, Control, News};
+use crate::scope::control::{Control, News};
 
 /// Waits for the parallel children of a scope that is gone. They have been cancelled.
 pub(crate) struct Orphans {
@@ -80,7 +80,7 @@ pub(crate) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
 /// Deals with news for a scope that is gone.
 pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut FirstPanic) {
     match item {
-        News::Adopt(future) => adopt(around, future, panics),
+        News::Adopt(future) => panics.run(|| context::adopt(around, future)),
         News::Failed(mut runner, payload) => {
             if let Some(payload) = payload {
                 panics.add(payload);
@@ -89,19 +89,7 @@ pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut Fi
             panics.run_result(context::outside(|| runner.refuse(Some(reason))));
         }
         News::Panicked(payload) => panics.add(payload),
-        News::Spawn(future, _) => panics.run(|| drop(future)),
+        News::Spawn(future, _) => panics.run(|| context::outside(|| drop(future))),
         News::CancelChild(_) | News::Stop(..) => {}
-    }
-}
-
-/// Gives `future` to the enclosing scope, or to the runtime that is found here. Drops it if there
-/// is neither.
-pub(super) fn adopt(around: Option<&Arc<Control>>, future: Adopted, panics: &mut FirstPanic) {
-    let refused = match around {
-        Some(around) => around.adopt(future),
-        None => Err(future),
-    };
-    if let Err(refused) = refused.or_else(context::finish) {
-        panics.run(|| context::outside(|| drop(refused)));
     }
 }

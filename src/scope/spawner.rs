@@ -100,9 +100,7 @@ impl Spawner {
     /// Makes the scope finish `future`, also while it is cancelled, or the nearest enclosing one
     /// that has not completed. If there is none, `future` is dropped.
     pub(crate) fn adopt(&self, future: Adopted) {
-        if let Err(refused) = self.control.adopt(future).or_else(context::finish) {
-            context::outside(|| drop(refused));
-        }
+        context::adopt(Some(&self.control), future);
     }
 
     /// Returns why what was spawned has no outcome: it was refused, or dropped.

@@ -1,4 +1,4 @@
-//! Ending a future that takes too long, without a wait for its wind-down.
+//! Ends a future that takes too long, and does not wait for its wind-down.
 
 use std::fmt;
 use std::future::Future;
@@ -77,11 +77,7 @@ where
         if polled.is_pending() {
             if let Some(rest) = rest {
                 let rest: Adopted = Box::pin(async move { drop(rest.await) });
-                let refused = match context::with(|ambient| ambient.scope()) {
-                    Some(adopter) => adopter.adopt(rest),
-                    None => Err(rest),
-                };
-                drop(refused.or_else(context::finish));
+                context::adopt(context::with(|ambient| ambient.scope()).as_ref(), rest);
             }
             return Poll::Ready(Err(Elapsed::new()));
         }

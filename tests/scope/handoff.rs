@@ -3,11 +3,13 @@
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use foster::{Deadline, adopt, now, scope, shield, sleep, timeout_detach};
+use foster::{Deadline, Token, adopt, now, scope, shield, sleep, timeout, timeout_detach};
 use futures::FutureExt;
 use futures::future::{poll_immediate, select};
+use futures::task::SpawnExt;
 
 use crate::harness::T;
 use crate::probes::{Gate, Log, Probe, message, poll_by_hand, secs, turns};
@@ -326,6 +328,52 @@ fn without_any_enclosing_scope_what_is_dropped_is_gone() {
     ));
     assert!(expired.is_err());
     log.place("detached");
+}
+
+/// Notes when it is dropped in a region, where nothing new would start if that was cancelled.
+struct Outside(Log);
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        self.0.note(if Token::current().is_some() { "in a region" } else { "outside" });
+    }
+}
+
+// Its destructors found the region of the caller.
+#[test]
+fn what_a_detached_timeout_leaves_to_nobody_is_dropped_outside_of_regions() {
+    let log = Log::new();
+    let held = Outside(log.clone());
+    let detached = timeout_detach(
+        Duration::ZERO,
+        shield(async move {
+            let _held = held;
+            pending::<()>().await
+        }),
+    );
+    let around = timeout(Duration::MAX, async { assert!(detached.await.is_err()) });
+    futures::executor::block_on(around).unwrap();
+    assert_eq!(log.entries(), ["outside"]);
+}
+
+// Its destructors found the region of whoever dropped the scope.
+#[test]
+fn a_child_that_a_dropped_scope_has_not_taken_in_is_dropped_outside_of_regions() {
+    let log = Log::new();
+    let held = Outside(log.clone());
+    let around = timeout(Duration::MAX, async {
+        let kept = Mutex::new(None);
+        let mut dropped = Box::pin(scope(async |s| {
+            *kept.lock().unwrap() = Some(s.spawner());
+            pending::<()>().await
+        }));
+        assert!(poll_immediate(&mut dropped).await.is_none());
+        let spawner = kept.lock().unwrap().take().unwrap();
+        spawner.spawn(async move { drop(held) }).unwrap();
+        drop(dropped);
+    });
+    futures::executor::block_on(around).unwrap();
+    assert_eq!(log.entries(), ["outside"]);
 }
 
 // S4

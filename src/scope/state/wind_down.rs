@@ -239,7 +239,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 if let Some(member) = adopted.get(key) {
                     let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
                     adopted.remove(key);
-                    handoff::adopt(around.as_ref(), future, &mut self.panics);
+                    self.panics.run(|| context::adopt(around.as_ref(), future));
                 }
             }
         }
@@ -254,7 +254,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         self.custody = Custody::Orphaned;
         let wait = Box::pin(Orphans::new(control, around.clone()));
-        handoff::adopt(around.as_ref(), wait, &mut self.panics);
+        self.panics.run(|| context::adopt(around.as_ref(), wait));
     }
 
     /// Closes both lanes, and deals with what is still in them.
