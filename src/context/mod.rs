@@ -146,39 +146,31 @@ pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
     result
 }
 
-/// Calls `f` with this thread's context. Returns `None` if the thread is ending and has none.
-pub(crate) fn try_with<R>(f: impl FnOnce(&Ambient) -> R) -> Option<R> {
-    AMBIENT.try_with(|ambient| f(ambient)).ok()
-}
-
 /// Runs `f`, a destructor or a blocking job, in no region. The rest of the context stays in force.
 ///
 /// What `f` uses must be able to start, although the region that `f` belongs to is ending.
 pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
-    struct Back(Option<(bool, bool, Option<Token>)>);
+    struct Back(bool, bool, Option<Token>);
     impl Drop for Back {
         fn drop(&mut self) {
-            if let Some((inside, member, token)) = self.0.take() {
-                with(|ambient| {
-                    ambient.inside.set(inside);
-                    ambient.member.set(member);
-                    ambient.token.set(token);
-                });
-            }
+            with(|ambient| {
+                ambient.inside.set(self.0);
+                ambient.member.set(self.1);
+                ambient.token.set(self.2.take());
+            });
         }
     }
-    let around =
-        try_with(|ambient| (ambient.inside.replace(false), ambient.member.replace(false), ambient.token.take()));
-    let _back = Back(around);
+    let _back =
+        with(|ambient| Back(ambient.inside.replace(false), ambient.member.replace(false), ambient.token.take()));
     f()
 }
 
 /// Whether nobody has set a runtime for the code that runs here.
 fn is_nowhere() -> bool {
-    try_with(|ambient| matches!(*ambient.runtime.borrow(), Place::Nowhere)) == Some(true)
+    with(|ambient| matches!(*ambient.runtime.borrow(), Place::Nowhere))
 }
 
-/// Whether [`finish`] would find a runtime here, to finish what no scope is left to finish.
+/// Whether [`adopt`] would find a runtime here, to finish what no scope is left to finish.
 pub(crate) fn finishes() -> bool {
     is_nowhere() && found::handle().is_some()
 }
@@ -233,7 +225,7 @@ impl Ending {
 
     #[inline]
     fn of(why: Why) -> Self {
-        Ending { before: try_with(|ambient| ambient.ending.replace(Some(why))).flatten() }
+        Ending { before: with(|ambient| ambient.ending.replace(Some(why))) }
     }
 }
 
@@ -241,7 +233,7 @@ impl Drop for Ending {
     #[inline]
     fn drop(&mut self) {
         let before = self.before.take();
-        drop(try_with(|ambient| ambient.ending.replace(before)));
+        drop(with(|ambient| ambient.ending.replace(before)));
     }
 }
 

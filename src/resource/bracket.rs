@@ -160,7 +160,7 @@ pin_project! {
             // panic, too.
             let panics = mem::take(this.project().panics);
             if panics.is_some() {
-                handoff::pass_on(panics, context::try_with(|ambient| ambient.scope()).flatten().as_ref());
+                handoff::pass_on(panics, context::with(|ambient| ambient.scope()).as_ref());
             }
         }
     }

@@ -259,11 +259,8 @@ where
         };
         let Child { runner, surroundings, rest, .. } = self;
         let (id, rest) = (runner.id(), rest.as_deref_mut());
-        let mut refuse = || runner.refuse(Some(Arc::clone(&reason)));
-        let known =
-            context::try_with(|ambient| surroundings.within(ambient, id, rest, || context::outside(&mut refuse)));
-        // A thread that is about to end has no context any more.
-        match known.unwrap_or_else(refuse) {
+        let refuse = || context::outside(|| runner.refuse(Some(reason)));
+        match context::with(|ambient| surroundings.within(ambient, id, rest, refuse)) {
             Ok(()) => Ended::Value,
             Err(payload) => Ended::Panicked(payload),
         }

@@ -47,7 +47,7 @@ impl Asked {
 ///
 /// The clock may be code of the user, which runs under no lock.
 pub(super) fn now() -> Instant {
-    context::try_with(|ambient| ambient.now()).unwrap_or_else(Instant::now)
+    context::with(|ambient| ambient.now())
 }
 
 impl<M: Manager> Shared<M> {

@@ -285,7 +285,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if matches!(self.phase, Phase::Over | Phase::Detached) {
             return;
         }
-        let (around, why) = context::try_with(|ambient| (ambient.scope(), ambient.why_ending())).unwrap_or_default();
+        let (around, why) = context::with(|ambient| (ambient.scope(), ambient.why_ending()));
         // The enclosing scope is the one in which this one was polled last. If that has completed,
         // it is the one in which this one is dropped.
         let last = self.control().around();
