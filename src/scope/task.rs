@@ -25,7 +25,8 @@ use crate::trace::tree;
 /// Awaiting the task panics if the child was cancelled, or if it failed in a scope that keeps
 /// going. The message has the child's name and the reason. [`outcome`](Task::outcome) returns an
 /// error instead. In a scope that is itself being cancelled there is no panic: whoever waits for
-/// the task stays pending, and is dropped with the scope.
+/// the task stays pending, and is dropped with the scope. A finalizer or a shield of that scope runs
+/// on, so there the task panics, and `outcome` is the form to use.
 ///
 /// Panics if it is polled after it completed, and if a child awaits its own task.
 ///
@@ -77,6 +78,11 @@ impl<T> Task<T> {
     /// Returns a [`TaskError`] if there is no value. It says which child it was, why there is none,
     /// and whether the child was cancelled, failed or panicked. The scope has the error or the
     /// panic itself. To have a panic here instead, use [`catch_panic`](crate::future::catch_panic).
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is polled after it completed, and if a child awaits the outcome of its own
+    /// task.
     ///
     /// # Cancellation
     ///
