@@ -1,11 +1,11 @@
 //! Tokens, and those that listen to them.
 
 use std::collections::HashSet;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use std::task::{Context, RawWaker, RawWakerVTable, Wake, Waker};
 
 use foster::testing::CountingWaker;
 use foster::{Reason, Token, gather, scope, shield, sleep, timeout, yield_now};
@@ -135,7 +135,8 @@ matrix! {
         let all = join_all((0..1_000).map(|_| token.child().cancelled()).collect::<Vec<_>>());
         let cancelling = async { yield_now().await; token.cancel("all") };
         let (reasons, ()) = futures::join!(all, cancelling);
-        assert!(reasons.iter().all(|reason| *reason == Reason::from("all")) || reasons.len() == 1_000);
+        assert!(reasons.iter().all(|reason| *reason == Reason::from("all")));
+        assert_eq!(reasons.len(), 1_000);
     }
 
     async fn tokens_of_a_gather_are_those_around_it() {
@@ -237,5 +238,4 @@ fn two_wakers_that_panic_in_one_drop_abort_nothing() {
     }));
     assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"the first"));
     assert!(token.is_cancelled());
-    let _ = poll_by_hand(poll_fn(|_| Poll::Ready(())));
 }

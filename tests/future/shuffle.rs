@@ -21,7 +21,7 @@ fn combinators() -> Vec<(&'static str, Combine)> {
         ("gather", |all| Box::pin(async { _ = gather(all).await })),
         ("gather of many", |all| Box::pin(async { _ = gather(Vec::from(all)).await })),
         ("try_gather", |all| Box::pin(async { _ = try_gather(all).await })),
-        ("settle", |all| Box::pin(async { _ = gather(all).await })),
+        ("gather of a tuple", |[a, b, c, d]| Box::pin(async { _ = gather((a, b, c, d)).await })),
         ("race", |all| Box::pin(async { _ = race(all).await })),
         ("race of many", |all| Box::pin(async { _ = race(Vec::from(all)).await })),
         ("race_ok", |all| Box::pin(async { _ = race_ok(all).await })),

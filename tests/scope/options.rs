@@ -2,6 +2,7 @@
 
 use std::future::pending;
 
+use foster::scope::Notice;
 use foster::{TryScope, scope, try_scope};
 
 use crate::harness::T;
@@ -23,9 +24,14 @@ matrix! {
             let errors = outcome.unwrap().unwrap_err();
             assert_eq!(errors.len(), 2);
         }
-        let first = try_scope(errors()).outcome().named("first").observe(observer).await;
-        assert_eq!(first.unwrap(), Err("left"));
-        drop(told.try_iter().collect::<Vec<foster::scope::Notice<_>>>());
+        let failing = async |s: TryScope<'_, &'static str>| {
+            s.defer(async { Err("late") });
+            Err::<(), _>("first")
+        };
+        let first = try_scope(failing).outcome().named("first").observe(observer).await;
+        assert_eq!(first.unwrap(), Err("first"));
+        let notices: Vec<_> = told.try_iter().collect();
+        assert!(matches!(notices[..], [Notice::LateError { error: "late", .. }]), "{notices:?}");
         assert_eq!(scope(async |_| 7).outcome().named("plain").grace(T).observe(|_| ()).await.unwrap(), 7);
         let going = try_scope(async |s: TryScope<'_, ()>| {
             s.cancel("enough");
