@@ -1,4 +1,4 @@
-//! Sleeping for a while, or until an instant.
+//! Sleeps for a while, or until an instant.
 
 use std::fmt;
 use std::future::Future;

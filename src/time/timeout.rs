@@ -1,4 +1,4 @@
-//! Ending a future that takes too long.
+//! Ends a future that takes too long.
 
 use std::fmt;
 use std::future::Future;

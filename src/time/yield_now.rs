@@ -1,4 +1,4 @@
-//! Giving others a turn.
+//! Gives others a turn.
 
 use std::future::Future;
 use std::pin::Pin;
