@@ -1,4 +1,4 @@
-//! Row 27: an echo over TCP, on foster's sockets and on tokio's own.
+//! Row 27: an echo over TCP and over UDP, on foster's sockets and on tokio's own.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,21 @@ pub(crate) fn rows() -> Vec<Row> {
             ],
             goals: vec![Goal::Times(1.03, "tokio's TcpStream"), Goal::Allocations(0.01)],
         })
+        .chain([datagrams()])
         .collect()
+}
+
+fn datagrams() -> Row {
+    Row {
+        id: "27-udp",
+        work: "echo of a datagram of 64 bytes (tokio)",
+        unit: Unit::Nanos,
+        contenders: vec![
+            on_tokio(Peer, "tokio's UdpSocket", their_datagrams),
+            on_tokio(Foster, "net::UdpSocket", our_datagrams),
+        ],
+        goals: vec![Goal::Times(1.03, "tokio's UdpSocket"), Goal::Allocations(0.01)],
+    }
 }
 
 /// A contender that measures itself on tokio's current thread, where its server runs, too.
@@ -92,5 +106,49 @@ async fn ours(size: usize) -> Cost {
     let cost = lap.stop();
     drop(stream);
     server.await.expect("it does not panic");
+    cost
+}
+
+async fn their_datagrams() -> Cost {
+    let bind = async || tokio_net::UdpSocket::bind(SocketAddr::from(ANY)).await.expect("a port is free");
+    let (client, server) = (bind().await, bind().await);
+    let to = server.local_addr().expect("it is bound");
+    let echo = tokio::spawn(async move {
+        let mut buffer = [0; 1500];
+        loop {
+            let (length, from) = server.recv_from(&mut buffer).await.expect("a client asks");
+            server.send_to(&buffer[..length], from).await.expect("the client is there");
+        }
+    });
+    let mut buffer = [0; 1500];
+    let lap = Lap::start();
+    for _ in 0..MESSAGES {
+        client.send_to(&[7; 64], to).await.expect("the server is there");
+        client.recv_from(&mut buffer).await.expect("the server answers");
+    }
+    let cost = lap.stop();
+    echo.abort();
+    cost
+}
+
+async fn our_datagrams() -> Cost {
+    let bind = async || neutral::UdpSocket::bind(SocketAddr::from(ANY)).await.expect("a port is free");
+    let (client, server) = (bind().await, bind().await);
+    let to = server.local_addr().expect("it is bound");
+    let echo = tokio::spawn(async move {
+        let mut buffer = [0; 1500];
+        loop {
+            let (length, from) = server.recv_from(&mut buffer).await.expect("a client asks");
+            server.send_to(&buffer[..length], from).await.expect("the client is there");
+        }
+    });
+    let mut buffer = [0; 1500];
+    let lap = Lap::start();
+    for _ in 0..MESSAGES {
+        client.send_to(&[7; 64], to).await.expect("the server is there");
+        client.recv_from(&mut buffer).await.expect("the server answers");
+    }
+    let cost = lap.stop();
+    echo.abort();
     cost
 }

@@ -50,6 +50,19 @@
 //!
 //! [`duplex`] makes a connection in memory, for tests. It needs none of these.
 //!
+//! # From tokio's sockets
+//!
+//! | of tokio | here |
+//! |---|---|
+//! | `AsyncReadExt`, `AsyncWriteExt`, `BufReader`, `copy` of `tokio::io` | those of `futures::io` |
+//! | `TcpStream::split` | references: `&stream` reads, and `&stream` writes |
+//! | `into_split` | [`into_split`](TcpStream::into_split) |
+//! | `readable` and `try_read` | `read`, which loses nothing when it is dropped |
+//! | `writable` and `try_send_to` of a `UdpSocket` | [the same](UdpSocket::writable) |
+//! | `TcpSocket` | [`TcpOptions`], or the crate `socket2` and [`from_std`](TcpStream::from_std) |
+//! | `ToSocketAddrs` | [`Endpoint`] |
+//! | `lookup_host` | [`lookup`] |
+//!
 //! # Libraries with other traits
 //!
 //! With the feature `tokio`, the module `tokio_io` bridges to `tokio::io::{AsyncRead, AsyncWrite}`,
@@ -69,6 +82,7 @@
 //! | `flush`, `close` | nothing: call it again |
 //! | [`recv_from`](UdpSocket::recv_from), `recv`, `peek_from` | nothing: a datagram is taken in the poll that returns it |
 //! | [`send_to`](UdpSocket::send_to), `send` | nothing: a datagram is sent in the poll that returns, or not at all |
+//! | [`writable`](UdpSocket::writable) | nothing |
 //!
 //! So a `write_all` that was cancelled leaves a broken message behind. Close such a connection, or
 //! write under [`shield`](crate::shield).

@@ -1,12 +1,14 @@
 //! Sockets for datagrams.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
+use super::connect::begin;
 use super::endpoint::Endpoint;
 use super::lookup::first_to;
 use super::{error, on_network, waits};
@@ -223,6 +225,124 @@ impl UdpSocket {
         self.send_datagram(datagram, None).await
     }
 
+    /// Receives a datagram as [`recv_from`](Self::recv_from) does, if one is there.
+    ///
+    /// It does not wait for the turn of those who wait, and may take what one of them would get.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_from`](Self::recv_from). The kind is `WouldBlock` if no datagram is there. On
+    /// a network that is not the system's it is that, too, while others wait.
+    pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let received = self.at_once(&self.receiving, |socket| socket.poll_receive(None, buffer))?;
+        received.map_err(|failed| self.cannot_receive(failed))
+    }
+
+    /// Receives a datagram as [`recv`](Self::recv) does, if one is there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv_from`](Self::try_recv_from).
+    pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.try_recv_from(buffer).map(|(length, _)| length)
+    }
+
+    /// Sends a datagram as [`send_to`](Self::send_to) does, if there is room.
+    ///
+    /// It does not wait for the turn of those who wait, and may take the room of one of them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_to`](Self::send_to). The kind is `WouldBlock` if there is no room, for which
+    /// [`writable`](Self::writable) waits. On a network that is not the system's it is that, too,
+    /// while others wait.
+    pub fn try_send_to(&self, datagram: &[u8], to: impl Into<SocketAddr>) -> io::Result<usize> {
+        self.try_send_datagram(datagram, Some(to.into()))
+    }
+
+    /// Sends a datagram as [`send`](Self::send) does, if there is room.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send), and `WouldBlock` as for [`try_send_to`](Self::try_send_to).
+    pub fn try_send(&self, datagram: &[u8]) -> io::Result<usize> {
+        self.try_send_datagram(datagram, None)
+    }
+
+    fn try_send_datagram(&self, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
+        let sent = self.at_once(&self.sending, |socket| socket.poll_send(None, datagram, to))?;
+        sent.map_err(|failed| self.cannot_send(to, failed))
+    }
+
+    /// Calls what does not wait. Only sockets of the operating system take that from several tasks:
+    /// elsewhere it would take the place of who waits.
+    fn at_once<T>(&self, turn: &Mutex<()>, call: impl FnOnce(&DatagramSocket) -> Poll<T>) -> io::Result<T> {
+        let turn = turn.try_lock();
+        if turn.is_some() || self.socket.is_of_the_system() {
+            if let Poll::Ready(done) = call(&self.socket) {
+                return Ok(done);
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Waits until there may be room for a datagram.
+    ///
+    /// Somebody else may take the room, so go on with [`try_send_to`](Self::try_send_to), and wait
+    /// again if that would block. Several tasks may wait. (On a network that is not the system's they
+    /// take turns with those that send, so do not keep the future there without polling it.) With
+    /// [`poll_recv_from`](Self::poll_recv_from) this is what `quinn` asks of a socket, up to what
+    /// only its own calls of the system do: to send many datagrams at once, and congestion marks.
+    /// The counterpart of `tokio::net::UdpSocket::writable`.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future loses nothing. In a [cancelled region](crate::cancel#regions) it stays
+    /// pending.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the runtime has ended.
+    ///
+    /// ```
+    /// # #[cfg(feature = "async-io")]
+    /// # futures::executor::block_on(async {
+    /// use foster::net::UdpSocket;
+    /// use std::io::{self, ErrorKind};
+    /// use std::net::SocketAddr;
+    ///
+    /// /// Sends what is the newest when there is room, and not what was when it began to wait.
+    /// async fn send_newest(socket: &UdpSocket, to: SocketAddr, newest: impl Fn() -> u8) -> io::Result<()> {
+    ///     loop {
+    ///         match socket.try_send_to(&[newest()], to) {
+    ///             Err(full) if full.kind() == ErrorKind::WouldBlock => socket.writable().await?,
+    ///             sent => return sent.map(drop),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let (sender, receiver) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// send_newest(&sender, receiver.local_addr()?, || 7).await?;
+    /// let mut buffer = [0];
+    /// receiver.recv(&mut buffer).await?;
+    /// assert_eq!(buffer, [7]);
+    /// # io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub async fn writable(&self) -> io::Result<()> {
+        begin().await;
+        // Another network wakes whoever polled it last.
+        let _turn = if self.socket.is_of_the_system() { None } else { Some(self.sending.lock().await) };
+        let mut room = pin!(self.socket.writable());
+        poll_fn(|cx| {
+            let polled = room.as_mut().poll(cx);
+            if polled.is_pending() {
+                tree::waiting(|| format!("room for a datagram, at {}", error::place(self.local_addr())));
+            }
+            polled.map_err(|failed| error::at(failed, "wait for room at", error::place(self.local_addr())))
+        })
+        .await
+    }
+
     async fn send_datagram(&self, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
         let _turn = self.sending.lock().await;
         poll_fn(|cx| self.poll_send(cx, datagram, to)).await
@@ -255,23 +375,38 @@ impl UdpSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<usize>> {
-        let peer = || to.map_or_else(|| error::place(self.peer_addr()), |to| to.to_string());
         let sent = self.socket.poll_send(waits(cx), datagram, to);
         if sent.is_pending() {
-            tree::waiting(|| format!("room for a datagram to {}", peer()));
+            tree::waiting(|| format!("room for a datagram to {}", self.receiver(to)));
         }
-        sent.map_err(|failed| error::at(failed, "send to", peer()))
+        sent.map_err(|failed| self.cannot_send(to, failed))
     }
 
-    /// Notes what is waited for, and names the peer or this end in an error.
+    fn receiver(&self, to: Option<SocketAddr>) -> String {
+        match to.or_else(|| self.peer_addr().ok()) {
+            Some(to) => to.to_string(),
+            None => String::from("its peer, which `connect` sets"),
+        }
+    }
+
+    fn cannot_send(&self, to: Option<SocketAddr>, failed: io::Error) -> io::Error {
+        error::at(failed, "send to", self.receiver(to))
+    }
+
+    /// Notes what is waited for.
     fn received<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_pending() {
             tree::waiting(|| format!("datagram at {}", error::place(self.local_addr())));
         }
-        polled.map_err(|failed| match self.peer_addr() {
+        polled.map_err(|failed| self.cannot_receive(failed))
+    }
+
+    /// Names the peer, or this end where there is none.
+    fn cannot_receive(&self, failed: io::Error) -> io::Error {
+        match self.peer_addr() {
             Ok(peer) => error::at(failed, "receive from", peer),
             Err(_) => error::at(failed, "receive at", error::place(self.local_addr())),
-        })
+        }
     }
 
     /// Takes over a socket of the standard library, on the network in force.

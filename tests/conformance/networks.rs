@@ -42,6 +42,8 @@ enum Flaw {
     PeekTakes,
     /// A socket with a peer receives from anybody.
     HearsAnybody,
+    /// It sees no room for datagrams, where there is some.
+    SeesNoRoom,
 }
 
 /// The sockets of another runtime, spoilt.
@@ -206,6 +208,11 @@ impl Datagrams for Post {
         }
     }
 
+    /// On the loopback interface there is room.
+    fn poll_writable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.flaw == Flaw::SeesNoRoom { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
     fn connect(&self, peer: SocketAddr) -> io::Result<()> {
         if self.flaw == Flaw::HearsAnybody {
             return self.peer.set(peer).map_err(|_| io::ErrorKind::AlreadyExists.into());
@@ -241,6 +248,7 @@ fn each_flaw_of_a_network_is_found() {
         (Flaw::CutsDatagrams, "a_datagram_arrives_whole_with_its_sender"),
         (Flaw::PeekTakes, "a_peek_leaves_the_datagram"),
         (Flaw::HearsAnybody, "a_peer_is_the_only_sender"),
+        (Flaw::SeesNoRoom, "everybody_who_waits_for_room_is_woken"),
     ];
     for (flaw, name) in expected {
         let check = checks().find(|check| check.name() == name).unwrap_or_else(|| panic!("no check named {name}"));

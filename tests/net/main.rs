@@ -20,6 +20,7 @@ mod own;
 mod serve;
 mod tcp;
 mod udp;
+mod udp_seam;
 #[cfg(unix)]
 mod unix;
 

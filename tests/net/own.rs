@@ -235,6 +235,14 @@ impl Datagrams for NoRoom {
         Poll::Ready(Ok(datagram.len()))
     }
 
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_open.load(SeqCst) {
+            self.sender.lock().unwrap().replace(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn connect(&self, _: SocketAddr) -> io::Result<()> {
         Ok(())
     }

@@ -220,7 +220,8 @@ sockets! {
         assert!(taken.to_string().starts_with(&format!("cannot bind to {address}: ")), "{taken}");
         let long = client.send_to(&[0; 70_000], to).await.unwrap_err();
         assert!(long.to_string().starts_with(&format!("cannot send to {to}: ")), "{long}");
-        client.send(b"to whom?").await.unwrap_err();
+        let nobody = client.send(b"to whom?").await.unwrap_err();
+        assert!(nobody.to_string().starts_with("cannot send to its peer, which `connect` sets: "), "{nobody}");
         drop(server);
         // To send to nobody is no error.
         assert_eq!(client.send_to(b"lost", to).await.unwrap(), 4);

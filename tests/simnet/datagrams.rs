@@ -1,14 +1,16 @@
 //! Datagrams between hosts: they overtake each other, get lost, and arrive twice.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foster::net::{TcpListener, UdpSocket};
 use foster::runtimes::Sim;
 use foster::runtimes::sim::{Fault, Faults, Host, Link, Moment};
-use foster::testing::{Explore, settle};
-use foster::{gather, scope, sleep, timeout};
+use foster::testing::{EveryAwait, Explore, cancel_at_every_await, settle};
+use foster::{bracket, gather, scope, sleep, timeout, try_gather, yield_now};
 
 use super::for_seeds;
 
@@ -389,4 +391,67 @@ fn a_deadlock_says_who_waits_for_datagrams_of_whom() {
     server.crash();
     let report = client.try_run(async { next(&connected().await).await }).unwrap_err().to_string();
     assert!(report.contains("a datagram of server, at client, which has crashed"), "{report}");
+}
+
+#[test]
+fn a_question_is_cancelled_at_every_await() {
+    let report = cancel_at_every_await(
+        || async {
+            let sim = Sim::current();
+            let (_, _server) = client_and_server(&sim);
+            let socket = connected().await;
+            assert_eq!(ask(&socket, b"hello").await.unwrap(), b"hello");
+            socket.writable().await.unwrap();
+        },
+        || {},
+    );
+    let found = report.suspensions();
+    assert!(found.iter().any(|wait| wait.contains("a datagram of server")), "{found:?}");
+}
+
+#[test]
+fn a_cancelled_receive_leaves_the_datagrams_to_the_release() {
+    const ALL: [u8; 5] = [0, 1, 2, 3, 4];
+    let (sent, received) = (Cell::new(0), Arc::new(Mutex::new(Vec::new())));
+    for every in [EveryAwait::new(), EveryAwait::new().wind_down()] {
+        let found = every.run(
+            || async {
+                sent.set(0);
+                received.lock().unwrap().clear();
+                let (during, after) = (received.clone(), received.clone());
+                let bind = async { UdpSocket::bind("127.0.0.1:53").await };
+                let body = async |server: &mut UdpSocket| {
+                    let to = server.local_addr()?;
+                    let receive = async {
+                        for _ in ALL {
+                            let datagram = next(server).await?;
+                            during.lock().unwrap().extend(datagram);
+                        }
+                        Ok(())
+                    };
+                    let send = async {
+                        let client = UdpSocket::bind("127.0.0.1:0").await?;
+                        for byte in ALL {
+                            client.send_to(&[byte], to).await?;
+                            sent.set(sent.get() + 1);
+                            yield_now().await;
+                        }
+                        Ok(())
+                    };
+                    try_gather((receive, send)).await.map(drop)
+                };
+                let release = move |server: UdpSocket| async move {
+                    let mut buffer = [0];
+                    while server.try_recv(&mut buffer).is_ok() {
+                        after.lock().unwrap().extend(buffer);
+                    }
+                    Ok(())
+                };
+                bracket(bind, body, release).await.unwrap();
+            },
+            || assert_eq!(received.lock().unwrap()[..], ALL[..sent.get()], "a datagram is lost, or came twice"),
+        );
+        let found = found.unwrap();
+        assert!(found.suspensions().iter().any(|wait| wait.contains("a datagram to port 53")), "{found:?}");
+    }
 }

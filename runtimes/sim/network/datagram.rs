@@ -288,11 +288,15 @@ impl Datagrams for SimDatagrams {
         self.poll_receive(cx, buffer, true)
     }
 
-    /// There is always room.
     fn poll_send(&self, _: &mut Context<'_>, datagram: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<usize>> {
         let Some(world) = self.world.upgrade() else { return Poll::Ready(Err(is_over())) };
         let fault = world.plan_datagram(self.socket, datagram.len(), to);
         Poll::Ready(world.change(|state, wakers| state.send_datagram(self.socket, datagram, to, fault, wakers)))
+    }
+
+    /// There is always room.
+    fn poll_writable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn connect(&self, peer: SocketAddr) -> io::Result<()> {

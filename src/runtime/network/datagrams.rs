@@ -1,6 +1,7 @@
 //! One type for the datagram sockets of all networks.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 #[cfg(unix)]
@@ -14,8 +15,8 @@ use super::unsupported;
 
 /// A socket for datagrams, of a network that foster does not know. Dropping it closes it.
 ///
-/// One task receives at a time, and one sends. Each `poll_` method that returns `Pending` wakes the
-/// task that polled it last.
+/// One task receives at a time, and one sends or waits for room. Each `poll_` method that returns
+/// `Pending` wakes the task that polled it last.
 pub trait Datagrams: Send + Sync {
     /// Takes a datagram, and returns its length and its sender. What `buffer` has no room for is
     /// lost.
@@ -26,6 +27,9 @@ pub trait Datagrams: Send + Sync {
 
     /// Sends a datagram to `to`, or to the peer if that is `None`, and returns its length.
     fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<usize>>;
+
+    /// Waits until there may be room for a datagram. If there always is, this is always ready.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Sets the peer: whom [`poll_send`](Datagrams::poll_send) sends to, and the only one that is
     /// received from.
@@ -126,6 +130,17 @@ impl DatagramSocket {
         }
     }
 
+    /// Waits until there may be room. Only on sockets of the operating system may several wait.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        match &self.kind {
+            #[cfg(feature = "tokio")]
+            Kind::Tokio(socket) => socket.writable().await,
+            #[cfg(feature = "async-io")]
+            Kind::AsyncIo(socket) => socket.writable().await,
+            Kind::Boxed(socket) => poll_fn(|cx| socket.poll_writable(cx)).await,
+        }
+    }
+
     pub(crate) fn connect(&self, peer: SocketAddr) -> io::Result<()> {
         match &self.kind {
             Kind::Boxed(socket) => socket.connect(peer),
@@ -152,6 +167,11 @@ impl DatagramSocket {
             Kind::AsyncIo(socket) => socket.get_ref().peer_addr(),
             Kind::Boxed(socket) => socket.peer_address(),
         }
+    }
+
+    /// Whether this is a socket of the operating system.
+    pub(crate) fn is_of_the_system(&self) -> bool {
+        !matches!(self.kind, Kind::Boxed(_))
     }
 
     /// Returns the socket, if it is one of the operating system, to make settings on it.

@@ -280,16 +280,24 @@ pub(super) fn poll_accept_unix(
     Poll::Ready(Ok((Socket::tokio_unix(socket), peer)))
 }
 
-/// Sends a datagram. tokio knows of the room on a new socket only when its reactor has run, so who
-/// does not wait goes by what the call returns.
+/// Sends a datagram. tokio is told when there is no room, or the next wait for room would end at
+/// once. It knows of the room on a new socket only when its reactor has run, so where it knows of
+/// none, the system is asked.
 pub(super) fn poll_send(
     socket: &UdpSocket,
     waits: Waits<'_, '_>,
     datagram: &[u8],
     to: Option<SocketAddr>,
 ) -> Poll<io::Result<usize>> {
-    let (system, waiting) = (SockRef::from(socket), waits.is_some());
+    let system = SockRef::from(socket);
     let send = || to.map_or_else(|| system.send(datagram), |to| system.send_to(datagram, &to.into()));
-    let send = || if waiting { socket.try_io(Interest::WRITABLE, send) } else { send() };
-    poll_call(waits, |cx| socket.poll_send_ready(cx), send)
+    let call = || {
+        let mut has_called = false;
+        let sent = socket.try_io(Interest::WRITABLE, || {
+            has_called = true;
+            send()
+        });
+        if has_called { sent } else { send() }
+    };
+    poll_call(waits, |cx| socket.poll_send_ready(cx), call)
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 
 use super::network::good;
+use crate::future::gather;
 use crate::net::UdpSocket;
 use crate::runtime::Handle;
 use crate::scope::scope;
@@ -24,6 +25,10 @@ table! {
         "Network: a receive that is dropped while it waits takes no datagram",
     Network the_receiver_that_polled_last_is_woken:
         "S12: who receives is woken by the waker of its latest poll",
+    Network what_is_tried_does_not_wait:
+        "Network: a receive that is tried takes what is there, and returns `WouldBlock` if that is nothing",
+    Network everybody_who_waits_for_room_is_woken:
+        "Network: several tasks may wait for room for datagrams, and it comes",
     Network sockets_for_datagrams_work_in_other_tasks:
         "Network: sockets for datagrams are used by tasks that did not make them",
     Network a_port_for_datagrams_is_taken_once:
@@ -133,6 +138,43 @@ fn the_receiver_that_polled_last_is_woken(handle: &Handle) {
             assert_eq!(receiver.await.0, b"!");
         })
         .await;
+    });
+}
+
+fn what_is_tried_does_not_wait(handle: &Handle) {
+    with_two(handle, async |(client, here), (server, there)| {
+        let mut buffer = [0; 8];
+        assert_eq!(server.try_recv(&mut buffer).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+        for byte in 0..3 {
+            send(&client, &[byte], there).await;
+        }
+        assert_eq!(receive(&server).await.0, [0]);
+        for byte in 1..3 {
+            // It may be under way.
+            good("peeking", server.peek_from(&mut buffer).await);
+            assert_eq!(good("trying to receive", server.try_recv_from(&mut buffer)), (1, here));
+            assert_eq!(buffer[0], byte);
+        }
+        assert_eq!(server.try_recv(&mut buffer).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    });
+}
+
+fn everybody_who_waits_for_room_is_woken(handle: &Handle) {
+    with_two(handle, async |(client, _), (server, there)| {
+        let send = async |byte: u8| {
+            loop {
+                good("waiting for room", client.writable().await);
+                match client.try_send_to(&[byte], there) {
+                    // Another one has taken the room.
+                    Err(full) if full.kind() == ErrorKind::WouldBlock => {}
+                    sent => return good("sending", sent),
+                }
+            }
+        };
+        gather((send(0), send(1), send(2))).await;
+        let mut bytes = [receive(&server).await.0, receive(&server).await.0, receive(&server).await.0];
+        bytes.sort_unstable();
+        assert_eq!(bytes, [[0], [1], [2]]);
     });
 }
 
