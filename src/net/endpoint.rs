@@ -47,12 +47,13 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::One(address) => address.fmt(f),
+            Place::Many(addresses) if addresses.is_empty() => f.write_str("an empty list"),
             Place::Many(addresses) => {
                 let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
                 f.write_str(&texts.join(", "))
             }
             Place::Named(host, port) => write!(f, "{host}:{port}"),
-            Place::Malformed(text) => text.fmt(f),
+            Place::Malformed(text) => write!(f, "{text:?}"),
         }
     }
 }

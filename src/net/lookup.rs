@@ -23,7 +23,8 @@ use crate::sync::oneshot;
 ///
 /// # Errors
 ///
-/// Returns an error if there is no such host, if it has no address, or if the text has no port.
+/// Returns an error if there is no such host, if it has no address, or if the text has no port. The
+/// kind of the first is the system's, for which std has no name.
 ///
 /// ```
 /// # #[cfg(feature = "async-io")]
@@ -38,7 +39,10 @@ pub async fn lookup(endpoint: impl Into<Endpoint>) -> io::Result<Vec<SocketAddr>
         Place::One(address) => return Ok(vec![*address]),
         Place::Many(addresses) => Ok(addresses.clone()),
         Place::Named(host, port) => named(host, *port).await,
-        Place::Malformed(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not of the form host:port")),
+        Place::Malformed(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not of the form host:port, with a port of at most 65535",
+        )),
     };
     let some = |addresses: Vec<SocketAddr>| {
         if addresses.is_empty() {

@@ -209,9 +209,12 @@ sockets! {
         for text in ["localhost", "", ":80", "localhost:http", "localhost:65536"] {
             let malformed = TcpListener::bind(text).await.unwrap_err();
             assert_eq!(malformed.kind(), ErrorKind::InvalidInput, "{text}");
+            let message = malformed.to_string();
+            assert!(message.starts_with(&format!("cannot look up {text:?}: it is not of the form host:port")), "{message}");
         }
         assert_eq!(foster::net::lookup(Vec::new()).await.unwrap_err().kind(), ErrorKind::NotFound);
-        assert!(TcpStream::connect(Vec::new()).await.unwrap_err().to_string().contains("no address"));
+        let nowhere = TcpStream::connect(Vec::new()).await.unwrap_err().to_string();
+        assert_eq!(nowhere, "cannot look up an empty list: there is no address");
     }
 
     async fn a_dropped_accept_loses_no_connection() {
