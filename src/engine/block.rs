@@ -1,20 +1,20 @@
 //! One chunk of members in one allocation: a header that wakers reach, and the members' slots
 //! behind it.
 //!
-//! The invariants that the `unsafe` in this folder leans on:
+//! The `unsafe` in this folder relies on these invariants:
 //!
-//! - **[alive]** Whoever has a [`Block`] to use holds, or borrows, a reference on it: the set has
-//!   one on each of its blocks from their making until it gives them back, idle or at its own end,
-//!   a waker has one, and a lent waker borrows the set's. A block's memory goes with its last
-//!   reference; the root's moreover outlasts every other block's, since wakers reach the queue
-//!   through it.
-//! - **[members]** The slots, and the header's `Cell`s, belong to the set: only it touches them,
-//!   under `&mut` (or `&`, to read). A slot holds a member exactly when its bit in `occupied` is 1.
-//!   Members never move; the set drops them all before it lets go of the block, so what a late
-//!   waker frees is plain memory.
+//! - **[alive]** Whoever uses a [`Block`] holds, or borrows, a reference on it. The set has one on
+//!   each of its blocks from when it makes the block until it gives it back, when the block is
+//!   idle or the set ends. A waker has one, and a lent waker borrows the set's. A block's memory
+//!   goes with its last reference. That of the root outlasts every other block's, because wakers
+//!   reach the queue through it.
+//! - **[members]** The slots, and the header's `Cell`s, belong to the set. Only the set touches
+//!   them, under `&mut`, or under `&` to read. A slot holds a member exactly when its bit in
+//!   `occupied` is 1. Members never move. The set drops all of them before it lets go of the block,
+//!   so what a late waker frees is plain memory.
 //! - **[queued]** A block is queued, in the root's stack or in a list of the set, from the moment
-//!   when `ready` becomes nonzero until the set takes `ready` back to 0; who makes it nonzero is
-//!   the one to queue it. So it is in one place at most, and one link, `next`, is enough. The set
+//!   when `ready` becomes nonzero until the set takes `ready` back to 0. Whoever makes it nonzero
+//!   queues the block. So a block is in one place at most, and one link, `next`, is enough. The set
 //!   reads that link *before* it takes `ready`.
 
 use std::alloc::{Layout, handle_alloc_error};

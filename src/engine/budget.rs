@@ -9,7 +9,7 @@
 //! one: the poll of a member is *lent* to the set inside it, which gives it back if it polls
 //! nobody.
 //!
-//! A wake-up deep inside is a poll of each set around it, and that costs time although it is not
+//! A wake-up deep inside is a poll of each enclosing set, and that costs time although it is not
 //! counted. So where sets are nested deeper than [`BUDGET`], each second level adds a poll to the
 //! budget: a pass that went through many levels also gets many done, and a tower of sets starts and
 //! ends in time proportional to its height.
@@ -149,14 +149,14 @@ pub(super) fn note(block: Block, slot: usize) -> bool {
     })
 }
 
-/// A stretch of polling. Its end, also by a panic, gives the thread back to the set around it.
+/// A stretch of polling. Its end, also by a panic, gives the thread back to the enclosing set.
 pub(super) struct Turn {
-    /// How many sets are around this one.
+    /// How many sets enclose this one.
     depth: u32,
-    /// What the set around this one is working off, and what it has not taken yet.
+    /// What the enclosing set is working off, and what it has not taken yet.
     outer_block: Option<Block>,
     outer_woken: usize,
-    /// The steps that were left in the poll that led here, if no set is around this one.
+    /// The steps that were left in the poll that led here, if no set encloses this one.
     outer_steps: u32,
     /// Whether the poll that led here has been lent, and not been spent here.
     lent: Cell<bool>,
@@ -166,7 +166,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Begins a turn with `left` polls, or with what the set around this one has left.
+    /// Begins a turn with `left` polls, or with what the enclosing set has left.
     #[inline]
     pub(super) fn begin(left: u32) -> Self {
         with(|thread| {

@@ -166,7 +166,7 @@ pub struct Set<F> {
     /// Whether the next block is the first that this pass enters, and its turn moves on.
     leads: bool,
     pass: Pass,
-    /// Polls left in this pass while no other set is around this one.
+    /// Polls left in this pass while no other set encloses this one.
     budget: u32,
     members: PhantomData<Box<F>>,
 }

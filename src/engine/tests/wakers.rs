@@ -89,7 +89,7 @@ fn a_sibling_that_is_woken_by_a_member_which_panics_is_polled() {
     }
 }
 
-/// The set inside keeps the notes of the one around it.
+/// The set inside keeps the notes of the enclosing one.
 #[test]
 fn a_sibling_that_is_woken_before_a_member_polls_a_set_is_polled() {
     let (parent, waker) = Parent::new();

@@ -1,19 +1,19 @@
-//! What happens inside a scope's future: one poll loop, and the phases it goes through.
+//! What happens inside a scope's future: one poll loop, and the phases that a scope goes through.
 //!
-//! The body and the in-task children lie in one [`Set`]; parallel children are counted in the
-//! [`Control`]. A scope is *running*, while joining too, until everything in it is over; or
-//! *winding down*, once its token is tripped, by itself or from around. Either way finalizers come
-//! last, one after the other, and then it is over. A body that has the scope to itself is polled
-//! without the set (`alone.rs`).
+//! The body and the in-task children lie in one [`Set`]. The [`Control`] counts the parallel
+//! children. A scope is *running* until everything in it has ended, also while it joins. It is
+//! *winding down* once its token is cancelled, by the scope itself or by an enclosing region.
+//! Either way the finalizers come last, one after the other, and then the scope has completed. A
+//! body that has the scope to itself is polled without the set (`alone.rs`).
 //!
 //! Invariants:
 //!
-//! - a scope that is alone between polls sleeps on its bell;
-//! - the scope holds its own token, and through it the region around, exactly while it has
-//!   something that needs time to end: finalizers, parallel children, adopted futures, a failure to
-//!   return (members with holds of their own count by themselves);
-//! - a member's token is below the scope's before the member can be suspended with it;
-//! - no user code runs, and nothing of the user's is dropped, while the inbox or the news are
+//! - A scope that is alone between polls sleeps on its bell.
+//! - The scope holds its own token, and through it the enclosing region, exactly while it has
+//!   something that needs time to end: finalizers, parallel children, adopted futures, or a failure
+//!   to return. Members with holds of their own count by themselves.
+//! - A member's token is below the scope's before the member can be suspended with it.
+//! - No user code runs, and nothing of the user's is dropped, while the inbox or the news are
 //!   locked.
 
 mod alone;
