@@ -101,9 +101,11 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
             let result = match polled {
                 Ok(Poll::Pending) if token.is_none() => return true,
                 Ok(Poll::Pending) => {
-                    // The set polls the body once more, and links the token.
-                    if let Some(member) = machine.set.get(BODY) {
-                        member.get_mut().token = token;
+                    // The body is polled once more, by the set, and then finds whether the scope
+                    // was cancelled meanwhile.
+                    if let (Some(member), Some(token)) = (machine.set.get(BODY), token) {
+                        token.attach(machine.core.hub().token());
+                        member.get_mut().token = Some(token);
                     }
                     return false;
                 }
