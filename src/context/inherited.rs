@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::list::{self, List};
-use super::{Binding, Swap};
+use super::list::List;
+use super::{Ambient, Binding, Swap};
 use crate::context;
 
 /// Holds a value that children inherit, such as a request's id, a user or a span.
@@ -117,7 +117,7 @@ impl<F: Future> Future for Provide<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         context::with(|ambient| {
-            list::renew(this.values, &ambient.values, || this.binding.clone());
+            Ambient::renew(this.values, &ambient.values, || this.binding.clone());
             let _values = Swap::new(&ambient.values, this.values);
             this.future.poll(cx)
         })

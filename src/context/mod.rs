@@ -7,6 +7,7 @@
 //! Where nobody set a runtime, the one that is [found](crate::runtime::found) on the thread is
 //! used.
 
+pub(crate) mod deadlines;
 mod guards;
 pub(crate) mod inherited;
 pub(crate) mod list;
@@ -21,7 +22,8 @@ use std::time::Duration;
 
 pub(crate) use guards::{Entered, Replaced, Swap};
 
-use self::list::List;
+use self::deadlines::{Deadlines, MovableDeadlines, NO_DEADLINE};
+use self::list::{List, Node};
 use crate::cancel::reason::{Reason, Siblings};
 use crate::cancel::token::Token;
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
@@ -34,33 +36,12 @@ pub(crate) struct Binding {
     pub(crate) value: Arc<dyn Any + Send + Sync>,
 }
 
-/// A deadline that may be moved while the future that it guards is running.
-pub(crate) trait MovableDeadline: Send + Sync {
-    /// Returns the instant at which it is due, or `None` while it is switched off.
-    fn due(&self) -> Option<Instant>;
-}
-
-/// The movable deadlines in force.
-pub(crate) type MovableDeadlines = List<Arc<dyn MovableDeadline>>;
-
-/// The deadlines in force at one place.
-#[derive(Default)]
-pub(crate) struct Deadlines {
-    /// The earliest of the fixed deadlines.
-    at: Option<Instant>,
-    movable: MovableDeadlines,
-}
-
-/// The deadlines and values in force at one place, for a parallel child that is polled elsewhere.
-/// Most children inherit none.
-#[derive(Default)]
+/// What a child that is polled elsewhere inherits: the deadlines of its scope, and the values in
+/// force where it was spawned. Most children inherit nothing.
 pub(crate) struct Inheritance {
     deadlines: Deadlines,
     values: List<Binding>,
 }
-
-/// A number of nanoseconds, about 584 years, that counts as no deadline.
-pub(crate) const NO_DEADLINE: u64 = u64::MAX;
 
 thread_local! {
     /// Never dropped, which spares each access the question whether it has been. Whoever puts
@@ -406,43 +387,65 @@ impl Ambient {
 
     /// Returns the earliest of the fixed deadlines.
     fn fixed_deadline(&self) -> Option<Instant> {
-        let after = match self.due_after.get() {
-            NO_DEADLINE => None,
-            after => self.now().checked_add(Duration::from_nanos(after)),
-        };
-        earlier(self.due.get(), after)
+        earlier(self.due.get(), self.after(self.due_after.get()))
     }
 
-    /// Returns the deadlines and the values in force here, for use elsewhere. Moves of the
-    /// deadlines are seen there, too.
-    pub(crate) fn inherited(&self) -> Option<Inheritance> {
-        if self.inherits_nothing() {
+    /// Returns the instant that is `nanos` from now, unless that is [`NO_DEADLINE`].
+    fn after(&self, nanos: u64) -> Option<Instant> {
+        if nanos == NO_DEADLINE { None } else { self.now().checked_add(Duration::from_nanos(nanos)) }
+    }
+
+    /// Makes `node` one with `item`, in front of the `enclosing` list. A node that is right already is
+    /// kept, which is so unless the future that has it was moved.
+    pub(crate) fn renew<T>(node: &mut List<T>, enclosing: &Cell<List<T>>, item: impl FnOnce() -> T) {
+        let place = |list: Option<&Arc<Node<T>>>| list.map(Arc::as_ptr);
+        let renewed = Self::peek(enclosing, |enclosing| {
+            let stale = node.as_ref().is_none_or(|node| place(node.next.as_ref()) != place(enclosing));
+            stale.then(|| Arc::new(Node { item: item(), next: enclosing.cloned() }))
+        });
+        if renewed.is_some() {
+            *node = renewed;
+        }
+    }
+
+    /// Returns the deadlines in force here, without reading the clock.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        let movable = Self::peek(&self.movable, |movable| movable.cloned());
+        Deadlines { due: self.due.get(), due_after: self.due_after.get(), movable }
+    }
+
+    /// Whether a deadline is in force here.
+    #[inline]
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.due.get().is_some()
+            || self.due_after.get() != NO_DEADLINE
+            || Self::peek(&self.movable, |movable| movable.is_some())
+    }
+
+    /// Returns what a child inherits that is spawned here, in a scope with `deadlines`.
+    pub(crate) fn inheritance(&self, deadlines: Deadlines) -> Option<Inheritance> {
+        let values = self.values();
+        if deadlines.is_none() && values.is_none() {
             return None;
         }
-        let movable = Self::peek(&self.movable, |movable| movable.cloned());
-        Some(Inheritance { deadlines: Deadlines { at: self.fixed_deadline(), movable }, values: self.values() })
+        // The scope is in its first poll, in which its timeouts have not read the clock.
+        let after = self.after(deadlines.due_after);
+        let deadlines =
+            Deadlines { due: earlier(deadlines.due, after), due_after: NO_DEADLINE, movable: deadlines.movable };
+        Some(Inheritance { deadlines, values })
     }
 
-    /// Whether no deadline and no value is in force.
+    /// Runs `f` with the deadlines and values of `inheritance` in force, instead of those that are.
     #[inline]
-    fn inherits_nothing(&self) -> bool {
-        let undated = self.due.get().is_none() && self.due_after.get() == NO_DEADLINE;
-        undated
-            && Self::peek(&self.movable, |movable| movable.is_none())
-            && Self::peek(&self.values, |values| values.is_none())
-    }
-
-    /// Runs `f` with the deadlines and values of `inherited` in force, instead of those that are.
-    #[inline]
-    pub(crate) fn inheriting<R>(&self, inherited: Option<&mut Inheritance>, f: impl FnOnce() -> R) -> R {
-        let mut nothing = Inheritance::default();
-        let inherited = match inherited {
-            Some(inherited) => inherited,
-            None if self.inherits_nothing() => return f(),
+    pub(crate) fn inheriting<R>(&self, inheritance: Option<&mut Inheritance>, f: impl FnOnce() -> R) -> R {
+        let mut nothing = Inheritance { deadlines: Deadlines::none(), values: None };
+        let inheritance = match inheritance {
+            Some(inheritance) => inheritance,
+            None if !self.has_deadline() && Self::peek(&self.values, |values| values.is_none()) => return f(),
             None => &mut nothing,
         };
-        let _values = Swap::new(&self.values, &mut inherited.values);
-        self.with_deadlines(&mut inherited.deadlines, f)
+        let _values = Swap::new(&self.values, &mut inheritance.values);
+        self.with_deadlines(&mut inheritance.deadlines, f)
     }
 
     /// Lowers the fixed deadline to `at` until the guard is dropped.
@@ -461,7 +464,7 @@ impl Ambient {
     /// Runs `f` with `deadlines` in force, instead of the enclosing ones.
     #[inline]
     pub(crate) fn with_deadlines<R>(&self, deadlines: &mut Deadlines, f: impl FnOnce() -> R) -> R {
-        let _fixed = (Swap::new(&self.due, &mut deadlines.at), Replaced::new(&self.due_after, NO_DEADLINE));
+        let _fixed = (Swap::new(&self.due, &mut deadlines.due), Replaced::new(&self.due_after, deadlines.due_after));
         let _movable = Swap::new(&self.movable, &mut deadlines.movable);
         f()
     }
@@ -469,7 +472,7 @@ impl Ambient {
     /// Runs `f` without a deadline.
     #[inline]
     pub(crate) fn without_deadline<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.with_deadlines(&mut Deadlines::default(), f)
+        self.with_deadlines(&mut Deadlines::none(), f)
     }
 
     /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll

@@ -13,8 +13,9 @@ use futures_task::FutureObj;
 
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
+use crate::context::deadlines::Deadlines;
 use crate::engine::Key;
-use crate::engine::atomics::{AtomicIsize, AtomicU8, AtomicUsize, Ordering, ShortLock};
+use crate::engine::atomics::{AtomicBool, AtomicIsize, AtomicU8, AtomicUsize, Ordering, ShortLock};
 use crate::mailbox::{Bell, Call, Lane};
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::{Handle, WeakHandle};
@@ -80,6 +81,10 @@ pub(crate) struct Parts {
     /// The enclosing scope or root, to which what outlives this scope is transferred. Each poll of
     /// the scope sets it.
     around: ShortLock<Around>,
+    /// The deadlines in force in the scope, for its parallel children, and whether there are any.
+    /// Each poll of the scope sets them.
+    deadlines: ShortLock<Deadlines>,
+    has_deadline: AtomicBool,
 }
 
 /// What encloses a scope.
@@ -125,6 +130,8 @@ impl Parts {
             ended: AtomicUsize::new(0),
             uncounted: AtomicIsize::new(0),
             around: ShortLock::new(Around::default()),
+            deadlines: ShortLock::new(Deadlines::none()),
+            has_deadline: AtomicBool::new(false),
         }
     }
 }
@@ -207,6 +214,19 @@ impl Control {
     pub(crate) fn set_around(&self, scope: Option<Arc<Control>>, ends_with_it: bool) {
         let before = mem::replace(&mut *self.around.lock(), Around { scope, ends_with_it });
         drop(before);
+    }
+
+    /// Sets the deadlines that are in force in the scope.
+    pub(crate) fn set_deadlines(&self, deadlines: Deadlines) {
+        self.has_deadline.store(!deadlines.is_none(), Ordering::Release);
+        let before = mem::replace(&mut *self.deadlines.lock(), deadlines);
+        drop(before);
+    }
+
+    /// Returns the deadlines that are in force in the scope, as far as they were when it was polled
+    /// last.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        if self.has_deadline.load(Ordering::Acquire) { self.deadlines.lock().clone() } else { Deadlines::none() }
     }
 
     /// Returns whether this scope, or an enclosing one with which it ends, is cancelled.

@@ -141,8 +141,9 @@ impl<'env, N: Label> Scope<'env, N> {
     /// Starts a child on `runtime`, in parallel.
     ///
     /// The child runs on that runtime's threads, with its clock and timers. It still belongs to
-    /// this scope, which waits for it, cancels it, and resumes its panic. The deadline and the
-    /// [inherited values](crate::Inherited) in force here hold in it, too. The counterpart of
+    /// this scope, which waits for it, cancels it, and resumes its panic. As in any child, the
+    /// deadline of the scope holds in it, and the [inherited values](crate::Inherited) that are in
+    /// force here. The counterpart of
     /// `tokio::task::JoinSet::spawn_on`.
     ///
     /// The child does not keep the runtime alive. A runtime made by foster ends with its last

@@ -149,7 +149,7 @@ where
 /// What only few children have.
 #[derive(Default)]
 struct Rest {
-    inherited: Option<Inheritance>,
+    inheritance: Option<Inheritance>,
     /// Listens to the region's token while the child is wound down and has holds.
     last_hold: Option<Listener>,
 }
@@ -173,7 +173,8 @@ impl Surroundings {
         #[allow(unsafe_code)]
         let runtime = self.runtime.as_ref().map(|runtime| unsafe { runtime.copy() });
         let place = runtime.map_or(Place::Nowhere, Place::Child);
-        ambient.elsewhere(child, scope, place, || ambient.inheriting(rest.and_then(|rest| rest.inherited.as_mut()), f))
+        ambient
+            .elsewhere(child, scope, place, || ambient.inheriting(rest.and_then(|rest| rest.inheritance.as_mut()), f))
     }
 }
 
@@ -485,8 +486,9 @@ where
         }
         return task;
     };
-    let (inherited, watched) = context::with(|ambient| (ambient.inherited(), ambient.watch.get() != Watch::No));
-    let rest = inherited.map(|inherited| Box::new(Rest { inherited: Some(inherited), last_hold: None }));
+    let (inheritance, watched) =
+        context::with(|ambient| (ambient.inheritance(control.deadlines()), ambient.watch.get() != Watch::No));
+    let rest = inheritance.map(|inheritance| Box::new(Rest { inheritance: Some(inheritance), last_hold: None }));
     let name = watched.then(|| runner.name());
     let pulse = Pulse { memory };
     control.enroll(Remote::new(remote), runtime, |runtime| {

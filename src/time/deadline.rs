@@ -6,7 +6,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::timeout::Timeout;
-use crate::context::{self, MovableDeadline};
+use crate::context;
+use crate::context::deadlines::MovableDeadline;
 use crate::engine::atomics::ShortLock;
 use crate::runtime::Instant;
 

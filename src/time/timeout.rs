@@ -14,7 +14,8 @@ use super::deadline::{Deadline, When};
 use crate::cancel::reason::{Reason, asked_here};
 use crate::cancel::token::Level;
 use crate::cancel::{Idle, Region};
-use crate::context::{self, Ambient, MovableDeadlines, NO_DEADLINE, Swap, list};
+use crate::context::deadlines::{MovableDeadlines, NO_DEADLINE};
+use crate::context::{self, Ambient, Swap};
 use crate::name::Name;
 use crate::runtime::{Instant, Timer};
 
@@ -271,7 +272,7 @@ impl<F: Future> Timeout<F> {
         if *this.phase == Phase::Fresh {
             deadline.start(ambient.now());
         }
-        list::renew(link, &ambient.movable, || deadline.movable());
+        Ambient::renew(link, &ambient.movable, || deadline.movable());
         let _movable = Swap::new(&ambient.movable, link);
         this.region.poll_in(ambient, cx)
     }

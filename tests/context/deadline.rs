@@ -10,9 +10,10 @@ use foster::{
     yield_now,
 };
 use futures::future::{join_all, poll_immediate};
+use futures::task::SpawnExt;
 
 use crate::harness::T;
-use crate::probes::{Log, poll_by_hand, secs};
+use crate::probes::{Gate, Log, poll_by_hand, secs};
 
 async fn scope_in_a_scope() -> Option<std::time::Instant> {
     scope(async |s| s.spawn(async { deadline() }).await).await
@@ -122,6 +123,52 @@ sim! {
             seen
         }));
         assert_eq!(seen.await.unwrap(), vec![Some(at); 10]);
+    }
+
+    // S10. A timeout around the spawn ends no child, so its deadline is not the child's.
+    async fn a_child_has_the_deadline_of_its_scope_wherever_it_is_spawned() {
+        let at = now() + secs(10);
+        let seen = timeout_at(at, scope(async |s| {
+            let spawner = s.spawner();
+            timeout(secs(5), async {
+                let (tell, told) = futures::channel::oneshot::channel();
+                spawner.spawn(async { tell.send(deadline()).unwrap() }).unwrap();
+                let inner = scope(async |_| s.spawn_parallel(async { deadline() }));
+                let tasks = [
+                    s.spawn(async { deadline() }),
+                    s.spawn_parallel(async { deadline() }),
+                    s.spawn_blocking(deadline),
+                    shield(async { s.spawn_parallel(async { deadline() }) }).await,
+                    inner.await,
+                ];
+                assert!(deadline() < Some(at));
+                let mut seen = gather(tasks).await.to_vec();
+                seen.push(told.await.unwrap());
+                seen
+            })
+            .await
+            .unwrap()
+        }));
+        assert_eq!(seen.await.unwrap(), vec![Some(at); 6]);
+        scope(async |s| {
+            let read = timeout(secs(5), async { s.spawn_parallel(async { deadline() }) }).await.unwrap();
+            assert_eq!(read.await, None);
+        })
+        .await;
+    }
+
+    // S10
+    async fn a_parallel_child_has_the_deadline_at_the_place_that_its_scope_was_moved_to() {
+        let gate = Gate::new();
+        let mut moved = Box::pin(scope(async |s| {
+            gate.wait().await;
+            s.spawn_parallel(async { deadline() }).await
+        }));
+        let at = now() + secs(10);
+        assert!(timeout(secs(5), poll_immediate(&mut moved)).await.unwrap().is_none());
+        assert!(timeout_at(at, poll_immediate(&mut moved)).await.unwrap().is_none());
+        gate.open();
+        assert_eq!(moved.await, None);
     }
 
     // S10

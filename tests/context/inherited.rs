@@ -98,7 +98,7 @@ fn a_child_that_is_taken_back_finds_what_it_inherited_and_not_what_the_canceller
             let (bare, furnished) = (spawn(), NAME.provide("its own", timeout(T, async { spawn() })).await.unwrap());
             NAME.provide("the canceller's", timeout(2 * T, async { bare.cancel() })).await.unwrap();
             furnished.cancel();
-            assert_eq!(*notes.0.lock().unwrap(), [(None, false), (Some("its own"), true)]);
+            assert_eq!(*notes.0.lock().unwrap(), [(None, false), (Some("its own"), false)]);
         }));
     });
 }
@@ -118,7 +118,7 @@ fn a_child_that_has_begun_finds_what_it_inherited_in_every_poll_and_at_its_end()
             assert_eq!(bare.await, (None, false));
             furnished.cancel();
             assert!(furnished.outcome().await.is_err());
-            assert_eq!(*notes.0.lock().unwrap(), [(Some("its own"), true)]);
+            assert_eq!(*notes.0.lock().unwrap(), [(Some("its own"), false)]);
         }));
     });
 }

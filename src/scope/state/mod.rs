@@ -144,6 +144,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     around: usize,
     /// Each poll begins with a new one.
     enclosing: Enclosing,
+    /// Whether a deadline was in force at the last poll.
+    has_deadline: bool,
     listener: Option<Listener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
@@ -177,6 +179,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             reordered: false,
             around: 0,
             enclosing: Enclosing::new(),
+            has_deadline: false,
             listener: None,
             hold: None,
             alarm: None,
@@ -219,6 +222,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Phase::Running | Phase::WindingDown { .. } => {}
         }
         self.enclosing = Enclosing::new();
+        if self.has_deadline || ambient.has_deadline() {
+            self.note_deadlines(ambient);
+        }
         if self.poll_alone(&mut body, ambient, cx) {
             return Poll::Pending;
         }
@@ -285,6 +291,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.around = around;
             self.control().set_around(ambient.scope(), ambient.member.get());
         }
+    }
+
+    /// Notes the deadlines, for parallel children.
+    #[inline(never)]
+    fn note_deadlines(&mut self, ambient: &Ambient) {
+        self.has_deadline = ambient.has_deadline();
+        self.control().set_deadlines(ambient.deadlines());
     }
 
     /// Links the scope's token, if somebody asked for it, below the enclosing region's, and listens
