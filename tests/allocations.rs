@@ -182,7 +182,7 @@ impl Clock for AtOnce {
     }
 
     fn timer(&self, _: Instant) -> Timer {
-        Timer::never()
+        Timer::boxed(Box::pin(std::future::pending()))
     }
 }
 
@@ -346,6 +346,10 @@ fn the_bridges_to_hyper_allocate_a_sleep_for_a_request_and_nothing_else() {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let hour = Duration::from_secs(3600);
+    // A timer of another clock is not kept. It holds what is the clock's.
+    Handle::new(AtOnce::default()).run(async {
+        assert_eq!(allocation_counter::measure(|| drop(HyperTimer.sleep(hour))).bytes_current, 0);
+    });
     runtime.block_on(async {
         let mut cx = Context::from_waker(Waker::noop());
         let mut idle = HyperTimer.sleep(hour);

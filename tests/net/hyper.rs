@@ -25,6 +25,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 
+use super::cancelled::in_a_cancelled_region;
 use super::{listen, sockets};
 
 const S: Duration = Duration::from_secs(1);
@@ -375,6 +376,11 @@ async fn timers_count_from_the_call_and_are_reset_in_place() {
     foreign.await;
     assert_eq!(now() - start, 15 * S);
     assert!(futures::poll!(timer.sleep(Duration::MAX)).is_pending());
+}
+
+#[foster::test(runtimes(sim), seeds = 1, timeout = "10s")]
+async fn in_a_cancelled_region_no_sleep_begins() {
+    assert!(!in_a_cancelled_region(async { HyperTimer.sleep(Duration::ZERO).await }).await);
 }
 
 /// The timer of a sleep that was dropped is moved for the next one. It may be set to another time,

@@ -1,5 +1,6 @@
 //! Sleeps.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use foster::runtimes::Sim;
 use foster::testing::CountingWaker;
-use foster::{now, scope, shield, sleep, sleep_until, timeout, timeout_at, yield_now};
+use foster::{Token, gather, now, scope, shield, sleep, sleep_until, timeout, timeout_at, yield_now};
 use futures::future::poll_immediate;
 
 use crate::harness::{self, T, run};
@@ -52,6 +53,21 @@ matrix! {
         sleep.as_mut().reset(now());
         assert!(poll_immediate(sleep.as_mut()).await.is_none(), "an instant that has passed yields once");
         sleep.await;
+    }
+
+    async fn no_sleep_begins_in_a_cancelled_region_that_is_still_polled() {
+        let (token, over) = (&Token::new(), &Cell::new(false));
+        let late = async {
+            yield_now().await;
+            sleep(T).await;
+            over.set(true);
+        };
+        let cleanup = shield(async {
+            token.cancel("while it runs");
+            sleep(5 * T).await;
+        });
+        assert!(token.run_until_cancelled(gather((late, cleanup))).await.is_err());
+        assert!(!over.get());
     }
 
     async fn a_sleep_that_began_on_another_runtime_is_moved_to_the_clock_of_this_one() {
