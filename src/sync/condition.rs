@@ -266,8 +266,7 @@ impl<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> ConditionWait<'a, P, T> {
             match mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Holding { guard, mut wait } => {
                     // It is in the line before others can change the value.
-                    let polled = wait.poll(cx);
-                    debug_assert!(polled.is_pending(), "a wait is answered by those who come later");
+                    wait.begin(cx);
                     self.stage = Stage::Waiting { mutex: Guard::unlock(guard), wait };
                     return Poll::Pending;
                 }

@@ -61,6 +61,7 @@ use super::wakes::Wakes;
 use crate::context;
 use crate::engine::atomics::{ShortLock, const_unless_loom};
 use crate::engine::budget;
+use crate::panic::discard;
 use crate::trace::tree;
 
 /// The state of a primitive, and those who wait for it to change, under one short lock.
@@ -260,6 +261,19 @@ impl<L: Line> Wait<L> {
         polled
     }
 
+    /// Joins a line in which everybody waits, with this very call. A poll may yield before.
+    ///
+    /// In a cancelled region this does nothing, as nothing new starts there.
+    pub(crate) fn begin(&mut self, cx: &Context<'_>) {
+        if !context::with(|ambient| ambient.is_tripped()) {
+            let joined = self.join(cx);
+            debug_assert!(joined.is_pending(), "a wait is answered by those who come later");
+        }
+        if let Stage::Outside { line, .. } | Stage::Inside { line, .. } = &self.stage {
+            tree::waiting(|| line.describe());
+        }
+    }
+
     /// Joins the line, unless there is an answer at once.
     fn join(&mut self, cx: &Context<'_>) -> Poll<(L, L::Answer)> {
         // Before anything is moved, because it may panic.
@@ -274,7 +288,11 @@ impl<L: Line> Wait<L> {
             Err(ask) => Ok(line.waiters(state).push(ask, waker)),
         });
         match joined {
-            Err((answer, _)) => Poll::Ready((line, answer)),
+            Err((answer, waker)) => {
+                // A panic would lose the answer, which may be a right.
+                discard(waker);
+                Poll::Ready((line, answer))
+            }
             Ok(key) => {
                 self.stage = Stage::Inside { line, key };
                 Poll::Pending
@@ -314,11 +332,13 @@ fn look<L: Line>(line: &L, key: Key, cx: &Context<'_>) -> Option<L::Answer> {
     }
     // The lock was released for this, so the answer may come in between.
     let waker = cx.waker().clone();
-    let (found, _former) = line.list().with(|state| {
+    let (found, not_needed) = line.list().with(|state| {
         let waiters = line.waiters(state);
         let former = waiters.replace_waker(key, waker);
         (waiters.look(key, cx.waker()), former)
     });
+    // A panic would lose the answer, whose entry is gone.
+    discard(not_needed);
     match found {
         Found::Answer(answer) => Some(answer),
         Found::Nothing | Found::OtherWaker => None,

@@ -13,43 +13,45 @@ type Wait<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// What a faulty waker does not survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     Clone,
     Wake,
     Drop,
 }
 
 /// The fault of a waker, which happens once it is armed.
-struct Faulty {
-    armed: Mutex<Option<Fault>>,
+pub(crate) struct Faulty {
+    armed: Mutex<Option<(Fault, Box<dyn FnOnce() + Send>)>>,
 }
 
 impl Faulty {
     /// Lent for good, since a waker may be kept for any time.
-    fn new() -> &'static Self {
+    pub(crate) fn new() -> &'static Self {
         Box::leak(Box::new(Faulty { armed: Mutex::new(None) }))
     }
 
-    fn arm(&self, fault: Fault) {
-        *self.armed.lock().unwrap() = Some(fault);
+    pub(crate) fn arm(&self, fault: Fault) {
+        self.arm_with(fault, || panic!("a waker that panics"));
     }
 
-    /// Panics if it is armed with this fault. It does so once.
+    /// Lets `act` take the place of the panic.
+    pub(crate) fn arm_with(&self, fault: Fault, act: impl FnOnce() + Send + 'static) {
+        *self.armed.lock().unwrap() = Some((fault, Box::new(act)));
+    }
+
+    /// Acts if it is armed with this fault. It does so once.
     fn meet(&self, fault: Fault) {
-        let mut armed = self.armed.lock().unwrap();
-        let is_met = *armed == Some(fault);
-        if is_met {
-            *armed = None;
+        let met = self.armed.lock().unwrap().take_if(|(armed, _)| *armed == fault);
+        if let Some((_, act)) = met {
+            act();
         }
-        drop(armed);
-        assert!(!is_met, "a waker that panics");
     }
 
-    fn has_met(&self) -> bool {
+    pub(crate) fn has_met(&self) -> bool {
         self.armed.lock().unwrap().is_none()
     }
 
-    fn waker(&'static self) -> Waker {
+    pub(crate) fn waker(&'static self) -> Waker {
         fn faulty(data: *const ()) -> &'static Faulty {
             // SAFETY: it is made below, of a reference that is valid for good.
             #[allow(unsafe_code)]

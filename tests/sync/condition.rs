@@ -6,7 +6,7 @@ use std::task::Context;
 
 use foster::sync::{Condition, Mutex, MutexGuard, OwnedMutexGuard};
 use foster::testing::{cancel_at_every_await, explore_all, poll_once};
-use foster::{local, scope, sleep, timeout, yield_now};
+use foster::{local, queue, scope, sleep, timeout, yield_now};
 use futures::FutureExt;
 
 use crate::by_hand::ByHand;
@@ -354,6 +354,31 @@ fn under_every_schedule_a_taker_that_is_cancelled_takes_no_notification_with_it(
 }
 
 matrix! {
+    // It released the mutex, and yielded before it was in the line. So nobody was notified.
+    async fn a_wait_with_which_the_steps_of_a_poll_are_used_up_is_in_the_line_when_the_mutex_is_free() {
+        let (mutex, changed) = (Mutex::new(false), Condition::new());
+        let (steps, many) = queue::unbounded();
+        (0..1_000).for_each(|_| steps.try_send(()).unwrap());
+        // It is not known here how many steps there are, so one of these has none left.
+        for taken in 100..200 {
+            *mutex.lock().await = false;
+            scope(async |s| {
+                s.spawn(async {
+                    let guard = mutex.lock().await;
+                    for _ in 0..taken {
+                        drop(many.recv().now_or_never());
+                    }
+                    drop(changed.wait_for(guard, |is_changed| *is_changed).await);
+                });
+                s.spawn(async {
+                    *mutex.lock().await = true;
+                    changed.notify_all();
+                });
+            })
+            .await;
+        }
+    }
+
     // C132: so many are notified wake, in their order, and have the mutex when they go on.
     async fn as_many_wake_as_are_notified_and_they_have_the_mutex() {
         let (condition, mutex) = (Condition::new(), Mutex::new(Vec::new()));
