@@ -22,7 +22,8 @@ impl<T> Receiver<T> {
     /// Takes up to `max` items, and waits for them until `within` has passed since there was the
     /// first one. Returns an empty list when the queue is closed and nothing is left in it.
     ///
-    /// So it waits for the first item as long as that takes. It also ends when a bounded queue is
+    /// So it waits for the first item as long as that takes. If that was offered in a
+    /// [rendezvous](super::rendezvous) and is withdrawn, the next one is the first. It also ends when a bounded queue is
     /// full, since then no more can come, and when the queue is closed. The time is measured by the
     /// clock of the enclosing runtime (see [`time`](crate::time)).
     ///
@@ -55,7 +56,7 @@ impl<T> Receiver<T> {
     pub fn recv_many_within(&self, max: usize, within: Duration) -> RecvManyWithin<'_, T> {
         assert!(max > 0, "a batch has at least one item: `max` must not be 0");
         let shared = self.shared();
-        RecvManyWithin { shared, max, timer: sleep(within), stage: Stage::first(shared, Coming::New) }
+        RecvManyWithin { shared, max, within, timer: sleep(within), stage: Stage::first(shared, Coming::New) }
     }
 }
 
@@ -65,6 +66,7 @@ pin_project! {
     pub struct RecvManyWithin<'a, T> {
         shared: &'a Arc<Shared<T>>,
         max: usize,
+        within: Duration,
         // Counts from its first poll, which is when there is a first item.
         #[pin]
         timer: Sleep,
@@ -155,7 +157,10 @@ impl<T> Future for RecvManyWithin<'_, T> {
             promise.give();
             match take_promised(shared, |shared, state, wakes| take_many(shared, state, wakes, max)) {
                 Some(items) => return Poll::Ready(items),
-                None => *this.stage = Stage::first(shared, Coming::Again),
+                None => {
+                    *this.stage = Stage::first(shared, Coming::Again);
+                    this.timer.set(sleep(*this.within));
+                }
             }
         }
     }

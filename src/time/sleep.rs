@@ -20,7 +20,8 @@ use crate::trace::tree;
 ///
 /// [`Duration::MAX`] waits for ever, and zero yields once. The timer is that of the
 /// [runtime in force](crate::Handle::try_current). Where there is none, the thread of
-/// `futures-timer` fires it. The counterpart of `asyncio.sleep`, `trio.sleep` and
+/// `futures-timer` fires it. A sleep that has completed is ready whenever it is polled again, until
+/// it is [reset](Sleep::reset). The counterpart of `asyncio.sleep`, `trio.sleep` and
 /// `tokio::time::sleep`.
 ///
 /// # Cancellation
@@ -118,8 +119,9 @@ impl Sleep {
 enum Until {
     After(Duration),
     At(Instant),
-    /// The instant had already come at the first poll, which yielded.
-    Yielded,
+    /// The instant has come. It had come before the first poll, which yielded, or the sleep has
+    /// completed.
+    Over,
 }
 
 impl fmt::Display for Until {
@@ -128,7 +130,7 @@ impl fmt::Display for Until {
             Until::After(Duration::MAX) => f.write_str("sleep without end"),
             Until::After(duration) => write!(f, "sleep of {duration:?}"),
             Until::At(_) => f.write_str("sleep until an instant"),
-            Until::Yielded => f.write_str("sleep that is over"),
+            Until::Over => f.write_str("sleep that is over"),
         }
     }
 }
@@ -154,18 +156,18 @@ impl Future for Sleep {
         let mut this = self.project();
         if !*this.armed {
             let armed = context::with(|ambient| {
-                let begun = matches!(this.until, Until::Yielded);
-                if !begun && ambient.is_tripped() {
+                let is_over = matches!(this.until, Until::Over);
+                if !is_over && ambient.is_tripped() {
                     return Err(Poll::Pending);
                 }
                 let now = ambient.now();
                 let at = match *this.until {
-                    Until::Yielded => return Err(Poll::Ready(())),
+                    Until::Over => return Err(Poll::Ready(())),
                     Until::After(duration) => now.checked_add(duration),
                     Until::At(at) => Some(at),
                 };
                 if at.is_some_and(|at| at <= now) {
-                    *this.until = Until::Yielded;
+                    *this.until = Until::Over;
                     cx.waker().wake_by_ref();
                     tree::waiting(|| this.until.to_string());
                     return Err(Poll::Pending);
@@ -185,6 +187,10 @@ impl Future for Sleep {
         let polled = this.timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx));
         if polled.is_pending() {
             tree::waiting(|| this.until.to_string());
+        } else {
+            // Not every timer may be polled again after it has fired.
+            *this.until = Until::Over;
+            *this.armed = false;
         }
         polled
     }

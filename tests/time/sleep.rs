@@ -70,6 +70,17 @@ matrix! {
         assert!(!over.get());
     }
 
+    async fn a_sleep_that_has_completed_stays_ready_until_it_is_moved() {
+        for mut sleep in [Box::pin(sleep(T)), Box::pin(sleep(Duration::ZERO))] {
+            sleep.as_mut().await;
+            for _ in 0..2 {
+                assert!(poll_immediate(sleep.as_mut()).await.is_some());
+            }
+            sleep.as_mut().reset(now() + 10_000 * T);
+            assert!(poll_immediate(sleep.as_mut()).await.is_none());
+        }
+    }
+
     async fn a_sleep_that_began_on_another_runtime_is_moved_to_the_clock_of_this_one() {
         for other in harness::REAL {
             let (other, mut sleep) = (other(), pin!(sleep(10_000 * T)));
