@@ -1,7 +1,7 @@
 //! Listeners of TCP.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
@@ -15,9 +15,10 @@ use super::endpoint::Endpoint;
 use super::options::TcpOptions;
 use super::stream::Stream;
 use super::tcp::{TcpStream, tcp};
+use super::turn::Turn;
 use super::{error, on_network};
 use crate::runtime::network::{Address, Listener, Socket, SystemListener, unsupported};
-use crate::sync::{Lock, Mutex, MutexGuard};
+use crate::sync::Mutex;
 use crate::trace::tree;
 
 /// A listener, whose acceptors take turns.
@@ -39,8 +40,8 @@ impl Turns {
     }
 
     pub(super) async fn accept(&self) -> io::Result<(Socket, Address)> {
-        let _turn = self.turn.lock().await;
-        poll_fn(|cx| self.poll_accept(cx)).await
+        let mut accepting = Accepting::new(self);
+        poll_fn(|cx| accepting.poll_next(cx)).await
     }
 
     /// Accepts, for who has the turn. In a cancelled region it takes what is there.
@@ -64,20 +65,16 @@ impl Turns {
 /// Accepts one connection after the other, and keeps the turn meanwhile.
 pub(super) struct Accepting<'a> {
     turns: &'a Turns,
-    lock: Lock<'a, ()>,
-    turn: Option<MutexGuard<'a, ()>>,
+    turn: Turn<'a>,
 }
 
 impl<'a> Accepting<'a> {
     pub(super) fn new(turns: &'a Turns) -> Self {
-        Accepting { turns, lock: turns.turn.lock(), turn: None }
+        Accepting { turns, turn: Turn::new(&turns.turn) }
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Address)>> {
-        if self.turn.is_none() {
-            self.turn = Some(ready!(Pin::new(&mut self.lock).poll(cx)));
-        }
-        self.turns.poll_accept(cx)
+        self.turn.poll(cx, |cx| self.turns.poll_accept(cx))
     }
 }
 

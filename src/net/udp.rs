@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use super::connect::begin;
 use super::endpoint::Endpoint;
 use super::lookup::first_to;
+use super::turn::Turn;
 use super::{error, on_network, waits};
 use crate::runtime::network::DatagramSocket;
 use crate::sync::Mutex;
@@ -157,8 +158,8 @@ impl UdpSocket {
     /// [`send`](Self::send) returns it. Give the wait for an answer a [`timeout`](crate::timeout)
     /// anyway, since most losses are reported by nobody.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let _turn = self.receiving.lock().await;
-        poll_fn(|cx| self.poll_recv_from(cx, buffer)).await
+        let mut turn = Turn::new(&self.receiving);
+        poll_fn(|cx| turn.poll(cx, |cx| self.poll_recv_from(cx, buffer))).await
     }
 
     /// Receives a datagram as [`recv_from`](Self::recv_from) does, and leaves it there for the next
@@ -172,8 +173,8 @@ impl UdpSocket {
     ///
     /// As for [`recv_from`](Self::recv_from).
     pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let _turn = self.receiving.lock().await;
-        poll_fn(|cx| self.received(self.socket.poll_peek(waits(cx), buffer))).await
+        let mut turn = Turn::new(&self.receiving);
+        poll_fn(|cx| turn.poll(cx, |cx| self.received(self.socket.poll_peek(waits(cx), buffer)))).await
     }
 
     /// Receives a datagram as [`recv_from`](Self::recv_from) does, and returns its length.
@@ -344,8 +345,8 @@ impl UdpSocket {
     }
 
     async fn send_datagram(&self, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
-        let _turn = self.sending.lock().await;
-        poll_fn(|cx| self.poll_send(cx, datagram, to)).await
+        let mut turn = Turn::new(&self.sending);
+        poll_fn(|cx| turn.poll(cx, |cx| self.poll_send(cx, datagram, to))).await
     }
 
     /// Receives a datagram as [`recv_from`](Self::recv_from) does, for a protocol that is written

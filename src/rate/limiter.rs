@@ -289,15 +289,15 @@ impl AcquireRate<'_> {
                 Place::InLine { turn } => {
                     let turn = ready!(Pin::new(turn).poll(cx)).expect("nobody closes it or takes its permit");
                     *this.place = Place::First { _turn: turn };
-                    if let Some(result) = self.as_mut().take() {
-                        return Poll::Ready(result);
+                    if let Some(polled) = self.as_mut().take() {
+                        return polled;
                     }
                 }
                 Place::First { .. } => {
                     let Some(sleep) = this.sleep.as_pin_mut() else { unreachable!("who waits has a timer") };
                     ready!(sleep.poll(cx));
-                    if let Some(result) = self.as_mut().take() {
-                        return Poll::Ready(result);
+                    if let Some(polled) = self.as_mut().take() {
+                        return polled;
                     }
                 }
                 Place::Over => panic!("a future was polled after it had completed"),
@@ -305,35 +305,35 @@ impl AcquireRate<'_> {
         }
     }
 
-    /// Takes the tokens of the first in the line, or sets the timer for them.
-    fn take(self: Pin<&mut Self>) -> Option<Result<(), RateLimited>> {
+    /// Takes the tokens of the first in the line, or sets the timer for them and returns `None`.
+    fn take(self: Pin<&mut Self>) -> Option<Poll<Result<(), RateLimited>>> {
         let mut this = self.project();
-        let result = match this.limiter.take(*this.count) {
-            Ok(()) => Ok(()),
+        let mut next = Place::Over;
+        let polled = match this.limiter.take(*this.count) {
+            Ok(()) => Poll::Ready(Ok(())),
             Err(wait) => {
-                let at = context::with(|ambient| {
-                    let at = ambient.now().checked_add(wait);
-                    let is_late = ambient.deadline().is_some_and(|deadline| at.is_none_or(|at| at >= deadline));
-                    // What is being cancelled waits to be dropped, and is told nothing.
-                    if is_late && !ambient.is_tripped() { Err(()) } else { Ok(at) }
+                let (at, deadline, is_tripped) = context::with(|ambient| {
+                    (ambient.now().checked_add(wait), ambient.deadline(), ambient.is_tripped())
                 });
-                match (at, this.sleep.as_mut().as_pin_mut()) {
-                    (Err(()), _) => Err(RateLimited::new(*this.count, Kind::Deadline, Some(wait))),
-                    (Ok(Some(at)), Some(sleep)) => {
-                        sleep.reset(at);
-                        return None;
+                if is_tripped {
+                    // It begins no wait, so it keeps nobody from theirs. It is told nothing either,
+                    // because it waits to be dropped.
+                    next = Place::Fresh;
+                    Poll::Pending
+                } else if deadline.is_some_and(|deadline| at.is_none_or(|at| at >= deadline)) {
+                    Poll::Ready(Err(RateLimited::new(*this.count, Kind::Deadline, Some(wait))))
+                } else {
+                    match (at, this.sleep.as_mut().as_pin_mut()) {
+                        (Some(at), Some(sleep)) => sleep.reset(at),
+                        (at, _) => this.sleep.set(Some(at.map_or_else(|| sleep(Duration::MAX), sleep_until))),
                     }
-                    (Ok(at), _) => {
-                        let sleep = at.map_or_else(|| sleep(Duration::MAX), sleep_until);
-                        this.sleep.set(Some(sleep));
-                        return None;
-                    }
+                    return None;
                 }
             }
         };
         // The turn passes to the next one.
-        *this.place = Place::Over;
-        Some(result)
+        *this.place = next;
+        Some(polled)
     }
 }
 

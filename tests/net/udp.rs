@@ -116,6 +116,20 @@ sockets! {
         }
     }
 
+    // It had the turn, and kept it as long as the region was not dropped.
+    async fn who_does_not_wait_in_a_cancelled_region_keeps_nobody_from_receiving() {
+        let (client, server) = pair().await;
+        let mut buffer = [0; 8];
+        let (mut receives, mut peeks) = (Box::pin(next(&server)), Box::pin(server.peek_from(&mut buffer)));
+        assert!(in_a_cancelled_region(async {
+            assert!(poll_once(receives.as_mut()).await.is_pending());
+            assert!(poll_once(peeks.as_mut()).await.is_pending());
+        })
+        .await);
+        client.send(b"sent").await.unwrap();
+        assert_eq!(next(&server).await, b"sent");
+    }
+
     async fn a_cancelled_region_takes_what_is_there_and_begins_no_wait() {
         let (client, server) = pair().await;
         assert!(!in_a_cancelled_region(async { drop(next(&server).await) }).await);
