@@ -130,10 +130,7 @@ impl Attempts {
         match errors.len() {
             0 => io::Error::new(io::ErrorKind::InvalidInput, "there is no address to connect to"),
             1 => errors.remove(0),
-            _ => {
-                let texts: Vec<String> = errors.iter().map(io::Error::to_string).collect();
-                io::Error::new(errors[0].kind(), texts.join("; "))
-            }
+            _ => error::all(errors),
         }
     }
 }

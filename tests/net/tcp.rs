@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::time::Duration;
 
-use foster::net::{TcpListener, TcpOptions, TcpStream};
+use foster::net::{self, TcpListener, TcpOptions, TcpStream};
 use foster::testing::poll_once;
 use foster::{FutureExt, gather, scope};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
@@ -305,6 +305,19 @@ sockets! {
         assert_eq!(accepted.unwrap().0.local_addr().unwrap(), address);
     }
 
+    // It had the turn, and kept it as long as the region was not dropped.
+    async fn who_does_not_wait_in_a_cancelled_region_keeps_nobody_from_accepting() {
+        let listener = listen().await;
+        let (mut accepts, mut incoming) = (Box::pin(listener.accept()), listener.incoming());
+        assert!(in_a_cancelled_region(async {
+            assert!(poll_once(accepts.as_mut()).await.is_pending());
+            assert!(poll_once(incoming.next()).await.is_pending());
+        })
+        .await);
+        let (client, accepted) = gather((TcpStream::connect(listener.local_addr().unwrap()), listener.accept())).await;
+        assert_eq!(accepted.unwrap().1, client.unwrap().local_addr().unwrap());
+    }
+
     async fn nobody_in_a_cancelled_region_takes_the_place_of_who_waits() {
         let (client, server) = pair().await;
         scope(async |s| {
@@ -327,6 +340,18 @@ sockets! {
             writer.await;
         })
         .await;
+    }
+
+    async fn the_number_of_an_error_is_that_of_the_operating_system() {
+        let address = listen().await.local_addr().unwrap();
+        let own = TcpStream::connect(address).await.unwrap_err();
+        let std = std::net::TcpStream::connect(address).unwrap_err();
+        assert_eq!((net::raw_os_error(&own), own.kind()), (std.raw_os_error(), std.kind()));
+        let of_all = TcpStream::connect([address, address]).await.unwrap_err();
+        assert_eq!(net::raw_os_error(&of_all), std.raw_os_error());
+        assert_eq!(of_all.to_string(), format!("{own}; {own}"));
+        assert_eq!(net::raw_os_error(&std), std.raw_os_error());
+        assert_eq!(net::raw_os_error(&io::Error::other("of a program")), None);
     }
 
     async fn settings_are_made_on_both_ends() {
