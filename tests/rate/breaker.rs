@@ -55,6 +55,33 @@ matrix! {
         assert!(!breaker.try_acquire().unwrap_err().is_probing());
     }
 
+    // It held the place of the probe for as long as it was kept, so all others were refused.
+    async fn a_probe_that_panicked_and_is_kept_lets_another_call_probe() {
+        for panics_early in [true, false] {
+            let breaker = CircuitBreaker::new(1, Duration::from_nanos(1));
+            fail(&breaker, 1);
+            while breaker.state() == CircuitState::Open {
+                sleep(T).await;
+            }
+            let drops = &Drops::new();
+            let panics = || {
+                let guard = drops.guard();
+                assert!(!panics_early, "before there is a future");
+                async move {
+                    yield_now().await;
+                    drop(guard);
+                    let _held = drops.guard();
+                    panic!("while it is polled")
+                }
+            };
+            let mut kept = Box::pin(breaker.call::<_, _, (), Error>(panics));
+            assert!(AssertUnwindSafe(kept.as_mut()).catch_unwind().await.is_err());
+            assert_eq!(drops.alive(), 0, "the operation is dropped at once");
+            assert_eq!(breaker.call(async || Ok::<_, Error>(1)).await, Ok(1));
+            drop(kept);
+        }
+    }
+
     async fn tasks_on_other_threads_share_it() {
         let breaker = Arc::new(CircuitBreaker::new(20, Duration::from_secs(3600)));
         scope(async |s| {

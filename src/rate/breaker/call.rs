@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::{CircuitBreaker, CircuitOpen, CircuitPermit};
+use crate::panic::catch;
 
 /// Says which errors are failures of the service that is called.
 pub trait Failures<E> {
@@ -93,20 +95,26 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
         let mut this = self.project();
         if let Some(operation) = this.operation.take() {
-            match this.breaker.try_acquire() {
-                Ok(permit) => *this.permit = Some(permit),
+            let permit = match this.breaker.try_acquire() {
+                Ok(permit) => permit,
                 Err(open) => return Poll::Ready(Err(open.into())),
-            }
+            };
+            // If this panics, the permit is dropped.
             this.attempt.set(Some(operation()));
+            *this.permit = Some(permit);
         }
         let Some(attempt) = this.attempt.as_mut().as_pin_mut() else {
             panic!("a future was polled after it had completed");
         };
-        let result = ready!(attempt.poll(cx));
-        // The attempt is gone before the closure sees its error, and before the next call is let
-        // through.
-        this.attempt.set(None);
+        let result = match catch(|| attempt.poll(cx)) {
+            Ok(polled) => Ok(ready!(polled)),
+            Err(payload) => Err(payload),
+        };
         let permit = this.permit.take().expect("there is one for each attempt");
+        // The attempt is gone before the closure sees its error, and before the next call is let
+        // through. After a panic, too, since this future may be kept for long.
+        this.attempt.set(None);
+        let result = result.unwrap_or_else(|payload| resume_unwind(payload));
         match &result {
             Err(error) if this.failures.is_failure(error) => permit.failure(),
             _ => permit.success(),
