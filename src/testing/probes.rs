@@ -13,6 +13,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::name::Name;
+use crate::panic::wake_all;
 use crate::trace::tree;
 
 /// Counts guards, and how many of them have been dropped.
@@ -228,7 +229,7 @@ impl Gate {
         state.open = true;
         let waiting = mem::take(&mut state.waiting);
         drop(state);
-        waiting.into_values().for_each(Waker::wake);
+        wake_all(waiting.into_values());
     }
 
     /// Makes everyone wait from now on, and those who were let pass and have not been polled since.
@@ -472,6 +473,7 @@ mod tests {
     use std::pin::pin;
 
     use super::*;
+    use crate::panic::catch;
 
     #[test]
     fn a_gate_forgets_who_no_longer_waits() {
@@ -496,6 +498,22 @@ mod tests {
         gate.close();
         assert!(waker.poll(wait.as_mut()).is_pending());
         assert_eq!((gate.waiting(), gate.is_open()), (1, false));
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_nobody_at_an_open_gate() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("a waker that panics");
+            }
+        }
+        let (gate, waker) = (Gate::new(), CountingWaker::new());
+        let (mut first, mut second) = (pin!(gate.wait()), pin!(gate.wait()));
+        assert!(first.as_mut().poll(&mut Context::from_waker(&Arc::new(Panics).into())).is_pending());
+        assert!(waker.poll(second.as_mut()).is_pending());
+        assert!(catch(|| gate.open()).is_err());
+        assert_eq!(waker.count(), 1);
     }
 
     #[test]
