@@ -65,6 +65,10 @@ impl<T> Item<T> {
     /// the item is the first among its equals. If no receiver is left, this drops the item, which
     /// is then done.
     ///
+    /// The receivers of a closed queue end when nothing is left in it. They do not wait for what
+    /// may be put back. So receive again after you have put an item back. If nobody does, the item
+    /// stays in the queue, and `join` waits for it, until the last receiver is dropped.
+    ///
     /// # Panics
     ///
     /// Panics if a comparison with another item panics. Then the item is in the queue.

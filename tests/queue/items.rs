@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use foster::queue::{self, Item, Receiver, Sender};
 use foster::testing::Drops;
 use foster::{scope, yield_now};
+use futures::FutureExt as _;
 
 use crate::by_hand::ByHand;
 
@@ -166,6 +167,20 @@ fn a_closed_queue_takes_an_item_back() {
     assert_eq!(drain(&work), [1]);
     let mut join = ByHand::new(work.join());
     assert!(join.poll().is_some());
+}
+
+#[test]
+fn an_item_that_comes_back_to_a_closed_queue_waits_for_who_receives_again() {
+    let (jobs, work) = filled(queue::bounded(2), [1]);
+    let other = work.clone();
+    let item = work.try_recv().unwrap();
+    drop(jobs);
+    assert!(other.recv().now_or_never().unwrap().is_none(), "it does not wait for what may come back");
+    item.put_back();
+    let join = ByHand::waiting(other.join());
+    drop(work);
+    assert_eq!(drain(&other), [1]);
+    join.turn();
 }
 
 #[test]
