@@ -34,7 +34,7 @@ pub(super) enum Errand<M: Manager> {
     },
     /// Drops an error.
     Drop {
-        _cause: Cause<M::Error>,
+        cause: Cause<M::Error>,
     },
 }
 

@@ -15,7 +15,7 @@ use super::{Manager, PoolOptions, Pooled, TryGetError};
 use crate::cancel::Token;
 use crate::context;
 use crate::name::Name;
-use crate::panic::{contain, discard};
+use crate::panic::contain;
 use crate::runtime::Instant;
 use crate::scope::Spawner;
 use crate::sync::HeldBy;
@@ -133,11 +133,8 @@ impl<M: Manager> Shared<M> {
     }
 
     fn start(self: &Arc<Self>, errand: Errand<M>) {
-        if let Errand::Drop { .. } = errand {
-            return discard(errand);
-        }
         let is_farewell = matches!(errand, Errand::Close { .. });
-        let task = Box::pin(tasks::task(self, errand));
+        let Some(task) = tasks::task(self, errand) else { return };
         // It inherits nothing from the caller.
         context::with(|ambient| {
             ambient.inheriting(None, || match self.spawner.status() {

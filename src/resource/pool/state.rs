@@ -367,12 +367,12 @@ impl<M: Manager> State<M> {
 
     /// Leaves an error to be dropped without the lock, because what is in it is the user's.
     pub(super) fn leave_error(&mut self, error: GetError<M::Error>) {
-        self.errands.push(Errand::Drop { _cause: error.cause });
+        self.errands.push(Errand::Drop { cause: error.cause });
     }
 
     /// Leaves a failure to be dropped without the lock, because the error in it is the user's.
     fn forget(&mut self, failure: Option<Failure<M::Error>>) {
-        self.errands.extend(failure.map(|failure| Errand::Drop { _cause: failure.cause }));
+        self.errands.extend(failure.map(|failure| Errand::Drop { cause: failure.cause }));
     }
 
     /// Has a new reaper look at an instant that is earlier than that of the former one, which ends

@@ -1,6 +1,7 @@
 //! What the tasks of a pool do. They are children of its scope.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,51 +16,35 @@ use crate::panic::discard;
 use crate::runtime::Instant;
 use crate::time::{sleep_until, timeout};
 
-/// Makes the task of an errand.
+/// The future of a task.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes the task of an errand, or drops what is only to be dropped and returns `None`.
 ///
 /// If the task is dropped before it has ended, its place is free, and the resource that it had is
 /// dropped.
-pub(super) fn task<M: Manager>(
-    shared: &Arc<Shared<M>>,
-    errand: Errand<M>,
-) -> impl Future<Output = ()> + Send + 'static {
+pub(super) fn task<M: Manager>(shared: &Arc<Shared<M>>, errand: Errand<M>) -> Option<Task> {
     let shared = shared.clone();
+    // It has its place before the task is polled.
     let transit =
         |group, stored, phase| Transit { shared: shared.clone(), group, stored, evicted: None, phase: Some(phase) };
-    let task = match errand {
+    Some(match errand {
         Errand::Create { group, manager, at, evicted } => {
             let mut transit = transit(group, None, Phase::Creating);
             if let Some(Evicted { group, stored }) = evicted {
                 (transit.evicted, transit.stored) = (Some(group), Some(stored));
             }
-            Task::Create { transit, manager, at }
+            Box::pin(create(transit, manager, at))
         }
-        Errand::Check { group, stored } => Task::Check(transit(group, Some(stored), Phase::Checking)),
-        Errand::Reset { group, stored } => Task::Reset(transit(group, Some(stored), Phase::Leaving)),
-        Errand::Close { group, stored } => Task::Close(transit(group, Some(stored), Phase::Leaving)),
-        Errand::Reap { number } => Task::Reap(shared.clone(), number),
-        Errand::Drop { .. } => Task::Nothing,
-    };
-    async move {
-        match task {
-            Task::Create { transit, manager, at } => create(transit, manager, at).await,
-            Task::Check(transit) => check(transit).await,
-            Task::Reset(transit) => reset(transit).await,
-            Task::Close(mut transit) => transit.close().await,
-            Task::Reap(shared, number) => reap(&shared, number).await,
-            Task::Nothing => {}
+        Errand::Check { group, stored } => Box::pin(check(transit(group, Some(stored), Phase::Checking))),
+        Errand::Reset { group, stored } => Box::pin(reset(transit(group, Some(stored), Phase::Leaving))),
+        Errand::Close { group, stored } => Box::pin(close(transit(group, Some(stored), Phase::Leaving))),
+        Errand::Reap { number } => Box::pin(reap(shared, number)),
+        Errand::Drop { cause } => {
+            discard(cause);
+            return None;
         }
-    }
-}
-
-/// An errand that has its place.
-enum Task<M: Manager> {
-    Create { transit: Transit<M>, manager: Arc<M>, at: Option<Instant> },
-    Check(Transit<M>),
-    Reset(Transit<M>),
-    Close(Transit<M>),
-    Reap(Arc<Shared<M>>, u64),
-    Nothing,
+    })
 }
 
 async fn create<M: Manager>(mut transit: Transit<M>, manager: Arc<M>, at: Option<Instant>) {
@@ -114,7 +99,11 @@ async fn reset<M: Manager>(mut transit: Transit<M>) {
     }
 }
 
-async fn reap<M: Manager>(shared: &Arc<Shared<M>>, number: u64) {
+async fn close<M: Manager>(mut transit: Transit<M>) {
+    transit.close().await;
+}
+
+async fn reap<M: Manager>(shared: Arc<Shared<M>>, number: u64) {
     let reaping = async {
         loop {
             let (now, mut next) = (now(), None);
