@@ -64,6 +64,7 @@ pub mod async_lock;
 mod barrier;
 mod condition;
 mod event;
+mod lock;
 mod mutex;
 mod once_cell;
 pub mod oneshot;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::lock::{guards, waits_for_permits};
 use super::semaphore::{self, HeldBy, Semaphore};
 use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
@@ -108,6 +109,10 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// As for [`lock`](Mutex::lock).
     ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
+    ///
     /// ```
     /// # futures::executor::block_on(async {
     /// use foster::sync::{Mutex, OwnedMutexGuard};
@@ -189,41 +194,7 @@ impl<T: ?Sized> Locked for Mutex<T> {
     }
 }
 
-/// Who waits for a mutex waits for its one permit.
-impl<T: ?Sized> Line for Mutex<T> {
-    type State = semaphore::State;
-    type Ask = usize;
-    type Answer = <Semaphore as Line>::Answer;
-
-    fn list(&self) -> &WaitList<Self::State> {
-        self.turn.list()
-    }
-
-    fn waiters<'s>(&self, state: &'s mut Self::State) -> &'s mut Waiters<usize, Self::Answer> {
-        self.turn.waiters(state)
-    }
-
-    #[inline]
-    fn pass(&self, count: &usize) -> Option<Self::Answer> {
-        self.turn.pass(count)
-    }
-
-    fn take_free(&self, count: &usize) -> Option<Self::Answer> {
-        self.turn.take_free(count)
-    }
-
-    fn join(&self, state: &mut Self::State, count: usize, wakes: &mut Wakes) -> Result<Self::Answer, usize> {
-        self.turn.join(state, count, wakes)
-    }
-
-    fn leave(&self, state: &mut Self::State, count: usize, answer: Option<Self::Answer>, wakes: &mut Wakes) {
-        self.turn.leave(state, count, answer, wakes);
-    }
-
-    fn describe(&self) -> String {
-        format!("mutex{}", HeldBy(self.turn.holders()))
-    }
-}
+waits_for_permits!(Mutex, "mutex");
 
 /// The future of [`Mutex::lock`].
 pub type Lock<'a, T> = Locking<&'a Mutex<T>, T>;
@@ -292,8 +263,13 @@ impl<P: Deref<Target = Mutex<T>>, T: ?Sized> Guard<P, T> {
 }
 
 impl<P: Deref<Target = Mutex<T>>, T: ?Sized, U: ?Sized> Guard<P, T, U> {
-    /// Narrows the guard to a part of the value.
-    ///
+    /// Returns the mutex that this unlocks.
+    pub fn mutex(guard: &Self) -> &P {
+        guard.access.owner()
+    }
+}
+
+guards! {
     /// Call it as `MutexGuard::map(guard, |value| &mut value.part)`.
     ///
     /// ```
@@ -309,60 +285,5 @@ impl<P: Deref<Target = Mutex<T>>, T: ?Sized, U: ?Sized> Guard<P, T, U> {
     /// # assert_eq!(account.into_inner().owner, "Ada");
     /// # });
     /// ```
-    pub fn map<V: ?Sized>(guard: Self, part: impl FnOnce(&mut U) -> &mut V) -> Guard<P, T, V> {
-        Guard { access: guard.access.map(part) }
-    }
-
-    /// Narrows the guard to a part of the value, if there is such a part.
-    ///
-    /// # Errors
-    ///
-    /// Returns the guard if `part` returns `None`.
-    pub fn filter_map<V: ?Sized>(
-        guard: Self,
-        part: impl FnOnce(&mut U) -> Option<&mut V>,
-    ) -> Result<Guard<P, T, V>, Self> {
-        match guard.access.filter_map(part) {
-            Ok(access) => Ok(Guard { access }),
-            Err(access) => Err(Guard { access }),
-        }
-    }
-
-    /// Returns the mutex that this unlocks.
-    pub fn mutex(guard: &Self) -> &P {
-        guard.access.owner()
-    }
-
-    /// Unlocks the mutex and returns it, by reference or in its [`Arc`].
-    pub fn unlock(guard: Self) -> P {
-        guard.access.end()
-    }
-}
-
-impl<P: Deref<Target = Mutex<T>>, T: ?Sized, U: ?Sized> Deref for Guard<P, T, U> {
-    type Target = U;
-
-    #[inline]
-    fn deref(&self) -> &U {
-        &self.access
-    }
-}
-
-impl<P: Deref<Target = Mutex<T>>, T: ?Sized, U: ?Sized> DerefMut for Guard<P, T, U> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut U {
-        &mut self.access
-    }
-}
-
-impl<P: Deref<Target = Mutex<T>>, T: ?Sized, U: ?Sized + fmt::Debug> fmt::Debug for Guard<P, T, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<P: Deref<Target = Mutex<T>>, T: ?Sized, U: ?Sized + fmt::Display> fmt::Display for Guard<P, T, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
+    Guard, Mutex, mut
 }

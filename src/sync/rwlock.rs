@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::lock::{guards, waits_for_permits};
 use super::semaphore::{self, HeldBy, Semaphore};
 use super::statistics::Statistics;
 use super::wait_list::{Line, Wait, WaitList};
@@ -134,6 +135,10 @@ impl<T: ?Sized> RwLock<T> {
     /// # Cancellation
     ///
     /// As for [`read`](RwLock::read).
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
     pub fn read_owned(self: Arc<Self>) -> ReadOwned<T> {
         Reading { wait: Wait::new(self, ONE) }
     }
@@ -144,6 +149,10 @@ impl<T: ?Sized> RwLock<T> {
     /// # Cancellation
     ///
     /// As for [`write`](RwLock::write).
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
     pub fn write_owned(self: Arc<Self>) -> WriteOwned<T> {
         Writing { wait: Wait::new(self, ALL) }
     }
@@ -231,41 +240,7 @@ impl<T: ?Sized> LockedShared for RwLock<T> {
     }
 }
 
-/// Who waits for the lock waits for permits of its semaphore.
-impl<T: ?Sized> Line for RwLock<T> {
-    type State = semaphore::State;
-    type Ask = usize;
-    type Answer = <Semaphore as Line>::Answer;
-
-    fn list(&self) -> &WaitList<Self::State> {
-        self.turn.list()
-    }
-
-    fn waiters<'s>(&self, state: &'s mut Self::State) -> &'s mut Waiters<usize, Self::Answer> {
-        self.turn.waiters(state)
-    }
-
-    #[inline]
-    fn pass(&self, count: &usize) -> Option<Self::Answer> {
-        self.turn.pass(count)
-    }
-
-    fn take_free(&self, count: &usize) -> Option<Self::Answer> {
-        self.turn.take_free(count)
-    }
-
-    fn join(&self, state: &mut Self::State, count: usize, wakes: &mut Wakes) -> Result<Self::Answer, usize> {
-        self.turn.join(state, count, wakes)
-    }
-
-    fn leave(&self, state: &mut Self::State, count: usize, answer: Option<Self::Answer>, wakes: &mut Wakes) {
-        self.turn.leave(state, count, answer, wakes);
-    }
-
-    fn describe(&self) -> String {
-        format!("read-write lock{}", HeldBy(self.turn.holders()))
-    }
-}
+waits_for_permits!(RwLock, "read-write lock");
 
 /// Waits for the lock with the permits that were asked for.
 fn poll_lock<P>(wait: &mut Wait<P>, cx: &mut Context<'_>) -> Poll<P>
@@ -361,54 +336,15 @@ impl<P: Deref<Target = RwLock<T>>, T: ?Sized> ReadGuard<P, T> {
 }
 
 impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized> ReadGuard<P, T, U> {
-    /// Narrows the guard to a part of the value.
-    ///
-    /// Call it as `RwLockReadGuard::map(guard, |value| &value.part)`.
-    pub fn map<V: ?Sized>(guard: Self, part: impl FnOnce(&U) -> &V) -> ReadGuard<P, T, V> {
-        ReadGuard { access: guard.access.map(part) }
-    }
-
-    /// Narrows the guard to a part of the value, if there is such a part.
-    ///
-    /// # Errors
-    ///
-    /// Returns the guard if `part` returns `None`.
-    pub fn filter_map<V: ?Sized>(guard: Self, part: impl FnOnce(&U) -> Option<&V>) -> Result<ReadGuard<P, T, V>, Self> {
-        match guard.access.filter_map(part) {
-            Ok(access) => Ok(ReadGuard { access }),
-            Err(access) => Err(ReadGuard { access }),
-        }
-    }
-
     /// Returns the lock that this holds.
     pub fn rwlock(guard: &Self) -> &P {
         guard.access.owner()
     }
-
-    /// Leaves the lock and returns it, by reference or in its [`Arc`].
-    pub fn unlock(guard: Self) -> P {
-        guard.access.end()
-    }
 }
 
-impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized> Deref for ReadGuard<P, T, U> {
-    type Target = U;
-
-    fn deref(&self) -> &U {
-        &self.access
-    }
-}
-
-impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized + fmt::Debug> fmt::Debug for ReadGuard<P, T, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized + fmt::Display> fmt::Display for ReadGuard<P, T, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
+guards! {
+    /// Call it as `RwLockReadGuard::map(guard, |value| &value.part)`.
+    ReadGuard, RwLock
 }
 
 /// The right to change what a [`RwLock`] protects, or a part of it, a `U`.
@@ -462,61 +398,13 @@ impl<P: Deref<Target = RwLock<T>>, T: ?Sized> WriteGuard<P, T> {
 }
 
 impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized> WriteGuard<P, T, U> {
-    /// Narrows the guard to a part of the value.
-    ///
-    /// Call it as `RwLockWriteGuard::map(guard, |value| &mut value.part)`.
-    pub fn map<V: ?Sized>(guard: Self, part: impl FnOnce(&mut U) -> &mut V) -> WriteGuard<P, T, V> {
-        WriteGuard { access: guard.access.map(part) }
-    }
-
-    /// Narrows the guard to a part of the value, if there is such a part.
-    ///
-    /// # Errors
-    ///
-    /// Returns the guard if `part` returns `None`.
-    pub fn filter_map<V: ?Sized>(
-        guard: Self,
-        part: impl FnOnce(&mut U) -> Option<&mut V>,
-    ) -> Result<WriteGuard<P, T, V>, Self> {
-        match guard.access.filter_map(part) {
-            Ok(access) => Ok(WriteGuard { access }),
-            Err(access) => Err(WriteGuard { access }),
-        }
-    }
-
     /// Returns the lock that this holds.
     pub fn rwlock(guard: &Self) -> &P {
         guard.access.owner()
     }
-
-    /// Leaves the lock and returns it, by reference or in its [`Arc`].
-    pub fn unlock(guard: Self) -> P {
-        guard.access.end()
-    }
 }
 
-impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized> Deref for WriteGuard<P, T, U> {
-    type Target = U;
-
-    fn deref(&self) -> &U {
-        &self.access
-    }
-}
-
-impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized> DerefMut for WriteGuard<P, T, U> {
-    fn deref_mut(&mut self) -> &mut U {
-        &mut self.access
-    }
-}
-
-impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized + fmt::Debug> fmt::Debug for WriteGuard<P, T, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<P: Deref<Target = RwLock<T>>, T: ?Sized, U: ?Sized + fmt::Display> fmt::Display for WriteGuard<P, T, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
+guards! {
+    /// Call it as `RwLockWriteGuard::map(guard, |value| &mut value.part)`.
+    WriteGuard, RwLock, mut
 }
