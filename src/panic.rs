@@ -21,6 +21,11 @@ pub(crate) fn discard<T>(value: T) {
     }
 }
 
+/// Returns the message of a panic, or `None` if its payload is no text.
+pub(crate) fn message<'a>(payload: &'a (dyn Any + Send + 'static)) -> Option<&'a str> {
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
 /// Wakes all of `wakers`, in their order.
 ///
 /// A waker that panics does not keep the others from being woken. The first panic is resumed once

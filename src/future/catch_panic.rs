@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::panic::{Payload, catch};
+use crate::panic::{Payload, catch, message};
 
 /// Runs `future`, and returns its panic as a value.
 ///
@@ -113,7 +113,7 @@ impl Panicked {
     /// Calls `look` with the message, if the payload is a string.
     fn with_message<R>(&self, look: impl FnOnce(Option<&str>) -> R) -> R {
         let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
-        look(payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str)))
+        look(message(&**payload))
     }
 }
 

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::context;
 use crate::engine::atomics::ShortLock;
 use crate::runtime::Instant;
 use crate::sync::{Acquire, Permit, Semaphore, Statistics, TryAcquireError};
+use crate::time::now;
 
 /// After an overload so much of the limit is left, in percent.
 const KEPT: u32 = 75;
@@ -241,11 +241,6 @@ impl Limit {
 fn percent(of: usize, percent: u32) -> usize {
     let percent = percent as usize;
     of / 100 * percent + of % 100 * percent / 100
-}
-
-/// The clock may be code of the user, so it is read under no lock.
-fn now() -> Instant {
-    context::with(|ambient| ambient.now())
 }
 
 impl fmt::Debug for AdaptiveLimit {

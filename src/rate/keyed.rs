@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::bucket::Rate;
 use super::limiter::RateLimiter;
-use crate::context;
 use crate::keys::{Keys, Table};
 use crate::runtime::Instant;
+use crate::time::now;
 
 /// A [`RateLimiter`] for each key: each host, each user, each address.
 ///
@@ -81,7 +81,7 @@ impl<K: Hash + Eq> KeyedRateLimiter<K> {
     ///
     /// It may be kept, and is the same one for all as long as somebody has it.
     pub fn of(&self, key: K) -> Arc<RateLimiter> {
-        let (now, hash) = (context::with(|ambient| ambient.now()), self.keys.hash(&key));
+        let (now, hash) = (now(), self.keys.hash(&key));
         let mut table = self.keys.lock();
         if let Some(limiter) = table.get(hash, &key) {
             let limiter = limiter.clone();
@@ -101,7 +101,7 @@ impl<K: Hash + Eq> KeyedRateLimiter<K> {
     ///
     /// [`of`](Self::of) does so now and then.
     pub fn shrink(&self) {
-        let now = context::with(|ambient| ambient.now());
+        let now = now();
         let forgotten = forget(&mut self.keys.lock(), now);
         drop(forgotten);
     }

@@ -14,7 +14,7 @@ use crate::context;
 use crate::engine::atomics::ShortLock;
 use crate::runtime::Instant;
 use crate::sync::{Acquire, Permit, Semaphore};
-use crate::time::{Sleep, sleep, sleep_until};
+use crate::time::{Sleep, now, sleep, sleep_until};
 
 /// Limits how often something is done: so many times in a period, and no more than a burst at once.
 ///
@@ -184,7 +184,7 @@ impl RateLimiter {
     /// });
     /// ```
     pub fn pause(&self, pause: Duration) {
-        let now = context::with(|ambient| ambient.now());
+        let now = now();
         self.bucket.lock().pause(now, pause);
     }
 
@@ -192,7 +192,7 @@ impl RateLimiter {
     ///
     /// Those who wait may already have a claim to them.
     pub fn available(&self) -> u32 {
-        let now = context::with(|ambient| ambient.now());
+        let now = now();
         self.bucket.lock().tokens(self.rate, now)
     }
 
@@ -223,7 +223,7 @@ impl RateLimiter {
     #[inline]
     fn take(&self, count: u32) -> Result<(), Duration> {
         // The clock may be code of the user, which runs under no lock.
-        let now = context::with(|ambient| ambient.now());
+        let now = now();
         self.bucket.lock().take(self.rate, count, now)
     }
 }

@@ -14,7 +14,7 @@ use super::hooks::{Hooks, RetriesAfter, RetriesNotified, RetriesWhen};
 use super::jitter;
 use crate::context;
 use crate::runtime::Instant;
-use crate::time::{Elapsed, Sleep, Timeout, sleep, timeout};
+use crate::time::{Elapsed, Sleep, Timeout, now, sleep, timeout};
 
 /// Calls `operation` until it succeeds, and waits after each failure as `schedule` says.
 ///
@@ -349,7 +349,7 @@ where
     fn begin(self: Pin<&mut Self>) {
         let mut this = self.project();
         if *this.made == 0 && this.settings.elapsed.is_some() {
-            *this.start = Some(context::with(|ambient| ambient.now()));
+            *this.start = Some(now());
         }
         *this.made = this.made.saturating_add(1);
         let attempt = (this.operation)();

@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use super::clock::settle;
 use crate::cancel::token::Token;
 use crate::context;
+use crate::panic;
 use crate::runtimes::Sim;
 use crate::trace::tree;
 
@@ -320,8 +321,7 @@ fn caught<R>(who: &str, f: impl FnOnce() -> R) -> Result<R, String> {
 
 /// Returns the message of a panic.
 pub(super) fn message(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("with a payload that is no text")
+    panic::message(payload).unwrap_or("with a payload that is no text")
 }
 
 /// The result of [`cancel_at_every_await`].

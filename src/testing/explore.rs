@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::failure::{Failure, SEED, TAPE, read_tape};
-use crate::panic::{Payload, catch};
+use crate::panic::{self, Payload, catch, discard};
 use crate::runtimes::sim::{Faults, Policy, Ran, Sim};
 
 /// Runs `test` once for each seed, each time in a new simulation.
@@ -362,11 +362,9 @@ fn next_path(made: &[(u32, u32)]) -> Option<Vec<(u32, u32)>> {
     Some(path)
 }
 
-/// Returns the message of a panic.
+/// Returns the message of a panic, and drops its payload.
 fn message(payload: Payload) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    // The payload may panic when it is dropped.
-    drop(catch(|| drop(payload)));
-    text.unwrap_or_else(|| "a panic that carries no text".into())
+    let text = panic::message(&*payload).unwrap_or("a panic that carries no text").to_owned();
+    discard(payload);
+    text
 }

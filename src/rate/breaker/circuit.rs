@@ -10,11 +10,11 @@ use crate::runtime::Instant;
 /// What a breaker was told when it was made.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// So many failures open the circuit,
+    /// How many failures open the circuit, if they are among the last `calls`.
     pub(super) failures: u32,
-    /// if they are among so many calls that ended last.
+    /// How many of the calls that ended last are looked at.
     pub(super) calls: u32,
-    /// So many calls must succeed to close it again.
+    /// How many calls must succeed to close the circuit again.
     pub(super) probes: u32,
     /// How long it is open: the first time, and after each time that a probe fails. The last one is
     /// repeated. There is at least one.

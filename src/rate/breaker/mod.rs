@@ -13,9 +13,8 @@ use circuit::{Circuit, Outcome, Settings};
 pub use circuit::{CircuitState, CircuitStatistics};
 pub use error::CircuitOpen;
 
-use crate::context;
 use crate::engine::atomics::ShortLock;
-use crate::runtime::Instant;
+use crate::time::now;
 
 /// As many durations of a schedule are taken, because a schedule may have no end.
 const MOST_TIMES: usize = 64;
@@ -208,6 +207,7 @@ impl CircuitBreaker {
     /// # Ok::<_, foster::rate::CircuitOpen>(())
     /// ```
     pub fn try_acquire(&self) -> Result<CircuitPermit<'_>, CircuitOpen> {
+        // The clock may be code of the user, which runs under no lock.
         let now = now();
         let generation = self.circuit.lock().admit(&self.settings, now)?;
         Ok(CircuitPermit { breaker: self, generation, outcome: Outcome::Abandoned })
@@ -261,11 +261,6 @@ impl CircuitBreaker {
 #[track_caller]
 fn assert_open(time: Duration) {
     assert!(!time.is_zero(), "a circuit breaker that is open for no time would never be open");
-}
-
-/// The clock may be code of the user, so it is read under no lock.
-fn now() -> Instant {
-    context::with(|ambient| ambient.now())
 }
 
 impl fmt::Debug for CircuitBreaker {
