@@ -54,7 +54,8 @@ use crate::engine::atomics::thread::{self, ThreadId};
 /// Creates a channel whose latest value is `value`, which its receiver has seen.
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let latest = Latest { value: Arc::new(value), version: 0 };
-    let state = State { latest, writer: None, senders: 1, receivers: 1, waiters: Waiters::new() };
+    let (waiters, abandoned) = (Waiters::new(), Waiters::new());
+    let state = State { latest, writer: None, senders: 1, receivers: 1, waiters, abandoned };
     let shared = Arc::new(Shared { list: WaitList::new(state) });
     (Sender { shared: shared.clone() }, Receiver { shared, seen: 0 })
 }
@@ -72,6 +73,8 @@ pub(crate) struct State<T> {
     receivers: usize,
     /// Wait until the version is another one than they have seen.
     waiters: Waiters<Option<u64>>,
+    /// Wait until there is no receiver.
+    abandoned: Waiters,
 }
 
 /// A value, and how many were sent before it.
@@ -151,6 +154,37 @@ impl<T> Line for Shared<T> {
     }
 }
 
+/// The line of those who wait until there is no receiver.
+struct Abandoned<'a, T>(&'a Shared<T>);
+
+impl<T> Line for Abandoned<'_, T> {
+    type State = State<T>;
+    type Ask = ();
+    type Answer = ();
+
+    fn list(&self) -> &WaitList<State<T>> {
+        &self.0.list
+    }
+
+    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters {
+        &mut state.abandoned
+    }
+
+    fn pass(&self, (): &()) -> Option<()> {
+        self.0.list.with(|state| (state.receivers == 0).then_some(()))
+    }
+
+    fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<(), ()> {
+        if state.receivers == 0 { Ok(()) } else { Err(()) }
+    }
+
+    fn leave(&self, _: &mut State<T>, (): (), _: Option<()>, _: &mut Wakes) {}
+
+    fn describe(&self) -> String {
+        String::from("the end of the receivers of a watch")
+    }
+}
+
 /// Sends values to the receivers of a [`channel`]. Its clones send to the same receivers.
 ///
 /// When the last one is dropped, [`Receiver::changed`] and [`Receiver::wait_for`] return an error
@@ -172,7 +206,8 @@ impl<T> Sender<T> {
         });
     }
 
-    /// Returns how many receivers there are, which are those in use, and how many futures wait.
+    /// Returns how many receivers there are, which are those in use, and how many futures wait for
+    /// a value.
     pub fn statistics(&self) -> Statistics {
         self.shared.list.with(|state| state.waiters.statistics(state.receivers))
     }
@@ -256,6 +291,45 @@ impl<T> Sender<T> {
     pub fn is_closed(&self) -> bool {
         self.shared.list.with(|state| state.receivers == 0)
     }
+
+    /// Waits until there are no receivers. So who makes values for them can stop when nobody wants
+    /// them any more.
+    ///
+    /// There may be one again when this returns, after [`subscribe`](Sender::subscribe).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future loses nothing. In a [cancelled region](crate::cancel#regions) a wait does
+    /// not begin: the future completes if there are no receivers, or else stays pending.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sim")]
+    /// foster::runtimes::Sim::default().run(async {
+    ///     use foster::{gather, race, sleep, sync::watch};
+    ///     use std::time::Duration;
+    ///
+    ///     let (temperature, receiver) = watch::channel(20);
+    ///     let measures = async {
+    ///         loop {
+    ///             sleep(Duration::from_secs(1)).await;
+    ///             temperature.send_modify(|degrees| *degrees += 1);
+    ///         }
+    ///     };
+    ///     let looks = async move {
+    ///         sleep(Duration::from_millis(2_500)).await;
+    ///         *receiver.get()
+    ///     };
+    ///     let (degrees, ()) = gather((looks, race((measures, temperature.closed())))).await;
+    ///     assert_eq!(degrees, 22);
+    /// });
+    /// ```
+    pub fn closed(&self) -> Closed<'_, T> {
+        Closed { wait: Wait::new(Abandoned(&self.shared), ()) }
+    }
 }
 
 impl<T> Clone for Sender<T> {
@@ -286,8 +360,8 @@ impl<T: fmt::Debug> fmt::Debug for Sender<T> {
 /// has seen.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
-    /// The version that [`changed`](Receiver::changed) or [`wait_for`](Receiver::wait_for) has
-    /// returned last.
+    /// The version that [`see`](Receiver::see), [`changed`](Receiver::changed) or
+    /// [`wait_for`](Receiver::wait_for) has returned last.
     seen: u64,
 }
 
@@ -295,6 +369,24 @@ impl<T> Receiver<T> {
     /// Returns the latest value. It does not count as seen.
     pub fn get(&self) -> Arc<T> {
         self.shared.latest().value
+    }
+
+    /// Returns the latest value, which counts as seen from now on. So [`changed`](Receiver::changed)
+    /// waits for the next one. The counterpart of tokio's `borrow_and_update`.
+    ///
+    /// ```
+    /// use foster::sync::watch;
+    ///
+    /// let (sender, mut receiver) = watch::channel(1);
+    /// sender.send(2);
+    /// assert!(receiver.has_changed());
+    /// assert_eq!(*receiver.see(), 2);
+    /// assert!(!receiver.has_changed());
+    /// ```
+    pub fn see(&mut self) -> Arc<T> {
+        let latest = self.shared.latest();
+        self.seen = latest.version;
+        latest.value
     }
 
     /// Calls `look` with the latest value, and no lock is held meanwhile. The value does not count
@@ -375,7 +467,12 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.list.with(|state| state.receivers -= 1);
+        self.shared.list.change(|state, wakes| {
+            state.receivers -= 1;
+            if state.receivers == 0 {
+                state.abandoned.answer_where(wakes, |()| Some(()));
+            }
+        });
     }
 }
 
@@ -415,6 +512,26 @@ impl<'a, T> Follow<'a, T> {
             self.known = version;
             self.wait = Wait::new(shared, version);
         }
+    }
+}
+
+/// The future of [`Sender::closed`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Closed<'a, T> {
+    wait: Wait<Abandoned<'a, T>>,
+}
+
+impl<T> Future for Closed<'_, T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.wait.poll(cx).map(drop)
+    }
+}
+
+impl<T> fmt::Debug for Closed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closed").finish_non_exhaustive()
     }
 }
 

@@ -317,16 +317,49 @@ fn a_waker_that_panics_keeps_nobody_from_hearing_of_the_value() {
 }
 
 #[test]
+fn senders_wait_until_the_last_receiver_is_dropped() {
+    let (sender, receiver) = watch::channel(0);
+    let other = sender.clone();
+    let second = receiver.clone();
+    let [one, two, leaves] = [&sender, &other, &other].map(|sender| ByHand::waiting(sender.closed()));
+    drop((receiver, leaves));
+    sender.send(1);
+    assert_eq!((one.wakes(), two.wakes()), (0, 0));
+    drop(second);
+    // Whoever was told goes on, though there is a receiver again.
+    let third = sender.subscribe();
+    one.turn();
+    two.turn();
+    let waits = ByHand::waiting(sender.closed());
+    drop(third);
+    waits.turn();
+    assert!(sender.closed().now_or_never().is_some());
+}
+
+#[test]
+fn a_value_that_was_seen_is_not_waited_for() {
+    let (sender, mut receiver) = watch::channel(0);
+    sender.send(1);
+    assert_eq!((*receiver.get(), receiver.has_changed()), (1, true));
+    assert_eq!((*receiver.see(), receiver.has_changed()), (1, false));
+    let mut waits = ByHand::waiting(receiver.changed());
+    sender.send(2);
+    assert_eq!(*waits.poll().unwrap().unwrap(), 2);
+}
+
+#[test]
 fn a_channel_is_send_where_its_value_is_shared() {
     fn check<T: Send + Sync + Unpin>(_: &T) {}
     let (sender, mut receiver) = watch::channel(7);
     check(&sender);
     check(&receiver);
     check(&receiver.changed());
+    check(&sender.closed());
     check(&receiver.wait_for(|_| true));
     assert_eq!(format!("{sender:?}"), "Sender { value: 7, .. }");
     assert_eq!(format!("{receiver:?}"), "Receiver { value: 7, .. }");
     assert_eq!(format!("{:?}", receiver.changed()), "Changed { .. }");
+    assert_eq!(format!("{:?}", sender.closed()), "Closed { .. }");
     assert_eq!(format!("{:?}", receiver.wait_for(|_| true)), "WaitFor { .. }");
     assert!(RecvError.to_string().contains("senders"));
 }
