@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_core::Stream as FuturesStream;
+use futures_core::stream::{FusedStream, Stream as FuturesStream};
 
 use super::endpoint::Endpoint;
 use super::options::TcpOptions;
@@ -216,6 +216,13 @@ impl FuturesStream for Incoming<'_> {
         let listener = self.listener;
         let stream = accepted.and_then(|(socket, peer)| listener.finish(socket, peer));
         Poll::Ready(Some(stream.map(|(stream, _)| stream)))
+    }
+}
+
+/// It has no end.
+impl FusedStream for Incoming<'_> {
+    fn is_terminated(&self) -> bool {
+        false
     }
 }
 

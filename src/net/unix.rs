@@ -9,7 +9,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_core::Stream as FuturesStream;
+use futures_core::stream::{FusedStream, Stream as FuturesStream};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::connect::{begin, open};
@@ -248,6 +248,13 @@ impl FuturesStream for UnixIncoming<'_> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<UnixStream>>> {
         let of = |(socket, peer): (Socket, Address)| UnixStream { stream: Stream::new(socket, peer) };
         Poll::Ready(Some(ready!(self.accepting.poll_next(cx)).map(of)))
+    }
+}
+
+/// It has no end.
+impl FusedStream for UnixIncoming<'_> {
+    fn is_terminated(&self) -> bool {
+        false
     }
 }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_core::Stream;
+use futures_core::stream::{FusedStream, Stream};
 
 use super::ends::both_ends;
 use super::error::TryRecvError;
@@ -30,6 +30,8 @@ pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     /// Where it waits as a stream.
     waiting: Option<Wait<Takers<Arc<Shared<T>>>>>,
+    /// Whether the stream has returned `None`.
+    has_ended: bool,
 }
 
 both_ends!(Receiver);
@@ -37,7 +39,7 @@ both_ends!(Receiver);
 impl<T> Receiver<T> {
     /// The first receiver of a queue. It has been counted.
     pub(super) fn first(shared: Arc<Shared<T>>) -> Self {
-        Receiver { shared, waiting: None }
+        Receiver { shared, waiting: None, has_ended: false }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared<T>> {
@@ -124,22 +126,33 @@ impl<T> Stream for Receiver<T> {
     type Item = Item<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item<T>>> {
-        let Receiver { shared, waiting } = self.get_mut();
+        let Receiver { shared, waiting, has_ended } = self.get_mut();
         if waiting.is_none() {
             if !budget::take_step() && yields(cx) {
                 return Poll::Pending;
             }
             match take_new(shared, take_one) {
                 Err(error) if error.is_empty() => {}
-                taken => return Poll::Ready(taken.ok()),
+                taken => {
+                    *has_ended = taken.is_err();
+                    return Poll::Ready(taken.ok());
+                }
             }
         }
         let wait = waiting.get_or_insert_with(|| Wait::new(Takers(shared.clone()), Coming::New));
         let polled = poll_turn(shared, wait, cx, take_one);
-        if polled.is_ready() {
+        if let Poll::Ready(item) = &polled {
             *waiting = None;
+            *has_ended = item.is_none();
         }
         polled
+    }
+}
+
+impl<T> FusedStream for Receiver<T> {
+    fn is_terminated(&self) -> bool {
+        // An item may have been put back since then.
+        self.has_ended && self.shared.with(|state| state.has_ended())
     }
 }
 

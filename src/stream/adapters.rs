@@ -157,6 +157,17 @@ where
     }
 }
 
+impl<S, F, Fut> FusedStream for PacedBy<S, F, Fut>
+where
+    S: FusedStream,
+    F: FnMut() -> Fut,
+    Fut: Future<Output = ()>,
+{
+    fn is_terminated(&self) -> bool {
+        self.stream.is_terminated()
+    }
+}
+
 impl<S, F, Fut> fmt::Debug for PacedBy<S, F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PacedBy").finish_non_exhaustive()

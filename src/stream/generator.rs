@@ -377,6 +377,10 @@ pub struct Generator<T, Fut: Future> {
 impl<T, Fut: Future> Unpin for Generator<T, Fut> {}
 
 impl<T, Fut: Future> Generator<T, Fut> {
+    fn has_ended(&self) -> bool {
+        self.body.is_none() && self.output.is_none() && self.outlet.slot.state.lock().value.is_none()
+    }
+
     /// Waits for the next value, or for what the body returns. Returns `None` once both have been
     /// given out.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Fut::Output>>> {
@@ -417,7 +421,7 @@ impl<T, Fut: Future<Output = ()>> Stream for Generator<T, Fut> {
 
 impl<T, Fut: Future<Output = ()>> FusedStream for Generator<T, Fut> {
     fn is_terminated(&self) -> bool {
-        self.body.is_none() && self.outlet.slot.state.lock().value.is_none()
+        self.has_ended()
     }
 }
 
@@ -446,6 +450,12 @@ impl<T, E, Fut: Future<Output = Result<(), E>>> Stream for TryGenerator<T, Fut> 
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+}
+
+impl<T, E, Fut: Future<Output = Result<(), E>>> FusedStream for TryGenerator<T, Fut> {
+    fn is_terminated(&self) -> bool {
+        self.generator.has_ended()
     }
 }
 

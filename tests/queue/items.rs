@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use foster::queue::{self, Item, Receiver, Sender};
 use foster::testing::Drops;
 use foster::{scope, yield_now};
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 
 use crate::by_hand::ByHand;
 
@@ -181,6 +181,20 @@ fn an_item_that_comes_back_to_a_closed_queue_waits_for_who_receives_again() {
     drop(work);
     assert_eq!(drain(&other), [1]);
     join.turn();
+}
+
+#[foster::test(runtimes(sim), seeds = 1, timeout = "10s")]
+async fn a_receiver_is_selected_from_until_it_has_ended() {
+    let (jobs, work) = filled(queue::bounded(2), [1, 2]);
+    drop(jobs);
+    let (mut seen, mut selected) = (Vec::new(), work.clone());
+    loop {
+        futures::select! {
+            item = selected.next() => seen.push(item.map(|item| *item)),
+            complete => break,
+        }
+    }
+    assert_eq!(seen, [Some(1), Some(2), None]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use foster::stream::{chain, generator, merge, zip};
+use foster::stream::{chain, generator, merge, try_generator, zip};
 use foster::testing::{CountingWaker, Polls};
 use foster::{ConcurrentIterator, ConcurrentStream, StreamExt as _, Token, scope, yield_now};
 use futures::FutureExt as _;
@@ -49,6 +49,7 @@ matrix! {
         honest(zip([items(), items()])).await;
         honest(chain([items(), items()])).await;
         honest(generator(|y| async move { for n in 0..5 { _ = y.emit(n).await } })).await;
+        honest(try_generator(|y| async move { for n in 0..5 { _ = y.emit(n).await } Err::<(), _>(5) })).await;
         honest(foster::StreamExt::take_until_cancelled(items(), &Token::new())).await;
         honest(items().map_with((), |(), n| Some(n))).await;
         honest(items().chunks_timeout(2, T)).await;
@@ -56,6 +57,7 @@ matrix! {
         honest(items().sample(T)).await;
         honest(items().fuse().throttle(Duration::from_nanos(1))).await;
         honest(items().fuse().timeout_each(T)).await;
+        honest(items().fuse().paced_by(yield_now)).await;
         scope(async |s| { honest(items().in_scope(&s, 2)).await }).await;
     }
 
