@@ -45,6 +45,9 @@
 /// for adopted futures, or a runtime of your own. Under the attribute of a runtime, such as
 /// `#[tokio::main]`, the program enters foster by [`Handle::enter`](crate::Handle::enter).
 ///
+/// Where foster has another name, or is re-exported by another crate, `crate = my_crate::foster`
+/// after the runtime says where it is, as for the attribute of tokio.
+///
 /// # Panics
 ///
 /// Panics if the system refuses the threads, and where [`Handle::run`](crate::Handle::run) panics.
@@ -107,6 +110,10 @@ pub use foster_macros::main;
 ///   environment runs that seed alone. A run that leaves something behind fails, too.
 /// - `timeout = "5s"`: how long one test may take, with all its seeds, in `ms`, `s` or `m`. The
 ///   default is `"30s"`.
+///
+/// - `crate = my_crate::foster`: where foster is, if it has another name or is re-exported by another
+///   crate. The tests stand in a module of their own, so the path begins with `crate`, `::` or the
+///   name of a crate.
 ///
 /// The timeout is by the wall clock, on a thread of its own. Neither virtual time nor a loop
 /// without an `await` can hold it up. A test that hangs fails, and shows who waits in which scope.

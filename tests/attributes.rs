@@ -472,3 +472,61 @@ fn programs_on_global_executors_run_too() {
     }
     assert_eq!(on_smol() + on_async_std(), 3);
 }
+
+/// A foster of another name. It has what the attributes need of it here.
+mod renamed {
+    pub(crate) mod testing {
+        pub(crate) mod harness {
+            use std::future::Future;
+
+            pub(crate) struct Test;
+
+            impl Test {
+                pub(crate) fn new(_: u64, _: bool) -> Self {
+                    Test
+                }
+
+                /// Runs a test that should fail.
+                pub(crate) fn run_without_runtime<F: Future<Output = Result<(), u32>>>(self, test: fn() -> F) {
+                    assert_eq!(futures::executor::block_on(test()), Err(7));
+                }
+            }
+        }
+    }
+
+    pub(crate) mod runtimes {
+        use std::convert::Infallible;
+        use std::future::Future;
+
+        pub(crate) struct Basic;
+
+        impl Basic {
+            pub(crate) fn thread_pool(_: usize) -> Result<Self, Infallible> {
+                Ok(Basic)
+            }
+
+            pub(crate) fn run<T>(self, program: impl Future<Output = T>) -> T {
+                futures::executor::block_on(program)
+            }
+        }
+    }
+}
+
+#[foster::test(runtimes(none), crate = crate::renamed)]
+async fn a_test_finds_foster_where_the_argument_says() -> Result<(), u32> {
+    Err(7)
+}
+
+#[foster::test(runtimes(none), crate = "crate::renamed")]
+async fn the_path_may_stand_in_a_string() -> Result<(), u32> {
+    Err(7)
+}
+
+#[test]
+fn a_program_finds_foster_where_the_argument_says() {
+    #[foster::main(basic, crate = renamed, threads = 1)]
+    async fn program() -> bool {
+        foster::Handle::try_current().is_none()
+    }
+    assert!(program());
+}

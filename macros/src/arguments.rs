@@ -35,6 +35,14 @@ impl Argument {
         Ok(arguments)
     }
 
+    /// Takes the argument `crate = my::foster` out, and returns the path of foster.
+    pub(crate) fn take_foster(arguments: &mut Vec<Argument>) -> Result<String> {
+        match arguments.iter().position(|argument| argument.name.to_string() == "crate") {
+            Some(at) => arguments.remove(at).path(),
+            None => Ok("::foster".to_string()),
+        }
+    }
+
     fn parse(tokens: &[TokenTree]) -> Result<Argument> {
         let (name, value) = match tokens {
             [TokenTree::Ident(name)] => (name, Value::None),
@@ -77,6 +85,18 @@ impl Argument {
         self.literal(string, "a string")
     }
 
+    /// Returns the value as a path, which may stand in a string.
+    fn path(&self) -> Result<String> {
+        let path = match (&self.value, self.string()) {
+            (_, Ok(path)) => path.parse().ok(),
+            (Value::Equals(value), Err(_)) => Some(value.iter().cloned().collect::<TokenStream>()),
+            _ => None,
+        };
+        path.filter(is_path)
+            .map(|path| path.to_string())
+            .ok_or_else(|| self.expected("a path, such as `crate::foster`"))
+    }
+
     fn literal<T>(&self, read: impl FnOnce(&str) -> Option<T>, what: &str) -> Result<T> {
         match &self.value {
             Value::Equals(value) => match value.as_slice() {
@@ -109,6 +129,16 @@ fn split(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
         parts.pop();
     }
     parts
+}
+
+/// Whether these are names and colons. The compiler sees to the rest.
+fn is_path(tokens: &TokenStream) -> bool {
+    let is_part = |token| match token {
+        TokenTree::Ident(_) => true,
+        TokenTree::Punct(punct) => punct.as_char() == ':',
+        TokenTree::Group(_) | TokenTree::Literal(_) => false,
+    };
+    !tokens.is_empty() && tokens.clone().into_iter().all(is_part)
 }
 
 fn count(literal: &str) -> Option<u64> {

@@ -14,7 +14,9 @@ const EVERY_CORE: &str = "::std::thread::available_parallelism().map_or(1, ::std
 
 /// Makes a `main` that runs the `async fn main` on a runtime.
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let runtime = runtime(&Argument::parse_all(arguments)?)?;
+    let mut arguments = Argument::parse_all(arguments)?;
+    let foster = Argument::take_foster(&mut arguments)?;
+    let runtime = runtime(&foster, &arguments)?;
     let function = Function::parse("foster::main", item)?;
     let holes = [
         ("attributes", function.attributes(|_| true)),
@@ -36,7 +38,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
 /// Returns the expression for the runtime, with the span of its name. So the compiler points there
 /// if the feature is off.
-fn runtime(arguments: &[Argument]) -> Result<TokenStream> {
+fn runtime(foster: &str, arguments: &[Argument]) -> Result<TokenStream> {
     let Some((runtime, others)) = arguments.split_first() else {
         let message = format!("on which runtime? There are {}", runtimes());
         return Err(Error::at(Span::call_site(), message));
@@ -46,10 +48,10 @@ fn runtime(arguments: &[Argument]) -> Result<TokenStream> {
     }
     let name = runtime.name.to_string();
     let template = match name.as_str() {
-        "tokio" => "::foster::runtimes::Tokio::multi_thread($threads).expect(\"a tokio runtime\")",
-        "basic" => "::foster::runtimes::Basic::thread_pool($threads).expect(\"a thread pool\")",
-        "smol" => "::foster::runtimes::Smol::global()",
-        "async_std" => "::foster::runtimes::AsyncStd::global()",
+        "tokio" => "Tokio::multi_thread($threads).expect(\"a tokio runtime\")",
+        "basic" => "Basic::thread_pool($threads).expect(\"a thread pool\")",
+        "smol" => "Smol::global()",
+        "async_std" => "AsyncStd::global()",
         "sim" => return Err(Error::at(runtime.name.span(), "`sim` is for tests: `#[foster::test(runtimes(sim))]`")),
         _ => {
             let message = format!("unknown runtime `{name}`: there are {}", runtimes());
@@ -57,7 +59,8 @@ fn runtime(arguments: &[Argument]) -> Result<TokenStream> {
         }
     };
     let threads = threads(&runtime.name, others)?;
-    Ok(fill(template, runtime.name.span(), &[("threads", threads)]))
+    let template = format!("{foster}::runtimes::{template}");
+    Ok(fill(&template, runtime.name.span(), &[("threads", threads)]))
 }
 
 fn runtimes() -> String {

@@ -12,6 +12,8 @@ pub(crate) const NONE: &str = "none";
 
 /// The runtimes of a test, and how long it may take.
 pub(crate) struct Settings {
+    /// The path of foster.
+    pub(crate) foster: String,
     pub(crate) runtimes: Vec<String>,
     /// The place of the list of runtimes, or that of the attribute.
     pub(crate) place: Span,
@@ -24,8 +26,9 @@ impl Settings {
         // `none` is only tested on demand, because what holds on every runtime may not hold without
         // one.
         let runtimes = RUNTIMES.iter().filter(|&&name| name != NONE).map(|name| name.to_string()).collect();
-        let mut settings = Settings { runtimes, place: Span::call_site(), seeds: 20, milliseconds: 30_000 };
-        let arguments = Argument::parse_all(arguments)?;
+        let mut arguments = Argument::parse_all(arguments)?;
+        let foster = Argument::take_foster(&mut arguments)?;
+        let mut settings = Settings { foster, runtimes, place: Span::call_site(), seeds: 20, milliseconds: 30_000 };
         for argument in &arguments {
             settings.set(argument)?;
         }
@@ -60,7 +63,7 @@ impl Settings {
                 self.milliseconds = time.ok_or_else(expected)?;
             }
             other => {
-                let known = "there are `runtimes(..)`, `seeds = 200` and `timeout = \"5s\"`";
+                let known = "there are `runtimes(..)`, `seeds = 200`, `timeout = \"5s\"` and `crate = path`";
                 return Err(Error::at(argument.name.span(), format!("unknown argument `{other}`: {known}")));
             }
         }

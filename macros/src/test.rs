@@ -15,7 +15,10 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let settings = Settings::parse(arguments)?;
     let function = Function::parse("foster::test", item)?;
     let should_panic = should_panic(&function)?;
-    let test = |runtime: &String| gate(runtime, test(runtime, should_panic, &settings, &function), TokenStream::new());
+    let test = |runtime: &String| {
+        let test = test(runtime, should_panic, &settings, &function);
+        gate(&settings, runtime, test, TokenStream::new())
+    };
     let holes = [
         ("attributes", function.attributes(|name| !is_for_tests(name))),
         ("visibility", function.visibility.clone()),
@@ -54,17 +57,17 @@ fn should_panic(function: &Function) -> Result<bool> {
 
 /// Makes one test: `#[test] fn tokio() { .. }`.
 fn test(runtime: &str, should_panic: bool, settings: &Settings, function: &Function) -> TokenStream {
-    let Settings { seeds, milliseconds, .. } = settings;
+    let Settings { foster, seeds, milliseconds, .. } = settings;
     let run = match runtime {
         SIM => format!(".explore({seeds}, super::$name)"),
         NONE => ".run_without_runtime(super::$name)".to_string(),
-        _ => format!(".run(::foster::testing::harness::{runtime}, super::$name)"),
+        _ => format!(".run({foster}::testing::harness::{runtime}, super::$name)"),
     };
     let template = format!(
         "#[::core::prelude::v1::test]
         $attributes
         fn {runtime}() {{
-            ::foster::testing::harness::Test::new({milliseconds}, {should_panic}) $run;
+            {foster}::testing::harness::Test::new({milliseconds}, {should_panic}) $run;
         }}"
     );
     let holes = [
@@ -80,12 +83,13 @@ fn test(runtime: &str, should_panic: bool, settings: &Settings, function: &Funct
 ///
 /// Only foster itself knows its features. Its macros `__if_..` take both, and expand to one of
 /// them.
-fn gate(runtime: &str, then: TokenStream, otherwise: TokenStream) -> TokenStream {
+fn gate(settings: &Settings, runtime: &str, then: TokenStream, otherwise: TokenStream) -> TokenStream {
     if runtime == SIM || runtime == NONE {
         return then;
     }
+    let foster = &settings.foster;
     let feature = runtime.trim_end_matches("_multi");
-    let template = format!("::foster::__if_{feature}! {{ {{ $then }} {{ $otherwise }} }}");
+    let template = format!("{foster}::__if_{feature}! {{ {{ $then }} {{ $otherwise }} }}");
     fill(&template, Span::call_site(), &[("then", then), ("otherwise", otherwise)])
 }
 
@@ -98,5 +102,5 @@ fn unless_none(settings: &Settings) -> TokenStream {
     let features = "whose features of foster are off: switch one on, or add `sim`";
     let message = format!("this test is only for {}, {features}", enumerated(&names));
     let error = Error::at(settings.place, message).into_tokens();
-    names.iter().fold(error, |otherwise, name| gate(name, TokenStream::new(), otherwise))
+    names.iter().fold(error, |otherwise, name| gate(settings, name, TokenStream::new(), otherwise))
 }
