@@ -15,9 +15,9 @@ use crate::engine::{Room, Slots, Store};
 /// Waits for all futures, and returns their values in the order of the futures.
 ///
 /// It takes a tuple and returns a tuple, takes an array and returns an array, or takes a collection
-/// or an iterator and returns a `Vec`. Of no futures, it returns at once. An `Err` is a value like
-/// others and cancels nothing. To stop at the first error, use [`try_gather`]. This is the
-/// counterpart of `asyncio.gather`, `futures::join!`, `join_all` and `Promise.all`.
+/// or an iterator and returns a `Vec`. If there are no futures, it returns at once. An `Err` is a
+/// value like others and cancels nothing. To stop at the first error, use [`try_gather`]. This is
+/// the counterpart of `asyncio.gather`, `futures::join!`, `join_all` and `Promise.all`.
 ///
 /// # Cancellation
 ///
@@ -54,9 +54,9 @@ pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Room, G::Member
 
 /// Waits for all futures until one fails, and then winds the others down.
 ///
-/// It takes and returns what [`gather`] does, at the same cost. Of no futures, it returns at once.
-/// This is the counterpart of `futures::try_join!` and `try_join_all`. The first failure ends it,
-/// whatever the number of futures.
+/// It takes and returns what [`gather`] does, at the same cost. If there are no futures, it returns
+/// at once. The first failure ends it, whatever the number of futures. This is the counterpart of
+/// `futures::try_join!` and `try_join_all`.
 ///
 /// # Errors
 ///

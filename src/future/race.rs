@@ -128,8 +128,8 @@ impl<K: Room, M: Future> fmt::Debug for Race<K, M> {
 ///
 /// # Errors
 ///
-/// Returns all errors, in the order of the futures, when all have failed. Of no futures, it returns
-/// an empty `Vec` at once.
+/// Returns all errors, in the order of the futures, when all have failed. If there are no futures,
+/// it returns an empty `Vec` at once.
 ///
 /// # Cancellation
 ///

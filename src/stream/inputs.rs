@@ -1,5 +1,5 @@
 //! Takes streams that are consumed together: tuples, and whatever iterates over streams. It is
-//! built like `future::members`.
+//! built like `future::inputs`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -49,8 +49,8 @@ impl Streak {
 /// Streams the items of several streams in the order in which they come, and ends with the last
 /// stream.
 ///
-/// It is fair: a stream that is always ready gets one turn among those of the others. Of no
-/// streams, it ends at once. This is the counterpart of `futures::stream::select_all`.
+/// It is fair: a stream that is always ready gets one turn among those of the others. If there are
+/// no streams, it ends at once. This is the counterpart of `futures::stream::select_all`.
 ///
 /// # Cancellation
 ///
@@ -118,8 +118,8 @@ impl<S> fmt::Debug for Merge<S> {
 /// Streams one item of each stream at a time, until one of them ends.
 ///
 /// It takes a tuple and streams tuples, or takes anything else that iterates over streams and
-/// streams `Vec`s. The streams run concurrently. Of no streams, it ends at once. This is the
-/// counterpart of `futures::StreamExt::zip`.
+/// streams `Vec`s. The streams run concurrently. If there are no streams, it ends at once. This is
+/// the counterpart of `futures::StreamExt::zip`.
 ///
 /// # Cancellation
 ///
@@ -222,8 +222,8 @@ impl<M: Stream, R> fmt::Debug for Zip<M, R> {
     }
 }
 
-/// Streams all items of the first stream, then all of the second, and so on. Of no streams, it ends
-/// at once.
+/// Streams all items of the first stream, then all of the second, and so on. If there
+/// are no streams, it ends at once.
 ///
 /// # Cancellation
 ///

@@ -30,7 +30,9 @@
 //!   its task runs.
 //! - A future that is dropped leaves the line. If it had its turn already, the next one has it.
 //!   Either way, those whom it kept waiting are let in by its drop.
-//! - Whoever is woken has its turn. No future is woken and then has to go on waiting.
+//! - Whoever is woken has its turn, and need not wait again. Where a turn is only a reason to look,
+//!   it may: when the initialiser of a [`OnceCell`] has failed, and when the predicate of a
+//!   `wait_for` refuses the value.
 //!
 //! This has a price. If the first waiter belongs to a task that does not run for a while, all
 //! others wait for it. Where this matters more than order, the crate `async-lock` has locks that

@@ -12,11 +12,11 @@ mod harness;
 #[path = "../support/probes.rs"]
 mod probes;
 
+mod adapters;
 mod ext;
 mod generator;
 mod in_scope;
 mod map;
 mod merge;
-mod shape;
 mod time;
 mod try_map;

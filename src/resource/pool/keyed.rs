@@ -100,6 +100,10 @@ impl<K, M: Manager> KeyedPool<K, M> {
     /// # Cancellation
     ///
     /// Dropping the future stops nothing, and the pool stays closed.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
     pub fn close(&self) -> Close<'_, M> {
         self.inner.handle.close()
     }

@@ -185,6 +185,10 @@ impl<M: Manager> Pool<M> {
     /// # Cancellation
     ///
     /// Dropping the future stops nothing.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
     pub fn fill(&self) -> Fill<'_, M> {
         Fill::new(self.shared())
     }
@@ -199,6 +203,10 @@ impl<M: Manager> Pool<M> {
     /// # Cancellation
     ///
     /// Dropping the future stops nothing, and the pool stays closed.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]

@@ -162,6 +162,10 @@ impl Semaphore {
     ///
     /// As for [`acquire`](Semaphore::acquire).
     ///
+    /// # Panics
+    ///
+    /// The future panics if it is polled after it has completed.
+    ///
     /// ```
     /// # futures::executor::block_on(async {
     /// use foster::sync::{OwnedPermit, Semaphore};
