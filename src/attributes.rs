@@ -111,9 +111,9 @@ pub use foster_macros::main;
 /// - `timeout = "5s"`: how long one test may take, with all its seeds, in `ms`, `s` or `m`. The
 ///   default is `"30s"`.
 ///
-/// - `crate = my_crate::foster`: where foster is, if it has another name or is re-exported by another
-///   crate. The tests stand in a module of their own, so the path begins with `crate`, `::` or the
-///   name of a crate.
+/// - `crate = my_crate::foster`: where foster is, if it has another name or is re-exported by
+///   another crate. The tests stand in a module of their own, so the path begins with `crate`, `::`
+///   or the name of a crate.
 ///
 /// The timeout is by the wall clock, on a thread of its own. Neither virtual time nor a loop
 /// without an `await` can hold it up. A test that hangs fails, and shows who waits in which scope.

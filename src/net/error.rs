@@ -18,8 +18,8 @@ pub(super) fn all(mut errors: Vec<io::Error>) -> io::Error {
 
 /// Returns the number that the operating system gave an error.
 ///
-/// The errors of [`net`](super) have what was tried in their message, and the error of the operating
-/// system as their source. [`io::Error::raw_os_error`] does not look there.
+/// The errors of [`net`](super) have what was tried in their message, and the error of the
+/// operating system as their source. [`io::Error::raw_os_error`] does not look there.
 ///
 /// ```
 /// # #[cfg(feature = "async-io")]

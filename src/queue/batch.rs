@@ -23,9 +23,9 @@ impl<T> Receiver<T> {
     /// first one. Returns an empty list when the queue is closed and nothing is left in it.
     ///
     /// So it waits for the first item as long as that takes. If that was offered in a
-    /// [rendezvous](super::rendezvous) and is withdrawn, the next one is the first. It also ends when a bounded queue is
-    /// full, since then no more can come, and when the queue is closed. The time is measured by the
-    /// clock of the enclosing runtime (see [`time`](crate::time)).
+    /// [rendezvous](super::rendezvous) and is withdrawn, the next one is the first. It also ends
+    /// when a bounded queue is full, since then no more can come, and when the queue is closed. The
+    /// time is measured by the clock of the enclosing runtime (see [`time`](crate::time)).
     ///
     /// The items stay in the queue until they are returned together. One of them is kept for this
     /// future. Other receivers may take the rest meanwhile.

@@ -299,8 +299,8 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future loses nothing. In a [cancelled region](crate::cancel#regions) a wait does
-    /// not begin: the future completes if there are no receivers, or else stays pending.
+    /// Dropping the future loses nothing. In a [cancelled region](crate::cancel#regions) a wait
+    /// does not begin: the future completes if there are no receivers, or else stays pending.
     ///
     /// # Panics
     ///
@@ -371,8 +371,9 @@ impl<T> Receiver<T> {
         self.shared.latest().value
     }
 
-    /// Returns the latest value, which counts as seen from now on. So [`changed`](Receiver::changed)
-    /// waits for the next one. The counterpart of tokio's `borrow_and_update`.
+    /// Returns the latest value, which counts as seen from now on. So
+    /// [`changed`](Receiver::changed) waits for the next one. The counterpart of tokio's
+    /// `borrow_and_update`.
     ///
     /// ```
     /// use foster::sync::watch;
