@@ -21,8 +21,11 @@ pub(crate) enum Fault {
 
 /// The fault of a waker, which happens once it is armed.
 pub(crate) struct Faulty {
-    armed: Mutex<Option<(Fault, Box<dyn FnOnce() + Send>)>>,
+    armed: Mutex<Option<(Fault, Act)>>,
 }
+
+/// What a faulty waker does.
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Faulty {
     /// Lent for good, since a waker may be kept for any time.
