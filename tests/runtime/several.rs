@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
 use foster::runtimes::Tokio;
-use foster::{Handle, Reason, adopt, scope, shield, sleep, timeout, try_scope, yield_now};
+use foster::{Deadline, Handle, Reason, adopt, gather, now, scope, shield, sleep, timeout, try_scope, yield_now};
 use futures::FutureExt;
 use futures::task::{FutureObj, Spawn, SpawnError};
 
@@ -203,24 +203,27 @@ fn a_timeout_waits_for_cleanup_on_all_runtimes() {
         let probe = Probe::new();
         let inside = probe.clone();
         let runtimes = &guests();
-        let elapsed = timeout(
-            2 * T,
-            scope(async |s| {
-                for runtime in runtimes {
-                    let cleanup = inside.watch(sleep(T));
-                    s.spawn_on(
-                        scope(async |inner| {
-                            inner.defer(cleanup);
-                            shield(sleep(T)).await;
-                            pending::<()>().await
-                        }),
-                        runtime,
-                    );
-                }
-                inside.endless().await
-            }),
-        )
-        .await;
+        let deadline = &Deadline::never();
+        let elapsed = deadline.timeout(scope(async |s| {
+            let begun = runtimes.each_ref().map(|runtime| {
+                let (cleanup, gate) = (inside.watch(sleep(T)), Gate::new());
+                let begun = gate.wait();
+                s.spawn_on(
+                    scope(async move |inner| {
+                        inner.defer(cleanup);
+                        gate.open();
+                        shield(sleep(T)).await;
+                        pending::<()>().await
+                    }),
+                    runtime,
+                );
+                begun
+            });
+            gather(begun).await;
+            deadline.set(now()).unwrap();
+            inside.endless().await
+        }));
+        let elapsed = elapsed.await;
         assert!(elapsed.is_err());
         assert_eq!(probe.ended(), 3);
         probe.assert_all_gone();
