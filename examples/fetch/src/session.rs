@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use foster::rate::KeyedRateLimiter;
-use foster::resource::{KeyedPool, PoolOptions, PoolStatistics};
+use foster::resource::{KeyedPool, PoolOptions, PoolStatistics, Pooled};
 use foster::retry::RetryBudget;
 use foster::scope::Spawner;
 use foster::{retry, timeout};
@@ -186,8 +186,10 @@ impl Session {
     pub(crate) async fn send(&self, call: Call) -> Result<Response, Failure> {
         let Call { host, mut request } = call;
         let limiter = self.limits.of(host.clone());
-        let mut exchange = self.connect(&host).await?;
+        let connection = self.connect(&host).await?;
         limiter.acquire(1).await.map_err(Failure::Limited)?;
+        // Not before there is a token, or to wait for one in vain would close the connection.
+        let mut exchange = Exchange::new(connection);
         let response = loop {
             let is_fresh = exchange.is_fresh();
             match timeout(self.options.timeout, exchange.send(request)).await.map_err(Failure::Late)? {
@@ -199,7 +201,7 @@ impl Session {
                 },
             }
             drop(exchange);
-            exchange = self.connect(&host).await?;
+            exchange = Exchange::new(self.connect(&host).await?);
         };
         let status = response.status();
         if !(status.is_client_error() || status.is_server_error()) {
@@ -213,8 +215,8 @@ impl Session {
         Err(Failure::Status { status, retry_after })
     }
 
-    async fn connect(&self, host: &str) -> Result<Exchange, Failure> {
-        self.hosts.get(host.to_owned()).await.map(Exchange::new).map_err(Failure::Connect)
+    async fn connect(&self, host: &str) -> Result<Pooled<Host>, Failure> {
+        self.hosts.get(host.to_owned()).await.map_err(Failure::Connect)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use fetch::server::{Log, Order, Receipt, Server, file};
 use fetch::{Failure, Options, Session, programs};
 use foster::runtimes::Sim;
-use foster::testing::{EveryAwait, Explore, Faults, explore, settle};
+use foster::testing::{EveryAwait, Explore, Faults, explore, poll_once, settle};
 use foster::{Token, gather, now, scope, sleep, timeout};
 use support::{beside_server, pages};
 
@@ -59,6 +59,21 @@ fn a_wait_that_the_deadline_forbids_is_not_begun() {
             let failed = timeout(SECOND / 2, session.bytes(&busy)).await.unwrap().unwrap_err();
             assert!(matches!(failed.error(), Failure::Limited(_)), "{failed}");
             assert_eq!(now(), start);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn who_waits_in_vain_for_a_token_leaves_the_connection_open() {
+    explore(0..20, || async {
+        beside_server(options().rate(1, 10 * SECOND), async |session, url, log| {
+            let page = format!("{url}/pages/1");
+            session.bytes(&page).await.unwrap();
+            let failed = timeout(SECOND, session.bytes(&page)).await.unwrap().unwrap_err();
+            assert!(matches!(failed.error(), Failure::Limited(_)), "{failed}");
+            assert!(poll_once(pin!(session.bytes(&page))).await.is_pending());
+            assert_eq!((session.statistics().idle(), log.connections()), (1, 1));
         })
         .await;
     });
