@@ -24,7 +24,7 @@ pub(crate) use guards::{Entered, Replaced, Swap};
 
 use self::deadlines::{Deadlines, MovableDeadlines, NO_DEADLINE};
 use self::list::{List, Node};
-use crate::cancel::reason::{Reason, Siblings};
+use crate::cancel::reason::{Reason, Siblings, asked_here};
 use crate::cancel::token::Token;
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::scope::control::{Adopted, Control};
@@ -51,6 +51,7 @@ thread_local! {
             watch: Cell::new(Watch::No),
             inside: Cell::new(false),
             member: Cell::new(false),
+            calm: Cell::new(0),
             child: Cell::new(0),
             token: Cell::new(None),
             scope: Cell::new(None),
@@ -74,6 +75,12 @@ pub(crate) struct Ambient {
     /// shield, a finalizer or an adopted future. The token of a member may not be linked to that of
     /// the scope before the member is first pending.
     pub(crate) member: Cell<bool>,
+    /// How many cancellations this thread [had asked for](asked_here) when nothing was cancelled
+    /// with which the nearest scope ends.
+    ///
+    /// The invariant: whatever is polled looks first whether it is cancelled itself. So as long as
+    /// no more are asked for, only the nearest region and scope need be looked at.
+    pub(crate) calm: Cell<u32>,
     /// The [id](crate::task::cell::Runner::id) of the innermost child, or 0 outside of children.
     pub(crate) child: Cell<usize>,
     /// The token of the innermost region, once somebody has asked for it.
@@ -240,17 +247,35 @@ impl Ambient {
         Some(token)
     }
 
-    /// Whether the innermost region is being wound down, so that nothing new starts in it.
+    /// Whether the innermost region is cancelled, so that nothing new starts in it.
+    ///
+    /// That is also so if code inside has cancelled, in the present poll, something that encloses
+    /// it. The tokens in between may not tell before the poll ends.
     #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
         Self::peek(&self.token, |token| self.trips(token))
     }
 
-    /// Whether a region with `token` is being wound down, by its token or by its scope.
+    /// Whether a region with `token` is cancelled.
     #[inline]
     fn trips(&self, token: Option<&Token>) -> bool {
-        token.is_some_and(Token::is_tripped)
-            || self.member.get() && Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
+        if token.is_some_and(Token::is_tripped) {
+            return true;
+        }
+        let is_cancelled = |scope: Option<&Arc<Control>>| scope.is_some_and(|scope| scope.is_cancelled());
+        self.member.get() && (Self::peek(&self.scope, is_cancelled) || !self.is_calm() && self.why_doomed().is_some())
+    }
+
+    /// Whether this thread has asked for no cancellation since nothing was cancelled here.
+    #[inline]
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm.get() == asked_here()
+    }
+
+    /// Notes whether nothing is cancelled here, until the guard is dropped.
+    #[inline]
+    pub(crate) fn note_calm(&self, is_calm: bool) -> Replaced<'_, u32> {
+        Replaced::new(&self.calm, if is_calm { asked_here() } else { self.calm.get() })
     }
 
     /// Links `token`, of a region that is being polled here, below that of the enclosing region.
@@ -296,9 +321,16 @@ impl Ambient {
     }
 
     /// Whether something has been cancelled with which the future that is polled here ends: its
-    /// region, or a scope that encloses it. The tokens in between may not tell yet.
+    /// region, or a scope that encloses it, whoever has cancelled that, and in whichever poll. The
+    /// tokens in between may not tell yet.
     pub(crate) fn is_doomed(&self) -> bool {
-        self.is_tripped() || self.member.get() && self.scope().is_some_and(|scope| scope.is_doomed())
+        self.is_tripped() || self.why_doomed().is_some()
+    }
+
+    /// Returns why the nearest scope is cancelled, or another one with which it ends.
+    #[cold]
+    fn why_doomed(&self) -> Option<Arc<Reason>> {
+        if self.member.get() { self.scope()?.why_doomed() } else { None }
     }
 
     /// Returns the nearest scope or root.
@@ -311,11 +343,9 @@ impl Ambient {
         Self::peek(&self.ending, |why| why.map(|why| Arc::clone(why.reason())))
     }
 
-    /// Returns why the innermost region is being wound down, which it is. Its token may not tell
-    /// yet.
+    /// Returns why the innermost region is cancelled, which it is. Its token may not tell yet.
     pub(crate) fn why_tripped(&self) -> Option<Arc<Reason>> {
-        let by_region = Self::peek(&self.token, |token| token?.shared_reason());
-        by_region.or_else(|| Self::peek(&self.scope, |scope| scope.map(|scope| scope.refusal())))
+        Self::peek(&self.token, |token| token?.shared_reason()).or_else(|| self.why_doomed())
     }
 
     /// Returns the inherited values in force.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_task::FutureObj;
 
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::{Moment, Reason};
 use crate::cancel::token::{Level, Token};
 use crate::context::deadlines::Deadlines;
 use crate::engine::Key;
@@ -229,20 +229,23 @@ impl Control {
         if self.has_deadline.load(Ordering::Acquire) { self.deadlines.lock().clone() } else { Deadlines::none() }
     }
 
-    /// Returns whether this scope, or an enclosing one with which it ends, is cancelled.
+    /// Returns the first cause for which this scope, or an enclosing one with which it ends, is
+    /// cancelled, if one is.
     ///
-    /// A scope's token is linked after a poll of the scope. So a parallel child that was started in
-    /// that poll may find an enclosing scope cancelled before the token tells.
-    pub(crate) fn is_doomed(self: &Arc<Self>) -> bool {
+    /// A scope's token is linked after a poll of the scope. What is polled before that finds an
+    /// enclosing scope cancelled here, and not by the token.
+    pub(crate) fn why_doomed(self: &Arc<Self>) -> Option<Arc<Reason>> {
+        let mut first: Option<(Moment, Arc<Reason>)> = None;
         let mut next = Some(Arc::clone(self));
         while let Some(scope) = next {
-            if scope.is_cancelled() {
-                return true;
+            let tripped_at = scope.known_token().and_then(Token::tripped_at);
+            if let Some(at) = tripped_at.filter(|at| first.as_ref().is_none_or(|(first, _)| at.is_before(*first))) {
+                first = Some((at, scope.refusal()));
             }
             let around = scope.around.lock();
             next = around.scope.clone().filter(|_| around.ends_with_it);
         }
-        false
+        first.map(|(_, reason)| reason)
     }
 
     /// Sends `news` to this scope, or to the nearest enclosing one that has not completed.

@@ -211,6 +211,7 @@ where
             surroundings.within(ambient, runner.id(), rest.as_deref_mut(), || {
                 ambient.enter(token, || {
                     let _member = Replaced::new(&ambient.member, true);
+                    let _calm = ambient.note_calm(true);
                     let _counted = Counted::begin();
                     runner.poll(cx)
                 })

@@ -13,6 +13,7 @@ mod probes;
 
 mod adopt;
 mod foreign;
+mod one_poll;
 mod reason;
 mod region;
 mod shield;

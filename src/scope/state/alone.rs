@@ -57,15 +57,20 @@ fn is_same(a: &Waker, b: &Waker) -> bool {
 impl<T, E, K: Kind> Machine<'_, T, E, K> {
     /// Polls the body in place, if the scope is alone. Returns true if that is all there is to do.
     #[inline]
-    pub(super) fn poll_alone<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
+    pub(super) fn poll_alone<B>(
+        &mut self,
+        body: &mut Body<'_, B>,
+        is_tripped: bool,
+        ambient: &Ambient,
+        cx: &mut Context<'_>,
+    ) -> bool
     where
         B: Future<Output = Result<T, E>>,
     {
         if let Alone::No = self.alone {
             return false;
         }
-        let undisturbed =
-            self.is_quiet() && ambient.enclosure() == self.around && !ambient.is_tripped() && !ambient.is_drawing();
+        let undisturbed = !is_tripped && self.is_quiet() && ambient.enclosure() == self.around && !ambient.is_drawing();
         if undisturbed && self.poll_body(body, ambient, cx) && self.keep_asleep(cx.waker()) {
             return true;
         }

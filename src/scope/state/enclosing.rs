@@ -6,26 +6,22 @@ use crate::context::Ambient;
 /// What the present poll has seen of the regions and scopes that enclose this scope.
 ///
 /// The scope's token tells of their cancellation in the next poll.
+#[derive(Default)]
 pub(super) struct Enclosing {
-    /// How many cancellations this thread had asked for at the last look.
-    asked: u32,
     pub(super) is_cancelled: bool,
 }
 
 impl Enclosing {
-    /// Begins a poll.
-    #[inline]
-    pub(super) fn new() -> Self {
-        Enclosing { asked: asked_here(), is_cancelled: false }
-    }
-
     /// Looks whether something was cancelled, if this thread has asked for a cancellation since the
     /// last look.
     #[inline]
     pub(super) fn look(&mut self, ambient: &Ambient) -> bool {
-        if self.asked != asked_here() {
-            self.asked = asked_here();
-            self.is_cancelled |= ambient.is_doomed();
+        if !self.is_cancelled && !ambient.is_calm() {
+            if ambient.is_doomed() {
+                self.is_cancelled = true;
+            } else {
+                ambient.calm.set(asked_here());
+            }
         }
         self.is_cancelled
     }

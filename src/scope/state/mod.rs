@@ -178,7 +178,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             births: 0,
             reordered: false,
             around: 0,
-            enclosing: Enclosing::new(),
+            enclosing: Enclosing::default(),
             has_deadline: false,
             listener: None,
             hold: None,
@@ -214,27 +214,29 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     where
         B: Future<Output = Result<T, E>>,
     {
+        let is_tripped = ambient.is_tripped();
         match self.phase {
             Phase::Over => panic!("scope `{}` was polled after it was ready", self.policy.name),
             Phase::Detached => return Poll::Pending,
-            Phase::Fresh if ambient.is_tripped() => return Poll::Pending,
+            Phase::Fresh if is_tripped => return Poll::Pending,
             Phase::Fresh => self.start(ambient),
             Phase::Running | Phase::WindingDown { .. } => {}
         }
-        self.enclosing = Enclosing::new();
+        let _calm = ambient.note_calm(!is_tripped);
         if self.has_deadline || ambient.has_deadline() {
             self.note_deadlines(ambient);
         }
-        if self.poll_alone(&mut body, ambient, cx) {
+        if self.poll_alone(&mut body, is_tripped, ambient, cx) {
             return Poll::Pending;
         }
         self.follow(ambient);
-        if ambient.is_tripped() {
+        if is_tripped {
             // Made if there was none, so that `settle` passes the cancellation on.
             self.control().token();
         }
         // Before the turn, so that the turn sees what an enclosing region was told meanwhile.
         self.settle(ambient, cx);
+        self.enclosing.is_cancelled = is_tripped && self.is_running() && !self.control().is_cancelled();
         let flow = self.within(ambient, |machine| {
             if ambient.is_drawing() {
                 machine.turn_drawn(&mut body, ambient, cx)
