@@ -113,7 +113,9 @@ impl<K: Room, F: Future> Regions<K, F> {
         };
         if needs_drop::<F>() {
             let _why = Ending::of_siblings(because());
-            this.store.retain(keep);
+            // In no region, because the enclosing one may be cancelled, too, and their destructors
+            // may use what does not start there.
+            context::outside(|| this.store.retain(keep));
         } else {
             this.store.retain(keep);
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Ambient, Place};
 use crate::cancel::token::Token;
 use crate::scope::control::Control;
+use crate::task::mark::Marked;
 
 /// Guard that swaps a value into a cell of the context until it is dropped, also by a panic.
 pub(crate) struct Swap<'a, T: Default> {
@@ -40,23 +41,23 @@ impl<T: Default> Drop for Swap<'_, T> {
     }
 }
 
-/// Guard that sets the scope, the runtime and the id of a child that another task runs, until it is
+/// Guard that sets the scope and the runtime of a child that another task runs, until it is
 /// dropped. What it is given is not dropped.
 struct Elsewhere<'a> {
     ambient: &'a Ambient,
-    child: usize,
+    /// No child of this thread's task encloses what runs there.
+    child: Option<Marked>,
     scope: ManuallyDrop<Option<Arc<Control>>>,
     place: ManuallyDrop<Place>,
 }
 
 impl Ambient {
-    /// Runs `f` in the scope, on the runtime and as the child that are given, which are not dropped
-    /// then.
+    /// Runs `f` in the scope and on the runtime that are given, which are not dropped then.
     #[inline]
-    pub(crate) fn elsewhere<R>(&self, child: usize, scope: Arc<Control>, place: Place, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn elsewhere<R>(&self, scope: Arc<Control>, place: Place, f: impl FnOnce() -> R) -> R {
         let (scope, place) = (ManuallyDrop::new(Some(scope)), ManuallyDrop::new(place));
         // It stays here, since it would be copied as a whole to be returned.
-        let mut elsewhere = Elsewhere { ambient: self, child, scope, place };
+        let mut elsewhere = Elsewhere { ambient: self, child: None, scope, place };
         elsewhere.swap();
         f()
     }
@@ -65,7 +66,7 @@ impl Ambient {
 impl Elsewhere<'_> {
     #[inline]
     fn swap(&mut self) {
-        self.child = self.ambient.child.replace(self.child);
+        self.child = self.ambient.child.replace(self.child.take());
         self.ambient.scope.swap(Cell::from_mut(&mut *self.scope));
         mem::swap(&mut *self.ambient.runtime.borrow_mut(), &mut *self.place);
     }

@@ -28,6 +28,7 @@ use crate::cancel::reason::{Reason, Siblings, asked_here};
 use crate::cancel::token::Token;
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::scope::control::{Adopted, Control};
+use crate::task::mark::{Mark, Marked};
 
 /// The value of a key that children inherit.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ thread_local! {
             inside: Cell::new(false),
             member: Cell::new(false),
             calm: Cell::new(0),
-            child: Cell::new(0),
+            child: Cell::new(None),
             token: Cell::new(None),
             scope: Cell::new(None),
             runtime: RefCell::new(Place::Nowhere),
@@ -81,8 +82,8 @@ pub(crate) struct Ambient {
     /// The invariant: whatever is polled looks first whether it is cancelled itself. So as long as
     /// no more are asked for, only the nearest region and scope need be looked at.
     pub(crate) calm: Cell<u32>,
-    /// The [id](crate::task::cell::Runner::id) of the innermost child, or 0 outside of children.
-    pub(crate) child: Cell<usize>,
+    /// The innermost child.
+    pub(crate) child: Cell<Option<Marked>>,
     /// The token of the innermost region, once somebody has asked for it.
     pub(crate) token: Cell<Option<Token>>,
     /// The nearest scope or root. What outlives a drop is transferred to it.
@@ -112,6 +113,15 @@ pub(crate) enum Place {
     Root(Handle),
     /// In a child on a runtime, which the child does not keep alive.
     Child(Arc<WeakHandle>),
+}
+
+/// Stands for the [scope](Ambient::scope) and the [child](Ambient::child) in which something is
+/// polled, and for whether it ends with them.
+#[derive(Default, PartialEq, Eq)]
+pub(crate) struct Enclosure {
+    /// The address, or 0 if there is none, with the lowest bit for [`member`](Ambient::member).
+    scope: usize,
+    child: usize,
 }
 
 /// Who watches what is polled.
@@ -259,11 +269,13 @@ impl Ambient {
     /// Whether a region with `token` is cancelled.
     #[inline]
     fn trips(&self, token: Option<&Token>) -> bool {
-        if token.is_some_and(Token::is_tripped) {
-            return true;
-        }
-        let is_cancelled = |scope: Option<&Arc<Control>>| scope.is_some_and(|scope| scope.is_cancelled());
-        self.member.get() && (Self::peek(&self.scope, is_cancelled) || !self.is_calm() && self.why_doomed().is_some())
+        token.is_some_and(Token::is_tripped) || self.member.get() && self.ends_with_its_scope()
+    }
+
+    /// Whether the nearest scope is cancelled, or what encloses it was, in the present poll.
+    fn ends_with_its_scope(&self) -> bool {
+        Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
+            || !self.is_calm() && self.is_doomed_further_out()
     }
 
     /// Whether this thread has asked for no cancellation since nothing was cancelled here.
@@ -312,25 +324,42 @@ impl Ambient {
         Self::peek(&self.scope, |scope| scope.map_or(0, |scope| Arc::as_ptr(scope).addr()))
     }
 
-    /// Returns a number that stands for the [`scope`](Self::scope), and for whether what is polled
-    /// here ends with it. It is 0 if there is no scope.
     #[inline]
-    pub(crate) fn enclosure(&self) -> usize {
+    pub(crate) fn enclosure(&self) -> Enclosure {
         // The lowest bit of the address is free.
-        self.scope_address() | usize::from(self.member.get())
+        Enclosure { scope: self.scope_address() | usize::from(self.member.get()), child: self.child_id() }
+    }
+
+    /// Returns the [id](crate::task::cell::Reader::id) of the innermost child, or 0 outside of
+    /// children.
+    #[inline]
+    pub(crate) fn child_id(&self) -> usize {
+        Self::peek(&self.child, |child| child.map_or(0, Marked::id))
+    }
+
+    /// Returns the mark of the innermost child.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        Self::peek(&self.child, |child| child.map(Marked::mark))
     }
 
     /// Whether something has been cancelled with which the future that is polled here ends: its
     /// region, or a scope that encloses it, whoever has cancelled that, and in whichever poll. The
     /// tokens in between may not tell yet.
     pub(crate) fn is_doomed(&self) -> bool {
-        self.is_tripped() || self.why_doomed().is_some()
+        self.is_tripped() || self.is_doomed_further_out()
     }
 
-    /// Returns why the nearest scope is cancelled, or another one with which it ends.
+    /// Whether there is something that [`why_doomed`](Self::why_doomed) returns.
     #[cold]
+    #[inline(never)]
+    fn is_doomed_further_out(&self) -> bool {
+        self.why_doomed().is_some()
+    }
+
+    /// Returns why the innermost child or the nearest scope is cancelled, or another one with which
+    /// they end. That is the first cause, if there are several.
     fn why_doomed(&self) -> Option<Arc<Reason>> {
-        if self.member.get() { self.scope()?.why_doomed() } else { None }
+        if self.member.get() { self.scope()?.why_doomed(self.mark()) } else { None }
     }
 
     /// Returns the nearest scope or root.

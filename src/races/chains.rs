@@ -1,5 +1,6 @@
 //! The children of a scope on its chain, while they end elsewhere.
 
+use std::cell::Cell;
 use std::future::{Ready, ready};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
@@ -63,7 +64,7 @@ impl Running {
 
     /// Ends the child, whose node is dropped before its memory is let go of.
     fn end(mut self) {
-        assert!(self.1.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert!(self.1.poll(&Cell::new(None), &mut Context::from_waker(Waker::noop())).is_ready());
         self.seat().link.end();
         let Running(_memory, runner, reader) = self;
         drop((runner, reader));

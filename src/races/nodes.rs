@@ -1,12 +1,15 @@
 //! A future that ends on one thread, and the outcome that another waits for.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn, ready};
 use std::panic::{Location, resume_unwind};
+use std::rc::Rc;
 use std::sync::Arc as Shared;
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::{Arc, AtomicUsize, Ordering, block_on, model, thread};
 use crate::task::cell::{Ended, Extra, Failed, Node, Reader, Runner, publish_places};
+use crate::task::mark::Marked;
 
 /// Counts how often it is dropped.
 struct Counted(Arc<AtomicUsize>);
@@ -33,7 +36,7 @@ where
     F: Future<Output = Result<Counted, Failed>>,
     X: Extra,
 {
-    let told = match runner.poll(&mut Context::from_waker(Waker::noop())) {
+    let told = match runner.poll(&Cell::new(None), &mut Context::from_waker(Waker::noop())) {
         Poll::Pending | Poll::Ready(Ended::Value) => return,
         Poll::Ready(Ended::Failed) => "failed",
         Poll::Ready(Ended::Panicked(_)) => "panicked",
@@ -172,5 +175,29 @@ fn a_child_that_is_cancelled_while_it_is_given_a_place_is_found() {
         let seen = runner.header().is_cancelled();
         let place = cancelling.join().unwrap();
         assert!(seen || place == Some(7), "nobody knows");
+    });
+}
+
+#[test]
+fn a_mark_tells_of_a_cancellation_although_both_ends_let_go_meanwhile() {
+    model(|| {
+        let (place, mark) = (Rc::new(Cell::new(None::<Marked>)), Rc::new(Cell::new(None)));
+        let (here, noting) = (Rc::clone(&place), Rc::clone(&mark));
+        let (mut runner, task) = node(poll_fn(move |_| {
+            let child = here.take();
+            noting.set(child.as_ref().map(Marked::mark));
+            here.set(child);
+            Poll::Pending
+        }));
+        let cancelling = thread::spawn(move || {
+            task.cancel();
+        });
+        assert!(runner.poll(&place, &mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(place.take().is_none(), "it is still lent");
+        drop(runner);
+        let mark = mark.take().unwrap();
+        let _ = mark.cancelled_at();
+        cancelling.join().unwrap();
+        assert!(mark.cancelled_at().is_some());
     });
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_task::FutureObj;
 
+use super::remote_child::by_task;
 use crate::cancel::reason::{Moment, Reason};
 use crate::cancel::token::{Level, Token};
 use crate::context::deadlines::Deadlines;
@@ -23,6 +24,7 @@ use crate::task::cell::{Runner, Shared};
 use crate::task::crew::{Crew, Members};
 use crate::task::hub::Hub;
 use crate::task::link::{Chain, Remote};
+use crate::task::mark::Mark;
 
 /// A future that the scope which adopts it must finish.
 pub(crate) type Adopted = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
@@ -91,8 +93,29 @@ pub(crate) struct Parts {
 #[derive(Default)]
 struct Around {
     scope: Option<Arc<Control>>,
-    /// Whether this scope ends when that one is cancelled. There may be a shield in between.
+    /// The innermost enclosing child.
+    child: Option<Mark>,
+    /// Whether this scope ends when they are cancelled. There may be a shield in between.
     ends_with_it: bool,
+}
+
+/// The first of several causes.
+#[derive(Default)]
+struct Causes {
+    first: Option<(Moment, Arc<Reason>)>,
+}
+
+impl Causes {
+    fn add(&mut self, at: Option<Moment>, reason: impl FnOnce() -> Arc<Reason>) {
+        let Some(at) = at else { return };
+        if self.first.as_ref().is_none_or(|(first, _)| at.is_before(*first)) {
+            self.first = Some((at, reason()));
+        }
+    }
+
+    fn add_child(&mut self, child: Option<&Mark>) {
+        self.add(child.and_then(Mark::cancelled_at), by_task);
+    }
 }
 
 /// Whether a scope only waits for its children.
@@ -210,9 +233,10 @@ impl Control {
         self.around.lock().scope.clone()
     }
 
-    /// Sets the enclosing scope, and whether this scope ends when that one is cancelled.
-    pub(crate) fn set_around(&self, scope: Option<Arc<Control>>, ends_with_it: bool) {
-        let before = mem::replace(&mut *self.around.lock(), Around { scope, ends_with_it });
+    /// Sets the enclosing scope and the innermost enclosing child, and whether this scope ends when
+    /// they are cancelled.
+    pub(crate) fn set_around(&self, scope: Option<Arc<Control>>, child: Option<Mark>, ends_with_it: bool) {
+        let before = mem::replace(&mut *self.around.lock(), Around { scope, child, ends_with_it });
         drop(before);
     }
 
@@ -229,23 +253,29 @@ impl Control {
         if self.has_deadline.load(Ordering::Acquire) { self.deadlines.lock().clone() } else { Deadlines::none() }
     }
 
-    /// Returns the first cause for which this scope, or an enclosing one with which it ends, is
-    /// cancelled, if one is.
+    /// Returns the first cause for which what is polled in `child` of this scope is cancelled: with
+    /// the child, with this scope, or with an enclosing child or scope. `child` is the innermost
+    /// one, and may enclose this scope.
     ///
-    /// A scope's token is linked after a poll of the scope. What is polled before that finds an
-    /// enclosing scope cancelled here, and not by the token.
-    pub(crate) fn why_doomed(self: &Arc<Self>) -> Option<Arc<Reason>> {
-        let mut first: Option<(Moment, Arc<Reason>)> = None;
+    /// A scope's token is linked after a poll of the scope. What is polled before that finds here
+    /// what encloses it cancelled, and not by the token.
+    pub(crate) fn why_doomed(self: &Arc<Self>, child: Option<Mark>) -> Option<Arc<Reason>> {
+        let mut causes = Causes::default();
+        let around = self.around.lock();
+        if around.child.as_ref().map(Mark::id) != child.as_ref().map(Mark::id) {
+            causes.add_child(child.as_ref());
+        }
+        drop(around);
         let mut next = Some(Arc::clone(self));
         while let Some(scope) = next {
-            let tripped_at = scope.known_token().and_then(Token::tripped_at);
-            if let Some(at) = tripped_at.filter(|at| first.as_ref().is_none_or(|(first, _)| at.is_before(*first))) {
-                first = Some((at, scope.refusal()));
-            }
+            causes.add(scope.known_token().and_then(Token::tripped_at), || scope.refusal());
             let around = scope.around.lock();
+            if around.ends_with_it {
+                causes.add_child(around.child.as_ref());
+            }
             next = around.scope.clone().filter(|_| around.ends_with_it);
         }
-        first.map(|(_, reason)| reason)
+        causes.first.map(|(_, reason)| reason)
     }
 
     /// Sends `news` to this scope, or to the nearest enclosing one that has not completed.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use futures_task::FutureObj;
 
 use super::adapters::Plain;
+use super::remote_child::by_task;
 use crate::cancel::reason::Reason;
-use crate::cancel::token::Token;
+use crate::cancel::token::{Level, Token};
 use crate::task::cell::{Local, Run, Runner, Shared};
 
 /// Tells whether a scope's children are `Send`: [`AnyThread`] or [`OneThread`].
@@ -82,6 +83,13 @@ impl<'env, K: Kind> Member<'env, K> {
     /// Returns whether [`Task::cancel`](super::Task::cancel) was called for it.
     pub(super) fn is_cancelled(&self) -> bool {
         self.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled())
+    }
+
+    /// Winds down the region of a child that its task has cancelled.
+    pub(super) fn trip(&self) {
+        if let Some(token) = &self.token {
+            token.raise(Level::Cancelled, &by_task());
+        }
     }
 
     /// Returns whether something in it needs time to end.

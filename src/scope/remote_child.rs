@@ -164,7 +164,7 @@ struct Surroundings {
 
 impl Surroundings {
     #[inline]
-    fn within<R>(&self, ambient: &Ambient, child: usize, rest: Option<&mut Rest>, f: impl FnOnce() -> R) -> R {
+    fn within<R>(&self, ambient: &Ambient, rest: Option<&mut Rest>, f: impl FnOnce() -> R) -> R {
         // SAFETY: it comes back from the context, where nothing is dropped, and is not dropped
         // there.
         #[allow(unsafe_code)]
@@ -173,8 +173,7 @@ impl Surroundings {
         #[allow(unsafe_code)]
         let runtime = self.runtime.as_ref().map(|runtime| unsafe { runtime.copy() });
         let place = runtime.map_or(Place::Nowhere, Place::Child);
-        ambient
-            .elsewhere(child, scope, place, || ambient.inheriting(rest.and_then(|rest| rest.inheritance.as_mut()), f))
+        ambient.elsewhere(scope, place, || ambient.inheriting(rest.and_then(|rest| rest.inheritance.as_mut()), f))
     }
 }
 
@@ -208,12 +207,12 @@ where
     fn poll_inside(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let Child { runner, token, surroundings, rest } = self;
         context::with(|ambient| {
-            surroundings.within(ambient, runner.id(), rest.as_deref_mut(), || {
+            surroundings.within(ambient, rest.as_deref_mut(), || {
                 ambient.enter(token, || {
                     let _member = Replaced::new(&ambient.member, true);
                     let _calm = ambient.note_calm(true);
                     let _counted = Counted::begin();
-                    runner.poll(cx)
+                    runner.poll(&ambient.child, cx)
                 })
             })
         })
@@ -260,9 +259,9 @@ where
             None => self.surroundings.scope.refusal(),
         };
         let Child { runner, surroundings, rest, .. } = self;
-        let (id, rest) = (runner.id(), rest.as_deref_mut());
+        let rest = rest.as_deref_mut();
         let refuse = || context::outside(|| runner.refuse(Some(reason)));
-        match context::with(|ambient| surroundings.within(ambient, id, rest, refuse)) {
+        match context::with(|ambient| surroundings.within(ambient, rest, refuse)) {
             Ok(()) => Ended::Value,
             Err(payload) => Ended::Panicked(payload),
         }

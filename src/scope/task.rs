@@ -176,7 +176,7 @@ impl<T> Task<T> {
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
         assert!(self.stage != Stage::Taken, "task `{}` was polled after it was ready", self.name());
         let Poll::Ready(result) = self.reader.poll(cx) else {
-            let own = context::with(|ambient| ambient.child.get() == self.reader.id());
+            let own = context::with(|ambient| ambient.child_id() == self.reader.id());
             assert!(!own, "task `{}` is awaited by its own child, which would wait for ever", self.name());
             tree::waiting(|| tree::quoted("task ", self.name()));
             return Poll::Pending;

@@ -24,7 +24,9 @@
 //!   the future borrows;
 //! - **pinned**: a node lives behind an [`Owner`], which never moves it.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::marker::PhantomPinned;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
@@ -34,6 +36,7 @@ use std::task::{Context, Poll};
 use super::header::{DECIDED, RUNNING, SETTLED, TAKEN, UNSETTLED};
 pub(crate) use super::header::{Failure, Header};
 use super::link::{Lasting, Next, Reach};
+use super::mark::{Lending, Loan, Marked};
 pub(crate) use super::pair::Memory;
 use super::pair::Owner;
 use super::polled::polling;
@@ -105,6 +108,9 @@ pub(crate) struct Node<F, T, C, X = ()> {
     header: Header,
     extra: X,
     content: UnsafeCell<Content<F, T, C>>,
+    /// A [`Mark`](super::mark::Mark) looks at the header while the node is dropped, by `&mut`. So
+    /// no pointer to it is an exclusive one.
+    _pinned: PhantomPinned,
 }
 
 union Content<F, T, C> {
@@ -119,7 +125,8 @@ unsafe impl<F: Send, T: Send, C: Send, X: Sync> Sync for Node<F, T, C, X> {}
 
 impl<F, T, C, X> Node<F, T, C, X> {
     fn new(future: F, header: Header, extra: X) -> Self {
-        Node { header, extra, content: UnsafeCell::new(Content { running: ManuallyDrop::new(future) }) }
+        let content = UnsafeCell::new(Content { running: ManuallyDrop::new(future) });
+        Node { header, extra, content, _pinned: PhantomPinned }
     }
 
     /// What the node carries besides.
@@ -134,7 +141,7 @@ impl<F, T, C, X> Node<F, T, C, X> {
 ///
 /// What implements this begins with its [`Header`].
 #[allow(unsafe_code)]
-unsafe trait Headed {}
+pub(super) unsafe trait Headed {}
 
 // SAFETY: it is `repr(C)`, and the header its first field.
 #[allow(unsafe_code)]
@@ -142,7 +149,7 @@ unsafe impl<F, T, C, X> Headed for Node<F, T, C, X> {}
 
 #[inline]
 #[allow(unsafe_code)]
-fn header<N: ?Sized + Headed>(node: &N) -> &Header {
+pub(super) fn header<N: ?Sized + Headed>(node: &N) -> &Header {
     // SAFETY: `Headed`.
     unsafe { &*ptr::from_ref(node).cast() }
 }
@@ -256,12 +263,16 @@ pub(crate) struct Runner<R: ?Sized + Run> {
 }
 
 impl<R: ?Sized + Run> Runner<R> {
-    /// Polls the future; a panic is an end like another. Not to be called again after that.
+    /// Polls the future, which is in `place` meanwhile; a panic is an end like another. Not to be
+    /// called again after that.
     #[allow(unsafe_code)]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    pub(crate) fn poll(&mut self, place: &Cell<Option<Marked>>, cx: &mut Context<'_>) -> Poll<Ended> {
         if !self.header().is(RUNNING) {
             return Poll::Ready(Ended::Failed);
         }
+        // SAFETY: the runner, and with it the owner, is borrowed until after the lending.
+        let loan = unsafe { Loan::new(&*self.node) };
+        let _lending = Lending::new(place, &loan);
         // SAFETY: "one runner": this is it, by `&mut`; it is RUNNING.
         unsafe { self.node.poll(cx) }
     }
@@ -292,9 +303,9 @@ impl<R: ?Sized + Run> Runner<R> {
         self.node.name()
     }
 
-    /// What the node's two ends have in common, and no other node has while they live. Never 0.
-    #[inline]
-    pub(crate) fn id(&self) -> usize {
+    /// As [`Reader::id`].
+    #[cfg(feature = "sim")]
+    fn id(&self) -> usize {
         ptr::from_ref(self.header()).addr()
     }
 
@@ -439,7 +450,7 @@ impl<T, C> Reader<T, C> {
         self.header().place()
     }
 
-    /// As [`Runner::id`].
+    /// What the node's two ends have in common, and no other node has while they live. Never 0.
     pub(crate) fn id(&self) -> usize {
         ptr::from_ref(self.header()).addr()
     }

@@ -84,6 +84,14 @@ impl<T> Owner<T> {
 }
 
 impl<T: ?Sized> Owner<T> {
+    /// Keeps the memory from being freed, as a [`Memory`] does.
+    pub(super) fn keep(&self) -> Release {
+        // Relaxed: whoever adds a part has one.
+        self.header().1.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: "counted": the value is there, and the part is this one's.
+        unsafe { Release::new(self.shared.as_ptr(), Layout::for_value(self.shared.as_ref())) }
+    }
+
     #[inline]
     fn header(&self) -> (&AtomicU32, &AtomicU32) {
         // SAFETY: "counted": this is an owner.
@@ -207,11 +215,16 @@ impl<T: ?Sized> Drop for Memory<T> {
 
 /// Gives back one part in the memory when it is dropped, be it by a panic of the value's
 /// destructor.
-struct Release {
+pub(super) struct Release {
     memory: *mut u8,
     memories: *const AtomicU32,
     layout: Layout,
 }
+
+// SAFETY: as for `Memory`.
+unsafe impl Send for Release {}
+// SAFETY: likewise.
+unsafe impl Sync for Release {}
 
 impl Release {
     /// # Safety

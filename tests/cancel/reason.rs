@@ -467,16 +467,25 @@ matrix! {
     }
 }
 
-/// Runs a child beside the poll of an inner scope, whose outer scope it cancels. The tokens of both
-/// are linked after that poll. Then `late` is awaited, which must not return.
-fn cancels_the_outer_scope_first<F: Future<Output = ()> + Send + 'static>(late: impl FnOnce() -> F + Send + 'static) {
+/// Runs a child beside the poll of an inner scope. It cancels the outer scope, or the child of that
+/// in which the inner scope lies. The tokens are linked after that poll. Then `late` is awaited,
+/// which must not return.
+fn cancels_what_encloses_it_first<F: Future<Output = ()> + Send + 'static>(
+    by_task: bool,
+    late: impl FnOnce() -> F + Send + 'static,
+) {
     crate::harness::watched(move || {
         let (pool, log) = (Basic::thread_pool(1).unwrap(), Log::new());
         let noting = log.clone();
         let outer = scope(|outer: Scope<'_>| async move {
-            scope(async |inner: Scope<'_>| {
+            let (end, (give, given)) = (outer.clone(), std::sync::mpsc::channel::<Task<()>>());
+            let task = outer.spawn(scope(async move |inner: Scope<'_>| {
                 let child = async move {
-                    outer.cancel("first");
+                    if by_task {
+                        given.recv().unwrap().cancel();
+                    } else {
+                        end.cancel("first");
+                    }
                     noting.note("cancelled");
                     late().await;
                     noting.note("went on");
@@ -494,11 +503,15 @@ fn cancels_the_outer_scope_first<F: Future<Output = ()> + Send + 'static>(late: 
                 inner.spawn_on(beside, &pool);
                 wait.recv().unwrap();
                 pending::<()>().await
-            })
-            .await
+            }));
+            give.send(task).unwrap();
+            if !by_task {
+                pending::<()>().await
+            }
         });
-        let cancelled = futures::executor::block_on(outer.outcome());
-        assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("first"));
+        let outcome = futures::executor::block_on(outer.outcome());
+        let reason = outcome.err().map(|cancelled| cancelled.reason().clone());
+        assert_eq!(reason, (!by_task).then(|| Reason::from("first")));
         assert_eq!(log.entries(), ["cancelled"]);
     });
 }
@@ -506,18 +519,33 @@ fn cancels_the_outer_scope_first<F: Future<Output = ()> + Send + 'static>(late: 
 // S7. The timeout reported `Elapsed`.
 #[test]
 fn a_deadline_that_passes_while_the_cancelled_scope_is_being_polled_comes_second() {
-    cancels_the_outer_scope_first(async || drop(timeout(Duration::ZERO, pending::<()>()).await));
+    cancels_what_encloses_it_first(false, async || drop(timeout(Duration::ZERO, pending::<()>()).await));
+}
+
+// S7. Likewise.
+#[test]
+fn a_deadline_that_passes_while_the_cancelled_child_is_being_polled_comes_second() {
+    cancels_what_encloses_it_first(true, async || drop(timeout(Duration::ZERO, pending::<()>()).await));
+}
+
+// S4. The cancellation is asked for by another thread than that on which the scope is polled.
+#[test]
+fn nothing_starts_while_what_is_cancelled_and_encloses_it_is_being_polled() {
+    for by_task in [false, true] {
+        cancels_what_encloses_it_first(by_task, async || shield(async {}).await);
+        cancels_what_encloses_it_first(by_task, async || scope(async |_| {}).await);
+    }
 }
 
 // S7
 #[test]
 fn a_token_that_is_cancelled_while_the_cancelled_scope_is_being_polled_comes_second() {
-    cancels_the_outer_scope_first(async || {
+    cancels_what_encloses_it_first(false, async || {
         let token = Token::new();
         token.cancel("second");
         drop(token.run_until_cancelled(pending::<()>()).await);
     });
-    cancels_the_outer_scope_first(async || {
+    cancels_what_encloses_it_first(false, async || {
         let token = Token::new();
         let ending = token.clone();
         let inside = async move {

@@ -89,7 +89,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     }
 
     /// Polls the body with the caller's waker. Returns true if it is pending and may stay alone.
-    #[inline]
+    #[inline(always)]
     fn poll_body<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> bool
     where
         B: Future<Output = Result<T, E>>,

@@ -39,7 +39,7 @@ use super::options::{End, Policy};
 use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Listener, Token};
-use crate::context::{self, Ambient, Replaced, Swap, Watch};
+use crate::context::{self, Ambient, Enclosure, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
@@ -140,8 +140,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     /// order of age once they were `reordered`.
     births: u32,
     reordered: bool,
-    /// The [enclosure](Ambient::enclosure) of the last poll. The control keeps the scope alive.
-    around: usize,
+    /// The [enclosure](Ambient::enclosure) of the last poll. The control keeps what it stands for.
+    around: Enclosure,
     /// Each poll begins with a new one.
     enclosing: Enclosing,
     /// Whether a deadline was in force at the last poll.
@@ -177,7 +177,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             finalizing: None,
             births: 0,
             reordered: false,
-            around: 0,
+            around: Enclosure::default(),
             enclosing: Enclosing::default(),
             has_deadline: false,
             listener: None,
@@ -222,6 +222,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Phase::Fresh => self.start(ambient),
             Phase::Running | Phase::WindingDown { .. } => {}
         }
+        self.enclosing = Enclosing::default();
         let _calm = ambient.note_calm(!is_tripped);
         if self.has_deadline || ambient.has_deadline() {
             self.note_deadlines(ambient);
@@ -236,7 +237,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         // Before the turn, so that the turn sees what an enclosing region was told meanwhile.
         self.settle(ambient, cx);
-        self.enclosing.is_cancelled = is_tripped && self.is_running() && !self.control().is_cancelled();
         let flow = self.within(ambient, |machine| {
             if ambient.is_drawing() {
                 machine.turn_drawn(&mut body, ambient, cx)
@@ -286,12 +286,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.births = 1;
     }
 
-    /// Notes the enclosing scope. It is another one than before if the future was moved there.
+    /// Notes the enclosing scope and child. They are others than before if the future was moved
+    /// there.
     fn follow(&mut self, ambient: &Ambient) {
         let around = ambient.enclosure();
         if around != self.around {
             self.around = around;
-            self.control().set_around(ambient.scope(), ambient.member.get());
+            self.control().set_around(ambient.scope(), ambient.mark(), ambient.member.get());
         }
     }
 

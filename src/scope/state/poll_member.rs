@@ -58,10 +58,13 @@ where
     /// Polls one member with its token in the context.
     fn poll_inside(&mut self, member: &mut Member<'env, K>, cx: &mut Context<'_>) -> Poll<()> {
         let ambient = self.ambient;
-        if member.is_cancelled() && !member.is_held() {
+        if member.is_cancelled() {
             // Its task has cancelled it before it began. The task does not know the slot of a child
-            // that has not been polled, so it could only mark it.
-            return self.ended(member.runner.take().map(Exit::Stopped));
+            // that has not been polled, so it could only mark it. Or the news of it is to come.
+            if !member.is_held() {
+                return self.ended(member.runner.take().map(Exit::Stopped));
+            }
+            member.trip();
         }
         let _token = Swap::new(&ambient.token, &mut member.token);
         let Some(runner) = &mut member.runner else {
@@ -73,12 +76,10 @@ where
             };
             return self.ended(Some(Exit::Body(Some(result))));
         };
-        let outer = ambient.child.replace(runner.id());
         let polled = match ambient.watch.get() {
             Watch::No => poll_runner(runner, ambient, cx),
             watch => tree::child(watch, runner.name(), runner.header().age(), || poll_runner(runner, ambient, cx)),
         };
-        ambient.child.set(outer);
         let failed = match polled {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ended::Value) => {
@@ -124,8 +125,8 @@ where
 #[inline]
 fn poll_runner<R: ?Sized + Run>(runner: &mut Runner<R>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Ended> {
     if !runner.header().finalizer {
-        return runner.poll(cx);
+        return runner.poll(&ambient.child, cx);
     }
     let _member = Replaced::new(&ambient.member, false);
-    ambient.without_deadline(|| runner.poll(cx))
+    ambient.without_deadline(|| runner.poll(&ambient.child, cx))
 }

@@ -75,9 +75,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if !member.runner.as_ref().is_some_and(|runner| runner.header().is_cancelled()) {
             return;
         }
-        if let Some(token) = &member.token {
-            token.raise(Level::Cancelled, &by_task());
-        }
+        member.trip();
         if member.is_held() {
             self.set.wake(key);
         } else {
