@@ -1,9 +1,11 @@
 //! What is cancelled, and what would start in it, in one poll: the tokens in between tell later.
 
-use std::future::pending;
-use std::sync::Mutex;
+use std::future::{Future, pending};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use foster::{Scope, Task, Token, race, scope, shield, timeout, try_gather, yield_now};
+use foster::runtimes::Basic;
+use foster::{Reason, Scope, Task, Token, race, scope, shield, timeout, try_gather, yield_now};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, poll_immediate};
@@ -286,4 +288,155 @@ matrix! {
             }
         }
     }
+}
+
+/// Runs a child beside the poll of an inner scope. It cancels the outer scope, or the child of that
+/// in which the inner scope lies. The tokens are linked after that poll. Then `late` is awaited,
+/// which must not return.
+fn cancels_what_encloses_it_first<F: Future<Output = ()> + Send + 'static>(
+    by_task: bool,
+    late: impl FnOnce() -> F + Send + 'static,
+) {
+    crate::harness::watched(move || {
+        let (pool, log) = (Basic::thread_pool(1).unwrap(), Log::new());
+        let noting = log.clone();
+        let outer = scope(|outer: Scope<'_>| async move {
+            let (end, (give, given)) = (outer.clone(), std::sync::mpsc::channel::<Task<()>>());
+            let task = outer.spawn(scope(async move |inner: Scope<'_>| {
+                let child = async move {
+                    if by_task {
+                        given.recv().unwrap().cancel();
+                    } else {
+                        end.cancel("first");
+                    }
+                    noting.note("cancelled");
+                    late().await;
+                    noting.note("went on");
+                };
+                inner.spawn_on(child, &pool);
+                // The pool has one thread, so the child may be polled beside this as often as it
+                // likes.
+                let (done, wait) = std::sync::mpsc::channel();
+                let beside = async move {
+                    for _ in 0..1_000 {
+                        yield_now().await;
+                    }
+                    done.send(()).unwrap();
+                };
+                inner.spawn_on(beside, &pool);
+                wait.recv().unwrap();
+                pending::<()>().await
+            }));
+            give.send(task).unwrap();
+            if !by_task {
+                pending::<()>().await
+            }
+        });
+        let outcome = futures::executor::block_on(outer.outcome());
+        let reason = outcome.err().map(|cancelled| cancelled.reason().clone());
+        assert_eq!(reason, (!by_task).then(|| Reason::from("first")));
+        assert_eq!(log.entries(), ["cancelled"]);
+    });
+}
+
+// S7. The timeout reported `Elapsed`.
+#[test]
+fn a_deadline_that_passes_while_the_cancelled_scope_is_being_polled_comes_second() {
+    cancels_what_encloses_it_first(false, async || drop(timeout(Duration::ZERO, pending::<()>()).await));
+}
+
+// S7. Likewise.
+#[test]
+fn a_deadline_that_passes_while_the_cancelled_child_is_being_polled_comes_second() {
+    cancels_what_encloses_it_first(true, async || drop(timeout(Duration::ZERO, pending::<()>()).await));
+}
+
+// S4. The cancellation is asked for by another thread than that on which the scope is polled.
+#[test]
+fn nothing_starts_while_what_is_cancelled_and_encloses_it_is_being_polled() {
+    for by_task in [false, true] {
+        cancels_what_encloses_it_first(by_task, async || shield(async {}).await);
+        cancels_what_encloses_it_first(by_task, async || scope(async |_| {}).await);
+    }
+}
+
+// S7
+#[test]
+fn a_token_that_is_cancelled_while_the_cancelled_scope_is_being_polled_comes_second() {
+    cancels_what_encloses_it_first(false, async || {
+        let token = Token::new();
+        token.cancel("second");
+        drop(token.run_until_cancelled(pending::<()>()).await);
+    });
+    cancels_what_encloses_it_first(false, async || {
+        let token = Token::new();
+        let ending = token.clone();
+        let inside = async move {
+            ending.cancel("second");
+            pending::<()>().await
+        };
+        drop(token.run_until_cancelled(inside).await);
+    });
+}
+
+// S7. The moment of a cancellation is that of its cause, and not that at which it is passed on.
+#[test]
+fn a_task_that_is_cancelled_after_its_outer_scope_in_one_poll_has_the_reason_of_the_scope() {
+    crate::harness::watched(|| {
+        let pool = Basic::thread_pool(1).unwrap();
+        let kept = Arc::new(Mutex::new(None));
+        let keeping = Arc::clone(&kept);
+        let outer = scope(|outer: Scope<'_>| async move {
+            scope(async |inner: Scope<'_>| {
+                let (say, said) = std::sync::mpsc::channel();
+                let (begun, blocked) = (say.clone(), say);
+                let child = async move {
+                    begun.send(()).unwrap();
+                    pending::<()>().await
+                };
+                let task = inner.spawn_on(child, &pool);
+                // The only thread of the pool is blocked until the body is dropped.
+                let (dropped, wait) = std::sync::mpsc::channel::<()>();
+                let beside = async move {
+                    blocked.send(()).unwrap();
+                    wait.recv().unwrap_err();
+                };
+                inner.spawn_on(beside, &pool);
+                said.recv().unwrap();
+                said.recv().unwrap();
+                outer.cancel("first");
+                task.cancel();
+                *keeping.lock().unwrap() = Some(task);
+                pending::<()>().await;
+                drop(dropped);
+            })
+            .await
+        });
+        assert!(futures::executor::block_on(outer.outcome()).is_err());
+        assert_eq!(futures::executor::block_on(why(&kept)), Reason::from("first"));
+    });
+}
+
+// S7. A scope that encloses a shield does not end what is in the shield.
+#[test]
+fn a_timeout_in_a_shield_expires_while_the_cancelled_scope_is_being_polled() {
+    crate::harness::watched(|| {
+        let pool = Basic::thread_pool(1).unwrap();
+        let outer = scope(|outer: Scope<'_>| async move {
+            shield(scope(async |inner: Scope<'_>| {
+                let (done, wait) = std::sync::mpsc::channel();
+                let child = async move {
+                    outer.cancel("first");
+                    assert!(timeout(Duration::ZERO, pending::<()>()).await.is_err());
+                    done.send(()).unwrap();
+                };
+                inner.spawn_on(child, &pool);
+                wait.recv().unwrap();
+            }))
+            .await;
+            pending::<()>().await
+        });
+        let cancelled = futures::executor::block_on(outer.outcome());
+        assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("first"));
+    });
 }
