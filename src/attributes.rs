@@ -110,7 +110,6 @@ pub use foster_macros::main;
 ///   environment runs that seed alone. A run that leaves something behind fails, too.
 /// - `timeout = "5s"`: how long one test may take, with all its seeds, in `ms`, `s` or `m`. The
 ///   default is `"30s"`.
-///
 /// - `crate = my_crate::foster`: where foster is, if it has another name or is re-exported by
 ///   another crate. The tests stand in a module of their own, so the path begins with `crate`, `::`
 ///   or the name of a crate.

@@ -475,15 +475,27 @@ fn programs_on_global_executors_run_too() {
 
 /// A foster of another name. It has what the attributes need of it here.
 mod renamed {
+    macro_rules! if_basic {
+        ({ $($then:tt)* } { $($otherwise:tt)* }) => { $($then)* };
+    }
+    pub(crate) use if_basic as __if_basic;
+
     pub(crate) mod testing {
         pub(crate) mod harness {
             use std::future::Future;
 
             pub(crate) struct Test;
 
+            pub(crate) fn basic() {}
+
             impl Test {
                 pub(crate) fn new(_: u64, _: bool) -> Self {
                     Test
+                }
+
+                pub(crate) fn run<F: Future<Output = Result<(), u32>>>(self, basic: fn(), test: fn() -> F) {
+                    basic();
+                    self.run_without_runtime(test);
                 }
 
                 /// Runs a test that should fail.
@@ -521,6 +533,21 @@ async fn a_test_finds_foster_where_the_argument_says() -> Result<(), u32> {
 async fn the_path_may_stand_in_a_string() -> Result<(), u32> {
     Err(7)
 }
+
+#[foster::test(runtimes(basic), crate = crate::renamed)]
+async fn a_test_on_a_runtime_finds_foster_where_the_argument_says() -> Result<(), u32> {
+    Err(7)
+}
+
+macro_rules! in_a_macro {
+    ($name:ident) => {
+        #[foster::test(runtimes(none, basic), crate = $crate::renamed)]
+        async fn $name() -> Result<(), u32> {
+            Err(7)
+        }
+    };
+}
+in_a_macro!(the_path_may_be_that_of_a_macro);
 
 #[test]
 fn a_program_finds_foster_where_the_argument_says() {

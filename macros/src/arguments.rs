@@ -36,10 +36,10 @@ impl Argument {
     }
 
     /// Takes the argument `crate = my::foster` out, and returns the path of foster.
-    pub(crate) fn take_foster(arguments: &mut Vec<Argument>) -> Result<String> {
+    pub(crate) fn take_foster(arguments: &mut Vec<Argument>) -> Result<TokenStream> {
         match arguments.iter().position(|argument| argument.name.to_string() == "crate") {
             Some(at) => arguments.remove(at).path(),
-            None => Ok("::foster".to_string()),
+            None => Ok("::foster".parse().expect("it is a path")),
         }
     }
 
@@ -86,15 +86,13 @@ impl Argument {
     }
 
     /// Returns the value as a path, which may stand in a string.
-    fn path(&self) -> Result<String> {
+    fn path(&self) -> Result<TokenStream> {
         let path = match (&self.value, self.string()) {
             (_, Ok(path)) => path.parse().ok(),
             (Value::Equals(value), Err(_)) => Some(value.iter().cloned().collect::<TokenStream>()),
             _ => None,
         };
-        path.filter(is_path)
-            .map(|path| path.to_string())
-            .ok_or_else(|| self.expected("a path, such as `crate::foster`"))
+        path.filter(is_path).ok_or_else(|| self.expected("a path, such as `crate::foster`"))
     }
 
     fn literal<T>(&self, read: impl FnOnce(&str) -> Option<T>, what: &str) -> Result<T> {

@@ -16,7 +16,7 @@ const EVERY_CORE: &str = "::std::thread::available_parallelism().map_or(1, ::std
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let mut arguments = Argument::parse_all(arguments)?;
     let foster = Argument::take_foster(&mut arguments)?;
-    let runtime = runtime(&foster, &arguments)?;
+    let runtime = runtime(foster, &arguments)?;
     let function = Function::parse("foster::main", item)?;
     let holes = [
         ("attributes", function.attributes(|_| true)),
@@ -38,7 +38,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
 /// Returns the expression for the runtime, with the span of its name. So the compiler points there
 /// if the feature is off.
-fn runtime(foster: &str, arguments: &[Argument]) -> Result<TokenStream> {
+fn runtime(foster: TokenStream, arguments: &[Argument]) -> Result<TokenStream> {
     let Some((runtime, others)) = arguments.split_first() else {
         let message = format!("on which runtime? There are {}", runtimes());
         return Err(Error::at(Span::call_site(), message));
@@ -59,8 +59,8 @@ fn runtime(foster: &str, arguments: &[Argument]) -> Result<TokenStream> {
         }
     };
     let threads = threads(&runtime.name, others)?;
-    let template = format!("{foster}::runtimes::{template}");
-    Ok(fill(&template, runtime.name.span(), &[("threads", threads)]))
+    let template = format!("$foster::runtimes::{template}");
+    Ok(fill(&template, runtime.name.span(), &[("foster", foster), ("threads", threads)]))
 }
 
 fn runtimes() -> String {

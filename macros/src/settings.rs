@@ -13,7 +13,7 @@ pub(crate) const NONE: &str = "none";
 /// The runtimes of a test, and how long it may take.
 pub(crate) struct Settings {
     /// The path of foster.
-    pub(crate) foster: String,
+    pub(crate) foster: TokenStream,
     pub(crate) runtimes: Vec<String>,
     /// The place of the list of runtimes, or that of the attribute.
     pub(crate) place: Span,

@@ -5,8 +5,8 @@ use proc_macro::{Group, Span, TokenStream, TokenTree};
 /// Returns the code of `template`, with each `$name` replaced by the tokens of that name in
 /// `holes`.
 ///
-/// Those tokens keep their spans. All others get the place of `span`, and see the names that the
-/// user of the attribute sees.
+/// Those tokens keep their spans, and what they see. Only `$foster`, the path of foster, gets the
+/// place of `span`. All others get it, too, and see the names that the user of the attribute sees.
 pub(crate) fn fill(template: &str, span: Span, holes: &[(&str, TokenStream)]) -> TokenStream {
     let template: TokenStream = template.parse().expect("a template is valid code");
     replace(template, Span::call_site().located_at(span), holes)
@@ -20,7 +20,8 @@ fn replace(template: TokenStream, span: Span, holes: &[(&str, TokenStream)]) -> 
             TokenTree::Punct(dollar) if dollar.as_char() == '$' => {
                 let name = tokens.next().map(|name| name.to_string());
                 let hole = holes.iter().find(|hole| name.as_deref() == Some(hole.0));
-                filled.extend(hole.expect("a template names its holes").1.clone());
+                let (name, tokens) = hole.expect("a template names its holes").clone();
+                filled.extend(if name == "foster" { located(tokens, span) } else { tokens });
             }
             TokenTree::Group(group) => {
                 let mut group = Group::new(group.delimiter(), replace(group.stream(), span, holes));
@@ -34,4 +35,13 @@ fn replace(template: TokenStream, span: Span, holes: &[(&str, TokenStream)]) -> 
         }
     }
     filled
+}
+
+/// Moves tokens to the place of `span`. Each goes on to see what it saw, as `$crate` must.
+fn located(tokens: TokenStream, span: Span) -> TokenStream {
+    let located = |mut token: TokenTree| {
+        token.set_span(token.span().located_at(span));
+        token
+    };
+    tokens.into_iter().map(located).collect()
 }

@@ -57,24 +57,26 @@ fn should_panic(function: &Function) -> Result<bool> {
 
 /// Makes one test: `#[test] fn tokio() { .. }`.
 fn test(runtime: &str, should_panic: bool, settings: &Settings, function: &Function) -> TokenStream {
-    let Settings { foster, seeds, milliseconds, .. } = settings;
+    let Settings { seeds, milliseconds, .. } = settings;
+    let foster = ("foster", settings.foster.clone());
     let run = match runtime {
         SIM => format!(".explore({seeds}, super::$name)"),
         NONE => ".run_without_runtime(super::$name)".to_string(),
-        _ => format!(".run({foster}::testing::harness::{runtime}, super::$name)"),
+        _ => format!(".run($foster::testing::harness::{runtime}, super::$name)"),
     };
     let template = format!(
         "#[::core::prelude::v1::test]
         $attributes
         fn {runtime}() {{
-            {foster}::testing::harness::Test::new({milliseconds}, {should_panic}) $run;
+            $foster::testing::harness::Test::new({milliseconds}, {should_panic}) $run;
         }}"
     );
     let holes = [
         ("attributes", function.attributes(is_for_tests)),
         // This has the span of the output, because the compiler reports there if it does not suit a
         // test.
-        ("run", fill(&run, function.output_span(), &[("name", function.name())])),
+        ("run", fill(&run, function.output_span(), &[foster.clone(), ("name", function.name())])),
+        foster,
     ];
     fill(&template, function.name.span(), &holes)
 }
@@ -87,10 +89,10 @@ fn gate(settings: &Settings, runtime: &str, then: TokenStream, otherwise: TokenS
     if runtime == SIM || runtime == NONE {
         return then;
     }
-    let foster = &settings.foster;
     let feature = runtime.trim_end_matches("_multi");
-    let template = format!("{foster}::__if_{feature}! {{ {{ $then }} {{ $otherwise }} }}");
-    fill(&template, Span::call_site(), &[("then", then), ("otherwise", otherwise)])
+    let template = format!("$foster::__if_{feature}! {{ {{ $then }} {{ $otherwise }} }}");
+    let holes = [("foster", settings.foster.clone()), ("then", then), ("otherwise", otherwise)];
+    fill(&template, Span::call_site(), &holes)
 }
 
 /// Returns an error for the case that foster has none of the runtimes.

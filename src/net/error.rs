@@ -34,7 +34,7 @@ pub(super) fn all(mut errors: Vec<io::Error>) -> io::Error {
 /// # std::io::Result::Ok(()) }).unwrap();
 /// ```
 pub fn raw_os_error(error: &io::Error) -> Option<i32> {
-    let mut source = error.source();
+    let mut source = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
     let mut number = error.raw_os_error();
     while let (None, Some(error)) = (number, source) {
         number = error.downcast_ref().and_then(io::Error::raw_os_error);

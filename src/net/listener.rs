@@ -15,7 +15,7 @@ use super::endpoint::Endpoint;
 use super::options::TcpOptions;
 use super::stream::Stream;
 use super::tcp::{TcpStream, tcp};
-use super::turn::Turn;
+use super::turn::SocketTurn;
 use super::{error, on_network};
 use crate::runtime::network::{Address, Listener, Socket, SystemListener, unsupported};
 use crate::sync::Mutex;
@@ -65,12 +65,12 @@ impl Turns {
 /// Accepts one connection after the other, and keeps the turn meanwhile.
 pub(super) struct Accepting<'a> {
     turns: &'a Turns,
-    turn: Turn<'a>,
+    turn: SocketTurn<'a>,
 }
 
 impl<'a> Accepting<'a> {
     pub(super) fn new(turns: &'a Turns) -> Self {
-        Accepting { turns, turn: Turn::new(&turns.turn) }
+        Accepting { turns, turn: SocketTurn::new(&turns.turn) }
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Address)>> {

@@ -23,8 +23,9 @@ use crate::sync::oneshot;
 ///
 /// # Errors
 ///
-/// Returns an error if there is no such host, if it has no address, or if the text has no port. The
-/// kind of the first is the system's, for which std has no name.
+/// Returns an error if there is no such host, if it has no address, or if the text has no port.
+/// Where there is no such host, the error is that of the system's resolver, and its kind is none of
+/// those that std names.
 ///
 /// ```
 /// # #[cfg(feature = "async-io")]

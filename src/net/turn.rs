@@ -8,15 +8,15 @@ use crate::sync::{Lock, Mutex, MutexGuard};
 
 /// Polls a socket when it has its turn. A socket wakes whoever polled it last, so only one polls it
 /// at a time.
-pub(super) struct Turn<'a> {
+pub(super) struct SocketTurn<'a> {
     turns: &'a Mutex<()>,
     lock: Lock<'a, ()>,
     guard: Option<MutexGuard<'a, ()>>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> SocketTurn<'a> {
     pub(super) fn new(turns: &'a Mutex<()>) -> Self {
-        Turn { turns, lock: turns.lock(), guard: None }
+        SocketTurn { turns, lock: turns.lock(), guard: None }
     }
 
     /// Waits for the turn, and calls `poll`. Keeps the turn until this is dropped.
@@ -28,7 +28,7 @@ impl<'a> Turn<'a> {
         }
         let polled = poll(cx);
         if polled.is_pending() && super::is_tripped() {
-            *self = Turn::new(self.turns);
+            *self = SocketTurn::new(self.turns);
         }
         polled
     }

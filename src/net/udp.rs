@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use super::connect::begin;
 use super::endpoint::Endpoint;
 use super::lookup::first_to;
-use super::turn::Turn;
+use super::turn::SocketTurn;
 use super::{error, on_network, waits};
 use crate::runtime::network::DatagramSocket;
 use crate::sync::Mutex;
@@ -158,7 +158,7 @@ impl UdpSocket {
     /// [`send`](Self::send) returns it. Give the wait for an answer a [`timeout`](crate::timeout)
     /// anyway, since most losses are reported by nobody.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let mut turn = Turn::new(&self.receiving);
+        let mut turn = SocketTurn::new(&self.receiving);
         poll_fn(|cx| turn.poll(cx, |cx| self.poll_recv_from(cx, buffer))).await
     }
 
@@ -173,7 +173,7 @@ impl UdpSocket {
     ///
     /// As for [`recv_from`](Self::recv_from).
     pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let mut turn = Turn::new(&self.receiving);
+        let mut turn = SocketTurn::new(&self.receiving);
         poll_fn(|cx| turn.poll(cx, |cx| self.received(self.socket.poll_peek(waits(cx), buffer)))).await
     }
 
@@ -233,7 +233,8 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As for [`recv_from`](Self::recv_from). The kind is `WouldBlock` if no datagram is there. On
-    /// a network that is not the system's it is that, too, while others wait.
+    /// tokio it is that, too, for a datagram of which the reactor has not heard yet, and on a
+    /// network that is not the system's while others wait.
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let received = self.at_once(&self.receiving, |socket| socket.poll_receive(None, buffer))?;
         received.map_err(|failed| self.cannot_receive(failed))
@@ -345,7 +346,7 @@ impl UdpSocket {
     }
 
     async fn send_datagram(&self, datagram: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
-        let mut turn = Turn::new(&self.sending);
+        let mut turn = SocketTurn::new(&self.sending);
         poll_fn(|cx| turn.poll(cx, |cx| self.poll_send(cx, datagram, to))).await
     }
 

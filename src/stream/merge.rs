@@ -222,8 +222,8 @@ impl<M: Stream, R> fmt::Debug for Zip<M, R> {
     }
 }
 
-/// Streams all items of the first stream, then all of the second, and so on. If there
-/// are no streams, it ends at once.
+/// Streams all items of the first stream, then all of the second, and so on. If there are no
+/// streams, it ends at once.
 ///
 /// # Cancellation
 ///

@@ -18,7 +18,8 @@ use crate::engine::atomics::{AtomicBool, Ordering, const_unless_loom};
 /// An event is a flag. [`wait`](Event::wait) waits until it is [`set`](Event::set), and returns at
 /// once while it is. [`clear`](Event::clear) takes the flag back, for the next time. The
 /// counterpart of asyncio's `Event`, and of the `notify_waiters` of tokio's `Notify`, which has no
-/// flag. For its `notify_one`, use a [queue of one place](crate::guide::tokio#notify).
+/// flag. For its `notify_one`, where one task waits, use a
+/// [queue of one place](crate::guide::tokio#notify).
 ///
 /// `set` lets in all who wait at that moment, in the order in which they came. This cannot be taken
 /// back: if `clear` follows before their tasks run, they have been let in all the same.

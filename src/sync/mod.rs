@@ -30,9 +30,10 @@
 //!   its task runs.
 //! - A future that is dropped leaves the line. If it had its turn already, the next one has it.
 //!   Either way, those whom it kept waiting are let in by its drop.
-//! - Whoever is woken has its turn, and need not wait again. Where a turn is only a reason to look,
-//!   it may: when the initialiser of a [`OnceCell`] has failed, and when the predicate of a
-//!   `wait_for` refuses the value.
+//! - Whoever is woken has its turn, and need not wait again. There are three exceptions. Who is
+//!   notified by a [`Condition`] still has to lock the mutex. Who waits for a [`OnceCell`] whose
+//!   initialiser has failed may wait for the next one. A `wait_for` whose predicate refuses the
+//!   value waits for another value.
 //!
 //! This has a price. If the first waiter belongs to a task that does not run for a while, all
 //! others wait for it. Where this matters more than order, the crate `async-lock` has locks that

@@ -46,7 +46,7 @@
 //! | `Event` | whether it is set | nothing | `set`, which answers all, even if `clear` comes next |
 //! | `Condition` | nothing | nothing | `notify(n)` answers the first `n` |
 //! | `Barrier` | whether it is broken | nothing | the last one comes, with its index |
-//! | a `watch` | the latest value | the version it knows | there is another version |
+//! | a `watch` | the latest value; two lists | the version it knows, or nothing | there is another version, or no receiver |
 //! | a queue | items; two lists | nothing | there is an item, there is room |
 //!
 //! A `Condition` whose answered waiter leaves answers the next. A queue's answer is the right to
@@ -247,7 +247,10 @@ impl<L: Line> Wait<L> {
                     None => Poll::Pending,
                 }
             }
-            Stage::Outside { .. } if !budget::take_step() && yields(cx) => return Poll::Pending,
+            // Who comes again has its place in the line, and must not leave it to others.
+            Stage::Outside { ask, .. } if !L::comes_again(ask) && !budget::take_step() && yields(cx) => {
+                return Poll::Pending;
+            }
             Stage::Outside { .. } => self.join(cx),
             Stage::Inside { line, key } => match look(line, *key, cx) {
                 Some(answer) => self.end(answer),

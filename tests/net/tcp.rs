@@ -351,6 +351,7 @@ sockets! {
         assert_eq!(net::raw_os_error(&of_all), std.raw_os_error());
         assert_eq!(of_all.to_string(), format!("{own}; {own}"));
         assert_eq!(net::raw_os_error(&std), std.raw_os_error());
+        assert_eq!(net::raw_os_error(&io::Error::new(std.kind(), io::Error::from_raw_os_error(7))), Some(7));
         assert_eq!(net::raw_os_error(&io::Error::other("of a program")), None);
     }
 

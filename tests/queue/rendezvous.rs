@@ -2,7 +2,9 @@
 
 use foster::testing::{Drops, cancel_at_every_await, explore_all};
 use foster::{gather, local, queue, scope, yield_now};
-use futures::{SinkExt, StreamExt};
+use futures::executor::block_on;
+use futures::future::poll_immediate;
+use futures::{FutureExt, SinkExt, StreamExt};
 
 use crate::by_hand::ByHand;
 
@@ -89,6 +91,29 @@ fn a_receiver_whose_item_is_withdrawn_keeps_its_place() {
     other.turn().unwrap();
     drop(second);
     assert_eq!(work.statistics().waiting_receivers(), 0);
+}
+
+/// It yielded before it was in the line again, and who came after it was let in.
+#[test]
+fn a_receiver_whose_item_is_withdrawn_keeps_its_place_although_the_steps_of_a_poll_are_used_up() {
+    let (steps, many) = queue::unbounded();
+    (0..20_000).for_each(|_| steps.try_send(()).unwrap());
+    // It is not known here how many steps there are, so one of these has none left.
+    for taken in 100..200 {
+        let (jobs, work) = queue::rendezvous();
+        let mut first = Box::pin(work.recv());
+        assert!(block_on(poll_immediate(&mut first)).is_none());
+        let second = ByHand::waiting(work.recv());
+        drop(ByHand::waiting(jobs.send(1)));
+        block_on(scope(async |s| {
+            s.spawn(async {
+                (0..taken).for_each(|_| drop(many.recv().now_or_never()));
+                assert!(poll_immediate(&mut first).await.is_none());
+            });
+        }));
+        let _offer = ByHand::waiting(jobs.send(2));
+        assert_eq!(second.wakes(), 0, "after {taken} steps");
+    }
 }
 
 #[test]

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use super::get::Visit;
 use super::group::Group;
 use super::pool::Handle;
-use super::shared::{Shared, now};
+use super::shared::Shared;
 use super::{Close, Get, Manager, PoolOptions, PoolStatistics, Pooled, TryGetError};
 use crate::keys::{Keys, Table};
 use crate::name::Name;
 use crate::runtime::Instant;
 use crate::scope::Spawner;
+use crate::time::now;
 
 /// A [`Pool`](super::Pool) whose resources differ by a key, such as connections by their host.
 ///

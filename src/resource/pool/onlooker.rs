@@ -6,13 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shared::{Shared, now};
+use super::shared::Shared;
 use super::state::{Sight, State};
 use super::{GetError, Manager};
 use crate::sync::HeldBy;
 use crate::sync::wait_list::{Line, Wait, WaitList};
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
+use crate::time::now;
 
 /// The line of those who wait for no resource. It has no order.
 struct Onlookers<'a, M: Manager> {

@@ -7,9 +7,10 @@ use std::thread;
 
 use super::Manager;
 use super::group::Stored;
-use super::shared::{Shared, now};
+use super::shared::Shared;
 use super::state::Release;
 use crate::panic::{catch, discard};
+use crate::time::now;
 
 /// A resource of a [`Pool`](super::Pool), which is returned when this is dropped.
 ///

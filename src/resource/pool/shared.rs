@@ -23,6 +23,7 @@ use crate::sync::wait_list::{Line, Wait, WaitList};
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
 use crate::task::polled;
+use crate::time::now;
 
 pub(super) struct Shared<M: Manager> {
     pub(super) list: WaitList<State<M>>,
@@ -41,13 +42,6 @@ impl Asked {
     pub(super) fn now() -> Self {
         context::with(|ambient| Asked { now: ambient.now(), deadline: ambient.deadline() })
     }
-}
-
-/// Returns the present instant, also in the destructor of a thread that is about to end.
-///
-/// The clock may be code of the user, which runs under no lock.
-pub(super) fn now() -> Instant {
-    context::with(|ambient| ambient.now())
 }
 
 impl<M: Manager> Shared<M> {

@@ -9,21 +9,22 @@ use super::Manager;
 use super::errand::{Errand, Evicted, Phase};
 use super::error::Cause;
 use super::group::Stored;
-use super::shared::{Shared, now};
+use super::shared::Shared;
 use crate::cancel::shield;
 use crate::future::catch_panic;
 use crate::panic::discard;
 use crate::runtime::Instant;
+use crate::time::now;
 use crate::time::{sleep_until, timeout};
 
 /// The future of a task.
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+type ErrandFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Makes the task of an errand, or drops what is only to be dropped and returns `None`.
 ///
 /// If the task is dropped before it has ended, its place is free, and the resource that it had is
 /// dropped.
-pub(super) fn task<M: Manager>(shared: &Arc<Shared<M>>, errand: Errand<M>) -> Option<Task> {
+pub(super) fn task<M: Manager>(shared: &Arc<Shared<M>>, errand: Errand<M>) -> Option<ErrandFuture> {
     let shared = shared.clone();
     // It has its place before the task is polled.
     let transit =
