@@ -116,6 +116,13 @@ impl Moment {
     }
 }
 
+impl Reason {
+    /// Returns the reason of a child that [`Task::cancel`](crate::Task::cancel) ended.
+    pub(crate) fn by_task() -> Arc<Reason> {
+        Arc::new(Reason::Requested("its task was cancelled".into()))
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

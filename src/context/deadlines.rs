@@ -17,21 +17,27 @@ pub(crate) trait MovableDeadline: Send + Sync {
 /// The movable deadlines in force, up to the nearest shield.
 pub(crate) type MovableDeadlines = List<Arc<dyn MovableDeadline>>;
 
-/// The deadlines in force at one place. The [context](super::Ambient) describes the parts.
+/// The deadlines in force at one place.
 #[derive(Clone)]
 pub(crate) struct Deadlines {
+    /// The earliest of the fixed ones.
     pub(super) due: Option<Instant>,
-    pub(super) due_after: u64,
     pub(super) movable: MovableDeadlines,
 }
 
 impl Deadlines {
     pub(crate) const fn none() -> Self {
-        Deadlines { due: None, due_after: NO_DEADLINE, movable: None }
+        Deadlines { due: None, movable: None }
     }
 
     #[inline]
     pub(crate) fn is_none(&self) -> bool {
-        self.due.is_none() && self.due_after == NO_DEADLINE && self.movable.is_none()
+        self.due.is_none() && self.movable.is_none()
+    }
+
+    /// Returns the fixed one, and the address of the first movable one. As long as these are kept,
+    /// no others have the same.
+    pub(crate) fn summary(&self) -> (Option<Instant>, usize) {
+        (self.due, self.movable.as_ref().map_or(0, |first| Arc::as_ptr(first).addr()))
     }
 }

@@ -10,3 +10,13 @@ pub(crate) struct Node<T> {
     pub(crate) item: T,
     pub(crate) next: List<T>,
 }
+
+impl<T> Drop for Node<T> {
+    fn drop(&mut self) {
+        // This is a loop and not a recursion, because a list may be as long as a chain of spawns.
+        let mut next = self.next.take();
+        while let Some(node) = next {
+            next = Arc::into_inner(node).and_then(|mut node| node.next.take());
+        }
+    }
+}

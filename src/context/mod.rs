@@ -125,6 +125,13 @@ pub(crate) struct Enclosure {
     child: usize,
 }
 
+impl Enclosure {
+    #[inline]
+    pub(crate) fn has_child(&self) -> bool {
+        self.child != 0
+    }
+}
+
 /// Who watches what is polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
@@ -447,12 +454,11 @@ impl Ambient {
 
     /// Returns the earliest of the fixed deadlines.
     fn fixed_deadline(&self) -> Option<Instant> {
-        earlier(self.due.get(), self.after(self.due_after.get()))
-    }
-
-    /// Returns the instant that is `nanos` from now, unless that is [`NO_DEADLINE`].
-    fn after(&self, nanos: u64) -> Option<Instant> {
-        if nanos == NO_DEADLINE { None } else { self.now().checked_add(Duration::from_nanos(nanos)) }
+        let after = match self.due_after.get() {
+            NO_DEADLINE => None,
+            after => self.now().checked_add(Duration::from_nanos(after)),
+        };
+        earlier(self.due.get(), after)
     }
 
     /// Makes `node` one with `item`, in front of the `enclosing` list. A node that is right already is
@@ -468,10 +474,10 @@ impl Ambient {
         }
     }
 
-    /// Returns the deadlines in force here, without reading the clock.
+    /// Returns the deadlines in force here. In the first poll of a timeout this reads the clock.
     pub(crate) fn deadlines(&self) -> Deadlines {
         let movable = Self::peek(&self.movable, |movable| movable.cloned());
-        Deadlines { due: self.due.get(), due_after: self.due_after.get(), movable }
+        Deadlines { due: self.fixed_deadline(), movable }
     }
 
     /// Whether a deadline is in force here.
@@ -488,10 +494,6 @@ impl Ambient {
         if deadlines.is_none() && values.is_none() {
             return None;
         }
-        // The scope is in its first poll, in which its timeouts have not read the clock.
-        let after = self.after(deadlines.due_after);
-        let deadlines =
-            Deadlines { due: earlier(deadlines.due, after), due_after: NO_DEADLINE, movable: deadlines.movable };
         Some(Inheritance { deadlines, values })
     }
 
@@ -524,7 +526,7 @@ impl Ambient {
     /// Runs `f` with `deadlines` in force, instead of the enclosing ones.
     #[inline]
     pub(crate) fn with_deadlines<R>(&self, deadlines: &mut Deadlines, f: impl FnOnce() -> R) -> R {
-        let _fixed = (Swap::new(&self.due, &mut deadlines.due), Replaced::new(&self.due_after, deadlines.due_after));
+        let _fixed = (Swap::new(&self.due, &mut deadlines.due), Replaced::new(&self.due_after, NO_DEADLINE));
         let _movable = Swap::new(&self.movable, &mut deadlines.movable);
         f()
     }
@@ -538,9 +540,10 @@ impl Ambient {
     /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll
     /// or a drop.
     pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
-        let (mut scope, mut values, mut ending) = (None, None, None);
+        let (mut scope, mut child, mut values, mut ending) = (None, None, None, None);
         let _watch = Replaced::new(&self.watch, Watch::No);
         let _scope = Swap::new(&self.scope, &mut scope);
+        let _child = Swap::new(&self.child, &mut child);
         let _values = Swap::new(&self.values, &mut values);
         let _ending = Swap::new(&self.ending, &mut ending);
         self.at(&mut Place::Nowhere, || outside(|| self.without_deadline(f)))

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use futures_task::FutureObj;
 
-use super::remote_child::by_task;
 use crate::cancel::reason::{Moment, Reason};
 use crate::cancel::token::{Level, Token};
 use crate::context::deadlines::Deadlines;
@@ -97,6 +96,8 @@ struct Around {
     child: Option<Mark>,
     /// Whether this scope ends when they are cancelled. There may be a shield in between.
     ends_with_it: bool,
+    /// Why this scope was dropped before it had completed, if it was.
+    dropped: Option<Arc<Reason>>,
 }
 
 /// The first of several causes.
@@ -111,10 +112,6 @@ impl Causes {
         if self.first.as_ref().is_none_or(|(first, _)| at.is_before(*first)) {
             self.first = Some((at, reason()));
         }
-    }
-
-    fn add_child(&mut self, child: Option<&Mark>) {
-        self.add(child.and_then(Mark::cancelled_at), by_task);
     }
 }
 
@@ -226,7 +223,20 @@ impl Control {
 
     /// Returns the reason for which the scope refuses children.
     pub(crate) fn refusal(&self) -> Arc<Reason> {
-        self.token.get().and_then(Token::shared_reason).unwrap_or_else(|| Arc::new(Reason::Parent))
+        let by_token = self.token.get().and_then(Token::shared_reason);
+        let first = by_token.or_else(|| self.around.lock().dropped.clone());
+        first.unwrap_or_else(|| Arc::new(Reason::Parent))
+    }
+
+    /// Sets why the scope is being dropped before it has completed. Nobody is woken by that.
+    pub(crate) fn set_dropped(&self, reason: &Arc<Reason>) {
+        self.around.lock().dropped = Some(Arc::clone(reason));
+    }
+
+    /// Lets go of the enclosing child, when the scope is over.
+    pub(crate) fn forget_child(&self) {
+        let child = self.around.lock().child.take();
+        drop(child);
     }
 
     pub(crate) fn around(&self) -> Option<Arc<Control>> {
@@ -236,7 +246,7 @@ impl Control {
     /// Sets the enclosing scope and the innermost enclosing child, and whether this scope ends when
     /// they are cancelled.
     pub(crate) fn set_around(&self, scope: Option<Arc<Control>>, child: Option<Mark>, ends_with_it: bool) {
-        let before = mem::replace(&mut *self.around.lock(), Around { scope, child, ends_with_it });
+        let before = mem::replace(&mut *self.around.lock(), Around { scope, child, ends_with_it, dropped: None });
         drop(before);
     }
 
@@ -261,19 +271,19 @@ impl Control {
     /// what encloses it cancelled, and not by the token.
     pub(crate) fn why_doomed(self: &Arc<Self>, child: Option<Mark>) -> Option<Arc<Reason>> {
         let mut causes = Causes::default();
-        let around = self.around.lock();
-        if around.child.as_ref().map(Mark::id) != child.as_ref().map(Mark::id) {
-            causes.add_child(child.as_ref());
-        }
-        drop(around);
-        let mut next = Some(Arc::clone(self));
+        let look = |child: Option<&Mark>| child.map(|child| (child.id(), child.cancelled_at()));
+        let (mut next, mut child) = (Some(Arc::clone(self)), look(child.as_ref()));
         while let Some(scope) = next {
-            causes.add(scope.known_token().and_then(Token::tripped_at), || scope.refusal());
             let around = scope.around.lock();
-            if around.ends_with_it {
-                causes.add_child(around.child.as_ref());
+            let enclosing = look(around.child.as_ref());
+            let further = around.scope.clone().filter(|_| around.ends_with_it);
+            drop(around);
+            // A child that encloses the scope, too, may do so with a shield in between.
+            if child.map(|(id, _)| id) != enclosing.map(|(id, _)| id) {
+                causes.add(child.and_then(|(_, at)| at), Reason::by_task);
             }
-            next = around.scope.clone().filter(|_| around.ends_with_it);
+            causes.add(scope.known_token().and_then(Token::tripped_at), || scope.refusal());
+            (next, child) = (further, enclosing);
         }
         causes.first.map(|(_, reason)| reason)
     }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use futures_task::FutureObj;
 
 use super::adapters::Plain;
-use super::remote_child::by_task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
 use crate::task::cell::{Local, Run, Runner, Shared};
@@ -88,7 +87,7 @@ impl<'env, K: Kind> Member<'env, K> {
     /// Winds down the region of a child that its task has cancelled.
     pub(super) fn trip(&self) {
         if let Some(token) = &self.token {
-            token.raise(Level::Cancelled, &by_task());
+            token.raise(Level::Cancelled, &Reason::by_task());
         }
     }
 

@@ -26,7 +26,7 @@ use futures_task::{FutureObj, UnsafeFutureObj};
 use super::task::Task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Listener, Token};
-use crate::context::{self, Ambient, Inheritance, Place, Replaced, Watch};
+use crate::context::{self, Ambient, Ending, Inheritance, Place, Replaced, Watch};
 use crate::engine::budget::Counted;
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -224,7 +224,7 @@ where
         if let Some(token) = &self.token {
             token.attach(self.surroundings.scope.token());
             if self.runner.header().is_cancelled() {
-                token.raise(Level::Cancelled, &by_task());
+                token.raise(Level::Cancelled, &Reason::by_task());
             }
         }
     }
@@ -255,11 +255,13 @@ where
     fn refuse(&mut self, reason: Option<Reason>) -> Ended {
         let reason = match reason {
             Some(reason) => Arc::new(reason),
-            None if self.is_cancelled_by_task() => by_task(),
+            None if self.is_cancelled_by_task() => Reason::by_task(),
             None => self.surroundings.scope.refusal(),
         };
         let Child { runner, surroundings, rest, .. } = self;
         let rest = rest.as_deref_mut();
+        // For the scopes inside.
+        let _why = Ending::new(&reason);
         let refuse = || context::outside(|| runner.refuse(Some(reason)));
         match context::with(|ambient| surroundings.within(ambient, rest, refuse)) {
             Ok(()) => Ended::Value,
@@ -297,11 +299,6 @@ where
         let ended = self.refuse(reason);
         self.end(ended);
     }
-}
-
-/// Returns the reason of a child that [`Task::cancel`] ended.
-pub(super) fn by_task() -> Arc<Reason> {
-    Arc::new(Reason::Requested("its task was cancelled".into()))
 }
 
 fn report<F, T>(control: &Control, runner: Runner<ParallelNode<F, T>>, payload: Option<Payload>)

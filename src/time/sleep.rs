@@ -156,13 +156,15 @@ impl Future for Sleep {
         let mut this = self.project();
         if !*this.armed {
             let armed = context::with(|ambient| {
-                let is_over = matches!(this.until, Until::Over);
-                if !is_over && ambient.is_tripped() {
+                if matches!(this.until, Until::Over) {
+                    return Err(Poll::Ready(()));
+                }
+                if ambient.is_tripped() {
                     return Err(Poll::Pending);
                 }
                 let now = ambient.now();
                 let at = match *this.until {
-                    Until::Over => return Err(Poll::Ready(())),
+                    Until::Over => unreachable!("it has returned"),
                     Until::After(duration) => now.checked_add(duration),
                     Until::At(at) => Some(at),
                 };

@@ -50,15 +50,14 @@ pub(crate) fn replace(list: Option<Living>) -> Option<Living> {
 
 /// Calls `drop`, which drops adopted futures that no scope is left to finish.
 pub(crate) fn losing(drop: impl FnOnce()) {
-    /// Ends the loss, also when a destructor panics.
-    struct Found;
+    /// Ends the loss, also when a destructor panics, unless it lies in another one.
+    struct Found(bool);
     impl Drop for Found {
         fn drop(&mut self) {
-            LOSING.set(false);
+            LOSING.set(self.0);
         }
     }
-    LOSING.set(true);
-    let _found = Found;
+    let _found = Found(LOSING.replace(true));
     drop();
 }
 

@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foster::runtimes::Basic;
+use foster::runtimes::{Basic, Sim};
 use foster::{Reason, Scope, Task, Token, race, scope, shield, timeout, try_gather, yield_now};
 use futures::FutureExt;
 use futures::channel::oneshot;
@@ -177,6 +177,29 @@ matrix! {
             let entries = log.entries();
             assert_eq!(entries.last().map(String::as_str), Some("cancelled"), "{entries:?}");
         }
+    }
+
+    // S9. There are two scopes in it, of which the inner one lies in no child of the outer one.
+    async fn what_is_in_a_shield_ends_by_itself_although_the_child_that_has_it_is_cancelled() {
+        let log = &Log::new();
+        scope(async |s| {
+            let inside = scope(async |_| {
+                scope(async |_| {
+                    assert!(timeout(T, pending::<()>()).await.is_err());
+                    Token::new().cancel("another");
+                    for starts in STARTS {
+                        starts.start(log.clone()).await;
+                    }
+                    log.note("went on");
+                })
+                .await;
+            });
+            let task = s.spawn(shield(inside));
+            turns().await;
+            task.cancel();
+        })
+        .await;
+        assert_eq!(log.entries(), ["started", "started", "started", "started", "went on"]);
     }
 
     // S9
@@ -438,5 +461,27 @@ fn a_timeout_in_a_shield_expires_while_the_cancelled_scope_is_being_polled() {
         });
         let cancelled = futures::executor::block_on(outer.outcome());
         assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("first"));
+    });
+}
+
+// S9. What is run to its end in a cancelled child lies in nothing that is cancelled.
+#[test]
+fn a_root_that_is_run_in_a_cancelled_child_is_not_cancelled() {
+    crate::harness::watched(|| {
+        let log = Log::new();
+        let noting = log.clone();
+        Sim::default().run(scope(async |s| {
+            let (give, given) = oneshot::channel::<Task<()>>();
+            let task = s.spawn(async move {
+                given.await.unwrap().cancel();
+                Basic::current_thread().run(async move {
+                    scope(async |_| assert!(timeout(T / 10, pending::<()>()).await.is_err())).await;
+                    noting.note("went on");
+                });
+                pending::<()>().await
+            });
+            drop(give.send(task));
+        }));
+        assert_eq!(log.entries(), ["went on"]);
     });
 }

@@ -409,3 +409,26 @@ fn the_count_begins_when_the_first_poll_is_pending() {
         assert_eq!(now() - start, secs(4));
     });
 }
+
+// S10. The scope is not polled between its first poll and the spawn.
+#[test]
+fn a_child_that_is_spawned_from_elsewhere_has_the_deadline_that_counts_from_the_first_poll() {
+    crate::harness::watched(|| {
+        Sim::default().run(async {
+            let at = now() + secs(10);
+            let seen = timeout(
+                secs(10),
+                scope(async |s| {
+                    let spawner = s.spawner();
+                    let (tell, told) = futures::channel::oneshot::channel();
+                    s.spawn_parallel(async move {
+                        sleep(secs(1)).await;
+                        spawner.spawn(async move { tell.send(deadline()).unwrap() }).unwrap();
+                    });
+                    told.await.unwrap()
+                }),
+            );
+            assert_eq!(seen.await.unwrap(), Some(at));
+        });
+    });
+}

@@ -13,7 +13,7 @@ use futures::future::poll_immediate;
 use futures::poll;
 
 use crate::harness::{self, bare, run};
-use crate::probes::{Log, OnDrop, Probe, dropping, why};
+use crate::probes::{Count, Log, OnDrop, Probe, dropping, why};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -218,4 +218,21 @@ fn children_are_dropped_newest_first_however_they_came() {
         assert!(out.is_err());
         assert_eq!(*log.lock().unwrap(), [2, 1]);
     });
+}
+
+/// A future that makes a scope, polls it and drops it would be polled again for ever.
+#[test]
+fn the_drop_of_a_scope_wakes_nobody() {
+    let woken = Arc::new(Count::new());
+    struct Counting(Arc<Count>);
+    impl std::task::Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            self.0.up();
+        }
+    }
+    let waker = std::task::Waker::from(Arc::new(Counting(Arc::clone(&woken))));
+    let mut left = Box::pin(scope(async |_| pending::<()>().await));
+    assert!(left.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    drop(left);
+    assert_eq!(woken.get(), 0);
 }

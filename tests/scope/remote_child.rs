@@ -3,8 +3,8 @@
 use std::future::{Future, pending, ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::Instant;
 
@@ -23,8 +23,6 @@ use crate::probes::{Gate, Log, Probe, boom, caught, poll_by_hand};
 pub(crate) struct Busy {
     tasks: Arc<Mutex<Vec<FutureObj<'static, ()>>>>,
     jobs: Arc<Mutex<Vec<Job>>>,
-    /// What happens when it is asked for the time.
-    on_now: Arc<Mutex<Option<Job>>>,
 }
 
 impl Busy {
@@ -54,10 +52,6 @@ impl Blocking for Busy {
 
 impl Clock for Busy {
     fn now(&self) -> Instant {
-        let on_now = self.on_now.lock().unwrap().take();
-        if let Some(happens) = on_now {
-            happens();
-        }
         Instant::now()
     }
 
@@ -549,24 +543,64 @@ fn a_hold_that_ends_while_its_child_falls_asleep_is_noticed() {
     }
 }
 
-// S5. A scope may be dropped between a spawn's look at it and the child's way onto its roster:
-// here, while the spawn looks at the clock.
+// S5. A scope may be dropped between a spawn's look at it and the child's way onto its roster.
 #[test]
 fn a_child_that_comes_while_its_scope_is_dropped_is_refused() {
     harness::watched(|| {
-        let busy = Busy::default();
-        let (rt, probe) = (Handle::new(busy.clone()), Probe::new());
-        let (left, s) = with_handle(|_| pending::<()>());
-        let mut left = Box::pin(left);
-        // A scope that was polled once, in a timeout, has a deadline that counts from now on.
-        assert!(poll_by_hand(Box::pin(rt.enter(timeout(1000 * T, &mut left)))).is_pending());
-        let task = poll_by_hand(Box::pin(rt.enter(async {
-            *busy.on_now.lock().unwrap() = Some(Box::new(move || drop(left)));
-            s.spawn_on(probe.endless(), &rt)
-        })));
-        assert!(busy.on_now.lock().unwrap().is_none(), "the scope is dropped");
-        let Poll::Ready(task) = task else { panic!("it is ready at once") };
-        assert_refused(task);
+        let (pool, probe) = (Basic::thread_pool(1).unwrap(), Probe::new());
+        for _ in 0..2_000 {
+            let (left, s) = with_handle(|_| pending::<()>());
+            let mut left = Box::pin(left);
+            assert!(poll_by_hand(&mut left).is_pending());
+            let (start, endless) = (Barrier::new(2), probe.endless());
+            let task = thread::scope(|threads| {
+                let spawn = threads.spawn(|| {
+                    start.wait();
+                    s.spawn_on(endless, &pool)
+                });
+                start.wait();
+                drop(left);
+                spawn.join().unwrap()
+            });
+            assert!(futures::executor::block_on(task.outcome()).is_err());
+        }
         probe.assert_all_gone();
     });
+}
+
+// S7. A scope that nobody has asked for its token has its reason from what drops it.
+#[test]
+fn the_tasks_of_a_scope_in_a_parallel_child_have_the_reason_for_which_the_child_ended() {
+    for by_task in [false, true] {
+        harness::watched(move || {
+            let (tell, told) = mpsc::channel();
+            let pool = Basic::thread_pool(1).unwrap();
+            let ended = futures::executor::block_on(
+                scope(async |s| {
+                    let begun = Gate::new();
+                    let waiting = begun.wait();
+                    let child = async move {
+                        scope(async |inner| {
+                            tell.send(inner.spawn(pending::<()>())).unwrap();
+                            begun.open();
+                            pending::<()>().await
+                        })
+                        .await
+                    };
+                    let task = s.spawn_on(child, &pool);
+                    waiting.await;
+                    if by_task {
+                        task.cancel();
+                    } else {
+                        s.cancel("enough");
+                    }
+                })
+                .outcome(),
+            );
+            assert!(ended.is_ok(), "its body has a value");
+            let kept = futures::executor::block_on(told.recv().unwrap().outcome()).unwrap_err();
+            let reason = if by_task { "its task was cancelled" } else { "enough" };
+            assert_eq!(kept.reason(), &Reason::from(reason));
+        });
+    }
 }

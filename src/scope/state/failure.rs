@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::Machine;
 use crate::cancel::reason::Reason;
-use crate::context;
+use crate::context::{self, Ending};
 use crate::name::Name;
 use crate::panic::Payload;
 use crate::scope::kind::{ChildRunner, Kind};
 use crate::scope::options::Notice;
-use crate::scope::remote_child::by_task;
 use crate::task::cell::{Run, Runner};
 
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
@@ -28,12 +27,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     where
         R: Run<Reason = Arc<Reason>> + ?Sized,
     {
+        // For the scopes inside.
+        let _why = Ending::new(&reason);
         self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
     }
 
     /// Drops a child that its task, or else the scope, has cancelled.
     pub(super) fn refuse_cancelled(&mut self, runner: ChildRunner<'env, K>) {
-        let reason = if runner.header().is_cancelled() { by_task() } else { self.control().refusal() };
+        let reason = if runner.header().is_cancelled() { Reason::by_task() } else { self.control().refusal() };
         self.refuse(runner, reason);
     }
 

@@ -39,12 +39,12 @@ use super::options::{End, Policy};
 use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Listener, Token};
-use crate::context::{self, Ambient, Enclosure, Replaced, Swap, Watch};
+use crate::context::{self, Ambient, Enclosure, Ending, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
-use crate::runtime::Timer;
+use crate::runtime::{Instant, Timer};
 use crate::scope::control::{Adopted, Control, Parts};
 use crate::task::hub::Typed;
 use crate::trace::tree;
@@ -144,8 +144,9 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     around: Enclosure,
     /// Each poll begins with a new one.
     enclosing: Enclosing,
-    /// Whether a deadline was in force at the last poll.
-    has_deadline: bool,
+    /// The deadlines in force at the last poll: the fixed one, and the address of the first movable
+    /// one, which the control keeps.
+    deadlines: (Option<Instant>, usize),
     listener: Option<Listener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
@@ -179,7 +180,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             reordered: false,
             around: Enclosure::default(),
             enclosing: Enclosing::default(),
-            has_deadline: false,
+            deadlines: (None, 0),
             listener: None,
             hold: None,
             alarm: None,
@@ -224,7 +225,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         self.enclosing = Enclosing::default();
         let _calm = ambient.note_calm(!is_tripped);
-        if self.has_deadline || ambient.has_deadline() {
+        if self.deadlines != (None, 0) || ambient.has_deadline() {
             self.note_deadlines(ambient);
         }
         if self.poll_alone(&mut body, is_tripped, ambient, cx) {
@@ -299,8 +300,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Notes the deadlines, for parallel children.
     #[inline(never)]
     fn note_deadlines(&mut self, ambient: &Ambient) {
-        self.has_deadline = ambient.has_deadline();
-        self.control().set_deadlines(ambient.deadlines());
+        let deadlines = ambient.deadlines();
+        let noted = deadlines.summary();
+        if self.deadlines != noted {
+            self.deadlines = noted;
+            self.control().set_deadlines(deadlines);
+        }
+    }
+
+    /// Lets go of the child in which the scope lies, when the scope is over.
+    fn forget_child(&self) {
+        if self.around.has_child() {
+            self.control().forget_child();
+        }
     }
 
     /// Links the scope's token, if somebody asked for it, below the enclosing region's, and listens
@@ -546,6 +558,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Some(Exit::Failed(runner, payload)) => self.fail_child(runner, payload),
             Some(Exit::Stopped(runner)) => self.refuse_cancelled(runner),
             Some(Exit::Body(result)) => {
+                let _why = result.is_none().then(|| Ending::new(&self.control().refusal()));
                 self.panics.run(|| context::outside(|| body.set(None)));
                 self.ended_body(ambient, result);
             }
@@ -580,6 +593,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.close(None);
         }
         self.alarm = None;
+        self.forget_child();
         let mut errors = if sole && !self.core.has_errors() { Vec::new() } else { self.core.end_errors() };
         if errors.len() > 1 && !self.policy.keep_going && !self.panics.is_some() {
             self.report(errors.split_off(1));

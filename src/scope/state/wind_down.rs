@@ -23,7 +23,6 @@ use crate::scope::control::Control;
 use crate::scope::handoff::{self, Orphans};
 use crate::scope::kind::{Kind, Member};
 use crate::scope::options::Notice;
-use crate::scope::remote_child::by_task;
 
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Acts on the level of the scope's token, if it has been raised.
@@ -79,7 +78,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if member.is_held() {
             self.set.wake(key);
         } else {
-            self.stop(key, &by_task());
+            self.stop(key, &Reason::by_task());
         }
     }
 
@@ -293,10 +292,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let known = self.control().known_token().and_then(Token::shared_reason);
         let first = wound_down.or(known).or(why);
         let reason = first.unwrap_or_else(|| Arc::new(Reason::Dropped));
-        // New children are refused before anything is dropped, because a destructor may spawn. What
-        // is refused has the reason from the token, so a scope that is dropped needs one.
+        // New children are refused before anything is dropped, because a destructor may spawn.
+        self.control().set_dropped(&reason);
         self.control().refuse_parallel();
-        self.control().cancel(&reason);
+        if self.control().parallel() > 0 || self.control().known_token().is_some() {
+            let control = Arc::clone(self.control());
+            self.panics.run(|| control.cancel(&reason));
+        }
         if let Some(children) = self.core.close() {
             children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
         }
@@ -309,6 +311,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.report(self.core.end_errors());
         self.hand_on(around.clone());
         self.close(around.as_ref());
+        self.forget_child();
         handoff::pass_on(mem::take(&mut self.panics), around.as_ref());
     }
 }
