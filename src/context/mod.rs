@@ -540,10 +540,9 @@ impl Ambient {
     /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll
     /// or a drop.
     pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
-        let (mut scope, mut child, mut values, mut ending) = (None, None, None, None);
+        let (mut scope, mut values, mut ending) = (None, None, None);
         let _watch = Replaced::new(&self.watch, Watch::No);
         let _scope = Swap::new(&self.scope, &mut scope);
-        let _child = Swap::new(&self.child, &mut child);
         let _values = Swap::new(&self.values, &mut values);
         let _ending = Swap::new(&self.ending, &mut ending);
         self.at(&mut Place::Nowhere, || outside(|| self.without_deadline(f)))
