@@ -109,46 +109,31 @@ async fn ours(size: usize) -> Cost {
     cost
 }
 
-async fn their_datagrams() -> Cost {
-    let bind = async || tokio_net::UdpSocket::bind(SocketAddr::from(ANY)).await.expect("a port is free");
-    let (client, server) = (bind().await, bind().await);
-    let to = server.local_addr().expect("it is bound");
-    let echo = tokio::spawn(async move {
-        let mut buffer = [0; 1500];
-        loop {
-            let (length, from) = server.recv_from(&mut buffer).await.expect("a client asks");
-            server.send_to(&buffer[..length], from).await.expect("the client is there");
+/// Makes a program of an echo of datagrams. Both sockets have the same methods.
+macro_rules! echo_datagrams {
+    ($name:ident, $UdpSocket:ty) => {
+        async fn $name() -> Cost {
+            let bind = async || <$UdpSocket>::bind(SocketAddr::from(ANY)).await.expect("a port is free");
+            let (client, server) = (bind().await, bind().await);
+            let to = server.local_addr().expect("it is bound");
+            let echo = tokio::spawn(async move {
+                let mut buffer = [0; 1500];
+                loop {
+                    let (length, from) = server.recv_from(&mut buffer).await.expect("a client asks");
+                    server.send_to(&buffer[..length], from).await.expect("the client is there");
+                }
+            });
+            let mut buffer = [0; 1500];
+            let lap = Lap::start();
+            for _ in 0..MESSAGES {
+                client.send_to(&[7; 64], to).await.expect("the server is there");
+                client.recv_from(&mut buffer).await.expect("the server answers");
+            }
+            let cost = lap.stop();
+            echo.abort();
+            cost
         }
-    });
-    let mut buffer = [0; 1500];
-    let lap = Lap::start();
-    for _ in 0..MESSAGES {
-        client.send_to(&[7; 64], to).await.expect("the server is there");
-        client.recv_from(&mut buffer).await.expect("the server answers");
-    }
-    let cost = lap.stop();
-    echo.abort();
-    cost
+    };
 }
-
-async fn our_datagrams() -> Cost {
-    let bind = async || neutral::UdpSocket::bind(SocketAddr::from(ANY)).await.expect("a port is free");
-    let (client, server) = (bind().await, bind().await);
-    let to = server.local_addr().expect("it is bound");
-    let echo = tokio::spawn(async move {
-        let mut buffer = [0; 1500];
-        loop {
-            let (length, from) = server.recv_from(&mut buffer).await.expect("a client asks");
-            server.send_to(&buffer[..length], from).await.expect("the client is there");
-        }
-    });
-    let mut buffer = [0; 1500];
-    let lap = Lap::start();
-    for _ in 0..MESSAGES {
-        client.send_to(&[7; 64], to).await.expect("the server is there");
-        client.recv_from(&mut buffer).await.expect("the server answers");
-    }
-    let cost = lap.stop();
-    echo.abort();
-    cost
-}
+echo_datagrams!(their_datagrams, tokio_net::UdpSocket);
+echo_datagrams!(our_datagrams, neutral::UdpSocket);

@@ -217,8 +217,8 @@
 //! A shield, a scope, a timeout, a race or a sleep of foster's that is *first polled* in a
 //! cancelled region stays pending. Otherwise `loop { shield(step()).await }` would never end. That
 //! holds from the moment of the cancellation on, also for the code that has asked for it, in the
-//! same poll. What has begun and needs time goes on. Code in between runs up to its next suspension.
-//! If it blocks its thread on what does not start, it blocks for ever.
+//! same poll. What has begun and needs time goes on. Code in between runs up to its next
+//! suspension. If it blocks its thread on what does not start, it blocks for ever.
 //!
 //! A timeout whose deadline passes in a region that was cancelled before, or earlier in the same
 //! poll, reports nothing, and is dropped: the other cause came first. So does

@@ -20,3 +20,15 @@ impl<T> Drop for Node<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_dropped_without_recursion() {
+        let mut list = None;
+        (0..1_000_000).for_each(|item| list = Some(Arc::new(Node { item, next: list.take() })));
+        drop(list);
+    }
+}

@@ -461,8 +461,8 @@ impl Ambient {
         earlier(self.due.get(), after)
     }
 
-    /// Makes `node` one with `item`, in front of the `enclosing` list. A node that is right already is
-    /// kept, which is so unless the future that has it was moved.
+    /// Makes `node` one with `item`, in front of the `enclosing` list. A node that is right already
+    /// is kept, which is so unless the future that has it was moved.
     pub(crate) fn renew<T>(node: &mut List<T>, enclosing: &Cell<List<T>>, item: impl FnOnce() -> T) {
         let place = |list: Option<&Arc<Node<T>>>| list.map(Arc::as_ptr);
         let renewed = Self::peek(enclosing, |enclosing| {

@@ -135,8 +135,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Returns the error of the operating system. The settings of the listener may fail on a connection,
-    /// which is dropped then.
+    /// Returns the error of the operating system. The settings of the listener may fail on a
+    /// connection, which is dropped then.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (socket, peer) = self.turns.accept().await?;
         self.finish(socket, peer)

@@ -152,11 +152,11 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns the error of the operating system. With a [peer](Self::connect), that includes what the
-    /// network reports of an earlier datagram: the kind is `ConnectionRefused` if nobody is there.
-    /// The socket can be used further. tokio wakes nobody for such a report, so there the next
-    /// [`send`](Self::send) returns it. Give the wait for an answer a [`timeout`](crate::timeout)
-    /// anyway, since most losses are reported by nobody.
+    /// Returns the error of the operating system. With a [peer](Self::connect), that includes what
+    /// the network reports of an earlier datagram: the kind is `ConnectionRefused` if nobody is
+    /// there. The socket can be used further. tokio wakes nobody for such a report, so there the
+    /// next [`send`](Self::send) returns it. Give the wait for an answer a
+    /// [`timeout`](crate::timeout) anyway, since most losses are reported by nobody.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let mut turn = SocketTurn::new(&self.receiving);
         poll_fn(|cx| turn.poll(cx, |cx| self.poll_recv_from(cx, buffer))).await
@@ -205,9 +205,9 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Returns the error of the operating system, with the address. A datagram of more than 65,507 bytes
-    /// is too long (EMSGSIZE). That nobody is there is no error. Some systems (macOS) refuse this
-    /// on a socket with a [peer](Self::connect).
+    /// Returns the error of the operating system, with the address. A datagram of more than 65,507
+    /// bytes is too long (EMSGSIZE). That nobody is there is no error. Some systems (macOS) refuse
+    /// this on a socket with a [peer](Self::connect).
     pub async fn send_to(&self, datagram: &[u8], to: impl Into<SocketAddr>) -> io::Result<usize> {
         self.send_datagram(datagram, Some(to.into())).await
     }
@@ -291,11 +291,11 @@ impl UdpSocket {
     /// Waits until there may be room for a datagram.
     ///
     /// Somebody else may take the room, so go on with [`try_send_to`](Self::try_send_to), and wait
-    /// again if that would block. Several tasks may wait. (On a network that is not the system's they
-    /// take turns with those that send, so do not keep the future there without polling it.) With
-    /// [`poll_recv_from`](Self::poll_recv_from) this is what `quinn` asks of a socket, up to what
-    /// only its own calls of the system do: to send many datagrams at once, and congestion marks.
-    /// The counterpart of `tokio::net::UdpSocket::writable`.
+    /// again if that would block. Several tasks may wait. (On a network that is not the system's
+    /// they take turns with those that send, so do not keep the future there without polling it.)
+    /// With [`poll_recv_from`](Self::poll_recv_from) this is what `quinn` asks of a socket, up to
+    /// what only its own calls of the system do: to send many datagrams at once, and congestion
+    /// marks. The counterpart of `tokio::net::UdpSocket::writable`.
     ///
     /// # Cancellation
     ///
@@ -314,7 +314,11 @@ impl UdpSocket {
     /// use std::net::SocketAddr;
     ///
     /// /// Sends what is the newest when there is room, and not what was when it began to wait.
-    /// async fn send_newest(socket: &UdpSocket, to: SocketAddr, newest: impl Fn() -> u8) -> io::Result<()> {
+    /// async fn send_newest(
+    ///     socket: &UdpSocket,
+    ///     to: SocketAddr,
+    ///     newest: impl Fn() -> u8,
+    /// ) -> io::Result<()> {
     ///     loop {
     ///         match socket.try_send_to(&[newest()], to) {
     ///             Err(full) if full.kind() == ErrorKind::WouldBlock => socket.writable().await?,
@@ -323,7 +327,8 @@ impl UdpSocket {
     ///     }
     /// }
     ///
-    /// let (sender, receiver) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// let sender = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let receiver = UdpSocket::bind("127.0.0.1:0").await?;
     /// send_newest(&sender, receiver.local_addr()?, || 7).await?;
     /// let mut buffer = [0];
     /// receiver.recv(&mut buffer).await?;

@@ -222,8 +222,8 @@ impl<'env, N: Label> Scope<'env, N> {
     /// When foster cancels the scope, it waits for the finalizer, within the
     /// [grace](crate::scope::ScopeFuture::grace). When other code (`tokio::select!`) drops the
     /// scope's future, the finalizer is dropped unpolled. A future given to [`adopt`](crate::adopt)
-    /// survives that, but borrows nothing. A scope that has completed runs none any more: a finalizer
-    /// that it gets by a handle that was kept is dropped unpolled, too.
+    /// survives that, but borrows nothing. A scope that has completed runs none any more: a
+    /// finalizer that it gets by a handle that was kept is dropped unpolled, too.
     ///
     /// ```
     /// # #[cfg(feature = "sim")]
@@ -259,9 +259,9 @@ impl<'env, N: Label> Scope<'env, N> {
     ///
     /// # Cancellation
     ///
-    /// As for [`defer`](Scope::defer): when other code drops the scope's future, and in a scope that
-    /// has completed, the resource is dropped, and not released. [`bracket`](crate::bracket) survives that, but its resource
-    /// borrows nothing.
+    /// As for [`defer`](Scope::defer): when other code drops the scope's future, and in a scope
+    /// that has completed, the resource is dropped, and not released. [`bracket`](crate::bracket)
+    /// survives that, but its resource borrows nothing.
     ///
     /// # Cost
     ///

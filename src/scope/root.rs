@@ -23,10 +23,9 @@ impl Handle {
     ///
     /// Then it waits for what was adopted meanwhile, within the handle's
     /// [grace](Handle::with_grace), and drops what is left. If this is called while another future
-    /// is being polled or dropped, that one's deadlines and cancellations do not reach `future`, and
-    /// its inherited values do.
-    /// The counterpart of `asyncio.run`, `trio.run` and `tokio::runtime::Runtime::block_on`.
-    /// `#[foster::main]` is a short form of it.
+    /// is being polled or dropped, that one's deadlines and cancellations do not reach `future`,
+    /// and its inherited values do. The counterpart of `asyncio.run`, `trio.run` and
+    /// `tokio::runtime::Runtime::block_on`. `#[foster::main]` is a short form of it.
     ///
     /// # Panics
     ///
@@ -75,7 +74,8 @@ impl Handle {
         context::with(|ambient| {
             let values = ambient.values();
             ambient.apart(|| {
-                // Made in here, since what is left of a root that cannot go on is dropped here, too.
+                // Made in here, since what is left of a root that cannot go on is dropped here,
+                // too.
                 let root = pin!(Inheriting::new(values, async { output = Some(self.enter(future).await) }));
                 self.runtime().block_on(root)
             })

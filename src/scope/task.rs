@@ -25,8 +25,8 @@ use crate::trace::tree;
 /// Awaiting the task panics if the child was cancelled, or if it failed in a scope that keeps
 /// going. The message has the child's name and the reason. [`outcome`](Task::outcome) returns an
 /// error instead. In a scope that is itself being cancelled there is no panic: whoever waits for
-/// the task stays pending, and is dropped with the scope. A finalizer or a shield of that scope runs
-/// on, so there the task panics, and `outcome` is the form to use.
+/// the task stays pending, and is dropped with the scope. A finalizer or a shield of that scope
+/// runs on, so there the task panics, and `outcome` is the form to use.
 ///
 /// Panics if it is polled after it completed, and if a child awaits its own task.
 ///

@@ -46,7 +46,7 @@
 //! | `Event` | whether it is set | nothing | `set`, which answers all, even if `clear` comes next |
 //! | `Condition` | nothing | nothing | `notify(n)` answers the first `n` |
 //! | `Barrier` | whether it is broken | nothing | the last one comes, with its index |
-//! | a `watch` | the latest value; two lists | the version it knows, or nothing | there is another version, or no receiver |
+//! | a `watch` | the latest value; two lists | the version it knows | another version, no receiver |
 //! | a queue | items; two lists | nothing | there is an item, there is room |
 //!
 //! A `Condition` whose answered waiter leaves answers the next. A queue's answer is the right to

@@ -1,10 +1,11 @@
 //! One reason for everybody: that of the first cause.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use foster::future::{hedge, quorum};
+use foster::runtimes::Basic;
 use foster::{
     Deadline, Reason, Scope, Task, Token, local, now, race, race_ok, scope, select, shield, sleep, timeout, try_gather,
     try_scope, yield_now,
@@ -489,5 +490,42 @@ matrix! {
         })
         .await;
         assert_eq!(log.entries(), ["held"]);
+    }
+}
+
+// S7. A scope that nobody has asked for its token has its reason from what drops it.
+#[test]
+fn the_tasks_of_a_scope_in_a_parallel_child_have_the_reason_for_which_the_child_ended() {
+    for by_task in [false, true] {
+        crate::harness::watched(move || {
+            let (tell, told) = mpsc::channel();
+            let pool = Basic::thread_pool(1).unwrap();
+            let ended = futures::executor::block_on(
+                scope(async |s| {
+                    let begun = Gate::new();
+                    let waiting = begun.wait();
+                    let child = async move {
+                        scope(async |inner| {
+                            tell.send(inner.spawn(pending::<()>())).unwrap();
+                            begun.open();
+                            pending::<()>().await
+                        })
+                        .await
+                    };
+                    let task = s.spawn_on(child, &pool);
+                    waiting.await;
+                    if by_task {
+                        task.cancel();
+                    } else {
+                        s.cancel("enough");
+                    }
+                })
+                .outcome(),
+            );
+            assert!(ended.is_ok(), "its body has a value");
+            let kept = futures::executor::block_on(told.recv().unwrap().outcome()).unwrap_err();
+            let reason = if by_task { "its task was cancelled" } else { "enough" };
+            assert_eq!(kept.reason(), &Reason::from(reason));
+        });
     }
 }

@@ -70,7 +70,8 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
         if let Alone::No = self.alone {
             return false;
         }
-        let undisturbed = !is_tripped && self.is_quiet() && ambient.enclosure() == self.around && !ambient.is_drawing();
+        let undisturbed =
+            !is_tripped && self.is_quiet() && self.enclosing.is_as_before(ambient) && !ambient.is_drawing();
         if undisturbed && self.poll_body(body, ambient, cx) && self.keep_asleep(cx.waker()) {
             return true;
         }

@@ -1,17 +1,64 @@
-//! Whether what encloses a scope was cancelled in the present poll, by a member of the scope.
+//! What a scope knows of what encloses it.
 
 use crate::cancel::reason::asked_here;
-use crate::context::Ambient;
+use crate::context::{Ambient, Enclosure};
+use crate::runtime::Instant;
+use crate::scope::control::Control;
 
-/// What the present poll has seen of the regions and scopes that enclose this scope.
-///
-/// The scope's token tells of their cancellation in the next poll.
+/// What the polls of a scope have seen of the scopes, children and regions that enclose it.
 #[derive(Default)]
 pub(super) struct Enclosing {
+    /// Where the last poll was. The control keeps what this stands for.
+    place: Enclosure,
+    /// The deadlines in force at the last poll: the fixed one, and the address of the first movable
+    /// one, which the control keeps.
+    deadlines: (Option<Instant>, usize),
+    /// Whether something that encloses the scope was cancelled in the present poll, by a member of
+    /// the scope. The scope's token tells of that in the next poll.
     pub(super) is_cancelled: bool,
 }
 
 impl Enclosing {
+    /// Notes the deadlines for the scope's parallel children, if they have changed.
+    #[inline]
+    pub(super) fn note_deadlines(&mut self, control: &Control, ambient: &Ambient) {
+        if self.deadlines != (None, 0) || ambient.has_deadline() {
+            self.renew_deadlines(control, ambient);
+        }
+    }
+
+    #[inline(never)]
+    fn renew_deadlines(&mut self, control: &Control, ambient: &Ambient) {
+        let deadlines = ambient.deadlines();
+        let noted = deadlines.summary();
+        if self.deadlines != noted {
+            self.deadlines = noted;
+            control.set_deadlines(deadlines);
+        }
+    }
+
+    /// Whether the scope is polled where it was polled last.
+    #[inline]
+    pub(super) fn is_as_before(&self, ambient: &Ambient) -> bool {
+        ambient.enclosure() == self.place
+    }
+
+    /// Notes the enclosing scope and child. They are others than before if the future was moved
+    /// there.
+    pub(super) fn follow(&mut self, control: &Control, ambient: &Ambient) {
+        if !self.is_as_before(ambient) {
+            self.place = ambient.enclosure();
+            control.set_around(ambient.scope(), ambient.mark(), ambient.member.get());
+        }
+    }
+
+    /// Lets go of the child in which the scope lies, when the scope is over.
+    pub(super) fn forget_child(&self, control: &Control) {
+        if self.place.has_child() {
+            control.forget_child();
+        }
+    }
+
     /// Looks whether something was cancelled, if this thread has asked for a cancellation since the
     /// last look.
     #[inline]

@@ -39,12 +39,12 @@ use super::options::{End, Policy};
 use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Listener, Token};
-use crate::context::{self, Ambient, Enclosure, Ending, Replaced, Swap, Watch};
+use crate::context::{self, Ambient, Ending, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
 use crate::panic::{FirstPanic, Payload, catch};
-use crate::runtime::{Instant, Timer};
+use crate::runtime::Timer;
 use crate::scope::control::{Adopted, Control, Parts};
 use crate::task::hub::Typed;
 use crate::trace::tree;
@@ -140,13 +140,7 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     /// order of age once they were `reordered`.
     births: u32,
     reordered: bool,
-    /// The [enclosure](Ambient::enclosure) of the last poll. The control keeps what it stands for.
-    around: Enclosure,
-    /// Each poll begins with a new one.
     enclosing: Enclosing,
-    /// The deadlines in force at the last poll: the fixed one, and the address of the first movable
-    /// one, which the control keeps.
-    deadlines: (Option<Instant>, usize),
     listener: Option<Listener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
@@ -178,9 +172,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             finalizing: None,
             births: 0,
             reordered: false,
-            around: Enclosure::default(),
             enclosing: Enclosing::default(),
-            deadlines: (None, 0),
             listener: None,
             hold: None,
             alarm: None,
@@ -223,15 +215,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Phase::Fresh => self.start(ambient),
             Phase::Running | Phase::WindingDown { .. } => {}
         }
-        self.enclosing = Enclosing::default();
+        self.enclosing.is_cancelled = false;
         let _calm = ambient.note_calm(!is_tripped);
-        if self.deadlines != (None, 0) || ambient.has_deadline() {
-            self.note_deadlines(ambient);
-        }
+        self.enclosing.note_deadlines(self.core.hub(), ambient);
         if self.poll_alone(&mut body, is_tripped, ambient, cx) {
             return Poll::Pending;
         }
-        self.follow(ambient);
+        self.enclosing.follow(self.core.hub(), ambient);
         if is_tripped {
             // Made if there was none, so that `settle` passes the cancellation on.
             self.control().token();
@@ -285,34 +275,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         self.set.insert(Member::body());
         self.births = 1;
-    }
-
-    /// Notes the enclosing scope and child. They are others than before if the future was moved
-    /// there.
-    fn follow(&mut self, ambient: &Ambient) {
-        let around = ambient.enclosure();
-        if around != self.around {
-            self.around = around;
-            self.control().set_around(ambient.scope(), ambient.mark(), ambient.member.get());
-        }
-    }
-
-    /// Notes the deadlines, for parallel children.
-    #[inline(never)]
-    fn note_deadlines(&mut self, ambient: &Ambient) {
-        let deadlines = ambient.deadlines();
-        let noted = deadlines.summary();
-        if self.deadlines != noted {
-            self.deadlines = noted;
-            self.control().set_deadlines(deadlines);
-        }
-    }
-
-    /// Lets go of the child in which the scope lies, when the scope is over.
-    fn forget_child(&self) {
-        if self.around.has_child() {
-            self.control().forget_child();
-        }
     }
 
     /// Links the scope's token, if somebody asked for it, below the enclosing region's, and listens
@@ -593,7 +555,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.close(None);
         }
         self.alarm = None;
-        self.forget_child();
+        self.enclosing.forget_child(self.control());
         let mut errors = if sole && !self.core.has_errors() { Vec::new() } else { self.core.end_errors() };
         if errors.len() > 1 && !self.policy.keep_going && !self.panics.is_some() {
             self.report(errors.split_off(1));

@@ -311,7 +311,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.report(self.core.end_errors());
         self.hand_on(around.clone());
         self.close(around.as_ref());
-        self.forget_child();
+        self.enclosing.forget_child(self.control());
         handoff::pass_on(mem::take(&mut self.panics), around.as_ref());
     }
 }
