@@ -34,7 +34,6 @@ mod bells;
 mod cells;
 mod chains;
 mod crews;
-mod handoff;
 mod limits;
 mod links;
 mod mutexes;
@@ -45,6 +44,7 @@ mod rwlocks;
 mod semaphores;
 mod signals;
 mod tokens;
+mod transfer;
 mod wakers;
 
 /// Explores all interleavings with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS`

@@ -14,27 +14,27 @@ pub(super) struct Watching {
     _observing: Observing,
     watch: Watch,
     /// The list of live children of the enclosing run, if this run keeps a list of its own.
-    around: Option<Option<Living>>,
+    enclosing: Option<Option<Living>>,
 }
 
 impl Watching {
     pub(super) fn start(world: Arc<World>, strict: bool) -> Self {
         let watch = context::with(|ambient| ambient.watch.replace(Watch::Trace));
-        let around = strict.then(|| living::replace(Some(Living::default())));
-        Watching { _shuffled: shuffled(Some(world)), _observing: Observing::start(), watch, around }
+        let enclosing = strict.then(|| living::replace(Some(Living::default())));
+        Watching { _shuffled: shuffled(Some(world)), _observing: Observing::start(), watch, enclosing }
     }
 
     /// Returns the children that are alive, and those that were lost.
     pub(super) fn into_living(mut self) -> Living {
-        self.around.take().and_then(living::replace).unwrap_or_default()
+        self.enclosing.take().and_then(living::replace).unwrap_or_default()
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
         context::with(|ambient| ambient.watch.set(self.watch));
-        if let Some(around) = self.around.take() {
-            drop(living::replace(around));
+        if let Some(enclosing) = self.enclosing.take() {
+            drop(living::replace(enclosing));
         }
     }
 }

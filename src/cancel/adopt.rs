@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shield::Guard;
+use super::shield::FreshRegion;
 use crate::context::{self, Watch};
 use crate::name::Name;
 use crate::scope::control::{Adopted, Control};
@@ -61,7 +61,7 @@ pub fn adopt<F>(future: F) -> Adopt<F>
 where
     F: Future + Send + 'static,
 {
-    Adopt { inside: Some(Box::pin(future)), guard: Guard::new(), adopter: None }
+    Adopt { inside: Some(Box::pin(future)), region: FreshRegion::new(), adopter: None }
 }
 
 /// The future that [`adopt`] returns.
@@ -72,7 +72,7 @@ where
 {
     /// `None` once it has completed, has passed to the adopter, or is being polled.
     inside: Option<Pin<Box<F>>>,
-    guard: Guard,
+    region: FreshRegion,
     /// The scope that enclosed the last poll, or `None` if none has enclosed any. The drop may come
     /// from anywhere, and the future may have moved since its first poll.
     adopter: Option<Arc<Control>>,
@@ -81,18 +81,18 @@ where
 impl<F: Future + Send + 'static> Adopt<F> {
     /// Sets the name that reports give it.
     pub(crate) fn set_name(&mut self, name: Name) {
-        self.guard.name = name;
+        self.region.name = name;
     }
 
     /// Passes the future to the adopter, or to the runtime that is found here, if it has begun and
     /// has not completed. Otherwise drops it.
-    fn hand_over(&mut self) {
+    fn transfer(&mut self) {
         let Some(inside) = self.inside.take() else { return };
-        if self.guard.started {
-            let rest: Adopted = Box::pin(Handed { inside, name: self.guard.name.clone(), over: false });
+        if self.region.started {
+            let rest: Adopted = Box::pin(Transferred { inside, name: self.region.name.clone(), completed: false });
             context::adopt(self.adopter.take().as_ref(), rest);
         }
-        self.guard.around = None;
+        self.region.hold = None;
     }
 }
 
@@ -105,9 +105,9 @@ impl<F: Future + Send + 'static> Future for Adopt<F> {
             if this.inside.is_none() {
                 return Poll::Pending;
             }
-            if !this.guard.enter(ambient, cx) {
-                if this.guard.started {
-                    this.hand_over();
+            if !this.region.enter(ambient, cx) {
+                if this.region.started {
+                    this.transfer();
                 }
                 return Poll::Pending;
             }
@@ -118,9 +118,9 @@ impl<F: Future + Send + 'static> Future for Adopt<F> {
             // Taken out during the poll: if the future panics, it has ended, and the drop that
             // follows must not pass it on.
             let Some(mut inside) = this.inside.take() else { return Poll::Pending };
-            let polled = this.guard.poll(ambient, inside.as_mut(), cx);
+            let polled = this.region.poll(ambient, inside.as_mut(), cx);
             if polled.is_ready() {
-                this.guard.around = None;
+                this.region.hold = None;
             } else {
                 this.inside = Some(inside);
             }
@@ -131,19 +131,19 @@ impl<F: Future + Send + 'static> Future for Adopt<F> {
 
 impl<F: Future + Send + 'static> Drop for Adopt<F> {
     fn drop(&mut self) {
-        self.hand_over();
+        self.transfer();
     }
 }
 
 /// An adopted future that has passed to its adopter.
-struct Handed<F> {
+struct Transferred<F> {
     inside: Pin<Box<F>>,
     name: Name,
     /// Whether it has completed.
-    over: bool,
+    completed: bool,
 }
 
-impl<F: Future> Future for Handed<F> {
+impl<F: Future> Future for Transferred<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -152,15 +152,15 @@ impl<F: Future> Future for Handed<F> {
             Watch::Draw => tree::named(tree::quoted("adopted ", &this.name), || this.inside.as_mut().poll(cx)),
             Watch::No | Watch::Trace => this.inside.as_mut().poll(cx),
         };
-        this.over = polled.is_ready();
+        this.completed = polled.is_ready();
         polled.map(drop)
     }
 }
 
 #[cfg(feature = "sim")]
-impl<F> Drop for Handed<F> {
+impl<F> Drop for Transferred<F> {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.completed {
             crate::trace::living::adopted_dropped(&self.name);
         }
     }
@@ -168,6 +168,6 @@ impl<F> Drop for Handed<F> {
 
 impl<F: Future + Send + 'static> fmt::Debug for Adopt<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Adopt").field("name", &self.guard.name).finish_non_exhaustive()
+        f.debug_struct("Adopt").field("name", &self.region.name).finish_non_exhaustive()
     }
 }

@@ -56,27 +56,27 @@ use crate::trace::tree;
 /// ```
 #[track_caller]
 pub fn shield<F: Future>(future: F) -> Shield<F> {
-    Shield { inside: Some(future), guard: Guard::new() }
+    Shield { inside: Some(future), region: FreshRegion::new() }
 }
 
 /// What shields and adopted futures share: a hold on the enclosing region, and a fresh region
 /// inside.
-pub(super) struct Guard {
+pub(super) struct FreshRegion {
     /// The token of the fresh region inside. It is never cancelled.
     token: Option<Token>,
     /// The hold on the enclosing region, from the first poll to the last. `None` outside any
     /// region.
-    pub(super) around: Option<(Hold, Listener)>,
+    pub(super) hold: Option<(Hold, Listener)>,
     /// Whether the future inside has been polled.
     pub(super) started: bool,
     /// The file and line of the call that made it.
     pub(super) name: Name,
 }
 
-impl Guard {
+impl FreshRegion {
     #[track_caller]
     pub(super) fn new() -> Self {
-        Guard { token: None, around: None, started: false, name: Name::caller() }
+        FreshRegion { token: None, hold: None, started: false, name: Name::caller() }
     }
 
     /// Takes, or keeps, the hold. Returns whether the future may be polled.
@@ -86,15 +86,15 @@ impl Guard {
         }
         self.started = true;
         let Some(token) = ambient.region_token() else {
-            self.around = None;
+            self.hold = None;
             return true;
         };
         // The future may have moved to another region since its last poll.
-        if !self.around.as_ref().is_some_and(|(hold, _)| hold.is_on(&token)) {
-            self.around = Some((token.hold(), Listener::new(token.clone())));
+        if !self.hold.as_ref().is_some_and(|(hold, _)| hold.is_on(&token)) {
+            self.hold = Some((token.hold(), Listener::new(token.clone())));
         }
         // Before the level is looked at, so that no rise of it is missed.
-        if let Some((_, listener)) = &mut self.around {
+        if let Some((_, listener)) = &mut self.hold {
             listener.listen(cx.waker());
         }
         if token.level() == Level::Overdue {
@@ -126,7 +126,7 @@ pin_project! {
         // `None` once it has completed or was dropped.
         #[pin]
         inside: Option<F>,
-        guard: Guard,
+        region: FreshRegion,
     }
 }
 
@@ -139,20 +139,20 @@ impl<F: Future> Future for Shield<F> {
             if this.inside.is_none() {
                 return Poll::Pending;
             }
-            if !this.guard.enter(ambient, cx) {
-                if this.guard.started {
+            if !this.region.enter(ambient, cx) {
+                if this.region.started {
                     // The future goes before the hold does, so that whoever waits for the last hold
                     // finds nothing left inside.
                     context::outside(|| this.inside.set(None));
-                    this.guard.around = None;
+                    this.region.hold = None;
                 }
                 return Poll::Pending;
             }
             let Some(inside) = this.inside.as_mut().as_pin_mut() else { return Poll::Pending };
-            let polled = this.guard.poll(ambient, inside, cx);
+            let polled = this.region.poll(ambient, inside, cx);
             if polled.is_ready() {
                 this.inside.set(None);
-                this.guard.around = None;
+                this.region.hold = None;
             }
             polled
         })
@@ -161,6 +161,6 @@ impl<F: Future> Future for Shield<F> {
 
 impl<F> fmt::Debug for Shield<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shield").field("name", &self.guard.name).finish_non_exhaustive()
+        f.debug_struct("Shield").field("name", &self.region.name).finish_non_exhaustive()
     }
 }

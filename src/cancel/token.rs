@@ -541,8 +541,8 @@ mod tests {
 
     #[test]
     fn a_hold_counts_while_others_come_and_go_below() {
-        let (around, inside) = (Token::new(), Token::new());
-        let _hold = around.hold();
+        let (enclosing, inside) = (Token::new(), Token::new());
+        let _hold = enclosing.hold();
         let over = AtomicBool::new(false);
         let until_over = |round: &dyn Fn()| {
             while !over.load(Ordering::Relaxed) {
@@ -553,16 +553,16 @@ mod tests {
             threads.spawn(|| until_over(&|| drop(inside.hold())));
             threads.spawn(|| {
                 until_over(&|| {
-                    inside.attach(&around);
+                    inside.attach(&enclosing);
                     inside.detach();
                 })
             });
-            let held = (0..8_000_000).all(|_| around.is_held());
+            let held = (0..8_000_000).all(|_| enclosing.is_held());
             over.store(true, Ordering::Relaxed);
             assert!(held, "it was not counted for a moment");
         });
         assert_eq!(inside.inner.state.lock().holds, 0);
-        assert_eq!(around.inner.state.lock().holds, 1);
+        assert_eq!(enclosing.inner.state.lock().holds, 1);
     }
 
     #[test]

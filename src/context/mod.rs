@@ -301,7 +301,7 @@ impl Ambient {
     /// Links `token`, of a region that is being polled here, below that of the enclosing region.
     pub(crate) fn link(&self, token: &Token) {
         match self.region_token() {
-            Some(around) => token.attach(&around),
+            Some(enclosing) => token.attach(&enclosing),
             None => token.detach(),
         }
     }

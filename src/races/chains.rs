@@ -35,8 +35,8 @@ impl Extra for Seat {
 // SAFETY: the link and the place are not dropped; a child that is told before it has begun has its
 // node.
 unsafe impl Lasting for Seat {
-    fn is_over(&self) -> bool {
-        self.link.is_over()
+    fn has_ended(&self) -> bool {
+        self.link.has_ended()
     }
 
     fn next(&self) -> &Next {

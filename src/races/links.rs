@@ -26,7 +26,7 @@ fn a_child_has_one_owner_whether_it_begins_or_is_taken_back() {
             child.write();
         }
         assert!(claimed != runtime.join().unwrap(), "nobody has it, or both");
-        assert!(link.is_over());
+        assert!(link.has_ended());
     });
 }
 

@@ -13,7 +13,7 @@ use crate::cancel::{Adopt, Region, adopt};
 use crate::context;
 use crate::name::Name;
 use crate::panic::{FirstPanic, catch};
-use crate::scope::{Errors, handoff};
+use crate::scope::{Errors, transfer};
 use crate::sync::oneshot;
 use crate::trace::tree;
 
@@ -23,7 +23,8 @@ use crate::trace::tree;
 /// a value, fails, panics or is cancelled.
 ///
 /// When other code drops the future, the enclosing scope runs `release`. That is why the resource
-/// and `release` must be `'static + Send`. `acquire` and `body` may borrow what is around them.
+/// and `release` must be `'static + Send`. `acquire` and `body` may borrow what is declared
+/// outside of them.
 ///
 /// A resource that borrows, such as a transaction, or that is not `Send`, can be
 /// [managed](crate::Scope::manage) by a scope instead. The module [`resource`](crate::resource)
@@ -160,7 +161,7 @@ pin_project! {
             // panic, too.
             let panics = mem::take(this.project().panics);
             if panics.is_some() {
-                handoff::pass_on(panics, context::with(|ambient| ambient.scope()).as_ref());
+                transfer::pass_up_panic(panics, context::with(|ambient| ambient.scope()).as_ref());
             }
         }
     }

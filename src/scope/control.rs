@@ -81,7 +81,7 @@ pub(crate) struct Parts {
     pub(crate) uncounted: AtomicIsize,
     /// The enclosing scope or root, to which what outlives this scope is transferred. Each poll of
     /// the scope sets it.
-    around: ShortLock<Around>,
+    enclosing: ShortLock<EnclosingScope>,
     /// The deadlines in force in the scope, for its parallel children, and whether there are any.
     /// Each poll of the scope sets them.
     deadlines: ShortLock<Deadlines>,
@@ -90,7 +90,7 @@ pub(crate) struct Parts {
 
 /// What encloses a scope.
 #[derive(Default)]
-struct Around {
+struct EnclosingScope {
     scope: Option<Arc<Control>>,
     /// The innermost enclosing child.
     child: Option<Mark>,
@@ -149,7 +149,7 @@ impl Parts {
             roster: ShortLock::new(Roster::default()),
             ended: AtomicUsize::new(0),
             uncounted: AtomicIsize::new(0),
-            around: ShortLock::new(Around::default()),
+            enclosing: ShortLock::new(EnclosingScope::default()),
             deadlines: ShortLock::new(Deadlines::none()),
             has_deadline: AtomicBool::new(false),
         }
@@ -224,29 +224,30 @@ impl Control {
     /// Returns the reason for which the scope refuses children.
     pub(crate) fn refusal(&self) -> Arc<Reason> {
         let by_token = self.token.get().and_then(Token::shared_reason);
-        let first = by_token.or_else(|| self.around.lock().dropped.clone());
+        let first = by_token.or_else(|| self.enclosing.lock().dropped.clone());
         first.unwrap_or_else(|| Arc::new(Reason::Parent))
     }
 
     /// Sets why the scope is being dropped before it has completed. Nobody is woken by that.
     pub(crate) fn set_dropped(&self, reason: &Arc<Reason>) {
-        self.around.lock().dropped = Some(Arc::clone(reason));
+        self.enclosing.lock().dropped = Some(Arc::clone(reason));
     }
 
-    /// Lets go of the enclosing child, when the scope is over.
+    /// Lets go of the enclosing child, when the scope has ended.
     pub(crate) fn forget_child(&self) {
-        let child = self.around.lock().child.take();
+        let child = self.enclosing.lock().child.take();
         drop(child);
     }
 
-    pub(crate) fn around(&self) -> Option<Arc<Control>> {
-        self.around.lock().scope.clone()
+    pub(crate) fn enclosing(&self) -> Option<Arc<Control>> {
+        self.enclosing.lock().scope.clone()
     }
 
     /// Sets the enclosing scope and the innermost enclosing child, and whether this scope ends when
     /// they are cancelled.
-    pub(crate) fn set_around(&self, scope: Option<Arc<Control>>, child: Option<Mark>, ends_with_it: bool) {
-        let before = mem::replace(&mut *self.around.lock(), Around { scope, child, ends_with_it, dropped: None });
+    pub(crate) fn set_enclosing(&self, scope: Option<Arc<Control>>, child: Option<Mark>, ends_with_it: bool) {
+        let before =
+            mem::replace(&mut *self.enclosing.lock(), EnclosingScope { scope, child, ends_with_it, dropped: None });
         drop(before);
     }
 
@@ -274,16 +275,16 @@ impl Control {
         let look = |child: Option<&Mark>| child.map(|child| (child.id(), child.cancelled_at()));
         let (mut next, mut child) = (Some(Arc::clone(self)), look(child.as_ref()));
         while let Some(scope) = next {
-            let around = scope.around.lock();
-            let enclosing = look(around.child.as_ref());
-            let further = around.scope.clone().filter(|_| around.ends_with_it);
-            drop(around);
+            let enclosing = scope.enclosing.lock();
+            let outer_child = look(enclosing.child.as_ref());
+            let outer = enclosing.scope.clone().filter(|_| enclosing.ends_with_it);
+            drop(enclosing);
             // A child that encloses the scope, too, may do so with a shield in between.
-            if child.map(|(id, _)| id) != enclosing.map(|(id, _)| id) {
+            if child.map(|(id, _)| id) != outer_child.map(|(id, _)| id) {
                 causes.add(child.and_then(|(_, at)| at), Reason::by_task);
             }
             causes.add(scope.known_token().and_then(Token::tripped_at), || scope.refusal());
-            (next, child) = (further, enclosing);
+            (next, child) = (outer, outer_child);
         }
         causes.first.map(|(_, reason)| reason)
     }
@@ -301,7 +302,7 @@ impl Control {
                 Ok(()) => return Ok(()),
                 Err(refused) => news = refused,
             }
-            next = control.around();
+            next = control.enclosing();
         }
         Err(news)
     }
@@ -382,7 +383,7 @@ impl Control {
         start(runtime.map(|runtime| roster.known(runtime)));
         let alive = self.parallel();
         if roster.remotes.len() > alive + alive / 2 + KEPT {
-            // A third of them are over, so that this costs a constant each.
+            // A third of them have ended, so that this costs a constant each.
             roster.remotes.tidy();
         }
         roster.remotes.push(remote);
@@ -409,15 +410,15 @@ impl Crew for Control {
 
     fn left(&self) {
         let mut roster = self.roster.lock();
-        let mut over = Chain::default();
+        let mut ended = Chain::default();
         // A child that comes now is counted as a member first, and put on the roster after that. So
         // no such child is lost here.
         if self.parallel() == 0 {
             roster.runtimes.truncate(1);
-            over = mem::take(&mut roster.remotes);
+            ended = mem::take(&mut roster.remotes);
         }
         drop(roster);
-        drop(over);
+        drop(ended);
         self.bell.ring();
     }
 }
@@ -437,9 +438,9 @@ impl Roster {
 impl Drop for Parts {
     fn drop(&mut self) {
         // This is a loop and not a recursion, because scopes may be nested by the hundred thousand.
-        let mut next = self.around.get_mut().scope.take();
-        while let Some(around) = next {
-            next = Arc::into_inner(around).and_then(|mut control| control.around.get_mut().scope.take());
+        let mut next = self.enclosing.get_mut().scope.take();
+        while let Some(enclosing) = next {
+            next = Arc::into_inner(enclosing).and_then(|mut control| control.enclosing.get_mut().scope.take());
         }
     }
 }

@@ -85,8 +85,8 @@
 //
 // `tokio::select!` knows nothing of holds. The drop of the future calls `abandon`. New children are
 // refused from here on, because a destructor may spawn some. The members are dropped, newest first,
-// and the finalizers after them, unpolled. Then `hand_on` tells the parallel children to end. It
-// transfers adopted futures, and the wait for parallel children (`Orphans`, handoff.rs), to the
+// and the finalizers after them, unpolled. Then `transfer` tells the parallel children to end. It
+// transfers adopted futures, and the wait for parallel children (`Orphans`, transfer.rs), to the
 // enclosing scope, which can run them because they are `'static`. They arrive there as news. The
 // enclosing scope is the one in which this one was last polled.
 //
@@ -102,7 +102,6 @@ pub(crate) mod control;
 mod errors;
 mod future;
 mod handle;
-pub(crate) mod handoff;
 mod inner;
 mod job;
 mod kind;
@@ -113,6 +112,7 @@ mod root;
 mod spawner;
 mod state;
 mod task;
+pub(crate) mod transfer;
 
 use std::future::Future;
 use std::panic::Location;
@@ -162,7 +162,8 @@ pub use self::task::{Outcome, Task, TaskError};
 ///
 /// # Examples
 ///
-/// Write the body as `async |s| { … }`. It borrows what is around it, and so may its children.
+/// Write the body as `async |s| { … }`. It may borrow what is declared outside of it, and so
+/// may its children.
 ///
 /// ```
 /// # futures::executor::block_on(async {

@@ -110,12 +110,12 @@ where
                 }
             }
             Claim::Begun => self.link.wake(),
-            Claim::Over => {}
+            Claim::Ended => {}
         }
     }
 }
 
-// SAFETY: `next` returns, and `tell` and `is_over` look at, what no drop touches. Only where that
+// SAFETY: `next` returns, and `tell` and `has_ended` look at, what no drop touches. Only where that
 // says that the child has not begun is there more that they touch, and then the child's runner
 // keeps the node.
 #[allow(unsafe_code)]
@@ -124,8 +124,8 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    fn is_over(&self) -> bool {
-        self.link.is_over()
+    fn has_ended(&self) -> bool {
+        self.link.has_ended()
     }
 
     fn next(&self) -> &Next {

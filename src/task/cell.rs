@@ -79,8 +79,8 @@ unsafe impl<F, T, C, X: Lasting> Reach for Node<F, T, C, X> {
         self.extra.tell();
     }
 
-    fn is_over(&self) -> bool {
-        self.extra.is_over()
+    fn has_ended(&self) -> bool {
+        self.extra.has_ended()
     }
 
     fn next(&self) -> &Next {
@@ -277,7 +277,7 @@ impl<R: ?Sized + Run> Runner<R> {
         unsafe { self.node.poll(cx) }
     }
 
-    /// Ends the future, if it is not over, and leaves `reason` to the reader, if nothing has been
+    /// Ends the future, if it has not ended, and leaves `reason` to the reader, if nothing has been
     /// left to it yet. The reader hears of it when this is dropped.
     ///
     /// # Errors
@@ -418,7 +418,7 @@ impl<T, C> Reader<T, C> {
         settled.then(|| unsafe { self.node.take() })
     }
 
-    /// Whether the future is over, and it is known what became of it.
+    /// Whether the future has ended, and it is known what became of it.
     pub(crate) fn is_ended(&self) -> bool {
         // Acquire: "hand-over".
         self.header().state.load(Ordering::Acquire) >= SETTLED

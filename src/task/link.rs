@@ -10,7 +10,7 @@
 //! | `BEGUN` | the runtime |
 //! | `SUSPENDED` | the runtime; it has left a waker |
 //! | `WAKING` | the runtime; somebody else is waking it |
-//! | `OVER` | nobody: it has ended, or whoever took it back is about to end it |
+//! | `ENDED` | nobody: it has ended, or whoever took it back is about to end it |
 //!
 //! A scope finds its children by a [`Chain`], which takes no memory but a place in each child's
 //! node.
@@ -27,12 +27,12 @@ const QUEUED: u8 = 0;
 const BEGUN: u8 = 1;
 const SUSPENDED: u8 = 2;
 const WAKING: u8 = 3;
-const OVER: u8 = 4;
+const ENDED: u8 = 4;
 
 /// See the [module](self).
 ///
 /// The invariant: **one writer** – the waker is written by the runtime alone, in `BEGUN`, where
-/// nobody else looks at it. In `SUSPENDED` and `WAKING` it is only read. In `OVER` it belongs to
+/// nobody else looks at it. In `SUSPENDED` and `WAKING` it is only read. In `ENDED` it belongs to
 /// the runtime, or, if the child has ended in `WAKING`, to whoever was waking it.
 pub(crate) struct Link {
     state: AtomicU8,
@@ -51,7 +51,7 @@ pub(crate) enum Claim {
     Claimed,
     /// The runtime has it.
     Begun,
-    Over,
+    Ended,
 }
 
 impl Link {
@@ -72,9 +72,9 @@ impl Link {
 
     /// For everybody else: takes the child, if it has not begun.
     pub(crate) fn claim(&self) -> Claim {
-        match self.leave_queue(OVER) {
+        match self.leave_queue(ENDED) {
             Ok(_) => Claim::Claimed,
-            Err(OVER) => Claim::Over,
+            Err(ENDED) => Claim::Ended,
             Err(_) => Claim::Begun,
         }
     }
@@ -89,20 +89,20 @@ impl Link {
     pub(crate) fn end(&self) {
         let before = match self.state.load(Ordering::Relaxed) {
             BEGUN => {
-                self.state.store(OVER, Ordering::Relaxed);
+                self.state.store(ENDED, Ordering::Relaxed);
                 BEGUN
             }
             // Acquire: whoever has woken the child has read the waker before.
-            _ => self.state.swap(OVER, Ordering::AcqRel),
+            _ => self.state.swap(ENDED, Ordering::AcqRel),
         };
         if before != WAKING {
-            // SAFETY: "one writer": it is OVER, and nobody was waking it.
+            // SAFETY: "one writer": it is ENDED, and nobody was waking it.
             unsafe { self.drop_waker() };
         }
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == OVER
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == ENDED
     }
 
     /// For the runtime: has `waker` woken by [`wake`](Self::wake). Whoever calls that has said
@@ -152,7 +152,7 @@ impl Link {
 
     /// # Safety
     ///
-    /// The child is over, and the waker the caller's.
+    /// The child has ended, and the waker the caller's.
     unsafe fn drop_waker(&self) {
         // SAFETY: the caller's.
         discard(self.waker.with_mut(|waker| unsafe { (*waker).take() }));
@@ -178,10 +178,10 @@ impl Drop for Waking<'_> {
 ///
 /// # Safety
 ///
-/// `tell`, `is_over` and `next` may be called after a drop of this value, when nothing but its
+/// `tell`, `has_ended` and `next` may be called after a drop of this value, when nothing but its
 /// memory is left. That drop does not touch what `next` returns.
 pub(crate) unsafe trait Lasting: Extra {
-    fn is_over(&self) -> bool;
+    fn has_ended(&self) -> bool;
 
     fn next(&self) -> &Next;
 }
@@ -206,7 +206,7 @@ impl Next {
 /// As for that.
 pub(super) unsafe trait Reach {
     fn tell(&self);
-    fn is_over(&self) -> bool;
+    fn has_ended(&self) -> bool;
     fn next(&self) -> &Next;
 }
 
@@ -233,8 +233,8 @@ impl Remote {
         self.reach().tell();
     }
 
-    fn is_over(&self) -> bool {
-        self.reach().is_over()
+    fn has_ended(&self) -> bool {
+        self.reach().has_ended()
     }
 
     fn next(&self) -> *mut Option<Remote> {
@@ -277,14 +277,14 @@ impl Chain {
         Some(first)
     }
 
-    /// Takes out those that are over.
+    /// Takes out those that have ended.
     pub(crate) fn tidy(&mut self) {
         let mut place = &raw mut self.first;
         // SAFETY: "one chain": the place is in this chain, or in a node that stays in it and so is
         // kept by its remote. No place in a node that has been taken out is looked at.
         while let Some(remote) = unsafe { &mut *place } {
             let next = remote.next();
-            if remote.is_over() {
+            if remote.has_ended() {
                 // SAFETY: likewise.
                 unsafe { *place = (*next).take() };
                 self.len -= 1;

@@ -348,7 +348,7 @@ impl<F: Future> Timeout<F> {
         // The enclosing timeout expires at this instant, too, and reports it. In a destructor or in
         // a blocking job nobody does so, which shows when the next polls still find this timeout
         // here.
-        let is_second = *this.doubted || ambient.deadline().is_some_and(|around| around <= at);
+        let is_second = *this.doubted || ambient.deadline().is_some_and(|enclosing| enclosing <= at);
         if is_second && *this.deferred < PATIENCE {
             *this.deferred += 1;
             cx.waker().wake_by_ref();

@@ -48,11 +48,11 @@ impl Enclosing {
     pub(super) fn follow(&mut self, control: &Control, ambient: &Ambient) {
         if !self.is_as_before(ambient) {
             self.place = ambient.enclosure();
-            control.set_around(ambient.scope(), ambient.mark(), ambient.member.get());
+            control.set_enclosing(ambient.scope(), ambient.mark(), ambient.member.get());
         }
     }
 
-    /// Lets go of the child in which the scope lies, when the scope is over.
+    /// Lets go of the child in which the scope lies, when the scope has ended.
     pub(super) fn forget_child(&self, control: &Control) {
         if self.place.has_child() {
             control.forget_child();

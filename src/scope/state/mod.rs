@@ -63,13 +63,11 @@ enum Phase {
     /// Everything goes on, also while the body has completed and children have not.
     Running,
     /// The scope is cancelled, for this reason. What needs time to end goes on.
-    WindingDown {
-        reason: Arc<Reason>,
-        grace: Grace,
-    },
+    WindingDown { reason: Arc<Reason>, grace: Grace },
     /// Everything has ended. The enclosing region, which was cancelled, drops the scope's future.
     Detached,
-    Over,
+    /// The scope has completed, or is being dropped.
+    Ended,
 }
 
 /// How far the grace of a wind-down is.
@@ -77,7 +75,7 @@ enum Grace {
     /// It has not passed, or there is none.
     Running,
     /// The scope's own grace for its children has passed. Those with holds let go of them.
-    Over(Idle),
+    Passed(Idle),
     /// The grace of an enclosing wind-down has passed. Then a finalizer is polled once, too.
     Overdue,
 }
@@ -106,7 +104,7 @@ enum Custody {
     /// The enclosing scope hears the news. There are no parallel children, or nobody waits for
     /// them.
     Transferred,
-    /// An [`Orphans`](super::handoff::Orphans) waits for them, and has the news and the bell.
+    /// An [`Orphans`](super::transfer::Orphans) waits for them, and has the news and the bell.
     Orphaned,
 }
 
@@ -209,7 +207,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     {
         let is_tripped = ambient.is_tripped();
         match self.phase {
-            Phase::Over => panic!("scope `{}` was polled after it was ready", self.policy.name),
+            Phase::Ended => panic!("scope `{}` was polled after it was ready", self.policy.name),
             Phase::Detached => return Poll::Pending,
             Phase::Fresh if is_tripped => return Poll::Pending,
             Phase::Fresh => self.start(ambient),
@@ -370,7 +368,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.ring(body);
                 continue;
             }
-            // After `hand_on` the bell belongs to the `Orphans`, and no child is taken in.
+            // After `transfer` the bell belongs to the `Orphans`, and no child is taken in.
             let own = self.custody == Custody::Own;
             if own && self.control().bell.is_rung() {
                 continue;
@@ -564,7 +562,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.panics.is_some() {
             self.report(mem::take(&mut errors));
         }
-        let reason = mem::replace(&mut self.phase, Phase::Over).into_reason();
+        let reason = mem::replace(&mut self.phase, Phase::Ended).into_reason();
         let from_around = reason.is_some() && ambient.is_tripped();
         mem::take(&mut self.panics).resume();
         if from_around && errors.is_empty() {

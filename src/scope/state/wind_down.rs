@@ -20,9 +20,9 @@ use crate::context::{self, Ambient, Ending};
 use crate::engine::{Key, Set};
 use crate::name::Name;
 use crate::scope::control::Control;
-use crate::scope::handoff::{self, Orphans};
 use crate::scope::kind::{Kind, Member};
 use crate::scope::options::Notice;
+use crate::scope::transfer::{self, Orphans};
 
 impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Acts on the level of the scope's token, if it has been raised.
@@ -37,7 +37,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 *grace = Grace::Overdue;
                 self.overrun(body);
             }
-            Phase::WindingDown { grace: Grace::Over(idle), reason } => {
+            Phase::WindingDown { grace: Grace::Passed(idle), reason } => {
                 // A finalizer has a grace of its own, and is alone in the set by now.
                 let has_members = self.finalizing.is_none() && !self.set.is_empty();
                 if has_members && idle.is_stuck(self.core.hub().known_token(), cx) {
@@ -146,7 +146,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             Some((Alarm::Stop(reason), _)) => self.control().cancel(&reason),
             Some((Alarm::Grace, _)) => {
                 if let Phase::WindingDown { grace: grace @ Grace::Running, .. } = &mut self.phase {
-                    *grace = Grace::Over(Idle::default());
+                    *grace = Grace::Passed(Idle::default());
                 }
                 self.overrun(body);
             }
@@ -181,7 +181,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
         }
         self.stop_all(body, &reason, |member| !stays(member));
-        self.hand_on(None);
+        self.transfer(None);
     }
 
     /// Reports to the token and the observer that `task` has overrun the grace.
@@ -194,7 +194,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Drops the running finalizer, which has had its one poll, in a wind-down whose grace is over.
+    /// Drops the running finalizer, which has had its one poll, in a wind-down whose grace has
+    /// passed.
     ///
     /// Returns false if there was one, so that there is more to do.
     pub(super) fn drop_overdue_finalizer(&mut self) -> bool {
@@ -211,7 +212,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// children.
     ///
     /// They go to the enclosing scope, or to the runtime that is found if there is none.
-    pub(super) fn hand_on(&mut self, around: Option<Arc<Control>>) {
+    pub(super) fn transfer(&mut self, enclosing: Option<Arc<Control>>) {
         let before = self.custody != Custody::Own;
         if !before {
             self.custody = Custody::Transferred;
@@ -223,8 +224,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             control.cancel(&Arc::new(Reason::Dropped));
             control.tell_parallel(&mut self.panics);
         }
-        let around = around.or_else(|| control.around());
-        if around.is_none() && !context::finishes() {
+        let enclosing = enclosing.or_else(|| control.enclosing());
+        if enclosing.is_none() && !context::finishes() {
             if let Some(mut adopted) = self.adopted.take() {
                 self.panics.run(|| context::outside(|| lose(&mut adopted)));
             }
@@ -236,7 +237,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 if let Some(member) = adopted.get(key) {
                     let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
                     adopted.remove(key);
-                    self.panics.run(|| context::adopt(around.as_ref(), future));
+                    self.panics.run(|| context::adopt(enclosing.as_ref(), future));
                 }
             }
         }
@@ -246,16 +247,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if control.close_parallel() {
             // From here on, what is sent goes to the enclosing scope at once. The finalizers, which
             // still have their turn, may wait for it.
-            self.close_news(around.as_ref());
+            self.close_news(enclosing.as_ref());
             return;
         }
         self.custody = Custody::Orphaned;
-        let wait = Box::pin(Orphans::new(control, around.clone()));
-        self.panics.run(|| context::adopt(around.as_ref(), wait));
+        let wait = Box::pin(Orphans::new(control, enclosing.clone()));
+        self.panics.run(|| context::adopt(enclosing.as_ref(), wait));
     }
 
     /// Closes both lanes, and deals with what is still in them.
-    pub(super) fn close(&mut self, around: Option<&Arc<Control>>) {
+    pub(super) fn close(&mut self, enclosing: Option<&Arc<Control>>) {
         if let Some(children) = self.core.close() {
             let reason = self.control().refusal();
             children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
@@ -265,30 +266,30 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             // it may be about to ring.
             return;
         }
-        self.close_news(around);
+        self.close_news(enclosing);
         self.control().bell.unhang();
     }
 
-    /// Closes the lane of the news, and transfers what is still in it to `around`, or to the scope
-    /// in which this one was polled last.
-    fn close_news(&mut self, around: Option<&Arc<Control>>) {
+    /// Closes the lane of the news, and transfers what is still in it to `enclosing`, or to the
+    /// scope in which this one was polled last.
+    fn close_news(&mut self, enclosing: Option<&Arc<Control>>) {
         let Some(news) = self.control().news().close() else { return };
-        let around = around.cloned().or_else(|| self.control().around());
-        news.for_each(|item| handoff::forward(item, around.as_ref(), &mut self.panics));
+        let enclosing = enclosing.cloned().or_else(|| self.control().enclosing());
+        news.for_each(|item| transfer::forward(item, enclosing.as_ref(), &mut self.panics));
     }
 
     /// Ends a scope whose future is dropped before it completed.
     pub(in crate::scope) fn abandon<B>(&mut self, body: &mut Body<'_, B>) {
-        if matches!(self.phase, Phase::Over | Phase::Detached) {
+        if matches!(self.phase, Phase::Ended | Phase::Detached) {
             return;
         }
-        let (around, why) = context::with(|ambient| (ambient.scope(), ambient.why_ending()));
+        let (here, why) = context::with(|ambient| (ambient.scope(), ambient.why_ending()));
         // The enclosing scope is the one in which this one was polled last. If that has completed,
         // it is the one in which this one is dropped.
-        let last = self.control().around();
+        let last = self.control().enclosing();
         let living = last.clone().filter(|last| !last.news().is_closed());
-        let around = living.or(around).or(last);
-        let wound_down = mem::replace(&mut self.phase, Phase::Over).into_reason();
+        let enclosing = living.or(here).or(last);
+        let wound_down = mem::replace(&mut self.phase, Phase::Ended).into_reason();
         let known = self.control().known_token().and_then(Token::shared_reason);
         let first = wound_down.or(known).or(why);
         let reason = first.unwrap_or_else(|| Arc::new(Reason::Dropped));
@@ -309,10 +310,10 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.panics.run_result(context::outside(|| finalizer.refuse(None)));
         }
         self.report(self.core.end_errors());
-        self.hand_on(around.clone());
-        self.close(around.as_ref());
+        self.transfer(enclosing.clone());
+        self.close(enclosing.as_ref());
         self.enclosing.forget_child(self.control());
-        handoff::pass_on(mem::take(&mut self.panics), around.as_ref());
+        transfer::pass_up_panic(mem::take(&mut self.panics), enclosing.as_ref());
     }
 }
 
@@ -351,14 +352,14 @@ mod tests {
         Machine::new(Core::<Infallible, AnyThread>::new(Parts::new()), Name::from("inner"))
     }
 
-    /// A waker that panicked after the scope's last step had the scope dropped before it was over.
+    /// A waker that panicked after the scope's last step had the scope dropped before it had ended.
     #[test]
     fn a_scope_that_is_dropped_after_its_last_step_leaves_no_wait_behind() {
         let mut machine = machine();
-        let around = Control::bare();
+        let enclosing = Control::bare();
         assert!(machine.control().close_parallel());
-        machine.hand_on(Some(Arc::clone(&around)));
-        assert!(around.news().is_empty(), "something waits for children that there cannot be");
+        machine.transfer(Some(Arc::clone(&enclosing)));
+        assert!(enclosing.news().is_empty(), "something waits for children that there cannot be");
     }
 
     /// A child that has been counted as ended, and was about to say so, said it to nobody: the wait
@@ -366,16 +367,16 @@ mod tests {
     #[test]
     fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
         let mut machine = machine();
-        let (inner, around) = (Arc::clone(machine.control()), Control::bare());
+        let (inner, enclosing) = (Arc::clone(machine.control()), Control::bare());
         let child = Member::join(&inner);
-        machine.hand_on(Some(Arc::clone(&around)));
+        machine.transfer(Some(Arc::clone(&enclosing)));
         drop(child);
 
         // As if the wait had fallen asleep before the ring that was in this.
         let woken = Arc::new(Woken::default());
         inner.bell.rouse();
         assert!(inner.bell.sleep(&Waker::from(Arc::clone(&woken))));
-        machine.close(Some(&around));
+        machine.close(Some(&enclosing));
         inner.bell.ring();
         assert!(woken.0.load(Ordering::SeqCst));
     }
@@ -397,15 +398,15 @@ mod tests {
     #[test]
     fn a_child_that_comes_after_the_last_look_is_refused_although_the_wait_for_orphans_took_its_ring() {
         let mut machine = machine();
-        let (inner, around) = (Arc::clone(machine.control()), Control::bare());
+        let (inner, enclosing) = (Arc::clone(machine.control()), Control::bare());
         let orphan = Member::join(&inner);
-        machine.hand_on(Some(Arc::clone(&around)));
+        machine.transfer(Some(Arc::clone(&enclosing)));
 
         let (child, mut task) = Runner::new(async { Ok(()) }, Location::caller(), ());
         assert!(machine.core.push(child.shared(), &inner.bell).is_ok());
         drop((orphan, inner));
         let cx = &mut Context::from_waker(Waker::noop());
-        around.news().take().for_each(|item| {
+        enclosing.news().take().for_each(|item| {
             let News::Adopt(mut wait) = item else { panic!("nothing else is transferred") };
             assert!(wait.as_mut().poll(cx).is_ready());
         });

@@ -1,5 +1,5 @@
-//! Transfers what a scope leaves behind, if it is dropped or its grace is over, to the enclosing
-//! scope.
+//! Transfers what a scope leaves behind, if it is dropped or its grace has passed, to the
+//! enclosing scope.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,14 +17,14 @@ pub(crate) struct Orphans {
     left: Arc<Control>,
     /// The scope that polls this. `None` if no scope was left, and a runtime that was found polls
     /// it.
-    around: Option<Arc<Control>>,
+    enclosing: Option<Arc<Control>>,
     /// The panics of the children, which resume when all of them have ended.
     panics: FirstPanic,
 }
 
 impl Orphans {
-    pub(crate) fn new(left: Arc<Control>, around: Option<Arc<Control>>) -> Self {
-        Orphans { left, around, panics: FirstPanic::default() }
+    pub(crate) fn new(left: Arc<Control>, enclosing: Option<Arc<Control>>) -> Self {
+        Orphans { left, enclosing, panics: FirstPanic::default() }
     }
 }
 
@@ -37,12 +37,12 @@ impl Future for Orphans {
             // It rouses itself before it looks at the count, so that a ring for the last end is not
             // mistaken for an earlier one.
             this.left.bell.rouse();
-            let over = this.left.close_parallel();
-            let news = if over { this.left.news().close() } else { Some(this.left.news().take()) };
+            let none_left = this.left.close_parallel();
+            let news = if none_left { this.left.news().close() } else { Some(this.left.news().take()) };
             if let Some(news) = news {
-                news.for_each(|item| forward(item, this.around.as_ref(), &mut this.panics));
+                news.for_each(|item| forward(item, this.enclosing.as_ref(), &mut this.panics));
             }
-            if over {
+            if none_left {
                 std::mem::take(&mut this.panics).resume();
                 return Poll::Ready(());
             }
@@ -56,20 +56,20 @@ impl Future for Orphans {
 impl Drop for Orphans {
     fn drop(&mut self) {
         // Nobody listens any more, so what is sent from here on is refused.
-        let Orphans { left, around, panics } = &mut *self;
+        let Orphans { left, enclosing, panics } = &mut *self;
         if let Some(news) = left.news().close() {
-            news.for_each(|item| forward(item, around.as_ref(), panics));
+            news.for_each(|item| forward(item, enclosing.as_ref(), panics));
         }
         self.left.bell.unhang();
-        pass_on(std::mem::take(&mut self.panics), self.around.as_ref());
+        pass_up_panic(std::mem::take(&mut self.panics), self.enclosing.as_ref());
     }
 }
 
 /// Passes the first panic to the enclosing scope, or resumes it if there is none.
-pub(crate) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
+pub(crate) fn pass_up_panic(panics: FirstPanic, enclosing: Option<&Arc<Control>>) {
     let Some(payload) = panics.into_payload() else { return };
-    let refused = match around {
-        Some(around) => around.pass_up(News::Panicked(payload)).err(),
+    let refused = match enclosing {
+        Some(enclosing) => enclosing.pass_up(News::Panicked(payload)).err(),
         None => Some(News::Panicked(payload)),
     };
     if let Some(News::Panicked(payload)) = refused {
@@ -78,9 +78,9 @@ pub(crate) fn pass_on(panics: FirstPanic, around: Option<&Arc<Control>>) {
 }
 
 /// Deals with news for a scope that is gone.
-pub(super) fn forward(item: News, around: Option<&Arc<Control>>, panics: &mut FirstPanic) {
+pub(super) fn forward(item: News, enclosing: Option<&Arc<Control>>, panics: &mut FirstPanic) {
     match item {
-        News::Adopt(future) => panics.run(|| context::adopt(around, future)),
+        News::Adopt(future) => panics.run(|| context::adopt(enclosing, future)),
         News::Failed(mut runner, payload) => {
             if let Some(payload) = payload {
                 panics.add(payload);

@@ -5,14 +5,14 @@ use std::sync::Arc as Counted;
 use super::{Arc, Letter, block_on, model, thread};
 use crate::name::Name;
 use crate::scope::control::{Control, News};
-use crate::scope::handoff::Orphans;
+use crate::scope::transfer::Orphans;
 use crate::task::crew::Member;
 use crate::task::hub::Typed;
 
 /// A scope that was dropped, and children of it that end on a thread each, after `last` was called.
 fn wait_for<const CHILDREN: usize>(last: impl Fn(&Control, usize) + Copy + Sync + Send + 'static) {
     model(move || {
-        let (left, around) = (Control::bare(), Control::bare());
+        let (left, enclosing) = (Control::bare(), Control::bare());
         let letters = [(); CHILDREN].map(|()| Arc::new(Letter::new()));
         let mut which = 0;
         let children = letters.clone().map(|letter| {
@@ -25,12 +25,12 @@ fn wait_for<const CHILDREN: usize>(last: impl Fn(&Control, usize) + Copy + Sync 
                 drop(child);
             })
         });
-        block_on(Orphans::new(Counted::clone(&left), Some(Counted::clone(&around))));
+        block_on(Orphans::new(Counted::clone(&left), Some(Counted::clone(&enclosing))));
         assert!(letters.iter().all(|letter| letter.arrived().is_ready()), "it did not wait");
         assert!(Member::join(&left).is_none(), "a child came that nobody waits for");
         children.into_iter().for_each(|child| child.join().unwrap());
         let mut adopted = 0;
-        around.news().take().for_each(|_| adopted += 1);
+        enclosing.news().take().for_each(|_| adopted += 1);
         assert_eq!(adopted, left.news().pushed(), "what a child left behind is lost");
     });
 }
