@@ -9,7 +9,7 @@ use std::time::Duration;
 #[cfg(feature = "net")]
 use super::network::Seen;
 use crate::name::Name;
-use crate::trace::tree::Polled;
+use crate::trace::tree::PolledChild;
 
 /// The name of a task in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl fmt::Display for Label {
 enum Step {
     Run(Label),
     /// A child is polled, within the task that ran last.
-    Child(Polled),
+    Child(PolledChild),
     /// The clock jumps to this time.
     Clock(Duration),
     /// A fault happens.
@@ -138,7 +138,7 @@ impl Trace {
         self.push(Step::Run(label.clone()), number);
     }
 
-    pub(super) fn child(&mut self, polled: Polled) {
+    pub(super) fn child(&mut self, polled: PolledChild) {
         let number = u64::from(polled.number);
         self.push(Step::Child(polled), !number);
     }
@@ -198,8 +198,10 @@ impl Trace {
                     turn = Some(lines.len());
                     lines.push(label.to_string());
                 }
-                (Step::Child(Polled { name, number }), Some(line)) => line.push_str(&format!(" > `{name}` #{number}")),
-                (Step::Child(Polled { name, number }), None) => {
+                (Step::Child(PolledChild { name, number }), Some(line)) => {
+                    line.push_str(&format!(" > `{name}` #{number}"))
+                }
+                (Step::Child(PolledChild { name, number }), None) => {
                     turn = Some(lines.len());
                     lines.push(format!("… > `{name}` #{number}"));
                 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cancel::token::{Hold, Level, Listener, Token};
+use crate::cancel::token::{Hold, Level, Token, TokenListener};
 use crate::context::{self, Ambient, Watch};
 use crate::name::Name;
 use crate::trace::tree;
@@ -66,7 +66,7 @@ pub(super) struct FreshRegion {
     token: Option<Token>,
     /// The hold on the enclosing region, from the first poll to the last. `None` outside any
     /// region.
-    pub(super) hold: Option<(Hold, Listener)>,
+    pub(super) hold: Option<(Hold, TokenListener)>,
     /// Whether the future inside has been polled.
     pub(super) started: bool,
     /// The file and line of the call that made it.
@@ -91,7 +91,7 @@ impl FreshRegion {
         };
         // The future may have moved to another region since its last poll.
         if !self.hold.as_ref().is_some_and(|(hold, _)| hold.is_on(&token)) {
-            self.hold = Some((token.hold(), Listener::new(token.clone())));
+            self.hold = Some((token.hold(), TokenListener::new(token.clone())));
         }
         // Before the level is looked at, so that no rise of it is missed.
         if let Some((_, listener)) = &mut self.hold {

@@ -1,7 +1,7 @@
 //! Tells a tree of regions that it is cancelled: tokens, with a reason, listeners, and holds.
 //!
 //! A token has a [`Level`], which only rises, and rises for its whole subtree. The cause of the
-//! first rise fixes the [`Reason`]. A [`Listener`] is woken whenever the level rises.
+//! first rise fixes the [`Reason`]. A [`TokenListener`] is woken whenever the level rises.
 //!
 //! A [`Hold`] says that something inside the token's region needs time to end. A token with holds
 //! holds its parent. So the owner of any region reads a count of zero exactly when nothing inside
@@ -85,10 +85,10 @@ impl Level {
 /// ```
 #[derive(Clone)]
 pub struct Token {
-    inner: Arc<Inner>,
+    inner: Arc<TokenNode>,
 }
 
-struct Inner {
+struct TokenNode {
     /// A [`Level`]. It is written under the lock of `state`, and read without it.
     level: AtomicU8,
     state: ShortLock<State>,
@@ -101,7 +101,7 @@ struct State {
     tripped_at: Option<Moment>,
     /// The parent, which this keeps alive, and this token's key in its `children`.
     parent: Option<(Token, usize)>,
-    children: Slab<Weak<Inner>>,
+    children: Slab<Weak<TokenNode>>,
     /// The waker of whoever polls the region of this token. It is woken as a listener is.
     poller: Option<Waker>,
     /// The waker of each listener. It is `None` for one that was woken, and has not listened since.
@@ -128,7 +128,7 @@ impl Token {
             overrun: Vec::new(),
             progress: false,
         };
-        Token { inner: Arc::new(Inner { level: AtomicU8::new(Level::Live as u8), state: ShortLock::new(state) }) }
+        Token { inner: Arc::new(TokenNode { level: AtomicU8::new(Level::Live as u8), state: ShortLock::new(state) }) }
     }
 
     /// Creates a token that is cancelled when this one is, with the same reason.
@@ -201,7 +201,7 @@ impl Token {
     /// # });
     /// ```
     pub fn cancelled(&self) -> WaitCancelled {
-        WaitCancelled { listener: Listener::new(self.clone()) }
+        WaitCancelled { listener: TokenListener::new(self.clone()) }
     }
 
     /// Returns how far the cancellation has gone.
@@ -331,7 +331,7 @@ impl Token {
         }
     }
 
-    /// Wakes `waker`, of the region's poller, as [`Listener::listen`] does.
+    /// Wakes `waker`, of the region's poller, as [`TokenListener::listen`] does.
     pub(crate) fn listen(&self, waker: &Waker) {
         if self.inner.state.lock().poller.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return;
@@ -424,7 +424,7 @@ impl State {
     }
 }
 
-impl Drop for Inner {
+impl Drop for TokenNode {
     fn drop(&mut self) {
         // This is a loop and not a recursion, because a chain of parents may be thousands long.
         let state = self.state.get_mut();
@@ -458,15 +458,15 @@ impl Drop for Hold {
 }
 
 /// A place among a token's listeners. It is given up when this is dropped.
-pub(crate) struct Listener {
+pub(crate) struct TokenListener {
     token: Token,
-    /// There from the first [`listen`](Listener::listen) on.
+    /// There from the first [`listen`](TokenListener::listen) on.
     key: Option<usize>,
 }
 
-impl Listener {
+impl TokenListener {
     pub(crate) fn new(token: Token) -> Self {
-        Listener { token, key: None }
+        TokenListener { token, key: None }
     }
 
     pub(crate) fn token(&self) -> &Token {
@@ -497,7 +497,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for TokenListener {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             let waker = self.token.inner.state.lock().listeners.remove(key);
@@ -509,7 +509,7 @@ impl Drop for Listener {
 /// The future that [`Token::cancelled`] returns.
 #[must_use = "futures do nothing unless polled"]
 pub struct WaitCancelled {
-    listener: Listener,
+    listener: TokenListener,
 }
 
 impl Future for WaitCancelled {
@@ -569,7 +569,7 @@ mod tests {
     fn who_has_left_is_not_kept() {
         let token = Token::new();
         for _ in 0..3 {
-            let (mut listener, child) = (Listener::new(token.clone()), token.child());
+            let (mut listener, child) = (TokenListener::new(token.clone()), token.child());
             listener.listen(Waker::noop());
             token.listen(Waker::noop());
             let state = token.inner.state.lock();

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::region::Region;
 use crate::cancel::reason::{Cancelled, Reason};
-use crate::cancel::token::{Level, Listener, Token};
+use crate::cancel::token::{Level, Token, TokenListener};
 use crate::context;
 
 impl Token {
@@ -52,7 +52,11 @@ impl Token {
     /// # });
     /// ```
     pub fn run_until_cancelled<F: Future>(&self, future: F) -> RunUntilCancelled<F> {
-        RunUntilCancelled { region: Region::new(future), listener: Listener::new(self.clone()), phase: Phase::Fresh }
+        RunUntilCancelled {
+            region: Region::new(future),
+            listener: TokenListener::new(self.clone()),
+            phase: RunPhase::Fresh,
+        }
     }
 
     /// Returns the token of the [region](crate::cancel#regions) that the caller is polled in: that
@@ -102,13 +106,13 @@ pin_project! {
     pub struct RunUntilCancelled<F> {
         #[pin]
         region: Region<F>,
-        listener: Listener,
-        phase: Phase,
+        listener: TokenListener,
+        phase: RunPhase,
     }
 }
 
 #[derive(Debug)]
-enum Phase {
+enum RunPhase {
     /// Not polled yet.
     Fresh,
     /// Polled, and the token was not cancelled.
@@ -125,28 +129,28 @@ impl<F: Future> Future for RunUntilCancelled<F> {
         this.listener.listen(cx.waker());
         match (&*this.phase, this.listener.token().shared_reason()) {
             // What encloses this was cancelled first. Its owner drops this, which reports nothing.
-            (Phase::Fresh, Some(_)) if is_second() => return Poll::Pending,
-            (Phase::Fresh, Some(reason)) => return Poll::Ready(Err(Cancelled::new(reason))),
-            (Phase::Fresh, None) => *this.phase = Phase::Running,
+            (RunPhase::Fresh, Some(_)) if is_second() => return Poll::Pending,
+            (RunPhase::Fresh, Some(reason)) => return Poll::Ready(Err(Cancelled::new(reason))),
+            (RunPhase::Fresh, None) => *this.phase = RunPhase::Running,
             // The token was cancelled before this poll. So whatever else happens in this poll comes
             // second, such as a timeout inside that expires. Only a value still wins.
-            (Phase::Running, Some(reason)) if !is_second() => {
+            (RunPhase::Running, Some(reason)) if !is_second() => {
                 this.region.as_mut().trip_before_poll(&reason);
-                *this.phase = Phase::WindingDown(reason);
+                *this.phase = RunPhase::WindingDown(reason);
             }
             _ => {}
         }
         loop {
             match (this.region.as_mut().poll(cx), &*this.phase) {
                 (Poll::Ready(Some(value)), _) => return Poll::Ready(Ok(value)),
-                (Poll::Ready(None), Phase::WindingDown(reason)) => {
+                (Poll::Ready(None), RunPhase::WindingDown(reason)) => {
                     return Poll::Ready(Err(Cancelled::new(reason.clone())));
                 }
-                (Poll::Pending, Phase::Running) => {
+                (Poll::Pending, RunPhase::Running) => {
                     let reason = this.listener.token().shared_reason().filter(|_| !is_second());
                     let Some(reason) = reason else { return Poll::Pending };
                     this.region.as_mut().trip(Level::Cancelled, &reason);
-                    *this.phase = Phase::WindingDown(reason);
+                    *this.phase = RunPhase::WindingDown(reason);
                 }
                 // It is still ending, or an enclosing region is cancelled, and whoever did that
                 // drops this.

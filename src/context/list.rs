@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 /// A list, which shares its end with those of the enclosing places.
-pub(crate) type List<T> = Option<Arc<Node<T>>>;
+pub(crate) type List<T> = Option<Arc<ListNode<T>>>;
 
 /// A node of a [`List`].
-pub(crate) struct Node<T> {
+pub(crate) struct ListNode<T> {
     pub(crate) item: T,
     pub(crate) next: List<T>,
 }
 
-impl<T> Drop for Node<T> {
+impl<T> Drop for ListNode<T> {
     fn drop(&mut self) {
         // This is a loop and not a recursion, because a list may be as long as a chain of spawns.
         let mut next = self.next.take();
@@ -28,7 +28,7 @@ mod tests {
     #[test]
     fn a_long_list_is_dropped_without_recursion() {
         let mut list = None;
-        (0..1_000_000).for_each(|item| list = Some(Arc::new(Node { item, next: list.take() })));
+        (0..1_000_000).for_each(|item| list = Some(Arc::new(ListNode { item, next: list.take() })));
         drop(list);
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub(crate) use guards::{Entered, Replaced, Swap};
 
 use self::deadlines::{Deadlines, MovableDeadlines, NO_DEADLINE};
-use self::list::{List, Node};
+use self::list::{List, ListNode};
 use crate::cancel::reason::{Reason, Siblings, asked_here};
 use crate::cancel::token::Token;
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
@@ -464,10 +464,10 @@ impl Ambient {
     /// Makes `node` one with `item`, in front of the `enclosing` list. A node that is right already
     /// is kept, which is so unless the future that has it was moved.
     pub(crate) fn renew<T>(node: &mut List<T>, enclosing: &Cell<List<T>>, item: impl FnOnce() -> T) {
-        let place = |list: Option<&Arc<Node<T>>>| list.map(Arc::as_ptr);
+        let place = |list: Option<&Arc<ListNode<T>>>| list.map(Arc::as_ptr);
         let renewed = Self::peek(enclosing, |enclosing| {
             let stale = node.as_ref().is_none_or(|node| place(node.next.as_ref()) != place(enclosing));
-            stale.then(|| Arc::new(Node { item: item(), next: enclosing.cloned() }))
+            stale.then(|| Arc::new(ListNode { item: item(), next: enclosing.cloned() }))
         });
         if renewed.is_some() {
             *node = renewed;

@@ -32,19 +32,19 @@ pub(super) const SLOTS: usize = usize::BITS as usize;
 /// What a block's address is a multiple of, so that the low bits of a slot's number fit below it.
 pub(super) const ALIGN: usize = 16;
 
-const _: () = assert!(ALIGN <= SLOTS && SLOTS <= size_of::<Header>());
+const _: () = assert!(ALIGN <= SLOTS && SLOTS <= size_of::<BlockHeader>());
 
 /// What stands before the members.
 #[repr(C)]
-pub(super) struct Header {
+pub(super) struct BlockHeader {
     /// A bit for each slot whose member wants to be polled. A stale bit of a vacant slot may be
     /// set, too.
     ready: AtomicUsize,
     /// Wakers, and one for the set.
     refs: AtomicUsize,
     /// The link of whichever queue the block is in.
-    pub(super) next: AtomicPtr<Header>,
-    root: NonNull<Header>,
+    pub(super) next: AtomicPtr<BlockHeader>,
+    root: NonNull<BlockHeader>,
     layout: Layout,
     /// The key of slot 0.
     pub(super) first_key: u32,
@@ -67,13 +67,13 @@ pub(super) struct Header {
 
 /// A pointer to a header and the slots behind it. It owns nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Block(NonNull<Header>);
+pub(super) struct Block(NonNull<BlockHeader>);
 
 impl Deref for Block {
-    type Target = Header;
+    type Target = BlockHeader;
 
     #[inline]
-    fn deref(&self) -> &Header {
+    fn deref(&self) -> &BlockHeader {
         // SAFETY: [alive]. What changes in a header is atomic or, by [members], a `Cell` of the set
         // alone.
         unsafe { self.0.as_ref() }
@@ -86,12 +86,12 @@ impl Block {
         debug_assert!((1..=SLOTS).contains(&capacity));
         let layout = layout::<F>(capacity);
         // SAFETY: the layout has the size of a header at least.
-        let memory = unsafe { alloc(layout) }.cast::<Header>();
+        let memory = unsafe { alloc(layout) }.cast::<BlockHeader>();
         let Some(block) = NonNull::new(memory) else { handle_alloc_error(layout) };
         if let Some(root) = root {
             root.blocks.fetch_add(1, Ordering::Relaxed);
         }
-        let header = Header {
+        let header = BlockHeader {
             ready: AtomicUsize::new(0),
             refs: AtomicUsize::new(1),
             next: AtomicPtr::new(ptr::null_mut()),
@@ -115,13 +115,13 @@ impl Block {
     ///
     /// `ptr` is from [`as_ptr`](Self::as_ptr), of a block that is alive.
     #[inline]
-    pub(super) unsafe fn from_ptr(ptr: *mut Header) -> Self {
+    pub(super) unsafe fn from_ptr(ptr: *mut BlockHeader) -> Self {
         // SAFETY: a block's pointer is not null.
         Self(unsafe { NonNull::new_unchecked(ptr) })
     }
 
     #[inline]
-    pub(super) fn as_ptr(self) -> *mut Header {
+    pub(super) fn as_ptr(self) -> *mut BlockHeader {
         self.0.as_ptr()
     }
 
@@ -194,7 +194,7 @@ impl Block {
             let layout = root.layout;
             // SAFETY: as above; and no other block is left that would lead to the root.
             unsafe {
-                let _memory = Memory(root.as_ptr().cast(), layout);
+                let _memory = FreeOnDrop(root.as_ptr().cast(), layout);
                 ptr::drop_in_place(root.as_ptr());
             }
         }
@@ -202,9 +202,9 @@ impl Block {
 }
 
 /// Frees its memory also when the drop of what is in it panics.
-struct Memory(*mut u8, Layout);
+struct FreeOnDrop(*mut u8, Layout);
 
-impl Drop for Memory {
+impl Drop for FreeOnDrop {
     fn drop(&mut self) {
         // SAFETY: made in `Block::free` alone, of memory that was allocated with this layout and is
         // used no more.
@@ -213,7 +213,7 @@ impl Drop for Memory {
 }
 
 /// The set's side. By [members], only the set calls these, and no waker does.
-impl Header {
+impl BlockHeader {
     /// Whether the set's reference is the only one, so that no waker can touch `ready`.
     ///
     /// Acquire pairs with the release of the last waker: all that it did is over.
@@ -324,11 +324,11 @@ fn let_go(count: &AtomicUsize) -> Last {
 }
 
 const fn slots_offset<F>() -> usize {
-    size_of::<Header>().next_multiple_of(align_of::<F>())
+    size_of::<BlockHeader>().next_multiple_of(align_of::<F>())
 }
 
 fn layout<F>(capacity: usize) -> Layout {
-    let align = align_of::<F>().max(ALIGN).max(align_of::<Header>());
+    let align = align_of::<F>().max(ALIGN).max(align_of::<BlockHeader>());
     size_of::<F>()
         .checked_mul(capacity)
         .and_then(|slots| slots.checked_add(slots_offset::<F>()))

@@ -150,7 +150,7 @@ pub(super) fn note(block: Block, slot: usize) -> bool {
 }
 
 /// A stretch of polling. Its end, also by a panic, gives the thread back to the enclosing set.
-pub(super) struct Turn {
+pub(super) struct Stretch {
     /// How many sets enclose this one.
     depth: u32,
     /// What the enclosing set is working off, and what it has not taken yet.
@@ -165,8 +165,8 @@ pub(super) struct Turn {
     shuffled: bool,
 }
 
-impl Turn {
-    /// Begins a turn with `left` polls, or with what the enclosing set has left.
+impl Stretch {
+    /// Begins a stretch with `left` polls, or with what the enclosing set has left.
     #[inline]
     pub(super) fn begin(left: u32) -> Self {
         with(|thread| {
@@ -256,7 +256,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Stretch {
     #[inline]
     fn drop(&mut self) {
         let (block, woken) = with(|thread| {
@@ -289,10 +289,10 @@ mod tests {
     fn a_set_leaves_those_of_the_poll_around_it_counted() {
         let _counted = Counted::begin();
         assert!(take_step());
-        let turn = Turn::begin(BUDGET);
-        turn.count_steps();
+        let stretch = Stretch::begin(BUDGET);
+        stretch.count_steps();
         assert!(take_step() && take_step());
-        drop(turn);
+        drop(stretch);
         assert_eq!(steps(), STEPS - 1);
     }
 
@@ -311,14 +311,14 @@ mod tests {
     /// A set that deep, which polls itself again and again, would never give the thread back.
     #[test]
     fn a_level_that_is_polled_again_adds_nothing_more_to_the_budget() {
-        let mut turns: Vec<_> = (0..=BUDGET + 1).map(|_| Turn::begin(BUDGET)).collect();
-        assert_eq!(turns[0].left(), BUDGET + 1);
+        let mut stretches: Vec<_> = (0..=BUDGET + 1).map(|_| Stretch::begin(BUDGET)).collect();
+        assert_eq!(stretches[0].left(), BUDGET + 1);
         for _ in 0..3 {
-            turns.pop();
-            turns.push(Turn::begin(BUDGET));
+            stretches.pop();
+            stretches.push(Stretch::begin(BUDGET));
         }
-        assert_eq!(turns[0].left(), BUDGET + 1);
-        while turns.pop().is_some() {}
+        assert_eq!(stretches[0].left(), BUDGET + 1);
+        while stretches.pop().is_some() {}
     }
 
     /// They were counted down from the largest number, and whoever took that many waited for ever.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::block::Block;
-use super::budget::{BUDGET, Turn};
+use super::budget::{BUDGET, Stretch};
 use super::{Key, Set, waker};
 
 /// What a member's poll returned that was not pending.
@@ -96,15 +96,15 @@ impl<F> Set<F> {
             Pass::Emptied => self.resume_pass(),
             Pass::UnderWay => {}
         }
-        let turn = Turn::begin(self.budget);
+        let stretch = Stretch::begin(self.budget);
         // A pass polls one member, budget or not.
-        let mut gift = begins && turn.left() == 0;
-        while let Some(block) = self.next_block(&turn) {
+        let mut gift = begins && stretch.left() == 0;
+        while let Some(block) = self.next_block(&stretch) {
             let first_key = block.first_key;
-            turn.work_off(block);
-            while let Some((slot, bit)) = turn.pick(self.current.now()) {
-                if !turn.spend() && !take_gift(&mut gift) {
-                    drop(turn);
+            stretch.work_off(block);
+            while let Some((slot, bit)) = stretch.pick(self.current.now()) {
+                if !stretch.spend() && !take_gift(&mut gift) {
+                    drop(stretch);
                     return self.break_off();
                 }
                 let key = Key(first_key + slot as u32);
@@ -112,7 +112,7 @@ impl<F> Set<F> {
                 // SAFETY: as in `get`; the bits to be polled are of occupied slots.
                 let member = unsafe { Pin::new_unchecked(&mut *block.slot::<F>(slot)) };
                 let mut child = Context::from_waker(&waker);
-                turn.count_steps();
+                stretch.count_steps();
                 let polled = each(key, member, &mut child);
                 self.current.pass_by(bit);
                 let value = match polled {
@@ -134,17 +134,17 @@ impl<F> Set<F> {
                     }
                 };
                 // After the drop, which may have woken somebody, too.
-                if let Some(woken) = turn.take_woken() {
+                if let Some(woken) = stretch.take_woken() {
                     self.current.hear(woken & block.occupied());
                 }
                 if value.is_some() {
-                    self.budget = turn.left();
+                    self.budget = stretch.left();
                     return Poll::Ready(value);
                 }
             }
         }
-        self.budget = turn.left();
-        drop(turn);
+        self.budget = stretch.left();
+        drop(stretch);
         self.end_pass()
     }
 
@@ -228,8 +228,8 @@ impl<F> Set<F> {
 
     /// The block with the next members of this pass, which are those in `current.now()`.
     #[inline]
-    fn next_block(&mut self, turn: &Turn) -> Option<Block> {
-        self.current.unfinished().or_else(|| self.enter_block(turn.is_shuffled()))
+    fn next_block(&mut self, stretch: &Stretch) -> Option<Block> {
+        self.current.unfinished().or_else(|| self.enter_block(stretch.is_shuffled()))
     }
 
     /// Goes on with those of the current block that are left, or with the next block.

@@ -6,14 +6,14 @@ use std::ptr;
 use std::task::Waker;
 
 use super::atomics::{AtomicPtr, AtomicWaker, Ordering};
-use super::block::{Block, Header};
+use super::block::{Block, BlockHeader};
 
 /// The end of a stack whose poller sleeps: whoever pushes first has to wake it.
-const ASLEEP: *mut Header = ptr::null_mut();
+const ASLEEP: *mut BlockHeader = ptr::null_mut();
 
 /// The end of a stack whose poller is awake: it is polling, or knows that it has to. No block is at
 /// this address.
-const AWAKE: *mut Header = ptr::without_provenance_mut(1);
+const AWAKE: *mut BlockHeader = ptr::without_provenance_mut(1);
 
 /// The blocks woken since the last pass began, newest first, and the waker of the one who polls.
 ///
@@ -22,7 +22,7 @@ const AWAKE: *mut Header = ptr::without_provenance_mut(1);
 /// set holds one on each of its blocks, and when the set is gone nobody follows these pointers any
 /// more.
 pub(super) struct Stack {
-    top: AtomicPtr<Header>,
+    top: AtomicPtr<BlockHeader>,
     parent: AtomicWaker,
 }
 
@@ -89,9 +89,9 @@ impl Stack {
 
 /// Blocks that the set has yet to work off, oldest first.
 pub(super) struct List {
-    first: *mut Header,
+    first: *mut BlockHeader,
     /// Meaningful while there is a first.
-    last: *mut Header,
+    last: *mut BlockHeader,
 }
 
 impl List {
@@ -158,7 +158,7 @@ impl List {
 
     /// Adds a chain of blocks that ends with a null link.
     #[inline]
-    fn chain(&mut self, first: *mut Header, last: *mut Header) {
+    fn chain(&mut self, first: *mut BlockHeader, last: *mut BlockHeader) {
         if self.first.is_null() {
             self.first = first;
         } else {

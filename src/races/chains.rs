@@ -9,12 +9,12 @@ use std::task::{Context, Waker};
 use super::{Arc, AtomicUsize, Ordering, model, thread};
 use crate::name::Name;
 use crate::task::cell::{Extra, Failed, Memory, Node, Reader, Runner};
-use crate::task::link::{Chain, Claim, Lasting, Link, Next, Remote};
+use crate::task::remote::{Claim, Lasting, NextRemote, Remote, RemoteChain, RemoteState};
 
 /// What a child has in its node.
 struct Seat {
-    link: ManuallyDrop<Link>,
-    next: ManuallyDrop<Next>,
+    state: ManuallyDrop<RemoteState>,
+    next: ManuallyDrop<NextRemote>,
     number: usize,
     told: Arc<AtomicUsize>,
 }
@@ -26,20 +26,20 @@ impl Extra for Seat {
 
     /// Notes the child's number, if it had not begun.
     fn tell(&self) {
-        if self.link.claim() == Claim::Claimed {
+        if self.state.claim() == Claim::Claimed {
             self.told.store(self.told.load(Ordering::Relaxed) * 10 + self.number, Ordering::Relaxed);
         }
     }
 }
 
-// SAFETY: the link and the place are not dropped; a child that is told before it has begun has its
+// SAFETY: the state and the place are not dropped; a child that is told before it has begun has its
 // node.
 unsafe impl Lasting for Seat {
     fn has_ended(&self) -> bool {
-        self.link.has_ended()
+        self.state.has_ended()
     }
 
-    fn next(&self) -> &Next {
+    fn next(&self) -> &NextRemote {
         &self.next
     }
 }
@@ -51,8 +51,8 @@ struct Running(Memory<Child>, Runner<Child>, Reader<u8, ()>);
 
 impl Running {
     fn new(number: usize, told: &Arc<AtomicUsize>) -> (Self, Remote) {
-        let (link, next) = (ManuallyDrop::new(Link::new()), ManuallyDrop::new(Next::new()));
-        let seat = Seat { link, next, number, told: Arc::clone(told) };
+        let (state, next) = (ManuallyDrop::new(RemoteState::new()), ManuallyDrop::new(NextRemote::new()));
+        let seat = Seat { state, next, number, told: Arc::clone(told) };
         let (runner, reader, [memory, remote]) = Runner::with_memories(ready(Ok(1)), Location::caller(), seat);
         (Running(memory, runner, reader), Remote::new(remote))
     }
@@ -65,7 +65,7 @@ impl Running {
     /// Ends the child, whose node is dropped before its memory is let go of.
     fn end(mut self) {
         assert!(self.1.poll(&Cell::new(None), &mut Context::from_waker(Waker::noop())).is_ready());
-        self.seat().link.end();
+        self.seat().state.end();
         let Running(_memory, runner, reader) = self;
         drop((runner, reader));
     }
@@ -74,13 +74,13 @@ impl Running {
 #[test]
 fn a_child_ends_while_its_scope_tidies_its_chain_and_the_others_are_told_the_latest_first() {
     model(|| {
-        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), Chain::default());
+        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), RemoteChain::default());
         let [one, two, three] = [1, 2, 3].map(|number| {
             let (child, remote) = Running::new(number, &told);
             chain.push(remote);
             child
         });
-        assert!(two.seat().link.begin());
+        assert!(two.seat().state.begin());
         let ending = thread::spawn(move || two.end());
         chain.tidy();
         assert!(chain.len() >= 2);
@@ -98,7 +98,7 @@ fn a_child_ends_while_its_scope_tidies_its_chain_and_the_others_are_told_the_lat
 #[test]
 fn a_chain_lets_go_of_children_that_are_over_at_its_ends() {
     model(|| {
-        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), Chain::default());
+        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), RemoteChain::default());
         let mut children = [1, 2, 3, 4].map(|number| {
             let (child, remote) = Running::new(number, &told);
             chain.push(remote);
@@ -106,7 +106,7 @@ fn a_chain_lets_go_of_children_that_are_over_at_its_ends() {
         });
         for place in [0, 2, 3] {
             let child = children[place].take().unwrap();
-            assert!(child.seat().link.begin());
+            assert!(child.seat().state.begin());
             child.end();
         }
         chain.tidy();
@@ -119,7 +119,7 @@ fn a_chain_lets_go_of_children_that_are_over_at_its_ends() {
 #[test]
 fn a_chain_that_is_dropped_leaves_no_memory_behind() {
     model(|| {
-        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), Chain::default());
+        let (told, mut chain) = (Arc::new(AtomicUsize::new(0)), RemoteChain::default());
         let children = [1, 2].map(|number| {
             let (child, remote) = Running::new(number, &told);
             chain.push(remote);

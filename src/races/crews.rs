@@ -4,7 +4,7 @@ use std::sync::Arc as Counted;
 use std::sync::atomic::{AtomicUsize as Plain, Ordering::SeqCst};
 
 use super::{Arc, Letter, model, thread};
-use crate::task::crew::{Crew, Member, Members};
+use crate::task::crew::{Crew, Members, Membership};
 
 /// A scope, as far as its members go.
 struct Scope {
@@ -47,7 +47,7 @@ impl Drop for Scope {
 fn leave(meanwhile: impl Fn(Counted<Scope>) + Sync + Send + 'static) {
     model(move || {
         let (scope, left, dropped) = Scope::new();
-        let members = [Member::join(&scope).unwrap(), Member::join(&scope).unwrap()];
+        let members = [Membership::join(&scope).unwrap(), Membership::join(&scope).unwrap()];
         let mut which = 0;
         let threads = members.map(|member| {
             let at = which;
@@ -92,10 +92,10 @@ fn members_keep_what_they_belong_to_when_all_others_let_go() {
 fn a_crew_that_is_closed_while_there_are_members_admits_no_more_and_keeps_those() {
     model(|| {
         let (scope, left, dropped) = Scope::new();
-        let member = Member::join(&scope).unwrap();
+        let member = Membership::join(&scope).unwrap();
         let leaving = thread::spawn(move || drop(member));
         scope.members.close();
-        assert!(Member::join(&scope).is_none());
+        assert!(Membership::join(&scope).is_none());
         drop(scope);
         leaving.join().unwrap();
         assert!(left.load(SeqCst) >= 1);
@@ -107,9 +107,9 @@ fn a_crew_that_is_closed_while_there_are_members_admits_no_more_and_keeps_those(
 fn a_crew_that_runs_empty_while_another_member_comes_is_kept() {
     model(|| {
         let (scope, left, dropped) = Scope::new();
-        let first = Member::join(&scope).unwrap();
+        let first = Membership::join(&scope).unwrap();
         let leaving = thread::spawn(move || drop(first));
-        let second = Member::join(&scope).unwrap();
+        let second = Membership::join(&scope).unwrap();
         drop(scope);
         assert_eq!(dropped.load(SeqCst), 0);
         drop(second);

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use super::{block_on, model, thread};
 use crate::cancel::reason::Reason;
-use crate::cancel::token::{Level, Listener, Token};
+use crate::cancel::token::{Level, Token, TokenListener};
 
 fn reason() -> Counted<Reason> {
     Counted::new(Reason::Shutdown)
@@ -46,7 +46,7 @@ fn whoever_waits_for_the_last_hold_of_a_cancelled_token_hears_of_its_end() {
         let theirs = token.clone();
         let cancelling = thread::spawn(move || theirs.raise(Level::Cancelled, &reason()));
         let ending = thread::spawn(move || drop(hold));
-        let mut listener = Listener::new(token.clone());
+        let mut listener = TokenListener::new(token.clone());
         block_on(poll_fn(|cx| {
             listener.listen(cx.waker());
             if token.is_tripped() && !token.is_held() { Poll::Ready(()) } else { Poll::Pending }

@@ -6,7 +6,7 @@ use super::{Arc, Letter, block_on, model, thread};
 use crate::name::Name;
 use crate::scope::control::{Control, News};
 use crate::scope::transfer::Orphans;
-use crate::task::crew::Member;
+use crate::task::crew::Membership;
 use crate::task::hub::Typed;
 
 /// A scope that was dropped, and children of it that end on a thread each, after `last` was called.
@@ -16,7 +16,7 @@ fn wait_for<const CHILDREN: usize>(last: impl Fn(&Control, usize) + Copy + Sync 
         let letters = [(); CHILDREN].map(|()| Arc::new(Letter::new()));
         let mut which = 0;
         let children = letters.clone().map(|letter| {
-            let child = Member::join(&left).expect("it takes children still");
+            let child = Membership::join(&left).expect("it takes children still");
             let n = which;
             which += 1;
             thread::spawn(move || {
@@ -27,7 +27,7 @@ fn wait_for<const CHILDREN: usize>(last: impl Fn(&Control, usize) + Copy + Sync 
         });
         block_on(Orphans::new(Counted::clone(&left), Some(Counted::clone(&enclosing))));
         assert!(letters.iter().all(|letter| letter.arrived().is_ready()), "it did not wait");
-        assert!(Member::join(&left).is_none(), "a child came that nobody waits for");
+        assert!(Membership::join(&left).is_none(), "a child came that nobody waits for");
         children.into_iter().for_each(|child| child.join().unwrap());
         let mut adopted = 0;
         enclosing.news().take().for_each(|_| adopted += 1);

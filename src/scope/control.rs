@@ -19,17 +19,17 @@ use crate::engine::atomics::{AtomicBool, AtomicIsize, AtomicU8, AtomicUsize, Ord
 use crate::mailbox::{Bell, Call, Lane};
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::{Handle, WeakHandle};
-use crate::task::cell::{Runner, Shared};
+use crate::task::cell::{Runner, SharedNode};
 use crate::task::crew::{Crew, Members};
 use crate::task::hub::Hub;
-use crate::task::link::{Chain, Remote};
 use crate::task::mark::Mark;
+use crate::task::remote::{Remote, RemoteChain};
 
 /// A future that the scope which adopts it must finish.
 pub(crate) type Adopted = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
 /// The runner of a parallel child, whose own type is forgotten.
-pub(crate) type ParallelRunner = Runner<Shared<'static, Arc<Reason>>>;
+pub(crate) type ParallelRunner = Runner<SharedNode<'static, Arc<Reason>>>;
 
 /// What reaches a scope from outside its own poll.
 pub(crate) enum News {
@@ -128,7 +128,7 @@ enum Joining {
 struct Roster {
     /// The children that have not been told to end. Some may have ended. Of those only the memory
     /// of their nodes is left.
-    remotes: Chain,
+    remotes: RemoteChain,
     /// The runtimes that they run on. They stay here as long as the scope has members, which borrow
     /// them.
     runtimes: Vec<Arc<WeakHandle>>,
@@ -410,7 +410,7 @@ impl Crew for Control {
 
     fn left(&self) {
         let mut roster = self.roster.lock();
-        let mut ended = Chain::default();
+        let mut ended = RemoteChain::default();
         // A child that comes now is counted as a member first, and put on the roster after that. So
         // no such child is lost here.
         if self.parallel() == 0 {

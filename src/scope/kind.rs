@@ -11,7 +11,7 @@ use futures_task::FutureObj;
 use super::adapters::Plain;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token};
-use crate::task::cell::{Local, Run, Runner, Shared};
+use crate::task::cell::{LocalNode, Run, Runner, SharedNode};
 
 /// Tells whether a scope's children are `Send`: [`AnyThread`] or [`OneThread`].
 #[allow(private_bounds)]
@@ -37,7 +37,7 @@ pub(crate) trait Sealed: 'static {
 }
 
 impl Sealed for AnyThread {
-    type Node<'env> = Shared<'env, Arc<Reason>>;
+    type Node<'env> = SharedNode<'env, Arc<Reason>>;
 
     fn child<'env>(future: FutureObj<'static, ()>, at: &'static Location<'static>) -> Runner<Self::Node<'env>> {
         Runner::new(Plain::new(future), at, ()).0.shared()
@@ -45,7 +45,7 @@ impl Sealed for AnyThread {
 }
 
 impl Sealed for OneThread {
-    type Node<'env> = Local<'env, Arc<Reason>>;
+    type Node<'env> = LocalNode<'env, Arc<Reason>>;
 
     fn child<'env>(future: FutureObj<'static, ()>, at: &'static Location<'static>) -> Runner<Self::Node<'env>> {
         Runner::new(Plain::new(future), at, ()).0.local()

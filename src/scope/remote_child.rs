@@ -4,7 +4,7 @@
 //! deadline or values has another. The runtime polls a [`Pulse`], which lies in the node, too. It
 //! keeps the node's memory until the runtime drops it, which may be long after the child has ended.
 //! The [`Child`] is what the pulse polls, and what the scope may take back before the runtime has
-//! begun with it. The node's [`Link`] says which of the two has it.
+//! begun with it. The node's [`RemoteState`] says which of the two has it.
 //!
 //! The runtime may finish the child, throw it away or refuse it. In each case the future is gone
 //! before the scope hears of it, and so is a value that nobody will read.
@@ -25,7 +25,7 @@ use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
 use crate::cancel::reason::Reason;
-use crate::cancel::token::{Level, Listener, Token};
+use crate::cancel::token::{Level, Token, TokenListener};
 use crate::context::{self, Ambient, Ending, Inheritance, Place, Replaced, Watch};
 use crate::engine::budget::Counted;
 use crate::name::Name;
@@ -33,8 +33,8 @@ use crate::panic::{Payload, catch, discard};
 use crate::runtime::{Blocking, Handle, Job, WeakHandle};
 use crate::scope::control::{Control, News};
 use crate::task::cell::{Ended, Extra, Failed, Memory, Node, Runner};
-use crate::task::crew::{Lent, Member};
-use crate::task::link::{Claim, Lasting, Link, Next, Remote};
+use crate::task::crew::{Lent, Membership};
+use crate::task::remote::{Claim, Lasting, NextRemote, Remote, RemoteState};
 use crate::trace::tree;
 
 type ParallelNode<F, T> = Node<F, T, Arc<Reason>, Seat<F, T>>;
@@ -48,10 +48,10 @@ where
     name: Option<Name>,
     /// It is not dropped with the node, because the scope and the runtime look here first, also
     /// after that.
-    link: ManuallyDrop<Link>,
+    state: ManuallyDrop<RemoteState>,
     /// It is not dropped with the node, either. Only the scope uses it.
-    next: ManuallyDrop<Next>,
-    /// Accessed by whoever has the child, as the link says. `None` before the start and after the
+    next: ManuallyDrop<NextRemote>,
+    /// Accessed by whoever has the child, as the state says. `None` before the start and after the
     /// end.
     child: UnsafeCell<Option<Child<F, T>>>,
     /// Accessed through the one [`FutureObj`] alone, which puts the pulse in, polls it, and takes
@@ -70,8 +70,8 @@ where
     fn new(name: Option<Name>) -> Self {
         Seat {
             name,
-            link: ManuallyDrop::new(Link::new()),
-            next: ManuallyDrop::new(Next::new()),
+            state: ManuallyDrop::new(RemoteState::new()),
+            next: ManuallyDrop::new(NextRemote::new()),
             child: UnsafeCell::new(None),
             pulse: UnsafeCell::new(MaybeUninit::uninit()),
             _pinned: PhantomPinned,
@@ -79,7 +79,7 @@ where
     }
 }
 
-// SAFETY: the child is reached by one thread at a time, as the link says, and the pulse by the
+// SAFETY: the child is reached by one thread at a time, as the state says, and the pulse by the
 // owner of the `FutureObj`; both are `Send` where the future and its value are.
 #[allow(unsafe_code)]
 unsafe impl<F, T> Sync for Seat<F, T>
@@ -100,16 +100,16 @@ where
 
     /// Ends the child at once if it has not begun, and wakes it otherwise.
     fn tell(&self) {
-        match self.link.claim() {
+        match self.state.claim() {
             Claim::Claimed => {
-                // SAFETY: the link says that the child is this call's.
+                // SAFETY: the state says that the child is this call's.
                 #[allow(unsafe_code)]
                 let child = unsafe { &mut *self.child.get() }.take();
                 if let Some(child) = child {
                     child.cancel(None);
                 }
             }
-            Claim::Begun => self.link.wake(),
+            Claim::Begun => self.state.wake(),
             Claim::Ended => {}
         }
     }
@@ -125,10 +125,10 @@ where
     T: Send + 'static,
 {
     fn has_ended(&self) -> bool {
-        self.link.has_ended()
+        self.state.has_ended()
     }
 
-    fn next(&self) -> &Next {
+    fn next(&self) -> &NextRemote {
         &self.next
     }
 }
@@ -143,15 +143,15 @@ where
     /// The token of the child's region. The context holds it while the child is polled.
     token: Option<Token>,
     surroundings: Surroundings,
-    rest: Option<Box<Rest>>,
+    rest: Option<Box<RareState>>,
 }
 
 /// What only few children have.
 #[derive(Default)]
-struct Rest {
+struct RareState {
     inheritance: Option<Inheritance>,
     /// Listens to the region's token while the child is wound down and has holds.
-    last_hold: Option<Listener>,
+    last_hold: Option<TokenListener>,
 }
 
 /// What is put into the context while a child is polled or dropped.
@@ -159,12 +159,12 @@ struct Surroundings {
     /// Borrowed from the roster of the scope.
     runtime: Option<Lent<WeakHandle>>,
     /// It is dropped last, because the scope may be gone after that.
-    scope: Member<Control>,
+    scope: Membership<Control>,
 }
 
 impl Surroundings {
     #[inline]
-    fn within<R>(&self, ambient: &Ambient, rest: Option<&mut Rest>, f: impl FnOnce() -> R) -> R {
+    fn within<R>(&self, ambient: &Ambient, rest: Option<&mut RareState>, f: impl FnOnce() -> R) -> R {
         // SAFETY: it comes back from the context, where nothing is dropped, and is not dropped
         // there.
         #[allow(unsafe_code)]
@@ -182,7 +182,7 @@ where
     F: Future<Output = Result<T, Failed>> + Send + 'static,
     T: Send + 'static,
 {
-    fn poll(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, state: &RemoteState, cx: &mut Context<'_>) -> Poll<Ended> {
         // It is dropped without another poll, as in-task children are. In that poll it would not
         // know yet that it is cancelled.
         let is_held = self.token.as_ref().is_some_and(Token::is_held);
@@ -197,7 +197,7 @@ where
         self.settle();
         // It stores its waker before it looks whether it is cancelled, because whoever cancels says
         // so first, and wakes then.
-        link.suspend(cx.waker());
+        state.suspend(cx.waker());
         if self.is_cancelled() && !self.is_held(cx) {
             return Poll::Ready(self.refuse(None));
         }
@@ -234,7 +234,7 @@ where
     fn is_held(&mut self, cx: &Context<'_>) -> bool {
         let Some(token) = self.token.as_ref().filter(|token| token.is_held()) else { return false };
         let last_hold = &mut self.rest.get_or_insert_default().last_hold;
-        last_hold.get_or_insert_with(|| Listener::new(token.clone())).listen(cx.waker());
+        last_hold.get_or_insert_with(|| TokenListener::new(token.clone())).listen(cx.waker());
         token.is_held()
     }
 
@@ -294,7 +294,7 @@ where
         drop(scope);
     }
 
-    /// Ends a child that has not begun or is thrown away. The caller has it, as the link says.
+    /// Ends a child that has not begun or is thrown away. The caller has it, as the state says.
     fn cancel(mut self, reason: Option<Reason>) {
         let ended = self.refuse(reason);
         self.end(ended);
@@ -333,20 +333,20 @@ where
 {
     fn seat(&self) -> &Seat<F, T> {
         // SAFETY: the memory is there. What is used of the seat after a drop of the node is the
-        // link, which is not dropped, and the place of the pulse, which is the `FutureObj`'s.
+        // state, which is not dropped, and the place of the pulse, which is the `FutureObj`'s.
         #[allow(unsafe_code)]
         unsafe { &*self.memory.value() }.extra()
     }
 
-    /// Returns the child, if the link says that it is the runtime's, and so this pulse's.
+    /// Returns the child, if the state says that it is the runtime's, and so this pulse's.
     fn child(&self) -> Option<*mut Option<Child<F, T>>> {
         let seat = self.seat();
-        seat.link.begin().then(|| seat.child.get())
+        seat.state.begin().then(|| seat.child.get())
     }
 
     /// Takes the child out, and drops the waker that would wake it.
     fn take(&self, child: &mut Option<Child<F, T>>) -> Option<Child<F, T>> {
-        self.seat().link.end();
+        self.seat().state.end();
         child.take()
     }
 }
@@ -364,7 +364,7 @@ where
         #[allow(unsafe_code)]
         let child = unsafe { &mut *child };
         let Some(running) = child else { return Poll::Ready(()) };
-        let Poll::Ready(ended) = running.poll(&self.seat().link, cx) else { return Poll::Pending };
+        let Poll::Ready(ended) = running.poll(&self.seat().state, cx) else { return Poll::Pending };
         if let Some(child) = self.take(child) {
             child.end(ended);
         }
@@ -476,7 +476,7 @@ where
 {
     let (mut runner, reader, [memory, remote]) = Runner::with_memories(future, at, Seat::new(name));
     let task = Task::new(reader, None);
-    let member = if control.is_cancelled() { None } else { Member::join(control) };
+    let member = if control.is_cancelled() { None } else { Membership::join(control) };
     let Some(scope) = member else {
         if let Err(payload) = runner.refuse(Some(control.refusal())) {
             std::panic::resume_unwind(payload);
@@ -485,7 +485,7 @@ where
     };
     let (inheritance, watched) =
         context::with(|ambient| (ambient.inheritance(control.deadlines()), ambient.watch.get() != Watch::No));
-    let rest = inheritance.map(|inheritance| Box::new(Rest { inheritance: Some(inheritance), last_hold: None }));
+    let rest = inheritance.map(|inheritance| Box::new(RareState { inheritance: Some(inheritance), last_hold: None }));
     let name = watched.then(|| runner.name());
     let pulse = Pulse { memory };
     control.enroll(Remote::new(remote), runtime, |runtime| {

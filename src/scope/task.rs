@@ -11,7 +11,7 @@ use crate::context;
 use crate::engine::Key;
 use crate::name::Name;
 use crate::scope::control::{Control, News};
-use crate::task::cell::{Failure, Reader};
+use crate::task::cell::{FailureKind, Reader};
 use crate::trace::tree;
 
 /// Waits for the value of a child of a scope, and can cancel the child.
@@ -125,7 +125,7 @@ impl<T> Task<T> {
     /// # });
     /// ```
     pub fn cancel(&self) {
-        if self.reader.is_ended() {
+        if self.reader.has_ended() {
             return;
         }
         let Some(control) = &self.control else {
@@ -155,7 +155,7 @@ impl<T> Task<T> {
     /// # });
     /// ```
     pub fn is_finished(&self) -> bool {
-        self.reader.is_ended()
+        self.reader.has_ended()
     }
 
     /// Returns the child's name: the one that it was given, or the file and line of the call that
@@ -253,7 +253,7 @@ impl<T> fmt::Debug for Outcome<T> {
 #[derive(Clone, PartialEq, Eq)]
 pub struct TaskError {
     task: Name,
-    failure: Option<Failure>,
+    failure: Option<FailureKind>,
     reason: Arc<Reason>,
 }
 
@@ -265,12 +265,12 @@ impl TaskError {
 
     /// Returns whether the child yielded an `Err`. The scope has that error.
     pub fn is_failed(&self) -> bool {
-        self.failure == Some(Failure::Failed)
+        self.failure == Some(FailureKind::Failed)
     }
 
     /// Returns whether the child panicked. The scope resumes that panic.
     pub fn is_panicked(&self) -> bool {
-        self.failure == Some(Failure::Panicked)
+        self.failure == Some(FailureKind::Panicked)
     }
 
     /// Returns why there is no value.
@@ -296,8 +296,8 @@ impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.failure {
             None => write!(f, "`{}` was cancelled: {}", self.task, self.reason),
-            Some(Failure::Failed) => write!(f, "`{}` failed", self.task),
-            Some(Failure::Panicked) => write!(f, "`{}` panicked", self.task),
+            Some(FailureKind::Failed) => write!(f, "`{}` failed", self.task),
+            Some(FailureKind::Panicked) => write!(f, "`{}` panicked", self.task),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use crate::cancel::token::{Listener, Token};
+use crate::cancel::token::{Token, TokenListener};
 
 pin_project! {
     /// The stream of [`take_until_cancelled`](super::StreamExt::take_until_cancelled).
@@ -17,13 +17,13 @@ pin_project! {
         // `None` once it has ended.
         #[pin]
         stream: Option<S>,
-        listener: Listener,
+        listener: TokenListener,
     }
 }
 
 impl<S> TakeUntilCancelled<S> {
     pub(super) fn new(stream: S, token: &Token) -> Self {
-        TakeUntilCancelled { stream: Some(stream), listener: Listener::new(token.clone()) }
+        TakeUntilCancelled { stream: Some(stream), listener: TokenListener::new(token.clone()) }
     }
 }
 

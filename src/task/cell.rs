@@ -34,12 +34,12 @@ use std::ptr;
 use std::task::{Context, Poll};
 
 use super::header::{DECIDED, RUNNING, SETTLED, TAKEN, UNSETTLED};
-pub(crate) use super::header::{Failure, Header};
-use super::link::{Lasting, Next, Reach};
+pub(crate) use super::header::{FailureKind, Header};
 use super::mark::{Lending, Loan, Marked};
 pub(crate) use super::pair::Memory;
 use super::pair::Owner;
 use super::polled::polling;
+use super::remote::{Lasting, NextRemote, Reach};
 use crate::engine::atomics::{Ordering, UnsafeCell, fence};
 use crate::name::Name;
 use crate::panic::{Payload, catch, discard};
@@ -83,7 +83,7 @@ unsafe impl<F, T, C, X: Lasting> Reach for Node<F, T, C, X> {
         self.extra.has_ended()
     }
 
-    fn next(&self) -> &Next {
+    fn next(&self) -> &NextRemote {
         self.extra.next()
     }
 }
@@ -216,17 +216,17 @@ where
                 Ended::Value
             }
             (Ok(Err(Failed)), Ok(())) => {
-                self.header.fail(Failure::Failed);
+                self.header.fail(FailureKind::Failed);
                 Ended::Failed
             }
             (Err(payload), dropped) => {
                 discard(dropped);
-                self.header.fail(Failure::Panicked);
+                self.header.fail(FailureKind::Panicked);
                 Ended::Panicked(payload)
             }
             (Ok(value), Err(payload)) => {
                 discard(value);
-                self.header.fail(Failure::Panicked);
+                self.header.fail(FailureKind::Panicked);
                 Ended::Panicked(payload)
             }
         })
@@ -405,7 +405,7 @@ impl<T, C> Reader<T, C> {
     #[allow(unsafe_code)]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, C>>> {
         // SAFETY: "one reader": the runner never waits, and lets go by `leave`.
-        if !self.is_ended() && unsafe { self.node.wait(cx.waker()) } {
+        if !self.has_ended() && unsafe { self.node.wait(cx.waker()) } {
             return Poll::Pending;
         }
         Poll::Ready(self.try_take())
@@ -419,7 +419,7 @@ impl<T, C> Reader<T, C> {
     }
 
     /// Whether the future has ended, and it is known what became of it.
-    pub(crate) fn is_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         // Acquire: "hand-over".
         self.header().state.load(Ordering::Acquire) >= SETTLED
     }
@@ -429,8 +429,8 @@ impl<T, C> Reader<T, C> {
         header(&*self.node)
     }
 
-    /// How the future ended by itself without a value, once it [has ended](Self::is_ended).
-    pub(crate) fn failure(&self) -> Option<Failure> {
+    /// How the future ended by itself without a value, once it [has ended](Self::has_ended).
+    pub(crate) fn failure(&self) -> Option<FailureKind> {
         self.header().failure()
     }
 
@@ -457,10 +457,10 @@ impl<T, C> Reader<T, C> {
 }
 
 /// A node whose future may be polled by any thread, its type forgotten.
-pub(crate) type Shared<'a, C> = dyn Run<Reason = C> + Send + Sync + 'a;
+pub(crate) type SharedNode<'a, C> = dyn Run<Reason = C> + Send + Sync + 'a;
 
 /// A node whose future stays on one thread, its type forgotten.
-pub(crate) type Local<'a, C> = dyn Run<Reason = C> + 'a;
+pub(crate) type LocalNode<'a, C> = dyn Run<Reason = C> + 'a;
 
 impl<F, T, C, X> Runner<Node<F, T, C, X>>
 where
@@ -494,7 +494,7 @@ where
     }
 
     /// Forgets the node's type.
-    pub(crate) fn shared<'a>(self) -> Runner<Shared<'a, C>>
+    pub(crate) fn shared<'a>(self) -> Runner<SharedNode<'a, C>>
     where
         F: Send + 'a,
         T: Send + 'a,
@@ -505,7 +505,7 @@ where
     }
 
     /// Forgets the node's type.
-    pub(crate) fn local<'a>(self) -> Runner<Local<'a, C>>
+    pub(crate) fn local<'a>(self) -> Runner<LocalNode<'a, C>>
     where
         F: 'a,
         T: 'a,

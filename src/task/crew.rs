@@ -64,11 +64,11 @@ pub(crate) trait Crew {
 }
 
 /// One of the members of `T`. When it is dropped, it leaves.
-pub(crate) struct Member<T: Crew> {
+pub(crate) struct Membership<T: Crew> {
     of: Lent<T>,
 }
 
-impl<T: Crew> Member<T> {
+impl<T: Crew> Membership<T> {
     /// A new member; `None` once the members are closed.
     pub(crate) fn join(of: &Arc<T>) -> Option<Self> {
         // Relaxed: what a member does is ordered by its end.
@@ -79,7 +79,7 @@ impl<T: Crew> Member<T> {
         }
         // SAFETY: "kept": this is a member until it is dropped, and then does not use `of` any
         // more.
-        let member = Member { of: unsafe { Lent::new(of) } };
+        let member = Membership { of: unsafe { Lent::new(of) } };
         // One that comes too late leaves as any other: it may be the last.
         if before & CLOSED == 0 { Some(member) } else { None }
     }
@@ -95,7 +95,7 @@ impl<T: Crew> Member<T> {
     }
 }
 
-impl<T: Crew> Deref for Member<T> {
+impl<T: Crew> Deref for Membership<T> {
     type Target = T;
 
     #[inline]
@@ -104,7 +104,7 @@ impl<T: Crew> Deref for Member<T> {
     }
 }
 
-impl<T: Crew> Drop for Member<T> {
+impl<T: Crew> Drop for Membership<T> {
     fn drop(&mut self) {
         // Release and acquire: the last one, and whoever sees zero, see what all others did. One
         // that is not the last does not touch what it belonged to after this.

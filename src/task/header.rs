@@ -17,7 +17,7 @@ const ABANDONED: u8 = 5;
 /// How a future ends by itself that has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Failure {
+pub(crate) enum FailureKind {
     Failed = 1,
     Panicked = 2,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Header {
     pub(super) state: AtomicU8,
     /// The [`Moment`] at which the reader's side asked for the future's end, or 0.
     cancelled: AtomicU32,
-    /// How the future ended by itself without a value, as a [`Failure`]; set before the end is
+    /// How the future ended by itself without a value, as a [`FailureKind`]; set before the end is
     /// handed over.
     failure: AtomicU8,
     /// Whether somebody keeps a [list](crate::trace::living) in which this is.
@@ -60,14 +60,14 @@ impl Header {
 
     /// Relaxed: the reader looks after an acquire load that saw the end handed over.
     #[cold]
-    pub(super) fn fail(&self, failure: Failure) {
+    pub(super) fn fail(&self, failure: FailureKind) {
         self.failure.store(failure as u8, Ordering::Relaxed);
     }
 
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(super) fn failure(&self) -> Option<FailureKind> {
         match self.failure.load(Ordering::Relaxed) {
-            1 => Some(Failure::Failed),
-            2 => Some(Failure::Panicked),
+            1 => Some(FailureKind::Failed),
+            2 => Some(FailureKind::Panicked),
             _ => None,
         }
     }

@@ -10,13 +10,13 @@ use std::ptr::NonNull;
 
 use super::cell::{Headed, header};
 use super::header::Header;
-use super::pair::{Owner, Release};
+use super::pair::{MemoryPart, Owner};
 use crate::cancel::reason::Moment;
 
 /// When a child was cancelled by its task, if it was. This keeps the memory of the child's node.
 pub(crate) struct Mark {
     header: NonNull<Header>,
-    _memory: Release,
+    _memory: MemoryPart,
 }
 
 // SAFETY: through it there are only the atomics of the header, and the count of the memory.
@@ -50,16 +50,16 @@ pub(crate) struct Marked(NonNull<Loan>);
 /// What a child lends.
 pub(super) struct Loan {
     header: NonNull<Header>,
-    node: NonNull<dyn Keep>,
+    node: NonNull<dyn KeepMemory>,
 }
 
 /// A runner's part in a node, the type of which is forgotten.
-trait Keep {
-    fn keep(&self) -> Release;
+trait KeepMemory {
+    fn keep(&self) -> MemoryPart;
 }
 
-impl<N: ?Sized> Keep for Owner<N> {
-    fn keep(&self) -> Release {
+impl<N: ?Sized> KeepMemory for Owner<N> {
+    fn keep(&self) -> MemoryPart {
         Owner::keep(self)
     }
 }
@@ -91,10 +91,10 @@ impl Loan {
     #[inline]
     pub(super) unsafe fn new<N: ?Sized + Headed>(node: &Owner<N>) -> Self {
         let header = NonNull::from(header(&**node));
-        let node: NonNull<dyn Keep + '_> = NonNull::from(node);
+        let node: NonNull<dyn KeepMemory + '_> = NonNull::from(node);
         // SAFETY: the two types differ in the lifetime that the node may borrow for, and the caller
         // sees to that.
-        let node = unsafe { std::mem::transmute::<NonNull<dyn Keep + '_>, NonNull<dyn Keep>>(node) };
+        let node = unsafe { std::mem::transmute::<NonNull<dyn KeepMemory + '_>, NonNull<dyn KeepMemory>>(node) };
         Loan { header, node }
     }
 }

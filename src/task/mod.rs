@@ -2,7 +2,7 @@
 //!
 //! A [`cell`] is one allocation, owned by the two ends of a [`pair`]: whoever runs the child, and
 //! whoever reads its value. A scope reaches the children that it has given to a runtime by a third
-//! end, a [`link`], and counts them as a [`crew`]. What a scope shares with all of them is a
+//! end, a [`remote`], and counts them as a [`crew`]. What a scope shares with all of them is a
 //! [`hub`]. What a child calls can ask for the child's [name](polled), and whether that is to end,
 //! by its [`mark`].
 
@@ -12,8 +12,8 @@ pub(crate) mod cell;
 pub(crate) mod crew;
 mod header;
 pub(crate) mod hub;
-pub(crate) mod link;
 pub(crate) mod mark;
 pub(crate) mod pair;
 pub(crate) mod polled;
+pub(crate) mod remote;
 pub(crate) mod unit;

@@ -27,7 +27,7 @@ const LEAVING: u32 = 1 << 30;
 const MARKED: u32 = MARK | 2;
 
 /// A value, and who keeps it.
-pub(super) struct Shared<T: ?Sized> {
+pub(super) struct Allocation<T: ?Sized> {
     owners: AtomicU32,
     memories: AtomicU32,
     /// By "marked".
@@ -37,12 +37,12 @@ pub(super) struct Shared<T: ?Sized> {
 
 /// One of the two owners of a value. The last one drops it.
 pub(crate) struct Owner<T: ?Sized> {
-    shared: NonNull<Shared<T>>,
+    shared: NonNull<Allocation<T>>,
 }
 
 /// Keeps a value's memory from being freed, but not the value from being dropped.
 pub(crate) struct Memory<T: ?Sized> {
-    shared: NonNull<Shared<T>>,
+    shared: NonNull<Allocation<T>>,
 }
 
 // SAFETY: as for `Arc`: an owner gives access by shared reference, and may drop the value on
@@ -65,18 +65,21 @@ impl<T> Owner<T> {
     /// Likewise, and as many who keep the memory beyond the owners.
     #[allow(clippy::type_complexity)]
     pub(crate) fn pair_and_memories<const N: usize>(value: T) -> (Self, Self, [Memory<T>; N]) {
-        let layout = Layout::new::<Shared<T>>();
+        let layout = Layout::new::<Allocation<T>>();
         // SAFETY: the layout has the size of the counts at least.
-        let memory = unsafe { alloc(layout) }.cast::<Shared<T>>();
+        let memory = unsafe { alloc(layout) }.cast::<Allocation<T>>();
         let Some(shared) = NonNull::new(memory) else { handle_alloc_error(layout) };
         let (owners, memories) = (AtomicU32::new(2), AtomicU32::new(1 + N as u32));
         // SAFETY: freshly allocated, large and aligned enough.
-        unsafe { shared.write(Shared { owners, memories, waker: UnsafeCell::new(None), value }) };
+        unsafe { shared.write(Allocation { owners, memories, waker: UnsafeCell::new(None), value }) };
         (Owner { shared }, Owner { shared }, std::array::from_fn(|_| Memory { shared }))
     }
 
     /// Forgets the type: `forget` is where the compiler turns the pointer into the other one.
-    pub(super) fn forget_type<U: ?Sized>(self, forget: fn(NonNull<Shared<T>>) -> NonNull<Shared<U>>) -> Owner<U> {
+    pub(super) fn forget_type<U: ?Sized>(
+        self,
+        forget: fn(NonNull<Allocation<T>>) -> NonNull<Allocation<U>>,
+    ) -> Owner<U> {
         let shared = forget(self.shared);
         std::mem::forget(self);
         Owner { shared }
@@ -85,11 +88,11 @@ impl<T> Owner<T> {
 
 impl<T: ?Sized> Owner<T> {
     /// Keeps the memory from being freed, as a [`Memory`] does.
-    pub(super) fn keep(&self) -> Release {
+    pub(super) fn keep(&self) -> MemoryPart {
         // Relaxed: whoever adds a part has one.
         self.header().1.fetch_add(1, Ordering::Relaxed);
         // SAFETY: "counted": the value is there, and the part is this one's.
-        unsafe { Release::new(self.shared.as_ptr(), Layout::for_value(self.shared.as_ref())) }
+        unsafe { MemoryPart::new(self.shared.as_ptr(), Layout::for_value(self.shared.as_ref())) }
     }
 
     #[inline]
@@ -177,7 +180,7 @@ impl<T: ?Sized> Drop for Owner<T> {
             // SAFETY: "counted": the value is there until it is dropped here, and its memory as
             // long as the release is. Nobody else is left who could have the waker.
             unsafe {
-                let _release = Release::new(shared, Layout::for_value(&*shared));
+                let _release = MemoryPart::new(shared, Layout::for_value(&*shared));
                 let _waker = (*shared).waker.with_mut(|place| (*place).take());
                 ptr::drop_in_place(&raw mut (*shared).value);
             }
@@ -187,7 +190,10 @@ impl<T: ?Sized> Drop for Owner<T> {
 
 impl<T> Memory<T> {
     /// Forgets the type, as [`Owner::forget_type`].
-    pub(super) fn forget_type<U: ?Sized>(self, forget: fn(NonNull<Shared<T>>) -> NonNull<Shared<U>>) -> Memory<U> {
+    pub(super) fn forget_type<U: ?Sized>(
+        self,
+        forget: fn(NonNull<Allocation<T>>) -> NonNull<Allocation<U>>,
+    ) -> Memory<U> {
         let shared = forget(self.shared);
         std::mem::forget(self);
         Memory { shared }
@@ -209,35 +215,35 @@ impl<T: ?Sized> Drop for Memory<T> {
         let shared = self.shared.as_ptr();
         // SAFETY: "counted": this is one part in the memory, which is there; its layout depends on
         // nothing that a drop of the value changes.
-        drop(unsafe { Release::new(shared, Layout::for_value(&*shared)) });
+        drop(unsafe { MemoryPart::new(shared, Layout::for_value(&*shared)) });
     }
 }
 
 /// Gives back one part in the memory when it is dropped, be it by a panic of the value's
 /// destructor.
-pub(super) struct Release {
+pub(super) struct MemoryPart {
     memory: *mut u8,
     memories: *const AtomicU32,
     layout: Layout,
 }
 
 // SAFETY: as for `Memory`.
-unsafe impl Send for Release {}
+unsafe impl Send for MemoryPart {}
 // SAFETY: likewise.
-unsafe impl Sync for Release {}
+unsafe impl Sync for MemoryPart {}
 
-impl Release {
+impl MemoryPart {
     /// # Safety
     ///
     /// The caller gives up one part in the memory, whose layout this is.
-    unsafe fn new<T: ?Sized>(shared: *mut Shared<T>, layout: Layout) -> Self {
+    unsafe fn new<T: ?Sized>(shared: *mut Allocation<T>, layout: Layout) -> Self {
         // SAFETY: the memory is there.
         let memories = unsafe { &raw const (*shared).memories };
-        Release { memory: shared.cast(), memories, layout }
+        MemoryPart { memory: shared.cast(), memories, layout }
     }
 }
 
-impl Drop for Release {
+impl Drop for MemoryPart {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: "counted": the memory is there as long as it is not given back.

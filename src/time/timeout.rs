@@ -65,7 +65,7 @@ use crate::runtime::{Instant, Timer};
 /// # });
 /// ```
 pub fn timeout<F: Future>(duration: impl Into<Option<Duration>>, future: F) -> Timeout<F> {
-    Timeout::new(Limit::Fixed(duration.into().map_or(When::Never, When::after)), future)
+    Timeout::new(TimeoutDeadline::Fixed(duration.into().map_or(When::Never, When::after)), future)
 }
 
 /// Runs `future` until `at` at the latest.
@@ -99,11 +99,11 @@ pub fn timeout<F: Future>(duration: impl Into<Option<Duration>>, future: F) -> T
 /// });
 /// ```
 pub fn timeout_at<F: Future>(at: impl Into<Option<Instant>>, future: F) -> Timeout<F> {
-    Timeout::new(Limit::Fixed(at.into().map_or(When::Never, When::At)), future)
+    Timeout::new(TimeoutDeadline::Fixed(at.into().map_or(When::Never, When::At)), future)
 }
 
 /// Where the deadline of a timeout is kept.
-enum Limit {
+enum TimeoutDeadline {
     Fixed(When),
     Movable(Movable),
 }
@@ -121,13 +121,13 @@ impl Drop for Movable {
     }
 }
 
-impl Limit {
+impl TimeoutDeadline {
     /// Fixes the instant of a deadline that counts from the first poll, which is at `now`.
     #[inline]
     fn start(&mut self, now: Instant) {
         match self {
-            Limit::Fixed(when) => when.start(now),
-            Limit::Movable(movable) => movable.deadline.start(now),
+            TimeoutDeadline::Fixed(when) => when.start(now),
+            TimeoutDeadline::Movable(movable) => movable.deadline.start(now),
         }
     }
 
@@ -135,8 +135,8 @@ impl Limit {
     #[inline]
     fn listen(&self, cx: &Context<'_>) -> Option<Instant> {
         match self {
-            Limit::Fixed(when) => when.at(),
-            Limit::Movable(movable) => movable.deadline.listen(cx.waker()).at(),
+            TimeoutDeadline::Fixed(when) => when.at(),
+            TimeoutDeadline::Movable(movable) => movable.deadline.listen(cx.waker()).at(),
         }
     }
 
@@ -144,15 +144,15 @@ impl Limit {
     /// anew.
     fn expire(&self, at: Instant) -> bool {
         match self {
-            Limit::Fixed(_) => true,
-            Limit::Movable(movable) => movable.deadline.expire(at),
+            TimeoutDeadline::Fixed(_) => true,
+            TimeoutDeadline::Movable(movable) => movable.deadline.expire(at),
         }
     }
 
     /// Ends the deadline of a future that has completed in time.
     #[inline]
     fn end(&self) {
-        if let Limit::Movable(movable) = self {
+        if let TimeoutDeadline::Movable(movable) = self {
             movable.deadline.end();
         }
     }
@@ -165,7 +165,7 @@ const PATIENCE: u8 = 8;
 
 /// How far a timeout has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum TimeoutPhase {
     /// Not polled yet.
     Fresh,
     /// Polled, and the deadline has not passed.
@@ -182,8 +182,8 @@ pin_project! {
     pub struct Timeout<F> {
         #[pin]
         region: Region<F>,
-        phase: Phase,
-        limit: Limit,
+        phase: TimeoutPhase,
+        limit: TimeoutDeadline,
         // `None` waits for as long as the cleanup takes.
         grace: Option<Duration>,
         // Set to `timer_at`, which is the deadline, and later the end of the grace. Made once the
@@ -199,10 +199,10 @@ pin_project! {
 }
 
 impl<F: Future> Timeout<F> {
-    fn new(limit: Limit, future: F) -> Self {
+    fn new(limit: TimeoutDeadline, future: F) -> Self {
         Timeout {
             region: Region::new(future),
-            phase: Phase::Fresh,
+            phase: TimeoutPhase::Fresh,
             limit,
             grace: None,
             timer: None,
@@ -213,7 +213,7 @@ impl<F: Future> Timeout<F> {
     }
 
     pub(super) fn movable(deadline: Deadline, future: F) -> Self {
-        Self::new(Limit::Movable(Movable { deadline, link: None }), future)
+        Self::new(TimeoutDeadline::Movable(Movable { deadline, link: None }), future)
     }
 
     /// Bounds the wind-down by `grace`, counted from its beginning.
@@ -252,7 +252,7 @@ impl<F: Future> Timeout<F> {
     /// Polls the future with the deadline in force.
     #[inline]
     fn poll_inside(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        let Limit::Fixed(when) = self.limit else { return self.poll_movable(ambient, cx) };
+        let TimeoutDeadline::Fixed(when) = self.limit else { return self.poll_movable(ambient, cx) };
         let (at, after) = match when {
             When::Never => (None, NO_DEADLINE),
             When::After(nanos) => (None, nanos),
@@ -267,9 +267,9 @@ impl<F: Future> Timeout<F> {
     #[inline(never)]
     fn poll_movable(self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
-        let Limit::Movable(Movable { deadline, link }) = this.limit else { return Poll::Pending };
+        let TimeoutDeadline::Movable(Movable { deadline, link }) = this.limit else { return Poll::Pending };
         // The clock is read before the first poll here, because `Deadline::when` may be asked.
-        if *this.phase == Phase::Fresh {
+        if *this.phase == TimeoutPhase::Fresh {
             deadline.start(ambient.now());
         }
         Ambient::renew(link, &ambient.movable, || deadline.movable());
@@ -307,17 +307,17 @@ impl<F: Future> Timeout<F> {
     /// `asked` cancellations had been asked for here before it was polled.
     fn advance(mut self: Pin<&mut Self>, asked: u32, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
         let mut now = None;
-        if self.phase == Phase::Fresh {
+        if self.phase == TimeoutPhase::Fresh {
             let this = self.as_mut().project();
-            *this.phase = Phase::Running;
+            *this.phase = TimeoutPhase::Running;
             this.limit.start(*now.insert(ambient.now()));
         }
         match self.phase {
-            Phase::Running => {
+            TimeoutPhase::Running => {
                 let Some(at) = self.limit.listen(cx) else { return false };
                 self.as_mut().poll_timer(at, now, ambient, cx) && self.expire(at, asked, ambient, cx)
             }
-            Phase::WindingDown => {
+            TimeoutPhase::WindingDown => {
                 let Some(at) = self.timer_at else { return false };
                 if !self.as_mut().poll_timer(at, now, ambient, cx) {
                     return false;
@@ -325,7 +325,7 @@ impl<F: Future> Timeout<F> {
                 self.overdue();
                 true
             }
-            Phase::Fresh | Phase::Overdue { .. } => false,
+            TimeoutPhase::Fresh | TimeoutPhase::Overdue { .. } => false,
         }
     }
 
@@ -354,7 +354,7 @@ impl<F: Future> Timeout<F> {
             cx.waker().wake_by_ref();
             return false;
         }
-        *this.phase = Phase::WindingDown;
+        *this.phase = TimeoutPhase::WindingDown;
         let end = this.grace.and_then(|grace| ambient.now().checked_add(grace));
         this.timer.set(end.map(|end| ambient.timer(end)));
         *this.timer_at = end;
@@ -366,7 +366,7 @@ impl<F: Future> Timeout<F> {
     #[cold]
     fn overdue(self: Pin<&mut Self>) {
         let this = self.project();
-        *this.phase = Phase::Overdue { idle: Idle::default() };
+        *this.phase = TimeoutPhase::Overdue { idle: Idle::default() };
         this.region.trip(Level::Overdue, &Arc::new(Reason::Deadline));
     }
 
@@ -395,9 +395,9 @@ impl<F: Future> Timeout<F> {
     #[cold]
     fn dropped(&self) -> Poll<Elapsed> {
         match self.phase {
-            Phase::WindingDown | Phase::Overdue { .. } => Poll::Ready(self.elapsed()),
+            TimeoutPhase::WindingDown | TimeoutPhase::Overdue { .. } => Poll::Ready(self.elapsed()),
             // Cancelled from outside. Whoever did that drops this timeout.
-            Phase::Fresh | Phase::Running => Poll::Pending,
+            TimeoutPhase::Fresh | TimeoutPhase::Running => Poll::Pending,
         }
     }
 
@@ -416,19 +416,19 @@ impl<F: Future> Timeout<F> {
     #[inline]
     fn is_stuck(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
         let this = self.project();
-        let Phase::Overdue { idle } = this.phase else { return false };
+        let TimeoutPhase::Overdue { idle } = this.phase else { return false };
         idle.is_stuck(this.region.as_ref().get_ref().token(), cx)
     }
 
     /// Returns whether the time is up, and the future has not been let go of.
     pub(super) fn has_expired(&self) -> bool {
-        matches!(self.phase, Phase::WindingDown | Phase::Overdue { .. })
+        matches!(self.phase, TimeoutPhase::WindingDown | TimeoutPhase::Overdue { .. })
     }
 
     /// Returns the error, once nothing is left inside.
     fn elapsed(&self) -> Elapsed {
         let overrun = match self.region.token() {
-            Some(token) if matches!(self.phase, Phase::Overdue { .. }) => token.take_overrun(),
+            Some(token) if matches!(self.phase, TimeoutPhase::Overdue { .. }) => token.take_overrun(),
             _ => Vec::new(),
         };
         Elapsed { overrun: (!overrun.is_empty()).then(|| Arc::new(overrun)) }

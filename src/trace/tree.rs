@@ -17,14 +17,14 @@ use crate::trace::shuffle::shuffled;
 thread_local! {
     static DRAWING: RefCell<Option<Drawing>> = const { RefCell::new(None) };
     /// The in-task children that were polled since `take_polled` was last called.
-    static POLLED: RefCell<Vec<Polled>> = const { RefCell::new(Vec::new()) };
+    static POLLED: RefCell<Vec<PolledChild>> = const { RefCell::new(Vec::new()) };
     /// The name of the child that is being spawned on a runtime.
     static SPAWNING: Cell<Option<Name>> = const { Cell::new(None) };
 }
 
 /// A child that was polled. It has a number in its scope, because names need not differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Polled {
+pub(crate) struct PolledChild {
     pub(crate) name: Name,
     pub(crate) number: u32,
 }
@@ -32,13 +32,13 @@ pub(crate) struct Polled {
 #[derive(Default)]
 struct Drawing {
     depth: usize,
-    lines: Vec<Line>,
+    lines: Vec<DrawnLine>,
     /// The addresses of the futures that are being polled, the innermost last.
     polled: Vec<usize>,
 }
 
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
-struct Line {
+struct DrawnLine {
     text: String,
     /// The futures that were being polled when the line was noted.
     polled: Vec<usize>,
@@ -47,7 +47,7 @@ struct Line {
 impl Drawing {
     fn push(&mut self, name: &str) {
         let text = format!("{:indent$}{name}", "", indent = 2 * self.depth);
-        self.lines.push(Line { text, polled: self.polled.clone() });
+        self.lines.push(DrawnLine { text, polled: self.polled.clone() });
     }
 
     fn forget(&mut self, address: usize) {
@@ -112,13 +112,13 @@ pub(crate) fn child<R>(watch: Watch, name: Name, number: u32, poll: impl FnOnce(
     if watch == Watch::Draw {
         return named(quoted("", &name), || polling(&name, poll));
     }
-    POLLED.with_borrow_mut(|polled| polled.push(Polled { name: name.clone(), number }));
+    POLLED.with_borrow_mut(|polled| polled.push(PolledChild { name: name.clone(), number }));
     polling(&name, poll)
 }
 
 /// Calls `take` with the children that were polled since the last call, and forgets them.
 #[cfg(feature = "sim")]
-pub(crate) fn take_polled(take: impl FnOnce(&mut Vec<Polled>)) {
+pub(crate) fn take_polled(take: impl FnOnce(&mut Vec<PolledChild>)) {
     POLLED.with_borrow_mut(|polled| {
         take(polled);
         polled.clear();

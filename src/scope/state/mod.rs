@@ -38,7 +38,7 @@ use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Policy};
 use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
-use crate::cancel::token::{Hold, Level, Listener, Token};
+use crate::cancel::token::{Hold, Level, Token, TokenListener};
 use crate::context::{self, Ambient, Ending, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
@@ -139,7 +139,7 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     births: u32,
     reordered: bool,
     enclosing: Enclosing,
-    listener: Option<Listener>,
+    listener: Option<TokenListener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
     custody: Custody,
@@ -280,7 +280,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn settle(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
         if let Some(token) = self.core.hub().known_token() {
             ambient.link(token);
-            self.listener.get_or_insert_with(|| Listener::new(token.clone())).listen(cx.waker());
+            self.listener.get_or_insert_with(|| TokenListener::new(token.clone())).listen(cx.waker());
         }
     }
 

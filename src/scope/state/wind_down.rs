@@ -337,7 +337,7 @@ mod tests {
     use crate::scope::kind::AnyThread;
     use crate::scope::state::Core;
     use crate::task::cell::Runner;
-    use crate::task::crew::Member;
+    use crate::task::crew::Membership;
 
     #[derive(Default)]
     struct Woken(AtomicBool);
@@ -368,7 +368,7 @@ mod tests {
     fn a_scope_that_ends_between_its_last_orphans_end_and_the_news_of_it_leaves_the_wait_its_waker() {
         let mut machine = machine();
         let (inner, enclosing) = (Arc::clone(machine.control()), Control::bare());
-        let child = Member::join(&inner);
+        let child = Membership::join(&inner);
         machine.transfer(Some(Arc::clone(&enclosing)));
         drop(child);
 
@@ -399,7 +399,7 @@ mod tests {
     fn a_child_that_comes_after_the_last_look_is_refused_although_the_wait_for_orphans_took_its_ring() {
         let mut machine = machine();
         let (inner, enclosing) = (Arc::clone(machine.control()), Control::bare());
-        let orphan = Member::join(&inner);
+        let orphan = Membership::join(&inner);
         machine.transfer(Some(Arc::clone(&enclosing)));
 
         let (child, mut task) = Runner::new(async { Ok(()) }, Location::caller(), ());

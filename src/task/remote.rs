@@ -2,7 +2,7 @@
 //!
 //! A child that waits in a runtime's queue may wait there for long: behind other jobs, or on a
 //! runtime that nobody drives. So its scope may take it back before the runtime has polled it. Who
-//! has the child is one atomic state, a [`Link`]:
+//! has the child is one atomic state, a [`RemoteState`]:
 //!
 //! | state | the child belongs to |
 //! |---|---|
@@ -12,8 +12,8 @@
 //! | `WAKING` | the runtime; somebody else is waking it |
 //! | `ENDED` | nobody: it has ended, or whoever took it back is about to end it |
 //!
-//! A scope finds its children by a [`Chain`], which takes no memory but a place in each child's
-//! node.
+//! A scope finds its children by a [`RemoteChain`], which takes no memory but a place in each
+//! child's node.
 
 use std::cell;
 use std::task::Waker;
@@ -34,7 +34,7 @@ const ENDED: u8 = 4;
 /// The invariant: **one writer** – the waker is written by the runtime alone, in `BEGUN`, where
 /// nobody else looks at it. In `SUSPENDED` and `WAKING` it is only read. In `ENDED` it belongs to
 /// the runtime, or, if the child has ended in `WAKING`, to whoever was waking it.
-pub(crate) struct Link {
+pub(crate) struct RemoteState {
     state: AtomicU8,
     /// Wakes the child, from its first suspension to its end. It stays the same while the runtime
     /// polls with the same one, so a suspension costs no atomic operation but the first.
@@ -42,7 +42,7 @@ pub(crate) struct Link {
 }
 
 // SAFETY: "one writer".
-unsafe impl Sync for Link {}
+unsafe impl Sync for RemoteState {}
 
 /// What became of the attempt to take a child back.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,9 +54,9 @@ pub(crate) enum Claim {
     Ended,
 }
 
-impl Link {
+impl RemoteState {
     pub(crate) fn new() -> Self {
-        Link { state: AtomicU8::new(QUEUED), waker: UnsafeCell::new(None) }
+        RemoteState { state: AtomicU8::new(QUEUED), waker: UnsafeCell::new(None) }
     }
 
     /// For the runtime, before it polls or drops the child: whether the child is its to poll.
@@ -160,16 +160,16 @@ impl Link {
 }
 
 /// Lets the runtime change the waker again, also after a panic of the waker.
-struct Waking<'a>(&'a Link);
+struct Waking<'a>(&'a RemoteState);
 
 impl Drop for Waking<'_> {
     fn drop(&mut self) {
-        let link = self.0;
+        let remote = self.0;
         // Release: the waker has been read before. Acquire: the runtime has left it to this.
-        let back = link.state.compare_exchange(WAKING, SUSPENDED, Ordering::Release, Ordering::Acquire);
+        let back = remote.state.compare_exchange(WAKING, SUSPENDED, Ordering::Release, Ordering::Acquire);
         if back.is_err() {
             // SAFETY: "one writer": the child has ended in WAKING, which this began.
-            unsafe { link.drop_waker() };
+            unsafe { remote.drop_waker() };
         }
     }
 }
@@ -183,19 +183,19 @@ impl Drop for Waking<'_> {
 pub(crate) unsafe trait Lasting: Extra {
     fn has_ended(&self) -> bool;
 
-    fn next(&self) -> &Next;
+    fn next(&self) -> &NextRemote;
 }
 
-/// In a child's node: the one behind it in its scope's [`Chain`], which alone reaches it.
-pub(crate) struct Next(cell::UnsafeCell<Option<Remote>>);
+/// In a child's node: the one behind it in its scope's [`RemoteChain`], which alone reaches it.
+pub(crate) struct NextRemote(cell::UnsafeCell<Option<Remote>>);
 
 // SAFETY: "one chain": whoever has that has this by itself, and what is in here may be on any
 // thread.
-unsafe impl Sync for Next {}
+unsafe impl Sync for NextRemote {}
 
-impl Next {
+impl NextRemote {
     pub(crate) fn new() -> Self {
-        Next(cell::UnsafeCell::new(None))
+        NextRemote(cell::UnsafeCell::new(None))
     }
 }
 
@@ -207,7 +207,7 @@ impl Next {
 pub(super) unsafe trait Reach {
     fn tell(&self);
     fn has_ended(&self) -> bool;
-    fn next(&self) -> &Next;
+    fn next(&self) -> &NextRemote;
 }
 
 /// A child that a runtime has, for its scope. It keeps the memory of the child's node, and nothing
@@ -250,14 +250,14 @@ impl Remote {
 /// Children that a runtime has, the latest first. The node of each holds the remote of the next.
 ///
 /// The invariant: **one chain** – there is one [`Remote`] for each node. So a node is in one chain
-/// at most, and its `Next` is reached by whoever has that chain, by `&mut` or by value.
+/// at most, and its `NextRemote` is reached by whoever has that chain, by `&mut` or by value.
 #[derive(Default)]
-pub(crate) struct Chain {
+pub(crate) struct RemoteChain {
     first: Option<Remote>,
     len: usize,
 }
 
-impl Chain {
+impl RemoteChain {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -295,7 +295,7 @@ impl Chain {
     }
 }
 
-impl Drop for Chain {
+impl Drop for RemoteChain {
     /// Not left to the remotes: a node's memory does not drop what it holds.
     fn drop(&mut self) {
         while self.pop().is_some() {}
