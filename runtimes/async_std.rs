@@ -6,7 +6,7 @@ use std::pin::Pin;
 use ::async_std::task;
 use futures_task::{FutureObj, Spawn, SpawnError};
 
-use super::turn::{self, Turn};
+use super::noted_task::{self, NotedTask};
 use crate::panic::contain;
 use crate::runtime::{Blocking, Clock, Guest, Handle, Instant, Job, RunError, Runtime, Timer};
 
@@ -48,24 +48,24 @@ stands_for_handle!(AsyncStd);
 impl AsyncStd {
     /// Returns async-std's global executor.
     pub fn global() -> Self {
-        AsyncStd(Handle::guest(Adapter, Guest::AsyncStd))
+        AsyncStd(Handle::guest(AsyncStdAdapter, Guest::AsyncStd))
     }
 }
 
 const NAME: &str = "async-std";
 
 /// The global executor, which needs no state here.
-struct Adapter;
+struct AsyncStdAdapter;
 
-impl Spawn for Adapter {
+impl Spawn for AsyncStdAdapter {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         // Dropping a `JoinHandle` of async-std detaches its task.
-        drop(task::spawn(Turn::new(NAME, future)));
+        drop(task::spawn(NotedTask::new(NAME, future)));
         Ok(())
     }
 }
 
-impl Clock for Adapter {
+impl Clock for AsyncStdAdapter {
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -77,20 +77,20 @@ impl Clock for Adapter {
     }
 }
 
-impl Blocking for Adapter {
+impl Blocking for AsyncStdAdapter {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
         drop(task::spawn_blocking(|| contain(job)));
         Ok(())
     }
 }
 
-impl Runtime for Adapter {
+impl Runtime for AsyncStdAdapter {
     fn name(&self) -> &'static str {
         NAME
     }
 
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
-        turn::may_block(NAME)?;
+        noted_task::may_block(NAME)?;
         task::block_on(root);
         Ok(())
     }

@@ -58,7 +58,7 @@ impl Basic {
             return Err(super::no_threads("a thread pool"));
         }
         let pool = ThreadPool::builder().pool_size(threads).name_prefix("foster-basic-").create()?;
-        Ok(Self::new(Pool { pool, roster: Arc::default() }))
+        Ok(Self::new(PoolExecutor { pool, pending: Arc::default() }))
     }
 
     /// Creates a runtime whose tasks run on whichever thread blocks on it.
@@ -77,11 +77,11 @@ impl Basic {
     /// assert_eq!(here, there);
     /// ```
     pub fn current_thread() -> Self {
-        Self::new(Local::default())
+        Self::new(LocalExecutor::default())
     }
 
     fn new<E: Executor>(executor: E) -> Self {
-        Basic(Handle::new(Adapter(executor)))
+        Basic(Handle::new(BasicAdapter(executor)))
     }
 }
 
@@ -91,15 +91,15 @@ trait Executor: Spawn + Send + Sync + 'static {
 }
 
 /// Makes a [`Runtime`] of an executor, with the timers and the pool that both kinds share.
-struct Adapter<E>(E);
+struct BasicAdapter<E>(E);
 
-impl<E: Executor> Spawn for Adapter<E> {
+impl<E: Executor> Spawn for BasicAdapter<E> {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         self.0.spawn_obj(future)
     }
 }
 
-impl<E> Clock for Adapter<E> {
+impl<E> Clock for BasicAdapter<E> {
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -113,13 +113,13 @@ impl<E> Clock for Adapter<E> {
     }
 }
 
-impl<E> Blocking for Adapter<E> {
+impl<E> Blocking for BasicAdapter<E> {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
         blocking_pool::spawn(job)
     }
 }
 
-impl<E: Executor> Runtime for Adapter<E> {
+impl<E: Executor> Runtime for BasicAdapter<E> {
     fn name(&self) -> &'static str {
         "basic"
     }
@@ -141,28 +141,28 @@ impl<E: Executor> Runtime for Adapter<E> {
 }
 
 /// A `futures` pool, whose pending tasks end with it.
-struct Pool {
+struct PoolExecutor {
     pool: ThreadPool,
-    roster: Arc<Roster>,
+    pending: Arc<PendingTasks>,
 }
 
-impl Executor for Pool {
+impl Executor for PoolExecutor {
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) {
         futures_executor::block_on(root);
     }
 }
 
-impl Spawn for Pool {
+impl Spawn for PoolExecutor {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        let (pool, roster) = (self.pool.clone(), self.roster.clone());
-        self.pool.spawn_ok(Member { future: Contained::new(future), pool, roster, key: None });
+        let (pool, pending) = (self.pool.clone(), self.pending.clone());
+        self.pool.spawn_ok(PoolTask { future: Contained::new(future), pool, pending, key: None });
         Ok(())
     }
 }
 
-impl Drop for Pool {
+impl Drop for PoolExecutor {
     fn drop(&mut self) {
-        self.roster.close();
+        self.pending.close();
     }
 }
 
@@ -170,9 +170,9 @@ impl Drop for Pool {
 ///
 /// A task of a `futures` pool keeps itself and the pool alive until it is ready. If nothing wakes
 /// it any more, that is for ever. So every task that has been pending is on this list, and ends
-/// when it finds the roster closed.
+/// when it finds the list closed.
 #[derive(Default)]
-struct Roster {
+struct PendingTasks {
     closed: AtomicBool,
     pending: Mutex<Pending>,
 }
@@ -184,12 +184,12 @@ struct Pending {
     wakers: HashMap<u64, Waker>,
 }
 
-impl Roster {
+impl PendingTasks {
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a task. Returns `None` if the roster is closed. All wakers of one task are equal.
+    /// Adds a task. Returns `None` if the list is closed. All wakers of one task are equal.
     fn join(&self, waker: &Waker) -> Option<u64> {
         let waker = waker.clone();
         let mut pending = self.lock();
@@ -225,14 +225,14 @@ thread_local! {
 }
 
 /// A task of a pool.
-struct Member {
+struct PoolTask {
     future: Contained,
     pool: ThreadPool,
-    roster: Arc<Roster>,
+    pending: Arc<PendingTasks>,
     key: Option<u64>,
 }
 
-impl Member {
+impl PoolTask {
     /// How many times in a row a member may be polled.
     const BUDGET: u32 = 64;
 
@@ -253,27 +253,27 @@ impl Member {
     }
 }
 
-impl Future for Member {
+impl Future for PoolTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.gives_way(cx) {
             return Poll::Pending;
         }
-        if self.roster.closed.load(Ordering::Relaxed) || Pin::new(&mut self.future).poll(cx).is_ready() {
+        if self.pending.closed.load(Ordering::Relaxed) || Pin::new(&mut self.future).poll(cx).is_ready() {
             return Poll::Ready(());
         }
         if self.key.is_none() {
-            self.key = self.roster.join(cx.waker());
+            self.key = self.pending.join(cx.waker());
         }
         if self.key.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
-impl Drop for Member {
+impl Drop for PoolTask {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.roster.leave(key);
+            self.pending.leave(key);
         }
     }
 }
@@ -283,11 +283,11 @@ impl Drop for Member {
 /// A `LocalPool` would not do: it can neither move to the next thread that blocks, nor be dropped
 /// on another one.
 #[derive(Default)]
-struct Local {
+struct LocalExecutor {
     state: Mutex<State>,
 }
 
-/// The state of a [`Local`], under its lock.
+/// The state of a [`LocalExecutor`], under its lock.
 struct State {
     /// The tasks that were spawned since the driver last looked.
     inbox: Vec<Contained>,
@@ -305,7 +305,7 @@ impl Default for State {
     }
 }
 
-impl Local {
+impl LocalExecutor {
     // All wakers under this lock are those of `futures_executor::block_on`. So no code of users
     // runs when one is cloned.
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -313,7 +313,7 @@ impl Local {
     }
 }
 
-impl Spawn for Local {
+impl Spawn for LocalExecutor {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         let mut state = self.lock();
         state.inbox.push(Contained::new(future));
@@ -326,29 +326,29 @@ impl Spawn for Local {
     }
 }
 
-impl Executor for Local {
+impl Executor for LocalExecutor {
     fn block_on(&self, mut root: Pin<&mut dyn Future<Output = ()>>) {
-        let mut seat = Seat { local: self, tasks: None, waker: None };
+        let mut thread = BlockedThread { local: self, tasks: None, waker: None };
         futures_executor::block_on(poll_fn(|cx| {
             let poll = root.as_mut().poll(cx);
             if poll.is_pending() {
-                seat.drive(cx);
+                thread.drive(cx);
             }
             poll
         }));
     }
 }
 
-/// A thread that blocks on a [`Local`]. It drives the tasks if it holds them, and passes them on
-/// when it leaves.
-struct Seat<'a> {
-    local: &'a Local,
+/// A thread that blocks on a [`LocalExecutor`]. It drives the tasks if it holds them, and passes
+/// them on when it leaves.
+struct BlockedThread<'a> {
+    local: &'a LocalExecutor,
     tasks: Option<FuturesUnordered<Contained>>,
     /// This thread's waker, once it is on the list of those that wait.
     waker: Option<Waker>,
 }
 
-impl Seat<'_> {
+impl BlockedThread<'_> {
     /// How many tasks may complete before the root is polled again.
     const BUDGET: usize = 64;
 
@@ -384,7 +384,7 @@ impl Seat<'_> {
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for BlockedThread<'_> {
     fn drop(&mut self) {
         let mut state = self.local.lock();
         let Some(tasks) = self.tasks.take() else {
@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_blocked_beside_the_driver_leaves_no_waker_behind() {
-        let local = Local::default();
+        let local = LocalExecutor::default();
         let (end, ended) = oneshot::channel::<()>();
         let (begin, begun) = mpsc::channel();
         thread::scope(|scope| {
@@ -533,7 +533,7 @@ mod tests {
         let basic = Basic::thread_pool(1).unwrap();
         let (over, ended) = mpsc::channel();
         let task = async move {
-            for _ in 0..10 * Member::BUDGET {
+            for _ in 0..10 * PoolTask::BUDGET {
                 yield_once().await
             }
             over.send(()).unwrap();
@@ -543,12 +543,12 @@ mod tests {
     }
 
     #[test]
-    fn the_roster_of_a_pool_forgets_tasks_that_have_ended() {
-        let pool = Pool { pool: ThreadPool::builder().pool_size(1).create().unwrap(), roster: Arc::default() };
+    fn the_list_of_a_pool_forgets_tasks_that_have_ended() {
+        let pool = PoolExecutor { pool: ThreadPool::builder().pool_size(1).create().unwrap(), pending: Arc::default() };
         let await_pending = |count| {
             let start = Instant::now();
-            while pool.roster.lock().wakers.len() != count {
-                assert!(start.elapsed() < PATIENCE, "the roster does not come to {count} tasks");
+            while pool.pending.lock().wakers.len() != count {
+                assert!(start.elapsed() < PATIENCE, "the list does not come to {count} tasks");
                 thread::yield_now();
             }
         };
@@ -561,8 +561,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_for_the_tasks_is_noted_once() {
-        let local = Local::default();
-        let [mut driver, mut other] = [(); 2].map(|()| Seat { local: &local, tasks: None, waker: None });
+        let local = LocalExecutor::default();
+        let [mut driver, mut other] = [(); 2].map(|()| BlockedThread { local: &local, tasks: None, waker: None });
         // Clones of a clone have one table of functions, by whose address they are known.
         let waker = Waker::noop().clone();
         assert!(driver.take_tasks(&waker).is_some());

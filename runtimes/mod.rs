@@ -65,14 +65,14 @@ macro_rules! stands_for_handle {
 mod async_std;
 #[cfg(feature = "basic")]
 mod basic;
+#[cfg(any(feature = "smol", feature = "async-std"))]
+mod noted_task;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(feature = "smol")]
 mod smol;
 #[cfg(feature = "tokio")]
 mod tokio;
-#[cfg(any(feature = "smol", feature = "async-std"))]
-mod turn;
 
 #[cfg(feature = "async-std")]
 pub use async_std::AsyncStd;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use futures_task::{FutureObj, Spawn, SpawnError};
 
-use super::turn::{self, Turn};
+use super::noted_task::{self, NotedTask};
 use crate::panic::contain;
 use crate::runtime::{Blocking, Clock, Guest, Handle, Instant, Job, RunError, Runtime, Timer};
 
@@ -39,8 +39,8 @@ impl Smol {
     /// assert_eq!(Smol::global().run(sum), 7);
     /// ```
     pub fn global() -> Self {
-        let spawn = |future| ::smol::spawn(Turn::new(NAME, future)).detach();
-        Smol(Handle::guest(Adapter { spawn }, Guest::Smol))
+        let spawn = |future| ::smol::spawn(NotedTask::new(NAME, future)).detach();
+        Smol(Handle::guest(SmolAdapter { spawn }, Guest::Smol))
     }
 
     /// Creates a runtime from a function that spawns a task on an executor of yours.
@@ -70,26 +70,26 @@ impl Smol {
     ///
     /// [`smol::Executor`]: ::smol::Executor
     pub fn executor(spawn: impl Fn(FutureObj<'static, ()>) + Send + Sync + 'static) -> Self {
-        let spawn = move |future| spawn(FutureObj::new(Box::new(Turn::new(NAME, future))));
-        Smol(Handle::new(Adapter { spawn }))
+        let spawn = move |future| spawn(FutureObj::new(Box::new(NotedTask::new(NAME, future))));
+        Smol(Handle::new(SmolAdapter { spawn }))
     }
 }
 
 const NAME: &str = "smol";
 
 /// Spawns by a function.
-struct Adapter<S> {
+struct SmolAdapter<S> {
     spawn: S,
 }
 
-impl<S: Fn(FutureObj<'static, ()>)> Spawn for Adapter<S> {
+impl<S: Fn(FutureObj<'static, ()>)> Spawn for SmolAdapter<S> {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         (self.spawn)(future);
         Ok(())
     }
 }
 
-impl<S> Clock for Adapter<S> {
+impl<S> Clock for SmolAdapter<S> {
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -105,20 +105,20 @@ impl<S> Clock for Adapter<S> {
     }
 }
 
-impl<S> Blocking for Adapter<S> {
+impl<S> Blocking for SmolAdapter<S> {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
         ::smol::unblock(|| contain(job)).detach();
         Ok(())
     }
 }
 
-impl<S: Fn(FutureObj<'static, ()>) + Send + Sync + 'static> Runtime for Adapter<S> {
+impl<S: Fn(FutureObj<'static, ()>) + Send + Sync + 'static> Runtime for SmolAdapter<S> {
     fn name(&self) -> &'static str {
         NAME
     }
 
     fn block_on(&self, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
-        turn::may_block(NAME)?;
+        noted_task::may_block(NAME)?;
         ::smol::block_on(root);
         Ok(())
     }

@@ -6,7 +6,7 @@ use ::tokio::runtime::Builder;
 
 use crate::runtime::Handle;
 use crate::runtime::found;
-use crate::runtime::tokio::Adapter;
+use crate::runtime::tokio::TokioAdapter;
 
 /// Runs on tokio: on the runtime that the application runs on, or on one of its own.
 ///
@@ -133,7 +133,7 @@ impl Tokio {
     }
 
     fn build(builder: &mut Builder) -> io::Result<Self> {
-        Ok(Tokio(Handle::new(Adapter::owner(builder.enable_all().build()?))))
+        Ok(Tokio(Handle::new(TokioAdapter::owner(builder.enable_all().build()?))))
     }
 }
 

@@ -15,11 +15,11 @@ use std::sync::Arc;
 /// assert_eq!(Name::from("fetch").to_string(), "fetch");
 /// ```
 #[derive(Clone)]
-pub struct Name(Kind);
+pub struct Name(NameKind);
 
 /// Two words: the niche of the `Arc` tells the variants apart.
 #[derive(Clone)]
-enum Kind {
+enum NameKind {
     At(&'static Location<'static>),
     Given(Arc<str>),
 }
@@ -35,25 +35,25 @@ impl Name {
     /// Returns the caller's file and line.
     #[track_caller]
     pub(crate) fn caller() -> Self {
-        Name(Kind::At(Location::caller()))
+        Name(NameKind::At(Location::caller()))
     }
 }
 
 impl From<&'static Location<'static>> for Name {
     fn from(location: &'static Location<'static>) -> Self {
-        Name(Kind::At(location))
+        Name(NameKind::At(location))
     }
 }
 
 impl From<&'static str> for Name {
     fn from(name: &'static str) -> Self {
-        Name(Kind::Given(name.into()))
+        Name(NameKind::Given(name.into()))
     }
 }
 
 impl From<String> for Name {
     fn from(name: String) -> Self {
-        Name(Kind::Given(name.into()))
+        Name(NameKind::Given(name.into()))
     }
 }
 
@@ -69,8 +69,8 @@ impl From<Cow<'static, str>> for Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::At(location) => write!(f, "{}:{}", location.file(), location.line()),
-            Kind::Given(name) => f.write_str(name),
+            NameKind::At(location) => write!(f, "{}:{}", location.file(), location.line()),
+            NameKind::Given(name) => f.write_str(name),
         }
     }
 }
@@ -92,8 +92,8 @@ impl Eq for Name {}
 impl PartialEq<str> for Name {
     fn eq(&self, other: &str) -> bool {
         match &self.0 {
-            Kind::At(_) => *self.to_string() == *other,
-            Kind::Given(name) => **name == *other,
+            NameKind::At(_) => *self.to_string() == *other,
+            NameKind::Given(name) => **name == *other,
         }
     }
 }

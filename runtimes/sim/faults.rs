@@ -7,7 +7,7 @@ use std::time::Duration;
 #[cfg(feature = "net")]
 use super::network::NetworkFaults;
 use super::schedule::Random;
-use super::trace::Label;
+use super::trace::TaskLabel;
 
 /// Says what goes wrong in a simulation.
 ///
@@ -244,7 +244,7 @@ impl Injector {
     }
 
     /// Returns what happens to a task or a job that is being spawned.
-    pub(super) fn spawn(&mut self, label: &Label) -> Option<Fault> {
+    pub(super) fn spawn(&mut self, label: &TaskLabel) -> Option<Fault> {
         let task = &label.to_string();
         let job = label.is_job();
         let planned = self.faults.planned(&if job { Moment::Job { task } } else { Moment::Spawn { task } });
@@ -258,7 +258,7 @@ impl Injector {
     }
 
     /// Returns what happens to a task that is about to be polled.
-    pub(super) fn poll(&mut self, label: &Label, step: u64) -> Option<Fault> {
+    pub(super) fn poll(&mut self, label: &TaskLabel, step: u64) -> Option<Fault> {
         let planned = self.faults.plan.as_ref().and_then(|plan| plan(&Moment::Poll { task: &label.to_string(), step }));
         match planned {
             Some(fault @ (Fault::Drop | Fault::Wake)) => Some(fault),

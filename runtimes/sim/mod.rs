@@ -29,7 +29,7 @@ pub use faults::{Fault, Faults, Moment};
 use network::Interface;
 #[cfg(feature = "net")]
 pub use network::{Host, Link, Links};
-pub(crate) use schedule::Policy;
+pub(crate) use schedule::ChoicePolicy;
 use schedule::Schedule;
 pub use trace::Trace;
 use world::{Limits, World};
@@ -121,7 +121,7 @@ impl Sim {
         let limits = Limits { steps: u64::MAX, standstill: 1_000_000 };
         Builder {
             seed: 0,
-            policy: Policy::Uniform,
+            policy: ChoicePolicy::Uniform,
             faults: Faults::none(),
             strict: false,
             limits,
@@ -165,7 +165,7 @@ impl Sim {
     }
 
     fn of(world: Arc<World>) -> Self {
-        Sim(Handle::new(Adapter::new(world.clone())), world)
+        Sim(Handle::new(SimAdapter::new(world.clone())), world)
     }
 
     /// Returns the host of this name, which is made if there is none.
@@ -299,7 +299,7 @@ impl fmt::Debug for Sim {
 #[must_use = "a builder does nothing until it builds"]
 pub struct Builder {
     seed: u64,
-    policy: Policy,
+    policy: ChoicePolicy,
     faults: Faults,
     strict: bool,
     limits: Limits,
@@ -347,7 +347,7 @@ impl Builder {
     #[track_caller]
     pub fn priority_within(mut self, depth: usize, length: usize) -> Self {
         assert!(depth > 0, "the depth of a bug is at least 1");
-        self.policy = Policy::Priority { depth, length };
+        self.policy = ChoicePolicy::Priority { depth, length };
         self
     }
 
@@ -356,12 +356,12 @@ impl Builder {
     /// A choice is made whenever more than one task, or child of a scope, is ready. The first one
     /// has been ready for the longest time.
     pub fn tape(mut self, tape: impl IntoIterator<Item = u32>) -> Self {
-        self.policy = Policy::Tape(tape.into_iter().collect());
+        self.policy = ChoicePolicy::Tape(tape.into_iter().collect());
         self
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn policy(mut self, policy: Policy) -> Self {
+    pub(crate) fn policy(mut self, policy: ChoicePolicy) -> Self {
         self.policy = policy;
         self
     }
@@ -458,15 +458,15 @@ impl Builder {
 }
 
 /// Makes a [`Runtime`] of a simulation.
-struct Adapter {
+struct SimAdapter {
     world: Arc<World>,
     #[cfg(feature = "net")]
     interface: Interface,
 }
 
-impl Adapter {
+impl SimAdapter {
     fn new(world: Arc<World>) -> Self {
-        Adapter {
+        SimAdapter {
             #[cfg(feature = "net")]
             interface: Interface::new(Arc::downgrade(&world), 0),
             world,
@@ -474,13 +474,13 @@ impl Adapter {
     }
 }
 
-impl Spawn for Adapter {
+impl Spawn for SimAdapter {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         self.world.spawn(false, 0, future)
     }
 }
 
-impl Clock for Adapter {
+impl Clock for SimAdapter {
     fn now(&self) -> Instant {
         self.world.now()
     }
@@ -490,13 +490,13 @@ impl Clock for Adapter {
     }
 }
 
-impl Blocking for Adapter {
+impl Blocking for SimAdapter {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
         self.world.spawn(true, 0, FutureObj::new(Box::new(async { job() })))
     }
 }
 
-impl Runtime for Adapter {
+impl Runtime for SimAdapter {
     fn name(&self) -> &'static str {
         "sim"
     }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use super::task::Task;
-use super::trace::Label;
+use super::task::SimTask;
+use super::trace::TaskLabel;
 use super::watch::Watching;
 use super::world::{Excess, World};
 use crate::panic::catch;
@@ -38,7 +38,7 @@ pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>
 
 /// Polls every task once, and draws what it waits for.
 fn draw_tasks(world: &World) {
-    let tasks: Vec<Arc<Task>> = world.lock().tasks.values().cloned().collect();
+    let tasks: Vec<Arc<SimTask>> = world.lock().tasks.values().cloned().collect();
     for task in tasks {
         tree::named(task.label.to_string(), || world.step(&task));
     }
@@ -60,16 +60,16 @@ pub(super) fn busy(world: &World, excess: Excess, root: Option<Pin<&mut dyn Futu
         ),
     };
     message.push_str(": something is ready always; busy are:");
-    let share = |label: &Label| {
+    let share = |label: &TaskLabel| {
         let steps = busy.iter().find(|(busy, _)| busy == label)?.1;
         Some(format!("{label}, with {steps} of the last {of} steps"))
     };
     let lines = tree::draw(|| {
-        if let (Some(mut root), Some(share)) = (root, share(&Label::Main)) {
+        if let (Some(mut root), Some(share)) = (root, share(&TaskLabel::Main)) {
             let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
             tree::named(share, || drop(catch(poll)));
         }
-        let tasks: Vec<Arc<Task>> = world.lock().tasks.values().cloned().collect();
+        let tasks: Vec<Arc<SimTask>> = world.lock().tasks.values().cloned().collect();
         for task in tasks {
             if let Some(share) = share(&task.label) {
                 tree::named(share, || world.step(&task));

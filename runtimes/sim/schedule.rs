@@ -35,7 +35,7 @@ impl Random {
 
 /// How a simulation chooses.
 #[derive(Clone, Debug)]
-pub(crate) enum Policy {
+pub(crate) enum ChoicePolicy {
     /// Every choice has the same chance.
     Uniform,
     /// The task with the highest priority runs; see
@@ -54,24 +54,26 @@ pub(crate) enum Policy {
 #[derive(Debug)]
 pub(super) struct Schedule {
     random: Random,
-    kind: Kind,
+    kind: ChoiceKind,
 }
 
-/// The state of a [`Policy`].
+/// The state of a [`ChoicePolicy`].
 #[derive(Debug)]
-enum Kind {
+enum ChoiceKind {
     Uniform,
     Priority(Priority),
     Tape(Tape),
 }
 
 impl Schedule {
-    pub(super) fn new(seed: u64, policy: &Policy) -> Self {
+    pub(super) fn new(seed: u64, policy: &ChoicePolicy) -> Self {
         let mut random = Random(seed);
         let kind = match policy {
-            Policy::Uniform => Kind::Uniform,
-            Policy::Priority { depth, length } => Kind::Priority(Priority::new(*depth, *length, &mut random)),
-            Policy::Tape(given) => Kind::Tape(Tape { given: given.clone(), made: Vec::new() }),
+            ChoicePolicy::Uniform => ChoiceKind::Uniform,
+            ChoicePolicy::Priority { depth, length } => {
+                ChoiceKind::Priority(Priority::new(*depth, *length, &mut random))
+            }
+            ChoicePolicy::Tape(given) => ChoiceKind::Tape(Tape { given: given.clone(), made: Vec::new() }),
         };
         Schedule { random, kind }
     }
@@ -79,15 +81,15 @@ impl Schedule {
     /// Whether nothing is left to chance.
     #[cfg(feature = "net")]
     pub(super) fn is_tape(&self) -> bool {
-        matches!(self.kind, Kind::Tape(_))
+        matches!(self.kind, ChoiceKind::Tape(_))
     }
 
     /// Returns a number below `n`.
     pub(super) fn choose(&mut self, n: usize) -> usize {
         match &mut self.kind {
             _ if n < 2 => 0,
-            Kind::Uniform | Kind::Priority(_) => self.random.below(n),
-            Kind::Tape(tape) => tape.choose(n),
+            ChoiceKind::Uniform | ChoiceKind::Priority(_) => self.random.below(n),
+            ChoiceKind::Tape(tape) => tape.choose(n),
         }
     }
 
@@ -95,16 +97,16 @@ impl Schedule {
     pub(super) fn pick<T>(&mut self, ready: &mut Vec<T>, number: impl Fn(&T) -> u64) -> Option<T> {
         let place = match &mut self.kind {
             _ if ready.is_empty() => return None,
-            Kind::Priority(priority) => priority.pick(ready.iter().map(number), &mut self.random),
+            ChoiceKind::Priority(priority) => priority.pick(ready.iter().map(number), &mut self.random),
             _ => self.choose(ready.len()),
         };
         // A tape that always chooses the first one takes the oldest, so nobody starves.
-        Some(if matches!(self.kind, Kind::Tape(_)) { ready.remove(place) } else { ready.swap_remove(place) })
+        Some(if matches!(self.kind, ChoiceKind::Tape(_)) { ready.remove(place) } else { ready.swap_remove(place) })
     }
 
     /// Forgets a task that has ended.
     pub(super) fn forget(&mut self, number: u64) {
-        if let Kind::Priority(priority) = &mut self.kind {
+        if let ChoiceKind::Priority(priority) = &mut self.kind {
             priority.of.remove(&number);
         }
     }
@@ -113,8 +115,8 @@ impl Schedule {
     #[cfg(feature = "testing")]
     pub(super) fn take_made(&mut self) -> Vec<(u32, u32)> {
         match &mut self.kind {
-            Kind::Tape(tape) => std::mem::take(&mut tape.made),
-            Kind::Uniform | Kind::Priority(_) => Vec::new(),
+            ChoiceKind::Tape(tape) => std::mem::take(&mut tape.made),
+            ChoiceKind::Uniform | ChoiceKind::Priority(_) => Vec::new(),
         }
     }
 }

@@ -9,13 +9,13 @@ use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use super::due::Due;
-use super::trace::Label;
+use super::trace::TaskLabel;
 use super::world::World;
 use crate::panic::Contained;
 
 /// A task of the simulation, which is its own waker.
-pub(super) struct Task {
-    pub(super) label: Label,
+pub(super) struct SimTask {
+    pub(super) label: TaskLabel,
     pub(super) number: u64,
     /// The host that it runs on.
     #[cfg_attr(not(feature = "net"), allow(dead_code))]
@@ -31,10 +31,10 @@ pub(super) struct Task {
     discarded: AtomicBool,
 }
 
-impl Task {
+impl SimTask {
     /// Creates a task that counts as woken.
     pub(super) fn new(
-        label: Label,
+        label: TaskLabel,
         number: u64,
         host: usize,
         world: &Arc<World>,
@@ -42,7 +42,7 @@ impl Task {
     ) -> Arc<Self> {
         let (world, future) = (Arc::downgrade(world), Mutex::new(future));
         let (queued, discarded) = (AtomicBool::new(true), AtomicBool::new(false));
-        Arc::new(Task { label, number, host, world, future, queued, discarded })
+        Arc::new(SimTask { label, number, host, world, future, queued, discarded })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Contained>> {
@@ -83,7 +83,7 @@ impl Task {
     }
 }
 
-impl Wake for Task {
+impl Wake for SimTask {
     fn wake(self: Arc<Self>) {
         let world = if self.queue() { self.world.upgrade() } else { None };
         if let Some(world) = world {

@@ -13,7 +13,7 @@ use crate::trace::tree::PolledChild;
 
 /// The name of a task in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Label {
+pub(super) enum TaskLabel {
     Main,
     /// A task that is not a child of a scope.
     Task(u64),
@@ -21,55 +21,55 @@ pub(super) enum Label {
     Job(Option<Name>, u64),
     /// One of the above, on a host that has a name.
     #[cfg(feature = "net")]
-    On(Arc<(Arc<str>, Label)>),
+    On(Arc<(Arc<str>, TaskLabel)>),
 }
 
-impl Label {
+impl TaskLabel {
     /// Returns whether this is a blocking job.
     pub(super) fn is_job(&self) -> bool {
         match self {
             #[cfg(feature = "net")]
-            Label::On(on) => on.1.is_job(),
-            label => matches!(label, Label::Job(..)),
+            TaskLabel::On(on) => on.1.is_job(),
+            label => matches!(label, TaskLabel::Job(..)),
         }
     }
 
     /// Returns the name of a child, or what else the label says.
     pub(super) fn name(&self) -> Name {
         match self {
-            Label::Child(name, _) | Label::Job(Some(name), _) => name.clone(),
-            Label::Main => "main".into(),
-            Label::Task(_) | Label::Job(None, _) => self.to_string().into(),
+            TaskLabel::Child(name, _) | TaskLabel::Job(Some(name), _) => name.clone(),
+            TaskLabel::Main => "main".into(),
+            TaskLabel::Task(_) | TaskLabel::Job(None, _) => self.to_string().into(),
             #[cfg(feature = "net")]
-            Label::On(on) => on.1.name(),
+            TaskLabel::On(on) => on.1.name(),
         }
     }
 }
 
-impl fmt::Display for Label {
+impl fmt::Display for TaskLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Label::Main => f.write_str("main"),
-            Label::Task(number) => write!(f, "task {number}"),
-            Label::Child(name, number) => write!(f, "`{name}` (task {number})"),
-            Label::Job(None, number) => write!(f, "job {number}"),
-            Label::Job(Some(name), number) => write!(f, "job `{name}` (task {number})"),
+            TaskLabel::Main => f.write_str("main"),
+            TaskLabel::Task(number) => write!(f, "task {number}"),
+            TaskLabel::Child(name, number) => write!(f, "`{name}` (task {number})"),
+            TaskLabel::Job(None, number) => write!(f, "job {number}"),
+            TaskLabel::Job(Some(name), number) => write!(f, "job `{name}` (task {number})"),
             #[cfg(feature = "net")]
-            Label::On(on) => write!(f, "{}: {}", on.0, on.1),
+            TaskLabel::On(on) => write!(f, "{}: {}", on.0, on.1),
         }
     }
 }
 
 /// One step of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    Run(Label),
+enum TraceStep {
+    Run(TaskLabel),
     /// A child is polled, within the task that ran last.
     Child(PolledChild),
     /// The clock jumps to this time.
     Clock(Duration),
     /// A fault happens.
-    Fault(&'static str, Option<Label>),
+    Fault(&'static str, Option<TaskLabel>),
     /// A packet arrives, or does not.
     #[cfg(feature = "net")]
     Packet(Seen),
@@ -102,7 +102,7 @@ enum Step {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Trace {
     /// The last steps.
-    steps: VecDeque<Step>,
+    steps: VecDeque<TraceStep>,
     /// The number of all steps.
     count: u64,
     /// A digest of all steps.
@@ -134,35 +134,35 @@ impl Trace {
         self.count == 0
     }
 
-    pub(super) fn run(&mut self, label: &Label, number: u64) {
-        self.push(Step::Run(label.clone()), number);
+    pub(super) fn run(&mut self, label: &TaskLabel, number: u64) {
+        self.push(TraceStep::Run(label.clone()), number);
     }
 
     pub(super) fn child(&mut self, polled: PolledChild) {
         let number = u64::from(polled.number);
-        self.push(Step::Child(polled), !number);
+        self.push(TraceStep::Child(polled), !number);
     }
 
     pub(super) fn clock(&mut self, elapsed: Duration) {
-        self.push(Step::Clock(elapsed), elapsed.as_nanos() as u64);
+        self.push(TraceStep::Clock(elapsed), elapsed.as_nanos() as u64);
     }
 
-    pub(super) fn fault(&mut self, what: &'static str, label: Option<Label>) {
-        self.push(Step::Fault(what, label), what.len() as u64);
+    pub(super) fn fault(&mut self, what: &'static str, label: Option<TaskLabel>) {
+        self.push(TraceStep::Fault(what, label), what.len() as u64);
     }
 
     #[cfg(feature = "net")]
     pub(super) fn packet(&mut self, seen: Seen) {
         let number = seen.number();
-        self.push(Step::Packet(seen), number);
+        self.push(TraceStep::Packet(seen), number);
     }
 
     #[cfg(feature = "net")]
     pub(super) fn network(&mut self, of: Arc<str>, what: &'static str) {
-        self.push(Step::Network(of, what), what.len() as u64);
+        self.push(TraceStep::Network(of, what), what.len() as u64);
     }
 
-    fn push(&mut self, step: Step, number: u64) {
+    fn push(&mut self, step: TraceStep, number: u64) {
         self.digest = (self.digest ^ number).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
         self.count += 1;
         if self.steps.len() == Self::KEPT {
@@ -172,9 +172,10 @@ impl Trace {
     }
 
     /// Returns who ran in the last steps, how often, and how many steps of tasks these were.
-    pub(super) fn busiest(&self) -> (Vec<(Label, usize)>, usize) {
-        let mut busy: Vec<(Label, usize)> = Vec::new();
-        let runs = self.steps.iter().filter_map(|step| if let Step::Run(label) = step { Some(label) } else { None });
+    pub(super) fn busiest(&self) -> (Vec<(TaskLabel, usize)>, usize) {
+        let mut busy: Vec<(TaskLabel, usize)> = Vec::new();
+        let runs =
+            self.steps.iter().filter_map(|step| if let TraceStep::Run(label) = step { Some(label) } else { None });
         let mut count = 0;
         for label in runs.rev().take(Self::RECENT) {
             count += 1;
@@ -194,24 +195,24 @@ impl Trace {
         let mut turn = None;
         for step in &self.steps {
             match (step, turn.and_then(|turn: usize| lines.get_mut(turn))) {
-                (Step::Run(label), _) => {
+                (TraceStep::Run(label), _) => {
                     turn = Some(lines.len());
                     lines.push(label.to_string());
                 }
-                (Step::Child(PolledChild { name, number }), Some(line)) => {
+                (TraceStep::Child(PolledChild { name, number }), Some(line)) => {
                     line.push_str(&format!(" > `{name}` #{number}"))
                 }
-                (Step::Child(PolledChild { name, number }), None) => {
+                (TraceStep::Child(PolledChild { name, number }), None) => {
                     turn = Some(lines.len());
                     lines.push(format!("… > `{name}` #{number}"));
                 }
-                (Step::Clock(elapsed), _) => lines.push(format!("the clock moves to {elapsed:?}")),
-                (Step::Fault(what, None), _) => lines.push(format!("fault: {what}")),
-                (Step::Fault(what, Some(label)), _) => lines.push(format!("fault: {what} {label}")),
+                (TraceStep::Clock(elapsed), _) => lines.push(format!("the clock moves to {elapsed:?}")),
+                (TraceStep::Fault(what, None), _) => lines.push(format!("fault: {what}")),
+                (TraceStep::Fault(what, Some(label)), _) => lines.push(format!("fault: {what} {label}")),
                 #[cfg(feature = "net")]
-                (Step::Packet(seen), _) => lines.push(seen.to_string()),
+                (TraceStep::Packet(seen), _) => lines.push(seen.to_string()),
                 #[cfg(feature = "net")]
-                (Step::Network(of, what), _) => lines.push(format!("{of} {what}")),
+                (TraceStep::Network(of, what), _) => lines.push(format!("{of} {what}")),
             }
         }
         lines

@@ -18,8 +18,8 @@ use super::faults::{Fault, Injector};
 use super::network::Network;
 use super::report;
 use super::schedule::{Random, Schedule};
-use super::task::{SimTimer, Task};
-use super::trace::{Label, Trace};
+use super::task::{SimTask, SimTimer};
+use super::trace::{TaskLabel, Trace};
 use super::watch::Watching;
 use crate::panic::Contained;
 use crate::runtime::{Instant, RunError, Timer};
@@ -70,13 +70,13 @@ pub(super) struct State {
     pub(super) running: bool,
     /// Every task that has not completed, by its number, which is the order in which they were
     /// spawned.
-    pub(super) tasks: BTreeMap<u64, Arc<Task>>,
+    pub(super) tasks: BTreeMap<u64, Arc<SimTask>>,
     /// How many tasks have been spawned.
     pub(super) spawned: u64,
     /// The tasks that have been woken and have not run since, each once.
-    pub(super) ready: Vec<Arc<Task>>,
+    pub(super) ready: Vec<Arc<SimTask>>,
     /// Blocking jobs that wait until nothing is ready.
-    pub(super) late: Vec<Arc<Task>>,
+    pub(super) late: Vec<Arc<SimTask>>,
     /// The wakers of those who wait until nothing is ready.
     settling: Vec<Waker>,
     /// How often `settling` has been woken.
@@ -168,9 +168,9 @@ impl World {
         state.spawned += 1;
         let number = state.spawned;
         let label = match (tree::take_spawning(), job) {
-            (name, true) => Label::Job(name, number),
-            (Some(name), false) => Label::Child(name, number),
-            (None, false) => Label::Task(number),
+            (name, true) => TaskLabel::Job(name, number),
+            (Some(name), false) => TaskLabel::Child(name, number),
+            (None, false) => TaskLabel::Task(number),
         };
         #[cfg(feature = "net")]
         let Some(label) = state.network.placed(host, label) else {
@@ -190,13 +190,13 @@ impl World {
                 drop(Contained::new(future));
                 return Ok(());
             }
-            late => self.admit(Task::new(label, number, host, self, Some(Contained::new(future))), late.is_some()),
+            late => self.admit(SimTask::new(label, number, host, self, Some(Contained::new(future))), late.is_some()),
         }
         Ok(())
     }
 
     /// Adds a task to those that are ready, or to those that wait until nothing is.
-    fn admit(&self, task: Arc<Task>, late: bool) {
+    fn admit(&self, task: Arc<SimTask>, late: bool) {
         let mut state = self.lock();
         state.tasks.insert(task.number, task.clone());
         if late {
@@ -250,12 +250,12 @@ impl World {
 
     /// Runs the simulation until `root` completes.
     pub(super) fn block_on(self: &Arc<Self>, root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
-        let run = Run::start(self)?;
+        let run = RunGuard::start(self)?;
         let watching = Watching::start(self.clone(), self.strict);
         self.run_root(&run.main, root)?;
         if self.strict {
             // The tasks that are about to end may do so before the leaks are counted.
-            while let Some(task) = self.next(Idle::Stop).map_err(|excess| report::busy(self, excess, None))? {
+            while let Some(task) = self.next(WhenIdle::Stop).map_err(|excess| report::busy(self, excess, None))? {
                 self.step(&task);
             }
             #[cfg(feature = "net")]
@@ -266,10 +266,10 @@ impl World {
     }
 
     /// Runs tasks until `root` completes, or until the run can or should not go on.
-    fn run_root(&self, main: &Arc<Task>, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
+    fn run_root(&self, main: &Arc<SimTask>, mut root: Pin<&mut dyn Future<Output = ()>>) -> Result<(), RunError> {
         let (waker, name) = (Waker::from(main.clone()), main.label.name());
         loop {
-            let task = match self.next(Idle::Go) {
+            let task = match self.next(WhenIdle::Go) {
                 Ok(Some(task)) => task,
                 Ok(None) => return Err(report::deadlock(self, root)),
                 Err(excess) => return Err(report::busy(self, excess, Some(root))),
@@ -289,7 +289,7 @@ impl World {
 
     /// Returns the next task to run, after a jump of the clock if need be. Returns `None` if there
     /// will never be one.
-    fn next(&self, idle: Idle) -> Result<Option<Arc<Task>>, Excess> {
+    fn next(&self, idle: WhenIdle) -> Result<Option<Arc<SimTask>>, Excess> {
         loop {
             self.wake_somebody();
             let mut state = self.lock();
@@ -332,9 +332,9 @@ impl World {
 
     /// Lets something happen when nothing is ready: a late job, or a timer if the clock may move.
     /// Returns false if there is neither.
-    fn go_on(&self, idle: Idle) -> bool {
+    fn go_on(&self, idle: WhenIdle) -> bool {
         let mut state = self.lock();
-        let timer = state.timers.first_key_value().map(|(&(due, _), _)| due).filter(|_| idle == Idle::Go);
+        let timer = state.timers.first_key_value().map(|(&(due, _), _)| due).filter(|_| idle == WhenIdle::Go);
         if !state.late.is_empty() {
             let late = state.late.len();
             let job = self.inject(|injector| {
@@ -355,7 +355,7 @@ impl World {
     }
 
     /// Polls one of the tasks, or throws it away.
-    pub(super) fn step(&self, task: &Arc<Task>) {
+    pub(super) fn step(&self, task: &Arc<SimTask>) {
         let Some(mut future) = task.take() else {
             return;
         };
@@ -383,7 +383,7 @@ impl World {
     }
 
     /// Removes a task that has ended.
-    fn retire(&self, task: &Task) {
+    fn retire(&self, task: &SimTask) {
         task.retire();
         let mut state = self.lock();
         state.schedule.forget(task.number);
@@ -393,7 +393,7 @@ impl World {
     }
 
     /// Returns what goes wrong with a task that is about to be polled.
-    fn fate(&self, task: &Task) -> Option<Fault> {
+    fn fate(&self, task: &SimTask) -> Option<Fault> {
         self.injector.as_ref()?;
         let step = self.lock().steps;
         self.inject(|injector| injector.poll(&task.label, step))
@@ -451,7 +451,7 @@ impl Drop for World {
 
 impl State {
     /// Takes one of the ready tasks out.
-    fn pick(&mut self) -> Option<Arc<Task>> {
+    fn pick(&mut self) -> Option<Arc<SimTask>> {
         let task = self.schedule.pick(&mut self.ready, |task| task.number)?;
         self.steps += 1;
         self.trace.run(&task.label, task.number);
@@ -548,23 +548,23 @@ impl Pace {
 
 /// What the clock does when nothing is ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Idle {
+enum WhenIdle {
     Go,
     Stop,
 }
 
 /// Guard of one `block_on`. It keeps other threads out, and removes what belongs to its root
 /// future, whether that completes, is stuck or panics.
-struct Run<'a> {
+struct RunGuard<'a> {
     world: &'a World,
-    main: Arc<Task>,
+    main: Arc<SimTask>,
     before: Option<Arc<World>>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> RunGuard<'a> {
     /// Begins a run. Returns an error if another one is under way.
     fn start(world: &'a Arc<World>) -> Result<Self, RunError> {
-        let main = Task::new(Label::Main, 0, 0, world, None);
+        let main = SimTask::new(TaskLabel::Main, 0, 0, world, None);
         let mut state = world.lock();
         if mem::replace(&mut state.running, true) {
             return Err(RunError::new(
@@ -573,11 +573,11 @@ impl<'a> Run<'a> {
         }
         state.ready.push(main.clone());
         drop(state);
-        Ok(Run { world, main, before: CURRENT.replace(Some(world.clone())) })
+        Ok(RunGuard { world, main, before: CURRENT.replace(Some(world.clone())) })
     }
 }
 
-impl Drop for Run<'_> {
+impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
         drop(CURRENT.replace(self.before.take()));
         // The children that were polled before a panic.

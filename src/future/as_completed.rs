@@ -281,8 +281,8 @@ impl<M: Future> Future for Wait<'_, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let over = this.collect(cx) || this.enough;
-        if over || this.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
+        let ended = this.collect(cx) || this.enough;
+        if ended || this.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(std::mem::take(&mut this.done));
         }
         Poll::Pending

@@ -49,7 +49,7 @@ use crate::engine::{Room, Slots, Store};
 pub fn gather<Shape, G: Futures<Shape>>(futures: G) -> Gather<G::Room, G::Member, G::Values> {
     let store = futures.place(|future| future);
     let values = Slots::new(store.len());
-    Gather { store, values, over: false, shape: G::values }
+    Gather { store, values, completed: false, shape: G::values }
 }
 
 /// Waits for all futures until one fails, and then winds the others down.
@@ -87,7 +87,7 @@ pub fn try_gather<Shape, G: TryFutures<Shape>>(
 ) -> TryGather<G::Room, G::Member, G::Value, G::Error, G::Values> {
     let regions = Regions::of(futures.place(Region::new));
     let values = Slots::new(regions.len());
-    TryGather { regions, values, error: None, over: false, shape: G::values }
+    TryGather { regions, values, error: None, completed: false, shape: G::values }
 }
 
 pin_project! {
@@ -97,7 +97,7 @@ pin_project! {
         #[pin]
         store: K::Store<M>,
         values: K::Slots<M::Output>,
-        over: bool,
+        completed: bool,
         // Makes of the values what the futures were in: a tuple, an array or a `Vec`.
         shape: fn(&mut K::Slots<M::Output>) -> V,
     }
@@ -109,7 +109,7 @@ impl<K: Room, M: Future, V> Future for Gather<K, M, V> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
         let this = self.project();
-        assert!(!*this.over, "a gather was polled after it was ready");
+        assert!(!*this.completed, "a gather was polled after it was ready");
         let polled = this.store.poll_until(cx, |index, future, cx| {
             future.poll(cx).map(|value| {
                 this.values.put(index, value);
@@ -117,7 +117,7 @@ impl<K: Room, M: Future, V> Future for Gather<K, M, V> {
             })
         });
         ready!(polled);
-        *this.over = true;
+        *this.completed = true;
         Poll::Ready((this.shape)(this.values))
     }
 }
@@ -130,7 +130,7 @@ pin_project! {
         regions: Regions<K, M>,
         values: K::Slots<T>,
         error: Option<E>,
-        over: bool,
+        completed: bool,
         // Makes of the values what the futures were in: a tuple, an array or a `Vec`.
         shape: fn(&mut K::Slots<T>) -> V,
     }
@@ -145,7 +145,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, E>> {
         let mut this = self.project();
-        assert!(!*this.over, "a try_gather was polled after it was ready");
+        assert!(!*this.completed, "a try_gather was polled after it was ready");
         loop {
             let polled = this.regions.as_mut().poll_until(cx, |index, result| match result {
                 Ok(value) => {
@@ -160,7 +160,7 @@ where
                 this.regions.as_mut().cancel(|| Siblings::Failed);
             }
         }
-        *this.over = true;
+        *this.completed = true;
         Poll::Ready(match this.error.take() {
             Some(error) => {
                 *this.values = Slots::new(0);

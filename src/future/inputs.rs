@@ -250,7 +250,7 @@ fn array<T, const N: usize>(values: &mut impl Slots<T>) -> [T; N] {
 pin_project! {
     /// Wraps an element of a tuple whose futures fail with errors of one type.
     #[derive(Debug)]
-    pub struct Fallible<M> {
+    pub struct FallibleMember<M> {
         #[pin]
         member: M,
     }
@@ -285,7 +285,7 @@ macro_rules! futures {
             }
         }
 
-        impl<$($F,)+ $($T,)+ Err> Future for Fallible<$any<$($F),+>>
+        impl<$($F,)+ $($T,)+ Err> Future for FallibleMember<$any<$($F),+>>
         where
             $($F: Future<Output = Result<$T, Err>>),+
         {
@@ -305,13 +305,13 @@ macro_rules! futures {
         {
             type Value = $any<$($T),+>;
             type Error = Err;
-            type Member = Fallible<$any<$($F),+>>;
+            type Member = FallibleMember<$any<$($F),+>>;
             type Room = Few<$n>;
             type Values = ($($T,)+);
 
             #[inline]
             fn place<R>(self, wrap: impl Fn(Self::Member) -> R) -> Inline<R, $n> {
-                Inline::full([$(Slot::with(wrap(Fallible { member: $any::$F { it: self.$i } }))),+])
+                Inline::full([$(Slot::with(wrap(FallibleMember { member: $any::$F { it: self.$i } }))),+])
             }
 
             #[inline]

@@ -59,7 +59,7 @@ pin_project! {
         #[pin]
         regions: Regions<K, M>,
         winner: Option<M::Output>,
-        over: bool,
+        completed: bool,
     }
 }
 
@@ -67,14 +67,14 @@ impl<K: Room, M: Future> Race<K, M> {
     /// Makes a race of regions. Returns `None` if there are none.
     #[inline]
     pub(super) fn of(regions: Regions<K, M>) -> Option<Self> {
-        (!regions.is_empty()).then_some(Race { regions, winner: None, over: false })
+        (!regions.is_empty()).then_some(Race { regions, winner: None, completed: false })
     }
 }
 
 impl<M: Future> Race<Many, M> {
     /// Makes a race that has no members yet, and stays pending until it has.
     pub(super) fn empty() -> Self {
-        Race { regions: Regions::new(), winner: None, over: false }
+        Race { regions: Regions::new(), winner: None, completed: false }
     }
 
     /// Adds a member. Once there is a winner, nobody would cancel it.
@@ -94,13 +94,13 @@ impl<K: Room, M: Future> Future for Race<K, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<M::Output> {
         let mut this = self.project();
-        assert!(!*this.over, "a race was polled after it was ready");
+        assert!(!*this.completed, "a race was polled after it was ready");
         while let Some(value) = ready!(this.regions.as_mut().poll_until(cx, |_, value| Some(value))) {
             if this.winner.is_none() {
                 this.regions.as_mut().cancel(|| Siblings::Won);
                 if this.regions.is_empty() {
                     // Returned from where it is, since it costs to move it.
-                    *this.over = true;
+                    *this.completed = true;
                     return Poll::Ready(value);
                 }
                 *this.winner = Some(value);
@@ -108,7 +108,7 @@ impl<K: Room, M: Future> Future for Race<K, M> {
         }
         match this.winner.take() {
             Some(value) => {
-                *this.over = true;
+                *this.completed = true;
                 Poll::Ready(value)
             }
             None => Poll::Pending,
@@ -156,7 +156,7 @@ where
 {
     let regions = Regions::of(futures.place(Region::new));
     let errors = Slots::new(regions.len());
-    RaceOk { regions, winner: None, errors, over: false }
+    RaceOk { regions, winner: None, errors, completed: false }
 }
 
 pin_project! {
@@ -167,7 +167,7 @@ pin_project! {
         regions: Regions<K, M>,
         winner: Option<T>,
         errors: K::Slots<E>,
-        over: bool,
+        completed: bool,
     }
 }
 
@@ -180,7 +180,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Vec<E>>> {
         let mut this = self.project();
-        assert!(!*this.over, "a race_ok was polled after it was ready");
+        assert!(!*this.completed, "a race_ok was polled after it was ready");
         loop {
             let polled = this.regions.as_mut().poll_until(cx, |index, result| match result {
                 Ok(value) => Some(value),
@@ -196,7 +196,7 @@ where
                 this.regions.as_mut().cancel(|| Siblings::Won);
             }
         }
-        *this.over = true;
+        *this.completed = true;
         Poll::Ready(match this.winner.take() {
             Some(value) => {
                 if needs_drop::<E>() {
@@ -254,7 +254,7 @@ where
 {
     let regions = Regions::of(futures.place(Region::new));
     let n = regions.len();
-    Quorum { regions, k, n, values: Vec::new(), errors: Slots::new(n), failed: 0, decided: false, over: false }
+    Quorum { regions, k, n, values: Vec::new(), errors: Slots::new(n), failed: 0, decided: false, completed: false }
 }
 
 pin_project! {
@@ -273,7 +273,7 @@ pin_project! {
         failed: usize,
         // Whether the outcome is known, and the others are cancelled.
         decided: bool,
-        over: bool,
+        completed: bool,
     }
 }
 
@@ -304,7 +304,7 @@ where
     type Output = Result<Vec<T>, QuorumMissed<T, E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        assert!(!self.over, "a quorum was polled after it was ready");
+        assert!(!self.completed, "a quorum was polled after it was ready");
         loop {
             self.as_mut().decide();
             let this = self.as_mut().project();
@@ -320,7 +320,7 @@ where
             }
         }
         let this = self.project();
-        *this.over = true;
+        *this.completed = true;
         let values = mem::take(this.values);
         let errors = mem::replace(this.errors, Slots::new(0));
         Poll::Ready(if values.len() >= *this.k {

@@ -85,31 +85,31 @@ use crate::sync::wakes::Wakes;
 pub struct Singleflight<K, V> {
     spawner: Spawner,
     cancels_abandoned: bool,
-    board: Arc<Board<K, V>>,
+    board: Arc<Flights<K, V>>,
 }
 
 /// The work that runs, by its key.
-struct Board<K, V> {
-    work: ShortLock<HashMap<K, Arc<Work<V>>>>,
-    waiting: Arc<Waiting>,
+struct Flights<K, V> {
+    work: ShortLock<HashMap<K, Arc<SharedWork<V>>>>,
+    waiting: Arc<CallerCount>,
 }
 
 /// How many callers wait for any work, and the most that have done so at once.
 #[derive(Default)]
-struct Waiting {
+struct CallerCount {
     now: AtomicUsize,
     peak: AtomicUsize,
 }
 
 /// One piece of work, as its callers see it.
-struct Work<V> {
+struct SharedWork<V> {
     /// Set once, when the work has been dropped and its key is forgotten.
     outcome: OnceLock<Result<V, FlightError>>,
     list: WaitList<Callers>,
     /// Cancels the work.
     token: Token,
     cancels_abandoned: bool,
-    waiting: Arc<Waiting>,
+    waiting: Arc<CallerCount>,
 }
 
 /// Who waits for one piece of work.
@@ -127,7 +127,7 @@ impl<K, V> Singleflight<K, V> {
     /// The work runs where [`Spawner`]'s children do: in parallel on the runtime that was in force
     /// when the spawner was made, or else on the scope's own task.
     pub fn new(spawner: Spawner) -> Self {
-        let board = Arc::new(Board { work: ShortLock::new(HashMap::new()), waiting: Arc::default() });
+        let board = Arc::new(Flights { work: ShortLock::new(HashMap::new()), waiting: Arc::default() });
         Singleflight { spawner, cancels_abandoned: false, board }
     }
 
@@ -151,7 +151,7 @@ impl<K, V> Singleflight<K, V> {
 
     /// Returns for how many keys work runs, which is what is in use, and how many callers wait.
     pub fn statistics(&self) -> Statistics {
-        let Waiting { now, peak } = &*self.board.waiting;
+        let CallerCount { now, peak } = &*self.board.waiting;
         let (waiting, peak_waiting) = (now.load(Ordering::Relaxed), peak.load(Ordering::Relaxed));
         Statistics { in_use: self.len(), waiting, peak_waiting }
     }
@@ -202,7 +202,7 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        Flight { stage: Stage::Fresh { flights: self, key, work } }
+        Flight { stage: FlightStage::Fresh { flights: self, key, work } }
     }
 
     /// Lets the next caller for `key` start anew, although work for it runs.
@@ -222,10 +222,11 @@ where
         if let Some(caller) = self.board.join(&key) {
             return caller;
         }
-        let (own, new) = (key.clone(), Arc::new(Work::new(self.cancels_abandoned, self.board.waiting.clone())));
+        let (own, new) = (key.clone(), Arc::new(SharedWork::new(self.cancels_abandoned, self.board.waiting.clone())));
         let caller = self.board.join_or_put(key, &new);
         if Arc::ptr_eq(&caller.work, &new) {
-            let landing = Landing { spawner: self.spawner.clone(), board: self.board.clone(), key: own, work: new };
+            let landing =
+                FlightLanding { spawner: self.spawner.clone(), board: self.board.clone(), key: own, work: new };
             let child = Box::pin(fly(landing, work));
             // It inherits nothing from this caller. Where it is refused, it is dropped, and lands.
             _ = context::with(|ambient| ambient.inheriting(None, || self.spawner.spawn_obj(child.into())));
@@ -248,15 +249,15 @@ impl<K, V> fmt::Debug for Singleflight<K, V> {
 }
 
 /// What the scope's child does.
-async fn fly<K, V, F>(landing: Landing<K, V>, work: F)
+async fn fly<K, V, F>(landing: FlightLanding<K, V>, work: F)
 where
     K: Hash + Eq,
     F: Future<Output = V>,
 {
     let outcome = match landing.work.token.run_until_cancelled(catch_panic(work)).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(panicked)) => Err(FlightError { cause: Cause::Panicked(Arc::new(panicked)) }),
-        Err(cancelled) => Err(FlightError { cause: Cause::Cancelled(Arc::new(cancelled.reason().clone())) }),
+        Ok(Err(panicked)) => Err(FlightError { cause: FlightCause::Panicked(Arc::new(panicked)) }),
+        Err(cancelled) => Err(FlightError { cause: FlightCause::Cancelled(Arc::new(cancelled.reason().clone())) }),
     };
     landing.land(outcome);
 }
@@ -265,14 +266,14 @@ where
 ///
 /// It lies in the scope's child beside the work, and outlives it. If it is dropped before the work
 /// has ended, the child was cancelled or refused.
-struct Landing<K: Hash + Eq, V> {
+struct FlightLanding<K: Hash + Eq, V> {
     spawner: Spawner,
-    board: Arc<Board<K, V>>,
+    board: Arc<Flights<K, V>>,
     key: K,
-    work: Arc<Work<V>>,
+    work: Arc<SharedWork<V>>,
 }
 
-impl<K: Hash + Eq, V> Landing<K, V> {
+impl<K: Hash + Eq, V> FlightLanding<K, V> {
     fn land(&self, outcome: Result<V, FlightError>) {
         // In this order: who comes when there is an outcome starts anew.
         self.board.remove(&self.key, &self.work);
@@ -280,27 +281,27 @@ impl<K: Hash + Eq, V> Landing<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V> Drop for Landing<K, V> {
+impl<K: Hash + Eq, V> Drop for FlightLanding<K, V> {
     fn drop(&mut self) {
         if self.work.outcome.get().is_none() {
-            self.land(Err(FlightError { cause: Cause::Cancelled(self.spawner.refusal()) }));
+            self.land(Err(FlightError { cause: FlightCause::Cancelled(self.spawner.refusal()) }));
         }
     }
 }
 
-impl<K: Hash + Eq, V> Board<K, V> {
+impl<K: Hash + Eq, V> Flights<K, V> {
     /// Joins the work that runs for `key`, if there is any.
     fn join(&self, key: &K) -> Option<Caller<V>> {
-        Work::join(self.work.lock().get(key)?)
+        SharedWork::join(self.work.lock().get(key)?)
     }
 
     /// Joins the work that runs for `key`, or makes `new` that work and joins it.
-    fn join_or_put(&self, key: K, new: &Arc<Work<V>>) -> Caller<V> {
+    fn join_or_put(&self, key: K, new: &Arc<SharedWork<V>>) -> Caller<V> {
         let mut work = self.work.lock();
-        if let Some(caller) = work.get(&key).and_then(Work::join) {
+        if let Some(caller) = work.get(&key).and_then(SharedWork::join) {
             return caller;
         }
-        let caller = Work::join(new).expect("nobody has left it yet");
+        let caller = SharedWork::join(new).expect("nobody has left it yet");
         // An insertion would drop the key, or the former work, under the lock.
         let abandoned = work.remove_entry(&key);
         work.insert(key, new.clone());
@@ -310,7 +311,7 @@ impl<K: Hash + Eq, V> Board<K, V> {
     }
 
     /// Forgets `key`, if `ended` is its work.
-    fn remove(&self, key: &K, ended: &Arc<Work<V>>) {
+    fn remove(&self, key: &K, ended: &Arc<SharedWork<V>>) {
         let mut work = self.work.lock();
         let is_its = work.get(key).is_some_and(|work| Arc::ptr_eq(work, ended));
         let removed = if is_its { work.remove_entry(key) } else { None };
@@ -319,11 +320,11 @@ impl<K: Hash + Eq, V> Board<K, V> {
     }
 }
 
-impl<V> Work<V> {
-    fn new(cancels_abandoned: bool, waiting: Arc<Waiting>) -> Self {
+impl<V> SharedWork<V> {
+    fn new(cancels_abandoned: bool, waiting: Arc<CallerCount>) -> Self {
         let callers = Callers { count: 0, is_abandoned: false, waiters: Waiters::new() };
         let (outcome, list, token) = (OnceLock::new(), WaitList::new(callers), Token::new());
-        Work { outcome, list, token, cancels_abandoned, waiting }
+        SharedWork { outcome, list, token, cancels_abandoned, waiting }
     }
 
     /// Adds a caller, unless the last one has left, and the work is being cancelled.
@@ -346,7 +347,7 @@ impl<V> Work<V> {
     }
 }
 
-impl<V> Line for Work<V> {
+impl<V> Line for SharedWork<V> {
     type State = Callers;
     type Ask = ();
     type Answer = ();
@@ -372,13 +373,13 @@ impl<V> Line for Work<V> {
 
 /// One who waits for work, and counts as long as this lives.
 struct Caller<V> {
-    work: Arc<Work<V>>,
+    work: Arc<SharedWork<V>>,
 }
 
 impl<V> Deref for Caller<V> {
-    type Target = Work<V>;
+    type Target = SharedWork<V>;
 
-    fn deref(&self) -> &Work<V> {
+    fn deref(&self) -> &SharedWork<V> {
         &self.work
     }
 }
@@ -400,10 +401,10 @@ impl<V> Drop for Caller<V> {
 /// The future of [`Singleflight::run`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Flight<'a, K, V, F> {
-    stage: Stage<'a, K, V, F>,
+    stage: FlightStage<'a, K, V, F>,
 }
 
-enum Stage<'a, K, V, F> {
+enum FlightStage<'a, K, V, F> {
     /// Not polled yet.
     Fresh {
         flights: &'a Singleflight<K, V>,
@@ -414,7 +415,7 @@ enum Stage<'a, K, V, F> {
         wait: Wait<Caller<V>>,
     },
     /// The outcome was returned.
-    Over,
+    Completed,
     /// There is no value, and the waiting code is about to be dropped.
     Doomed,
 }
@@ -456,21 +457,22 @@ where
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<V, FlightError>> {
-        if let Stage::Fresh { .. } = self.stage {
+        if let FlightStage::Fresh { .. } = self.stage {
             if context::with(|ambient| ambient.is_tripped()) {
                 return Poll::Pending;
             }
-            let Stage::Fresh { flights, key, work } = mem::replace(&mut self.stage, Stage::Over) else {
+            let FlightStage::Fresh { flights, key, work } = mem::replace(&mut self.stage, FlightStage::Completed)
+            else {
                 unreachable!("it was fresh");
             };
             let caller = flights.join_or_start(key, work);
-            self.stage = Stage::Waiting { wait: Wait::new(caller, ()) };
+            self.stage = FlightStage::Waiting { wait: Wait::new(caller, ()) };
         }
-        let Stage::Waiting { wait } = &mut self.stage else {
+        let FlightStage::Waiting { wait } = &mut self.stage else {
             panic!("a future was polled after it had completed");
         };
         let (caller, ()) = ready!(wait.poll(cx));
-        self.stage = Stage::Over;
+        self.stage = FlightStage::Completed;
         Poll::Ready(caller.outcome.get().expect("it has ended").clone())
     }
 }
@@ -484,13 +486,13 @@ where
     type Output = V;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
-        if let Stage::Doomed = self.stage {
+        if let FlightStage::Doomed = self.stage {
             return Poll::Pending;
         }
         match ready!(self.poll_outcome(cx)) {
             Ok(value) => Poll::Ready(value),
             Err(_) if context::with(|ambient| ambient.is_tripped()) => {
-                self.stage = Stage::Doomed;
+                self.stage = FlightStage::Doomed;
                 Poll::Pending
             }
             Err(error) => panic!("{error}; `outcome()` says so without a panic"),
@@ -501,9 +503,9 @@ where
 impl<K, V, F> fmt::Debug for Flight<'_, K, V, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
-            Stage::Fresh { .. } => "fresh",
-            Stage::Waiting { .. } => "waiting",
-            Stage::Over | Stage::Doomed => "completed",
+            FlightStage::Fresh { .. } => "fresh",
+            FlightStage::Waiting { .. } => "waiting",
+            FlightStage::Completed | FlightStage::Doomed => "completed",
         };
         f.debug_struct("Flight").field("stage", &stage).finish_non_exhaustive()
     }
@@ -538,11 +540,11 @@ impl<K, V, F> fmt::Debug for FlightOutcome<'_, K, V, F> {
 /// Tells why shared work has no value. [`Flight::outcome`] returns it.
 #[derive(Clone)]
 pub struct FlightError {
-    cause: Cause,
+    cause: FlightCause,
 }
 
 #[derive(Clone)]
-enum Cause {
+enum FlightCause {
     Cancelled(Arc<Reason>),
     Panicked(Arc<Panicked>),
 }
@@ -555,14 +557,14 @@ impl FlightError {
 
     /// Returns whether the work panicked.
     pub fn is_panicked(&self) -> bool {
-        matches!(self.cause, Cause::Panicked(_))
+        matches!(self.cause, FlightCause::Panicked(_))
     }
 
     /// Returns why the work was cancelled, if it was.
     pub fn reason(&self) -> Option<&Reason> {
         match &self.cause {
-            Cause::Cancelled(reason) => Some(reason),
-            Cause::Panicked(_) => None,
+            FlightCause::Cancelled(reason) => Some(reason),
+            FlightCause::Panicked(_) => None,
         }
     }
 }
@@ -570,8 +572,8 @@ impl FlightError {
 impl fmt::Debug for FlightError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cause: &dyn fmt::Debug = match &self.cause {
-            Cause::Cancelled(reason) => reason,
-            Cause::Panicked(panicked) => panicked,
+            FlightCause::Cancelled(reason) => reason,
+            FlightCause::Panicked(panicked) => panicked,
         };
         f.debug_tuple("FlightError").field(cause).finish()
     }
@@ -580,8 +582,8 @@ impl fmt::Debug for FlightError {
 impl fmt::Display for FlightError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Cancelled(reason) => write!(f, "the shared work was cancelled: {reason}"),
-            Cause::Panicked(panicked) => write!(f, "the shared work {panicked}"),
+            FlightCause::Cancelled(reason) => write!(f, "the shared work was cancelled: {reason}"),
+            FlightCause::Panicked(panicked) => write!(f, "the shared work {panicked}"),
         }
     }
 }

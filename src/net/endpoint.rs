@@ -20,11 +20,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// ```
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    pub(super) place: Place,
+    pub(super) kind: EndpointKind,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum EndpointKind {
     One(SocketAddr),
     Many(Vec<SocketAddr>),
     Named(String, u16),
@@ -34,26 +34,26 @@ pub(super) enum Place {
 
 impl Endpoint {
     /// An address needs no lookup, with brackets around one of IPv6 or without.
-    fn of(host: &str, port: u16) -> Place {
+    fn of(host: &str, port: u16) -> EndpointKind {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         match bare.parse::<IpAddr>() {
-            Ok(address) => Place::One(SocketAddr::new(address, port)),
-            Err(_) => Place::Named(host.to_string(), port),
+            Ok(address) => EndpointKind::One(SocketAddr::new(address, port)),
+            Err(_) => EndpointKind::Named(host.to_string(), port),
         }
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::One(address) => address.fmt(f),
-            Place::Many(addresses) if addresses.is_empty() => f.write_str("an empty list"),
-            Place::Many(addresses) => {
+        match &self.kind {
+            EndpointKind::One(address) => address.fmt(f),
+            EndpointKind::Many(addresses) if addresses.is_empty() => f.write_str("an empty list"),
+            EndpointKind::Many(addresses) => {
                 let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
                 f.write_str(&texts.join(", "))
             }
-            Place::Named(host, port) => write!(f, "{host}:{port}"),
-            Place::Malformed(text) => write!(f, "{text:?}"),
+            EndpointKind::Named(host, port) => write!(f, "{host}:{port}"),
+            EndpointKind::Malformed(text) => write!(f, "{text:?}"),
         }
     }
 }
@@ -61,14 +61,14 @@ impl fmt::Display for Endpoint {
 impl From<&str> for Endpoint {
     fn from(text: &str) -> Self {
         if let Ok(address) = text.parse() {
-            return Endpoint { place: Place::One(address) };
+            return Endpoint { kind: EndpointKind::One(address) };
         }
         let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        let place = match parts {
+        let kind = match parts {
             Some((host, port)) if !host.is_empty() => Endpoint::of(host, port),
-            _ => Place::Malformed(text.to_string()),
+            _ => EndpointKind::Malformed(text.to_string()),
         };
-        Endpoint { place }
+        Endpoint { kind }
     }
 }
 
@@ -86,7 +86,7 @@ impl From<&String> for Endpoint {
 
 impl From<(&str, u16)> for Endpoint {
     fn from((host, port): (&str, u16)) -> Self {
-        Endpoint { place: Endpoint::of(host, port) }
+        Endpoint { kind: Endpoint::of(host, port) }
     }
 }
 
@@ -98,7 +98,7 @@ impl From<(String, u16)> for Endpoint {
 
 impl From<Vec<SocketAddr>> for Endpoint {
     fn from(addresses: Vec<SocketAddr>) -> Self {
-        Endpoint { place: Place::Many(addresses) }
+        Endpoint { kind: EndpointKind::Many(addresses) }
     }
 }
 
@@ -118,7 +118,7 @@ macro_rules! from_addresses {
     ($($address:ty),*) => {$(
         impl From<$address> for Endpoint {
             fn from(address: $address) -> Self {
-                Endpoint { place: Place::One(address.into()) }
+                Endpoint { kind: EndpointKind::One(address.into()) }
             }
         }
     )*};

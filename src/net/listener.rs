@@ -9,11 +9,11 @@ use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_core::stream::{FusedStream, Stream as FuturesStream};
+use futures_core::stream::{FusedStream, Stream};
 
 use super::endpoint::Endpoint;
 use super::options::TcpOptions;
-use super::stream::Stream;
+use super::stream::PeerSocket;
 use super::tcp::{TcpStream, tcp};
 use super::turn::SocketTurn;
 use super::{error, on_network};
@@ -23,20 +23,20 @@ use crate::trace::tree;
 
 /// A listener, whose acceptors take turns.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct SharedListener {
     pub(super) listener: Listener,
     /// A listener wakes whoever polled it last, so only one polls it at a time.
     turn: Mutex<()>,
 }
 
-impl Turns {
+impl SharedListener {
     pub(super) fn new(listener: Listener) -> Self {
-        Turns { listener, turn: Mutex::new(()) }
+        SharedListener { listener, turn: Mutex::new(()) }
     }
 
     /// Makes the network in force watch a socket of the operating system.
     pub(super) fn register(socket: SystemListener) -> io::Result<Self> {
-        on_network(|network| network.register_listener(socket)).map(Turns::new)
+        on_network(|network| network.register_listener(socket)).map(SharedListener::new)
     }
 
     pub(super) async fn accept(&self) -> io::Result<(Socket, Address)> {
@@ -64,17 +64,17 @@ impl Turns {
 
 /// Accepts one connection after the other, and keeps the turn meanwhile.
 pub(super) struct Accepting<'a> {
-    turns: &'a Turns,
+    shared: &'a SharedListener,
     turn: SocketTurn<'a>,
 }
 
 impl<'a> Accepting<'a> {
-    pub(super) fn new(turns: &'a Turns) -> Self {
-        Accepting { turns, turn: SocketTurn::new(&turns.turn) }
+    pub(super) fn new(shared: &'a SharedListener) -> Self {
+        Accepting { shared, turn: SocketTurn::new(&shared.turn) }
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Address)>> {
-        self.turn.poll(cx, |cx| self.turns.poll_accept(cx))
+        self.turn.poll(cx, |cx| self.shared.poll_accept(cx))
     }
 }
 
@@ -85,7 +85,7 @@ impl<'a> Accepting<'a> {
 /// `Server`, of Trio's `SocketListener` and of `tokio::net::TcpListener`.
 #[derive(Debug)]
 pub struct TcpListener {
-    turns: Turns,
+    shared: SharedListener,
     options: TcpOptions,
 }
 
@@ -120,7 +120,7 @@ impl TcpListener {
     }
 
     pub(super) fn new(listener: Listener, options: TcpOptions) -> Self {
-        TcpListener { turns: Turns::new(listener), options }
+        TcpListener { shared: SharedListener::new(listener), options }
     }
 
     /// Waits for the next connection, and returns it with the address of its peer.
@@ -138,14 +138,14 @@ impl TcpListener {
     /// Returns the error of the operating system. The settings of the listener may fail on a
     /// connection, which is dropped then.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (socket, peer) = self.turns.accept().await?;
+        let (socket, peer) = self.shared.accept().await?;
         self.finish(socket, peer)
     }
 
     fn finish(&self, socket: Socket, peer: Address) -> io::Result<(TcpStream, SocketAddr)> {
         let address = tcp(&peer)?;
         self.options.apply(&socket).map_err(|failed| error::at(failed, "set up the connection of", &peer))?;
-        Ok((TcpStream { stream: Stream::new(socket, peer) }, address))
+        Ok((TcpStream { stream: PeerSocket::new(socket, peer) }, address))
     }
 
     /// Returns a stream of connections, which has no end.
@@ -156,7 +156,7 @@ impl TcpListener {
     ///
     /// Dropping the stream loses no connection.
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { listener: self, accepting: Accepting::new(&self.turns) }
+        Incoming { listener: self, accepting: Accepting::new(&self.shared) }
     }
 
     /// Takes over a listening socket of the standard library, on the network in force.
@@ -168,8 +168,8 @@ impl TcpListener {
     ///
     /// Returns an error if there is no network here, or if it is none of the operating system.
     pub fn from_std(socket: std::net::TcpListener) -> io::Result<TcpListener> {
-        let turns = Turns::register(SystemListener::Tcp(socket))?;
-        Ok(TcpListener { turns, options: TcpOptions::new() })
+        let shared = SharedListener::register(SystemListener::Tcp(socket))?;
+        Ok(TcpListener { shared, options: TcpOptions::new() })
     }
 
     /// Returns the socket, which stays non-blocking.
@@ -178,7 +178,7 @@ impl TcpListener {
     ///
     /// Returns an error if it is none of the operating system.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        match self.turns.listener.into_system()? {
+        match self.shared.listener.into_system()? {
             SystemListener::Tcp(socket) => Ok(socket),
             #[cfg(unix)]
             SystemListener::Unix(_) => Err(unsupported("this is not a listener of TCP")),
@@ -188,7 +188,7 @@ impl TcpListener {
     /// Returns the descriptor, or `None` if this is no socket of the operating system.
     #[cfg(unix)]
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.turns.listener.descriptor()
+        self.shared.listener.descriptor()
     }
 
     /// Returns the address where it listens.
@@ -197,7 +197,7 @@ impl TcpListener {
     ///
     /// Returns an error if the operating system does not know it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        tcp(&self.turns.listener.local_address()?)
+        tcp(&self.shared.listener.local_address()?)
     }
 }
 
@@ -208,7 +208,7 @@ pub struct Incoming<'a> {
     accepting: Accepting<'a>,
 }
 
-impl FuturesStream for Incoming<'_> {
+impl Stream for Incoming<'_> {
     type Item = io::Result<TcpStream>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<TcpStream>>> {

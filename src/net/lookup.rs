@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::connect::begin;
-use super::endpoint::{Endpoint, Place};
+use super::endpoint::{Endpoint, EndpointKind};
 use super::{error, on_network};
 use crate::context;
 use crate::runtime::{Blocking, blocking_pool};
@@ -36,11 +36,11 @@ use crate::sync::oneshot;
 /// ```
 pub async fn lookup(endpoint: impl Into<Endpoint>) -> io::Result<Vec<SocketAddr>> {
     let endpoint = endpoint.into();
-    let found = match &endpoint.place {
-        Place::One(address) => return Ok(vec![*address]),
-        Place::Many(addresses) => Ok(addresses.clone()),
-        Place::Named(host, port) => named(host, *port).await,
-        Place::Malformed(_) => Err(io::Error::new(
+    let found = match &endpoint.kind {
+        EndpointKind::One(address) => return Ok(vec![*address]),
+        EndpointKind::Many(addresses) => Ok(addresses.clone()),
+        EndpointKind::Named(host, port) => named(host, *port).await,
+        EndpointKind::Malformed(_) => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "it is not of the form host:port, with a port of at most 65535",
         )),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::connect::{begin, first_of};
 use super::endpoint::Endpoint;
 use super::lookup::{first_to, lookup};
-use super::stream::Stream;
+use super::stream::PeerSocket;
 use super::{TcpListener, TcpStream, error, on_network};
 use crate::runtime::network::{ListenOptions, Socket, SocketOption};
 
@@ -101,7 +101,7 @@ impl TcpOptions {
         begin().await;
         let (socket, peer) = first_of(lookup(to).await?, self.attempt_timeout).await?;
         self.apply(&socket).map_err(|failed| error::at(failed, "set up the connection to", peer))?;
-        Ok(TcpStream { stream: Stream::new(socket, peer.into()) })
+        Ok(TcpStream { stream: PeerSocket::new(socket, peer.into()) })
     }
 
     /// Listens with these settings, as [`TcpListener::bind`] does.

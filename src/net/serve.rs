@@ -169,7 +169,7 @@ where
     pub async fn run(self) -> Served {
         let Serve { listener, mut handler, limit, stop, grace } = self;
         let stop = stop.or_else(Token::current);
-        let (slots, counts) = (&Semaphore::new(limit), &Counts::default());
+        let (slots, counts) = (&Semaphore::new(limit), &ServedCounts::default());
         scope(async |s| {
             let accepting = async {
                 let mut pause = PAUSES.0;
@@ -220,13 +220,13 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 #[derive(Default)]
-struct Counts {
+struct ServedCounts {
     accepted: AtomicU64,
     completed: AtomicU64,
     errors: AtomicU64,
 }
 
-impl Counts {
+impl ServedCounts {
     fn sum(&self) -> Served {
         Served {
             accepted: self.accepted.load(Ordering::Relaxed),

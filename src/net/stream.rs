@@ -11,21 +11,21 @@ use crate::trace::tree;
 /// A connected socket, and its peer, which errors name. A socket that was reset does not know it
 /// any more.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct PeerSocket {
     pub(super) socket: Socket,
     pub(super) peer: Address,
 }
 
-impl Stream {
+impl PeerSocket {
     pub(super) fn new(socket: Socket, peer: Address) -> Self {
-        Stream { socket, peer }
+        PeerSocket { socket, peer }
     }
 
     /// Makes the network in force watch a socket of the operating system.
     pub(super) fn register(socket: SystemStream) -> io::Result<Self> {
         let socket = on_network(|network| network.register(socket))?;
         let peer = socket.peer_address()?;
-        Ok(Stream { socket, peer })
+        Ok(PeerSocket { socket, peer })
     }
 
     #[inline]

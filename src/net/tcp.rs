@@ -13,7 +13,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::endpoint::Endpoint;
 use super::options::TcpOptions;
 use super::split::{self, ReadHalf, Split, WriteHalf};
-use super::stream::{Stream, byte_stream};
+use super::stream::{PeerSocket, byte_stream};
 use crate::runtime::network::{Address, SocketOption, SystemStream, unsupported};
 
 /// A TCP connection, on the network of whatever runtime it was made on.
@@ -36,7 +36,7 @@ use crate::runtime::network::{Address, SocketOption, SystemStream, unsupported};
 /// No allocation for a read or a write.
 #[derive(Debug)]
 pub struct TcpStream {
-    pub(super) stream: Stream,
+    pub(super) stream: PeerSocket,
 }
 
 byte_stream!(TcpStream);
@@ -87,7 +87,7 @@ impl TcpStream {
     ///
     /// Returns an error if there is no network here, or if it is none of the operating system.
     pub fn from_std(socket: std::net::TcpStream) -> io::Result<TcpStream> {
-        Stream::register(SystemStream::Tcp(socket)).map(|stream| TcpStream { stream })
+        PeerSocket::register(SystemStream::Tcp(socket)).map(|stream| TcpStream { stream })
     }
 
     /// Returns the socket, which stays non-blocking.

@@ -9,13 +9,13 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_core::stream::{FusedStream, Stream as FuturesStream};
+use futures_core::stream::{FusedStream, Stream};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::connect::{begin, open};
-use super::listener::{Accepting, Turns};
+use super::listener::{Accepting, SharedListener};
 use super::split::{self, ReadHalf, Split, WriteHalf};
-use super::stream::{Stream, byte_stream};
+use super::stream::{PeerSocket, byte_stream};
 use super::{error, on_network};
 use crate::runtime::network::{Address, ListenOptions, Socket, SystemListener, SystemStream, unsupported};
 
@@ -25,7 +25,7 @@ use crate::runtime::network::{Address, ListenOptions, Socket, SystemListener, Sy
 /// `asyncio.open_unix_connection`, of Trio's `open_unix_socket` and of `tokio::net::UnixStream`.
 #[derive(Debug)]
 pub struct UnixStream {
-    stream: Stream,
+    stream: PeerSocket,
 }
 
 byte_stream!(UnixStream);
@@ -48,7 +48,7 @@ impl UnixStream {
             Ok((open(&address).await?, address))
         };
         let (socket, peer) = connected.await.map_err(|failed| error::at(failed, "connect to", path.display()))?;
-        Ok(UnixStream { stream: Stream::new(socket, peer) })
+        Ok(UnixStream { stream: PeerSocket::new(socket, peer) })
     }
 
     /// Creates two sockets that are connected with each other, on the network in force.
@@ -84,7 +84,7 @@ impl UnixStream {
     ///
     /// Returns an error if there is no network here, or if it is none of the operating system.
     pub fn from_std(socket: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
-        Stream::register(SystemStream::Unix(socket)).map(|stream| UnixStream { stream })
+        PeerSocket::register(SystemStream::Unix(socket)).map(|stream| UnixStream { stream })
     }
 
     /// Returns the socket, which stays non-blocking.
@@ -153,7 +153,7 @@ impl split::private::EndWriting for UnixStream {
 /// `tokio::net::UnixListener`.
 #[derive(Debug)]
 pub struct UnixListener {
-    turns: Turns,
+    shared: SharedListener,
 }
 
 impl UnixListener {
@@ -170,7 +170,7 @@ impl UnixListener {
             on_network(|network| network.listen(&address, &ListenOptions::new()))
         };
         let listener = listening().map_err(|failed| error::at(failed, "listen at", path.display()))?;
-        Ok(UnixListener { turns: Turns::new(listener) })
+        Ok(UnixListener { shared: SharedListener::new(listener) })
     }
 
     /// Waits for the next connection.
@@ -183,8 +183,8 @@ impl UnixListener {
     ///
     /// As for [`TcpListener::accept`](super::TcpListener::accept).
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (socket, peer) = self.turns.accept().await?;
-        Ok((UnixStream { stream: Stream::new(socket, peer.clone()) }, unix(peer)?))
+        let (socket, peer) = self.shared.accept().await?;
+        Ok((UnixStream { stream: PeerSocket::new(socket, peer.clone()) }, unix(peer)?))
     }
 
     /// Returns a stream of connections, which has no end.
@@ -195,7 +195,7 @@ impl UnixListener {
     ///
     /// Dropping the stream loses no connection.
     pub fn incoming(&self) -> UnixIncoming<'_> {
-        UnixIncoming { accepting: Accepting::new(&self.turns) }
+        UnixIncoming { accepting: Accepting::new(&self.shared) }
     }
 
     /// Takes over a listening socket of the standard library, on the network in force.
@@ -206,7 +206,7 @@ impl UnixListener {
     ///
     /// Returns an error if there is no network here, or if it is none of the operating system.
     pub fn from_std(socket: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
-        Turns::register(SystemListener::Unix(socket)).map(|turns| UnixListener { turns })
+        SharedListener::register(SystemListener::Unix(socket)).map(|shared| UnixListener { shared })
     }
 
     /// Returns the socket, which stays non-blocking.
@@ -215,7 +215,7 @@ impl UnixListener {
     ///
     /// Returns an error if it is none of the operating system.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
-        match self.turns.listener.into_system()? {
+        match self.shared.listener.into_system()? {
             SystemListener::Unix(socket) => Ok(socket),
             SystemListener::Tcp(_) => Err(unsupported("this is not a listener of a Unix socket")),
         }
@@ -223,7 +223,7 @@ impl UnixListener {
 
     /// Returns the descriptor, or `None` if this is no socket of the operating system.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.turns.listener.descriptor()
+        self.shared.listener.descriptor()
     }
 
     /// Returns the address where it listens.
@@ -232,7 +232,7 @@ impl UnixListener {
     ///
     /// Returns an error if the operating system does not know it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        unix(self.turns.listener.local_address()?)
+        unix(self.shared.listener.local_address()?)
     }
 }
 
@@ -242,11 +242,11 @@ pub struct UnixIncoming<'a> {
     accepting: Accepting<'a>,
 }
 
-impl FuturesStream for UnixIncoming<'_> {
+impl Stream for UnixIncoming<'_> {
     type Item = io::Result<UnixStream>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<UnixStream>>> {
-        let of = |(socket, peer): (Socket, Address)| UnixStream { stream: Stream::new(socket, peer) };
+        let of = |(socket, peer): (Socket, Address)| UnixStream { stream: PeerSocket::new(socket, peer) };
         Poll::Ready(Some(ready!(self.accepting.poll_next(cx)).map(of)))
     }
 }

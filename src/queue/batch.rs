@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::item::Item;
 use super::receiver::{Receiver, take_many, take_promised};
-use super::shared::{Fillers, Shared, Takers};
+use super::shared::{Fillers, SharedQueue, Takers};
 use super::state::Coming;
 use crate::context;
 use crate::sync::wait_list::Wait;
@@ -56,7 +56,7 @@ impl<T> Receiver<T> {
     pub fn recv_many_within(&self, max: usize, within: Duration) -> RecvManyWithin<'_, T> {
         assert!(max > 0, "a batch has at least one item: `max` must not be 0");
         let shared = self.shared();
-        RecvManyWithin { shared, max, within, timer: sleep(within), stage: Stage::first(shared, Coming::New) }
+        RecvManyWithin { shared, max, within, timer: sleep(within), stage: FillStage::first(shared, Coming::New) }
     }
 }
 
@@ -64,37 +64,37 @@ pin_project! {
     /// The future of [`Receiver::recv_many_within`].
     #[must_use = "futures do nothing unless polled"]
     pub struct RecvManyWithin<'a, T> {
-        shared: &'a Arc<Shared<T>>,
+        shared: &'a Arc<SharedQueue<T>>,
         max: usize,
         within: Duration,
         // Counts from its first poll, which is when there is a first item.
         #[pin]
         timer: Sleep,
-        stage: Stage<'a, T>,
+        stage: FillStage<'a, T>,
     }
 }
 
-enum Stage<'a, T> {
+enum FillStage<'a, T> {
     /// It waits for a first item.
-    First(Wait<Takers<&'a Shared<T>>>),
+    First(Wait<Takers<&'a SharedQueue<T>>>),
     /// It has a promise, and waits for more items.
-    Filling(Wait<Fillers<&'a Shared<T>>>, Promise<'a, T>),
-    Over,
+    Filling(Wait<Fillers<&'a SharedQueue<T>>>, Promise<'a, T>),
+    Completed,
 }
 
-impl<'a, T> Stage<'a, T> {
-    fn first(shared: &'a Shared<T>, coming: Coming) -> Self {
-        Stage::First(Wait::new(Takers(shared), coming))
+impl<'a, T> FillStage<'a, T> {
+    fn first(shared: &'a SharedQueue<T>, coming: Coming) -> Self {
+        FillStage::First(Wait::new(Takers(shared), coming))
     }
 
     fn filling(promise: Promise<'a, T>, max: usize) -> Self {
-        Stage::Filling(Wait::new(Fillers(promise.shared), max), promise)
+        FillStage::Filling(Wait::new(Fillers(promise.shared), max), promise)
     }
 }
 
 /// The right to an item that is still in the queue.
 struct Promise<'a, T> {
-    shared: &'a Shared<T>,
+    shared: &'a SharedQueue<T>,
 }
 
 impl<T> Promise<'_, T> {
@@ -118,7 +118,7 @@ impl<T> Future for RecvManyWithin<'_, T> {
         let (shared, max) = (*this.shared, *this.max);
         loop {
             let promise = match this.stage {
-                Stage::First(wait) => {
+                FillStage::First(wait) => {
                     let joins = wait.is_outside();
                     let polled = wait.poll(cx);
                     if joins {
@@ -126,15 +126,15 @@ impl<T> Future for RecvManyWithin<'_, T> {
                     }
                     let (Takers(shared), answer) = ready!(polled);
                     match answer {
-                        Ok(()) => *this.stage = Stage::filling(Promise { shared }, max),
+                        Ok(()) => *this.stage = FillStage::filling(Promise { shared }, max),
                         Err(_) => {
-                            *this.stage = Stage::Over;
+                            *this.stage = FillStage::Completed;
                             return Poll::Ready(Vec::new());
                         }
                     }
                     continue;
                 }
-                Stage::Filling(wait, _) => {
+                FillStage::Filling(wait, _) => {
                     // In a cancelled region it does not begin to wait for more.
                     let takes_what_is_there = wait.is_outside() && context::with(|ambient| ambient.is_tripped());
                     // Before the clock, so that a batch that is full at once makes no timer.
@@ -142,23 +142,23 @@ impl<T> Future for RecvManyWithin<'_, T> {
                     if !is_full && !takes_what_is_there {
                         ready!(this.timer.as_mut().poll(cx));
                     }
-                    let Stage::Filling(_, promise) = mem::replace(this.stage, Stage::Over) else {
+                    let FillStage::Filling(_, promise) = mem::replace(this.stage, FillStage::Completed) else {
                         unreachable!("it fills");
                     };
                     // Others may have taken items since it was told that there are enough.
                     if is_full && !shared.with(|state| state.is_filled(max)) {
-                        *this.stage = Stage::filling(promise, max);
+                        *this.stage = FillStage::filling(promise, max);
                         continue;
                     }
                     promise
                 }
-                Stage::Over => panic!("a future was polled after it had completed"),
+                FillStage::Completed => panic!("a future was polled after it had completed"),
             };
             promise.give();
             match take_promised(shared, |shared, state, wakes| take_many(shared, state, wakes, max)) {
                 Some(items) => return Poll::Ready(items),
                 None => {
-                    *this.stage = Stage::first(shared, Coming::Again);
+                    *this.stage = FillStage::first(shared, Coming::Again);
                     this.timer.set(sleep(*this.within));
                 }
             }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shared::{Joiners, Shared};
+use super::shared::{Joiners, SharedQueue};
 use super::statistics::QueueStatistics;
 use crate::sync::wait_list::Wait;
 
@@ -94,11 +94,11 @@ macro_rules! both_ends {
 }
 pub(super) use both_ends;
 
-pub(super) fn join<T>(shared: &Arc<Shared<T>>) -> Join<'_, T> {
+pub(super) fn join<T>(shared: &Arc<SharedQueue<T>>) -> Join<'_, T> {
     Join { shared, wait: Wait::new(Joiners(&**shared), ()) }
 }
 
-pub(super) fn statistics<T>(shared: &Shared<T>) -> QueueStatistics {
+pub(super) fn statistics<T>(shared: &SharedQueue<T>) -> QueueStatistics {
     shared.with(|state| QueueStatistics {
         len: state.len(),
         capacity: shared.capacity(),
@@ -115,8 +115,8 @@ pub(super) fn statistics<T>(shared: &Shared<T>) -> QueueStatistics {
 /// [`Receiver::join`](super::Receiver::join).
 #[must_use = "futures do nothing unless polled"]
 pub struct Join<'a, T> {
-    shared: &'a Shared<T>,
-    wait: Wait<Joiners<&'a Shared<T>>>,
+    shared: &'a SharedQueue<T>,
+    wait: Wait<Joiners<&'a SharedQueue<T>>>,
 }
 
 impl<T> Future for Join<'_, T> {

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use super::state::Refused;
+
 const CLOSED: &str = "the queue is closed";
 
 /// Tells that an item was not sent because the queue is closed, or has no receiver any more.
@@ -36,17 +38,11 @@ impl<T> fmt::Display for SendError<T> {
 
 impl<T> Error for SendError<T> {}
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Full,
-    Closed,
-}
-
-impl fmt::Display for Kind {
+impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Full => "the queue has no room now",
-            Kind::Closed => CLOSED,
+            Refused::Full => "the queue has no room now",
+            Refused::Closed => CLOSED,
         })
     }
 }
@@ -55,26 +51,26 @@ impl fmt::Display for Kind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TrySendError<T> {
     item: T,
-    kind: Kind,
+    kind: Refused,
 }
 
 impl<T> TrySendError<T> {
     pub(super) fn full(item: T) -> Self {
-        TrySendError { item, kind: Kind::Full }
+        TrySendError { item, kind: Refused::Full }
     }
 
     pub(super) fn closed(item: T) -> Self {
-        TrySendError { item, kind: Kind::Closed }
+        TrySendError { item, kind: Refused::Closed }
     }
 
     /// Returns whether there was no room. Later there may be some.
     pub fn is_full(&self) -> bool {
-        self.kind == Kind::Full
+        self.kind == Refused::Full
     }
 
     /// Returns whether the queue is closed, or has no receiver any more.
     pub fn is_closed(&self) -> bool {
-        self.kind == Kind::Closed
+        self.kind == Refused::Closed
     }
 
     /// Returns the item that was not sent.
@@ -152,26 +148,26 @@ impl Error for ReserveError {}
 /// Tells why no place was reserved without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryReserveError {
-    kind: Kind,
+    kind: Refused,
 }
 
 impl TryReserveError {
     pub(super) fn full() -> Self {
-        TryReserveError { kind: Kind::Full }
+        TryReserveError { kind: Refused::Full }
     }
 
     pub(super) fn closed() -> Self {
-        TryReserveError { kind: Kind::Closed }
+        TryReserveError { kind: Refused::Closed }
     }
 
     /// Returns whether there was no room. Later there may be some.
     pub fn is_full(&self) -> bool {
-        self.kind == Kind::Full
+        self.kind == Refused::Full
     }
 
     /// Returns whether the queue is closed, or has no receiver any more.
     pub fn is_closed(&self) -> bool {
-        self.kind == Kind::Closed
+        self.kind == Refused::Closed
     }
 }
 

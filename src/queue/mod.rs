@@ -122,10 +122,10 @@ pub use error::{ReserveError, SendError, SinkError, TryRecvError, TryReserveErro
 pub use item::{Item, Unfinished};
 pub use receiver::{Receiver, Recv, RecvMany};
 pub use sender::{Reserve, SendItem, Sender, Slot, WeakSender};
-use shared::Shared;
+use shared::SharedQueue;
 use state::Capacity;
 pub use statistics::QueueStatistics;
-use store::Store;
+use store::ItemStore;
 
 /// Creates a queue for up to `capacity` items, of which the oldest is received first.
 ///
@@ -134,7 +134,7 @@ use store::Store;
 /// Panics if `capacity` is 0. A queue without room is a [`rendezvous`].
 #[track_caller]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    make(Store::fifo(), at_most(capacity))
+    make(ItemStore::fifo(), at_most(capacity))
 }
 
 /// Creates a queue for any number of items, of which the oldest is received first.
@@ -142,7 +142,7 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// Sending never waits. So where producers are faster than consumers, it grows until the memory is
 /// used up. Where this can be, take a [`bounded`] one.
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
-    make(Store::fifo(), Capacity::Unbounded)
+    make(ItemStore::fifo(), Capacity::Unbounded)
 }
 
 /// Creates a queue without room: a sender waits until a receiver has taken its item.
@@ -166,7 +166,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// # });
 /// ```
 pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
-    make(Store::fifo(), Capacity::Rendezvous)
+    make(ItemStore::fifo(), Capacity::Rendezvous)
 }
 
 /// Creates a queue for up to `capacity` items, of which the newest is received first.
@@ -182,12 +182,12 @@ pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
 /// ```
 #[track_caller]
 pub fn lifo<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    make(Store::lifo(), at_most(capacity))
+    make(ItemStore::lifo(), at_most(capacity))
 }
 
 /// Creates a queue for any number of items, of which the newest is received first.
 pub fn lifo_unbounded<T>() -> (Sender<T>, Receiver<T>) {
-    make(Store::lifo(), Capacity::Unbounded)
+    make(ItemStore::lifo(), Capacity::Unbounded)
 }
 
 /// Creates a queue for up to `capacity` items, of which the smallest is received first, and the
@@ -216,13 +216,13 @@ pub fn lifo_unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// ```
 #[track_caller]
 pub fn priority<T: Ord>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    make(Store::priority(T::cmp), at_most(capacity))
+    make(ItemStore::priority(T::cmp), at_most(capacity))
 }
 
 /// Creates a queue for any number of items, of which the smallest is received first, as in
 /// [`priority`].
 pub fn priority_unbounded<T: Ord>() -> (Sender<T>, Receiver<T>) {
-    make(Store::priority(T::cmp), Capacity::Unbounded)
+    make(ItemStore::priority(T::cmp), Capacity::Unbounded)
 }
 
 #[track_caller]
@@ -231,7 +231,7 @@ fn at_most(capacity: usize) -> Capacity {
     Capacity::Bounded(capacity)
 }
 
-fn make<T>(store: Store<T>, capacity: Capacity) -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared::new(store, capacity));
+fn make<T>(store: ItemStore<T>, capacity: Capacity) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(SharedQueue::new(store, capacity));
     (Sender::first(shared.clone()), Receiver::first(shared))
 }

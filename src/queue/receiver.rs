@@ -12,7 +12,7 @@ use futures_core::stream::{FusedStream, Stream};
 use super::ends::both_ends;
 use super::error::TryRecvError;
 use super::item::Item;
-use super::shared::{Shared, Takers};
+use super::shared::{SharedQueue, Takers};
 use super::state::{Coming, State};
 use crate::engine::budget;
 use crate::sync::wait_list::{Wait, yields};
@@ -27,9 +27,9 @@ use crate::sync::wakes::Wakes;
 /// that it may have been given, until it has yielded an item or is dropped. So do not poll one
 /// receiver as a stream and then call its other methods. Clone it for that.
 pub struct Receiver<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedQueue<T>>,
     /// Where it waits as a stream.
-    waiting: Option<Wait<Takers<Arc<Shared<T>>>>>,
+    waiting: Option<Wait<Takers<Arc<SharedQueue<T>>>>>,
     /// Whether the stream has returned `None`.
     has_ended: bool,
 }
@@ -38,11 +38,11 @@ both_ends!(Receiver);
 
 impl<T> Receiver<T> {
     /// The first receiver of a queue. It has been counted.
-    pub(super) fn first(shared: Arc<Shared<T>>) -> Self {
+    pub(super) fn first(shared: Arc<SharedQueue<T>>) -> Self {
         Receiver { shared, waiting: None, has_ended: false }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared<T>> {
+    pub(super) fn shared(&self) -> &Arc<SharedQueue<T>> {
         &self.shared
     }
 
@@ -158,13 +158,13 @@ impl<T> FusedStream for Receiver<T> {
 
 /// Takes an item, if there is one.
 #[inline]
-fn take_one<T>(shared: &Arc<Shared<T>>, state: &mut State<T>, wakes: &mut Option<Wakes>) -> Option<Item<T>> {
+fn take_one<T>(shared: &Arc<SharedQueue<T>>, state: &mut State<T>, wakes: &mut Option<Wakes>) -> Option<Item<T>> {
     state.take(wakes).map(|value| Item::new(value, state.begin_work(shared)))
 }
 
 /// Takes up to `max` items: one to which there is a right, and those that are promised to nobody.
 pub(super) fn take_many<T>(
-    shared: &Arc<Shared<T>>,
+    shared: &Arc<SharedQueue<T>>,
     state: &mut State<T>,
     wakes: &mut Option<Wakes>,
     max: usize,
@@ -177,8 +177,8 @@ pub(super) fn take_many<T>(
 /// Takes as a newcomer, if there is something that is promised to nobody.
 #[inline]
 fn take_new<T, R>(
-    shared: &Arc<Shared<T>>,
-    take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
+    shared: &Arc<SharedQueue<T>>,
+    take: impl FnOnce(&Arc<SharedQueue<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
 ) -> Result<R, TryRecvError> {
     shared.change_and_wake(|state, wakes| {
         let taken = if state.may_take() { take(shared, state, wakes) } else { None };
@@ -189,8 +189,8 @@ fn take_new<T, R>(
 /// Takes as one who has a promise. Returns `None` if what was promised has been withdrawn, or taken
 /// out by `close_now`. One who then joins the line again learns whether more may come.
 pub(super) fn take_promised<T, R>(
-    shared: &Arc<Shared<T>>,
-    take: impl FnOnce(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
+    shared: &Arc<SharedQueue<T>>,
+    take: impl FnOnce(&Arc<SharedQueue<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
 ) -> Option<R> {
     shared.change_and_wake(|state, wakes| {
         state.end_promise();
@@ -202,11 +202,11 @@ pub(super) fn take_promised<T, R>(
 ///
 /// In a rendezvous, what was promised may have been withdrawn by a sender that has left. Then this
 /// waits once more, at the head of the line.
-fn poll_turn<T, P: Deref<Target = Shared<T>>, R>(
-    shared: &Arc<Shared<T>>,
+fn poll_turn<T, P: Deref<Target = SharedQueue<T>>, R>(
+    shared: &Arc<SharedQueue<T>>,
     wait: &mut Wait<Takers<P>>,
     cx: &mut Context<'_>,
-    take: impl Fn(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
+    take: impl Fn(&Arc<SharedQueue<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
 ) -> Poll<Option<R>> {
     loop {
         let joins = wait.is_outside();
@@ -228,20 +228,20 @@ fn poll_turn<T, P: Deref<Target = Shared<T>>, R>(
 
 /// The part of a future that takes items as soon as it is its turn.
 struct Taking<'a, T> {
-    shared: &'a Arc<Shared<T>>,
-    stage: Stage,
-    wait: Wait<Takers<&'a Shared<T>>>,
+    shared: &'a Arc<SharedQueue<T>>,
+    stage: TakeStage,
+    wait: Wait<Takers<&'a SharedQueue<T>>>,
 }
 
-enum Stage {
+enum TakeStage {
     New,
     Waiting,
-    Over,
+    Completed,
 }
 
 impl<'a, T> Taking<'a, T> {
-    fn new(shared: &'a Arc<Shared<T>>) -> Self {
-        Taking { shared, stage: Stage::New, wait: Wait::new(Takers(&**shared), Coming::New) }
+    fn new(shared: &'a Arc<SharedQueue<T>>) -> Self {
+        Taking { shared, stage: TakeStage::New, wait: Wait::new(Takers(&**shared), Coming::New) }
     }
 
     /// Takes with `take`. Returns `None` if the queue has ended.
@@ -249,22 +249,22 @@ impl<'a, T> Taking<'a, T> {
     fn poll<R>(
         &mut self,
         cx: &mut Context<'_>,
-        take: impl Fn(&Arc<Shared<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
+        take: impl Fn(&Arc<SharedQueue<T>>, &mut State<T>, &mut Option<Wakes>) -> Option<R>,
     ) -> Poll<Option<R>> {
         let taken = match self.stage {
             // If there is something, this takes the lock once and clones no waker.
-            Stage::New if !budget::take_step() && yields(cx) => return Poll::Pending,
-            Stage::New => match take_new(self.shared, &take) {
+            TakeStage::New if !budget::take_step() && yields(cx) => return Poll::Pending,
+            TakeStage::New => match take_new(self.shared, &take) {
                 Err(error) if error.is_empty() => {
-                    self.stage = Stage::Waiting;
+                    self.stage = TakeStage::Waiting;
                     ready!(poll_turn(self.shared, &mut self.wait, cx, take))
                 }
                 taken => taken.ok(),
             },
-            Stage::Waiting => ready!(poll_turn(self.shared, &mut self.wait, cx, take)),
-            Stage::Over => panic!("a future was polled after it had completed"),
+            TakeStage::Waiting => ready!(poll_turn(self.shared, &mut self.wait, cx, take)),
+            TakeStage::Completed => panic!("a future was polled after it had completed"),
         };
-        self.stage = Stage::Over;
+        self.stage = TakeStage::Completed;
         Poll::Ready(taken)
     }
 }

@@ -11,8 +11,8 @@ use futures_sink::Sink;
 
 use super::ends::both_ends;
 use super::error::{ReserveError, SendError, SinkError, TryReserveError, TrySendError};
-use super::shared::{Offers, Putters, Shared};
-use super::state::{Closed, Refused, State};
+use super::shared::{Offers, Putters, SharedQueue};
+use super::state::{QueueClosed, Refused, State};
 use crate::engine::budget;
 use crate::sync::wait_list::{Wait, yields};
 
@@ -25,14 +25,14 @@ use crate::sync::wait_list::{Wait, yields};
 /// the queue that `poll_ready` has reserved until it has sent an item or is dropped. Closing the
 /// sink does not close the queue for other senders.
 pub struct Sender<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedQueue<T>>,
     readiness: Readiness<T>,
 }
 
 /// How far a sender has got as a sink.
 enum Readiness<T> {
     Idle,
-    Waiting(Wait<Putters<Arc<Shared<T>>>>),
+    Waiting(Wait<Putters<Arc<SharedQueue<T>>>>),
     /// It has a slot.
     Ready,
 }
@@ -41,7 +41,7 @@ both_ends!(Sender);
 
 impl<T> Sender<T> {
     /// The first sender of a queue. It has been counted.
-    pub(super) fn first(shared: Arc<Shared<T>>) -> Self {
+    pub(super) fn first(shared: Arc<SharedQueue<T>>) -> Self {
         Sender { shared, readiness: Readiness::Idle }
     }
 
@@ -170,7 +170,7 @@ impl<T> Drop for Sender<T> {
 ///
 /// For a part that sends now and then, while others say how long the queue is to be used.
 pub struct WeakSender<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedQueue<T>>,
 }
 
 impl<T> WeakSender<T> {
@@ -209,15 +209,15 @@ pub struct SendItem<'a, T> {
 enum Sending<'a, T> {
     New(T),
     /// It waits for room.
-    Waiting(T, Wait<Putters<&'a Shared<T>>>),
+    Waiting(T, Wait<Putters<&'a SharedQueue<T>>>),
     /// It waits to be taken, in a rendezvous.
-    Offered(Wait<Offers<&'a Shared<T>>>),
-    Over,
+    Offered(Wait<Offers<&'a SharedQueue<T>>>),
+    Completed,
 }
 
 /// Drops what was withdrawn from a rendezvous, without the lock.
 struct Sweep<'a, T> {
-    shared: &'a Shared<T>,
+    shared: &'a SharedQueue<T>,
 }
 
 impl<T> Drop for Sweep<'_, T> {
@@ -242,7 +242,7 @@ impl<T> Future for SendItem<'_, T> {
             if !budget::take_step() && yields(cx) {
                 return Poll::Pending;
             }
-            let Sending::New(item) = mem::replace(sending, Sending::Over) else { unreachable!("it is new") };
+            let Sending::New(item) = mem::replace(sending, Sending::Completed) else { unreachable!("it is new") };
             if shared.is_rendezvous() {
                 *sending = Sending::Offered(Wait::new(Offers(*shared), Some(item)));
                 return sending.poll_slowly(shared, cx);
@@ -260,7 +260,7 @@ impl<T> Future for SendItem<'_, T> {
 
 impl<T> Sending<'_, T> {
     /// Goes on with what is not new.
-    fn poll_slowly(&mut self, shared: &Shared<T>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+    fn poll_slowly(&mut self, shared: &SharedQueue<T>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         match self {
             Sending::Offered(wait) => {
                 let joins = wait.is_outside();
@@ -272,15 +272,15 @@ impl<T> Sending<'_, T> {
             }
             Sending::Waiting(_, wait) => {
                 let (_, answer) = ready!(wait.poll(cx));
-                let Sending::Waiting(item, _) = mem::replace(self, Sending::Over) else {
+                let Sending::Waiting(item, _) = mem::replace(self, Sending::Completed) else {
                     unreachable!("it has waited");
                 };
                 Poll::Ready(match answer {
                     Ok(()) => shared.put_in_slot(item),
-                    Err(Closed) => Err(SendError::new(item)),
+                    Err(QueueClosed) => Err(SendError::new(item)),
                 })
             }
-            Sending::New(_) | Sending::Over => panic!("a future was polled after it had completed"),
+            Sending::New(_) | Sending::Completed => panic!("a future was polled after it had completed"),
         }
     }
 }
@@ -294,7 +294,7 @@ impl<T> fmt::Debug for SendItem<'_, T> {
 /// The future of [`Sender::reserve`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Reserve<'a, T> {
-    wait: Wait<Putters<&'a Shared<T>>>,
+    wait: Wait<Putters<&'a SharedQueue<T>>>,
 }
 
 impl<'a, T> Future for Reserve<'a, T> {
@@ -304,7 +304,7 @@ impl<'a, T> Future for Reserve<'a, T> {
         let (Putters(shared), answer) = ready!(self.wait.poll(cx));
         Poll::Ready(match answer {
             Ok(()) => Ok(Slot { shared }),
-            Err(Closed) => Err(ReserveError::new()),
+            Err(QueueClosed) => Err(ReserveError::new()),
         })
     }
 }
@@ -318,7 +318,7 @@ impl<T> fmt::Debug for Reserve<'_, T> {
 /// Room for one item in a queue, from [`Sender::reserve`]. Dropping it gives the room back.
 #[must_use = "the room is given back when this is dropped"]
 pub struct Slot<'a, T> {
-    shared: &'a Shared<T>,
+    shared: &'a SharedQueue<T>,
 }
 
 impl<T> Slot<'_, T> {
@@ -361,7 +361,7 @@ impl<T> Sink<T> for Sender<T> {
         if let Readiness::Waiting(wait) = &mut self.readiness {
             let (_, answer) = ready!(wait.poll(cx));
             self.readiness = if answer.is_ok() { Readiness::Ready } else { Readiness::Idle };
-            return Poll::Ready(answer.map_err(|Closed| SinkError::new(None)));
+            return Poll::Ready(answer.map_err(|QueueClosed| SinkError::new(None)));
         }
         Poll::Ready(Ok(()))
     }

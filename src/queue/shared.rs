@@ -4,22 +4,22 @@ use std::ops::Deref;
 use std::panic::resume_unwind;
 
 use super::error::{SendError, TrySendError};
-use super::state::{Capacity, Closed, Coming, Refused, State};
-use super::store::Store;
+use super::state::{Capacity, Coming, QueueClosed, Refused, State};
+use super::store::ItemStore;
 use crate::panic::Payload;
 use crate::sync::wait_list::{Line, WaitList};
 use crate::sync::waiters::Waiters;
 use crate::sync::wakes::Wakes;
 
 /// A queue.
-pub(super) struct Shared<T> {
+pub(super) struct SharedQueue<T> {
     list: WaitList<State<T>>,
     capacity: Capacity,
 }
 
-impl<T> Shared<T> {
-    pub(super) fn new(store: Store<T>, capacity: Capacity) -> Self {
-        Shared { list: WaitList::new(State::new(store, capacity)), capacity }
+impl<T> SharedQueue<T> {
+    pub(super) fn new(store: ItemStore<T>, capacity: Capacity) -> Self {
+        SharedQueue { list: WaitList::new(State::new(store, capacity)), capacity }
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
@@ -121,10 +121,10 @@ fn resume(put: Result<(), Payload>) {
 /// The line of those who wait for an item.
 pub(super) struct Takers<P>(pub(super) P);
 
-impl<T, P: Deref<Target = Shared<T>>> Line for Takers<P> {
+impl<T, P: Deref<Target = SharedQueue<T>>> Line for Takers<P> {
     type State = State<T>;
     type Ask = Coming;
-    type Answer = Result<(), Closed>;
+    type Answer = Result<(), QueueClosed>;
 
     fn list(&self) -> &WaitList<State<T>> {
         &self.0.list
@@ -161,10 +161,10 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Takers<P> {
 /// The line of those who wait for room.
 pub(super) struct Putters<P>(pub(super) P);
 
-impl<T, P: Deref<Target = Shared<T>>> Line for Putters<P> {
+impl<T, P: Deref<Target = SharedQueue<T>>> Line for Putters<P> {
     type State = State<T>;
     type Ask = ();
-    type Answer = Result<(), Closed>;
+    type Answer = Result<(), QueueClosed>;
 
     fn list(&self) -> &WaitList<State<T>> {
         &self.0.list
@@ -199,7 +199,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Putters<P> {
 /// Their answer is no right. It says that it is worth while to look.
 pub(super) struct Fillers<P>(pub(super) P);
 
-impl<T, P: Deref<Target = Shared<T>>> Line for Fillers<P> {
+impl<T, P: Deref<Target = SharedQueue<T>>> Line for Fillers<P> {
     type State = State<T>;
     type Ask = usize;
     type Answer = ();
@@ -226,7 +226,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Fillers<P> {
 /// The line of those who wait until their item is taken, in a rendezvous.
 pub(super) struct Offers<P>(pub(super) P);
 
-impl<T, P: Deref<Target = Shared<T>>> Line for Offers<P> {
+impl<T, P: Deref<Target = SharedQueue<T>>> Line for Offers<P> {
     type State = State<T>;
     type Ask = Option<T>;
     type Answer = Result<(), SendError<T>>;
@@ -257,7 +257,7 @@ impl<T, P: Deref<Target = Shared<T>>> Line for Offers<P> {
 /// The line of those who wait until all items are done.
 pub(super) struct Joiners<P>(pub(super) P);
 
-impl<T, P: Deref<Target = Shared<T>>> Line for Joiners<P> {
+impl<T, P: Deref<Target = SharedQueue<T>>> Line for Joiners<P> {
     type State = State<T>;
     type Ask = ();
     type Answer = ();

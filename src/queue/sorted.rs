@@ -13,7 +13,7 @@ use crate::panic::{Payload, catch};
 /// compares. After a comparison that panics the item is put where its number puts it, so that the
 /// set stays whole and no item is dropped under the lock. The panic is returned.
 pub(super) struct Sorted<T> {
-    entries: BTreeSet<Entry<T>>,
+    entries: BTreeSet<SortedEntry<T>>,
     compare: fn(&T, &T) -> Ordering,
     /// The number of the next item that is put in.
     next: i64,
@@ -21,7 +21,7 @@ pub(super) struct Sorted<T> {
     first: i64,
 }
 
-pub(super) struct Entry<T> {
+pub(super) struct SortedEntry<T> {
     item: T,
     /// Where it stands among its equals.
     number: i64,
@@ -55,26 +55,26 @@ impl<T> Sorted<T> {
     }
 
     fn insert(&mut self, item: T, number: i64) -> Result<(), Payload> {
-        self.entries.insert(Entry { item, number, compare: self.compare });
+        self.entries.insert(SortedEntry { item, number, compare: self.compare });
         PANIC.take().map_or(Ok(()), Err)
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
-        self.entries.pop_first().map(Entry::into_item)
+        self.entries.pop_first().map(SortedEntry::into_item)
     }
 
-    pub(super) fn take(&mut self) -> BTreeSet<Entry<T>> {
+    pub(super) fn take(&mut self) -> BTreeSet<SortedEntry<T>> {
         mem::take(&mut self.entries)
     }
 }
 
-impl<T> Entry<T> {
+impl<T> SortedEntry<T> {
     pub(super) fn into_item(self) -> T {
         self.item
     }
 }
 
-impl<T> Ord for Entry<T> {
+impl<T> Ord for SortedEntry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         // After a panic nothing is compared any more.
         let order = if PANIC.with_borrow(Option::is_some) {
@@ -89,16 +89,16 @@ impl<T> Ord for Entry<T> {
     }
 }
 
-impl<T> PartialOrd for Entry<T> {
+impl<T> PartialOrd for SortedEntry<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> PartialEq for Entry<T> {
+impl<T> PartialEq for SortedEntry<T> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl<T> Eq for Entry<T> {}
+impl<T> Eq for SortedEntry<T> {}

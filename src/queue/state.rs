@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::error::SendError;
-use super::shared::Shared;
-use super::store::{Store, Unread};
+use super::shared::SharedQueue;
+use super::store::{ItemStore, Unread};
 use super::work::Work;
 use crate::panic::Payload;
 use crate::sync::waiters::Waiters;
@@ -12,7 +12,7 @@ use crate::sync::wakes::Wakes;
 
 /// Tells a waiter that it waits for nothing, because the queue is closed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Closed;
+pub(super) struct QueueClosed;
 
 /// How many items have room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) enum Capacity {
 /// - if a sender waits, there is no room, and the queue is not closed,
 /// - if somebody waits for the end of all work, there is some.
 pub(super) struct State<T> {
-    store: Store<T>,
+    store: ItemStore<T>,
     capacity: Capacity,
     /// How many items are promised to receivers that will take them when they are polled. They are
     /// still in the store, or offered. There may be fewer once the queue was closed, or an offer
@@ -54,8 +54,8 @@ pub(super) struct State<T> {
     is_closed: bool,
     /// The most items that have been here at once.
     peak: usize,
-    pub(super) takers: Waiters<Coming, Result<(), Closed>>,
-    pub(super) putters: Waiters<(), Result<(), Closed>>,
+    pub(super) takers: Waiters<Coming, Result<(), QueueClosed>>,
+    pub(super) putters: Waiters<(), Result<(), QueueClosed>>,
     /// Those who offer an item, in a rendezvous. It is with them until it is taken. Then there is
     /// none any more, and they are answered.
     pub(super) offers: Waiters<Option<T>, Result<(), SendError<T>>>,
@@ -75,12 +75,13 @@ pub(super) enum Coming {
 }
 
 /// What the last receiver leaves behind. It is to be dropped when the lock has been released.
-pub(super) struct Rest<T> {
+pub(super) struct Leftovers<T> {
     _unread: Unread<T>,
     _work: Option<Arc<Work<T>>>,
 }
 
 /// Why an item was not put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
     Closed,
@@ -88,7 +89,7 @@ pub(super) enum Refused {
 
 impl<T> State<T> {
     /// The state of a queue with one sender and one receiver.
-    pub(super) fn new(store: Store<T>, capacity: Capacity) -> Self {
+    pub(super) fn new(store: ItemStore<T>, capacity: Capacity) -> Self {
         State {
             store,
             capacity,
@@ -132,7 +133,7 @@ impl<T> State<T> {
 
     /// Returns a share of the work for an item that is received.
     #[inline]
-    pub(super) fn begin_work(&mut self, shared: &Arc<Shared<T>>) -> Arc<Work<T>> {
+    pub(super) fn begin_work(&mut self, shared: &Arc<SharedQueue<T>>) -> Arc<Work<T>> {
         let begin = || {
             self.works += 1;
             Arc::new(Work::new(shared.clone()))
@@ -192,12 +193,12 @@ impl<T> State<T> {
     }
 
     /// Promises an item to a newcomer, if there is one for it. Returns `None` if it must wait.
-    pub(super) fn keep_item(&mut self) -> Option<Result<(), Closed>> {
+    pub(super) fn keep_item(&mut self) -> Option<Result<(), QueueClosed>> {
         if self.may_take() {
             self.promise();
             return Some(Ok(()));
         }
-        self.has_ended().then_some(Err(Closed))
+        self.has_ended().then_some(Err(QueueClosed))
     }
 
     /// Whether one who has a promise can take so many items with it, or no more can come.
@@ -222,13 +223,13 @@ impl<T> State<T> {
     }
 
     /// Keeps a place for a newcomer, if there is room. Returns `None` if it must wait.
-    pub(super) fn keep_room(&mut self) -> Option<Result<(), Closed>> {
+    pub(super) fn keep_room(&mut self) -> Option<Result<(), QueueClosed>> {
         match self.check_room() {
             Ok(()) => {
                 self.keep_slot();
                 Some(Ok(()))
             }
-            Err(Refused::Closed) => Some(Err(Closed)),
+            Err(Refused::Closed) => Some(Err(QueueClosed)),
             Err(Refused::Full) => None,
         }
     }
@@ -309,9 +310,9 @@ impl<T> State<T> {
     }
 
     /// Counts a receiver out. Returns what the last one leaves behind.
-    pub(super) fn leave_receiver(&mut self) -> Option<Rest<T>> {
+    pub(super) fn leave_receiver(&mut self) -> Option<Leftovers<T>> {
         self.receivers -= 1;
-        (self.receivers == 0).then(|| Rest { _unread: self.close_now(), _work: self.give_up_work() })
+        (self.receivers == 0).then(|| Leftovers { _unread: self.close_now(), _work: self.give_up_work() })
     }
 
     /// Whether nobody waits, so that there is nothing to settle.
@@ -329,11 +330,11 @@ impl<T> State<T> {
             self.takers.answer_first(Ok(()), wakes);
         }
         if self.has_ended() {
-            self.takers.answer_where(wakes, |_| Some(Err(Closed)));
+            self.takers.answer_where(wakes, |_| Some(Err(QueueClosed)));
         }
         if self.is_closed {
             self.end_offers(wakes);
-            self.putters.answer_where(wakes, |()| Some(Err(Closed)));
+            self.putters.answer_where(wakes, |()| Some(Err(QueueClosed)));
         }
         while !self.putters.is_empty() && self.room() > 0 {
             self.keep_slot();

@@ -3,14 +3,14 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, VecDeque};
 
-use super::sorted::{Entry, Sorted};
+use super::sorted::{Sorted, SortedEntry};
 use crate::panic::Payload;
 
 /// Places that are kept when a queue has become almost empty.
 const KEPT: usize = 256;
 
 /// The items, and the discipline by which they leave. The next one to leave is the *head*.
-pub(super) enum Store<T> {
+pub(super) enum ItemStore<T> {
     /// First in, first out.
     Fifo(VecDeque<T>),
     /// Last in, first out.
@@ -19,24 +19,24 @@ pub(super) enum Store<T> {
     Priority(Sorted<T>),
 }
 
-impl<T> Store<T> {
+impl<T> ItemStore<T> {
     pub(super) fn fifo() -> Self {
-        Store::Fifo(VecDeque::new())
+        ItemStore::Fifo(VecDeque::new())
     }
 
     pub(super) fn lifo() -> Self {
-        Store::Lifo(VecDeque::new())
+        ItemStore::Lifo(VecDeque::new())
     }
 
     pub(super) fn priority(compare: fn(&T, &T) -> Ordering) -> Self {
-        Store::Priority(Sorted::new(compare))
+        ItemStore::Priority(Sorted::new(compare))
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
         match self {
-            Store::Fifo(items) | Store::Lifo(items) => items.len(),
-            Store::Priority(sorted) => sorted.len(),
+            ItemStore::Fifo(items) | ItemStore::Lifo(items) => items.len(),
+            ItemStore::Priority(sorted) => sorted.len(),
         }
     }
 
@@ -49,9 +49,9 @@ impl<T> Store<T> {
     #[inline]
     pub(super) fn push(&mut self, item: T) -> Result<(), Payload> {
         match self {
-            Store::Fifo(items) => items.push_back(item),
-            Store::Lifo(items) => items.push_front(item),
-            Store::Priority(sorted) => return sorted.push(item),
+            ItemStore::Fifo(items) => items.push_back(item),
+            ItemStore::Lifo(items) => items.push_front(item),
+            ItemStore::Priority(sorted) => return sorted.push(item),
         }
         Ok(())
     }
@@ -59,8 +59,8 @@ impl<T> Store<T> {
     /// Puts an item back to the head, or before its equals. Otherwise as [`push`](Self::push).
     pub(super) fn push_back_to_head(&mut self, item: T) -> Result<(), Payload> {
         match self {
-            Store::Fifo(items) | Store::Lifo(items) => items.push_front(item),
-            Store::Priority(sorted) => return sorted.push_before_equals(item),
+            ItemStore::Fifo(items) | ItemStore::Lifo(items) => items.push_front(item),
+            ItemStore::Priority(sorted) => return sorted.push_before_equals(item),
         }
         Ok(())
     }
@@ -69,7 +69,7 @@ impl<T> Store<T> {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
         match self {
-            Store::Fifo(items) | Store::Lifo(items) => {
+            ItemStore::Fifo(items) | ItemStore::Lifo(items) => {
                 let item = items.pop_front();
                 // At an eighth, so that a queue whose length goes up and down does not reallocate
                 // all the time.
@@ -78,15 +78,15 @@ impl<T> Store<T> {
                 }
                 item
             }
-            Store::Priority(sorted) => sorted.pop(),
+            ItemStore::Priority(sorted) => sorted.pop(),
         }
     }
 
     /// Takes all items out. They are in the order in which they would have left.
     pub(super) fn take(&mut self) -> Unread<T> {
         match self {
-            Store::Fifo(items) | Store::Lifo(items) => Unread::Deque(std::mem::take(items)),
-            Store::Priority(sorted) => Unread::Sorted(sorted.take()),
+            ItemStore::Fifo(items) | ItemStore::Lifo(items) => Unread::Deque(std::mem::take(items)),
+            ItemStore::Priority(sorted) => Unread::Sorted(sorted.take()),
         }
     }
 }
@@ -96,14 +96,14 @@ impl<T> Store<T> {
 /// They are in the container that they were in, so that to take them out takes no time.
 pub(super) enum Unread<T> {
     Deque(VecDeque<T>),
-    Sorted(BTreeSet<Entry<T>>),
+    Sorted(BTreeSet<SortedEntry<T>>),
 }
 
 impl<T> Unread<T> {
     pub(super) fn into_vec(self) -> Vec<T> {
         match self {
             Unread::Deque(items) => items.into(),
-            Unread::Sorted(entries) => entries.into_iter().map(Entry::into_item).collect(),
+            Unread::Sorted(entries) => entries.into_iter().map(SortedEntry::into_item).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::shared::Shared;
+use super::shared::SharedQueue;
 
 /// The work on some items. Each of their guards has a share of it, and so its end is the end of the
 /// last guard.
@@ -11,15 +11,15 @@ use super::shared::Shared;
 /// work makes the queue give up its share. So to receive an item and to be done with it is one
 /// atomic operation each, and takes no lock of its own.
 pub(super) struct Work<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedQueue<T>>,
 }
 
 impl<T> Work<T> {
-    pub(super) fn new(shared: Arc<Shared<T>>) -> Self {
+    pub(super) fn new(shared: Arc<SharedQueue<T>>) -> Self {
         Work { shared }
     }
 
-    pub(super) fn shared(&self) -> &Shared<T> {
+    pub(super) fn shared(&self) -> &SharedQueue<T> {
         &self.shared
     }
 }

@@ -67,13 +67,13 @@ pub struct AdaptiveLimit {
     kept: u32,
     slow_after: Option<Duration>,
     /// Its lock is released before the semaphore follows, because that wakes those who wait.
-    state: ShortLock<Limit>,
+    state: ShortLock<AdaptiveState>,
     semaphore: Semaphore,
 }
 
 /// What the calls have taught.
 #[derive(Debug)]
-struct Limit {
+struct AdaptiveState {
     limit: usize,
     /// How many permits are given out. It may exceed the limit after a cut.
     in_use: usize,
@@ -85,7 +85,7 @@ struct Limit {
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
+enum PermitOutcome {
     Success,
     Overload,
     Ignored,
@@ -104,7 +104,7 @@ impl AdaptiveLimit {
         assert!(min > 0, "an adaptive limit with a minimum of 0 could let nobody through for ever");
         assert!(min <= max, "the minimum of an adaptive limit is at most its maximum");
         assert!(max <= Semaphore::MAX_PERMITS, "an adaptive limit is at most `Semaphore::MAX_PERMITS`");
-        let state = ShortLock::new(Limit { limit: min, in_use: 0, successes: 0, cuts: 0 });
+        let state = ShortLock::new(AdaptiveState { limit: min, in_use: 0, successes: 0, cuts: 0 });
         AdaptiveLimit { min, max, kept: KEPT, slow_after: None, state, semaphore: Semaphore::new(min) }
     }
 
@@ -184,10 +184,10 @@ impl AdaptiveLimit {
             state.in_use += 1;
             state.cuts
         };
-        AdaptivePermit { limit: self, cuts, since, ended: Ended::Ignored, _permit: permit }
+        AdaptivePermit { limit: self, cuts, since, ended: PermitOutcome::Ignored, _permit: permit }
     }
 
-    fn end(&self, cuts: u64, ended: Ended) {
+    fn end(&self, cuts: u64, ended: PermitOutcome) {
         let changed = self.state.lock().end(self, cuts, ended);
         if let Some(limit) = changed {
             self.follow(limit);
@@ -208,25 +208,25 @@ impl AdaptiveLimit {
     }
 }
 
-impl Limit {
+impl AdaptiveState {
     /// Ends a call. Returns the limit if it has changed.
-    fn end(&mut self, settings: &AdaptiveLimit, cuts: u64, ended: Ended) -> Option<usize> {
+    fn end(&mut self, settings: &AdaptiveLimit, cuts: u64, ended: PermitOutcome) -> Option<usize> {
         let is_used = self.in_use > self.limit / 2;
         self.in_use -= 1;
         let before = self.limit;
         match ended {
-            Ended::Success if is_used && before < settings.max => {
+            PermitOutcome::Success if is_used && before < settings.max => {
                 self.successes += 1;
                 if self.cuts == 0 || self.successes >= before {
                     self.set(before + 1);
                 }
             }
-            Ended::Overload if cuts == self.cuts => {
+            PermitOutcome::Overload if cuts == self.cuts => {
                 self.cuts += 1;
                 // It is at least one less, because the part that is left is rounded down.
                 self.set(percent(before, settings.kept).max(settings.min));
             }
-            Ended::Success | Ended::Overload | Ended::Ignored => {}
+            PermitOutcome::Success | PermitOutcome::Overload | PermitOutcome::Ignored => {}
         }
         (self.limit != before).then_some(self.limit)
     }
@@ -286,7 +286,7 @@ pub struct AdaptivePermit<'a> {
     cuts: u64,
     /// When it was given out, if the latency counts.
     since: Option<Instant>,
-    ended: Ended,
+    ended: PermitOutcome,
     // It is given back after the semaphore has the new limit, so that a cut lets nobody in.
     _permit: Permit<'a>,
 }
@@ -296,12 +296,12 @@ impl AdaptivePermit<'_> {
     pub fn success(mut self) {
         let took = self.since.map(|since| now().saturating_duration_since(since));
         let is_slow = took > self.limit.slow_after;
-        self.ended = if is_slow { Ended::Overload } else { Ended::Success };
+        self.ended = if is_slow { PermitOutcome::Overload } else { PermitOutcome::Success };
     }
 
     /// Counts the call as one that was too much.
     pub fn overload(mut self) {
-        self.ended = Ended::Overload;
+        self.ended = PermitOutcome::Overload;
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::bucket::{Bucket, LONGEST, Rate};
-use super::error::{Kind, RateLimited};
+use super::error::{LimitedBy, RateLimited};
 use crate::context;
 use crate::engine::atomics::ShortLock;
 use crate::runtime::Instant;
@@ -135,7 +135,7 @@ impl RateLimiter {
     /// Where there are tokens, one look at the clock, and no allocation. Among those who wait, the
     /// first alone has a timer.
     pub fn acquire(&self, count: u32) -> AcquireRate<'_> {
-        AcquireRate { limiter: self, count, place: Place::Fresh, sleep: None }
+        AcquireRate { limiter: self, count, stage: AcquireStage::Fresh, sleep: None }
     }
 
     /// Takes `count` tokens, if they are there and nobody waits.
@@ -160,9 +160,9 @@ impl RateLimiter {
     pub fn try_acquire(&self, count: u32) -> Result<(), RateLimited> {
         self.check(count)?;
         if self.has_line() {
-            return Err(RateLimited::new(count, Kind::NotYet, None));
+            return Err(RateLimited::new(count, LimitedBy::NotYet, None));
         }
-        self.take(count).map_err(|wait| RateLimited::new(count, Kind::NotYet, Some(wait)))
+        self.take(count).map_err(|wait| RateLimited::new(count, LimitedBy::NotYet, Some(wait)))
     }
 
     /// Lets nobody pass for `pause`, neither those who wait nor those who come.
@@ -216,7 +216,7 @@ impl RateLimiter {
 
     fn check(&self, count: u32) -> Result<(), RateLimited> {
         let is_too_many = count > self.rate.burst;
-        if is_too_many { Err(RateLimited::new(count, Kind::TooMany, None)) } else { Ok(()) }
+        if is_too_many { Err(RateLimited::new(count, LimitedBy::TooMany, None)) } else { Ok(()) }
     }
 
     /// Takes tokens, for one who has its turn. Returns how long it is until they are there.
@@ -243,7 +243,7 @@ pin_project! {
     pub struct AcquireRate<'a> {
         limiter: &'a RateLimiter,
         count: u32,
-        place: Place<'a>,
+        stage: AcquireStage<'a>,
         // Of the first in the line. It is made once, and moved.
         #[pin]
         sleep: Option<Sleep>,
@@ -251,11 +251,11 @@ pin_project! {
 }
 
 /// Where one is who asks for tokens.
-enum Place<'a> {
+enum AcquireStage<'a> {
     Fresh,
     InLine { turn: Acquire<'a> },
     First { _turn: Permit<'a> },
-    Over,
+    Completed,
 }
 
 impl Future for AcquireRate<'_> {
@@ -264,9 +264,9 @@ impl Future for AcquireRate<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let AcquireRate { limiter, count, .. } = *self;
-        let is_fresh = matches!(self.place, Place::Fresh);
+        let is_fresh = matches!(self.stage, AcquireStage::Fresh);
         if is_fresh && count <= limiter.rate.burst && !limiter.has_line() && limiter.take(count).is_ok() {
-            *self.project().place = Place::Over;
+            *self.project().stage = AcquireStage::Completed;
             return Poll::Ready(Ok(()));
         }
         self.poll_slowly(cx)
@@ -278,29 +278,29 @@ impl AcquireRate<'_> {
         loop {
             let this = self.as_mut().project();
             let limiter = *this.limiter;
-            match this.place {
-                Place::Fresh => {
+            match this.stage {
+                AcquireStage::Fresh => {
                     if let Err(error) = limiter.check(*this.count) {
-                        *this.place = Place::Over;
+                        *this.stage = AcquireStage::Completed;
                         return Poll::Ready(Err(error));
                     }
-                    *this.place = Place::InLine { turn: limiter.turn.acquire(1) };
+                    *this.stage = AcquireStage::InLine { turn: limiter.turn.acquire(1) };
                 }
-                Place::InLine { turn } => {
+                AcquireStage::InLine { turn } => {
                     let turn = ready!(Pin::new(turn).poll(cx)).expect("nobody closes it or takes its permit");
-                    *this.place = Place::First { _turn: turn };
+                    *this.stage = AcquireStage::First { _turn: turn };
                     if let Some(polled) = self.as_mut().take() {
                         return polled;
                     }
                 }
-                Place::First { .. } => {
+                AcquireStage::First { .. } => {
                     let Some(sleep) = this.sleep.as_pin_mut() else { unreachable!("who waits has a timer") };
                     ready!(sleep.poll(cx));
                     if let Some(polled) = self.as_mut().take() {
                         return polled;
                     }
                 }
-                Place::Over => panic!("a future was polled after it had completed"),
+                AcquireStage::Completed => panic!("a future was polled after it had completed"),
             }
         }
     }
@@ -308,7 +308,7 @@ impl AcquireRate<'_> {
     /// Takes the tokens of the first in the line, or sets the timer for them and returns `None`.
     fn take(self: Pin<&mut Self>) -> Option<Poll<Result<(), RateLimited>>> {
         let mut this = self.project();
-        let mut next = Place::Over;
+        let mut next = AcquireStage::Completed;
         let polled = match this.limiter.take(*this.count) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(wait) => {
@@ -318,10 +318,10 @@ impl AcquireRate<'_> {
                 if is_tripped {
                     // It begins no wait, so it keeps nobody from theirs. It is told nothing either,
                     // because it waits to be dropped.
-                    next = Place::Fresh;
+                    next = AcquireStage::Fresh;
                     Poll::Pending
                 } else if deadline.is_some_and(|deadline| at.is_none_or(|at| at >= deadline)) {
-                    Poll::Ready(Err(RateLimited::new(*this.count, Kind::Deadline, Some(wait))))
+                    Poll::Ready(Err(RateLimited::new(*this.count, LimitedBy::Deadline, Some(wait))))
                 } else {
                     match (at, this.sleep.as_mut().as_pin_mut()) {
                         (Some(at), Some(sleep)) => sleep.reset(at),
@@ -332,7 +332,7 @@ impl AcquireRate<'_> {
             }
         };
         // The turn passes to the next one.
-        *this.place = next;
+        *this.stage = next;
         Some(polled)
     }
 }

@@ -120,7 +120,7 @@ where
     Bracket {
         used,
         released: adopt(released),
-        phase: Phase::Fresh,
+        phase: BracketPhase::Fresh,
         panics: FirstPanic::default(),
         name: Name::caller(),
     }
@@ -143,7 +143,7 @@ pin_project! {
         used: Region<U>,
         // Waits for the resource, and releases it.
         released: Adopt<F>,
-        phase: Phase<U::Output>,
+        phase: BracketPhase<U::Output>,
         // The first panic, which is resumed when the resource is released.
         panics: FirstPanic,
         name: Name,
@@ -200,7 +200,7 @@ fn release_of(name: &Name) -> Name {
 }
 
 /// How far a bracket is.
-enum Phase<T> {
+enum BracketPhase<T> {
     /// Not polled yet.
     Fresh,
     /// The resource is being acquired or used.
@@ -218,14 +218,14 @@ where
     fn poll_phase(self: Pin<&mut Self>, cx: &mut Context<'_>, is_drawing: bool) -> Poll<Result<T, Errors<E>>> {
         let mut this = self.project();
         let mut released = Pin::new(this.released);
-        if !matches!(this.phase, Phase::Releasing(_)) {
+        if !matches!(this.phase, BracketPhase::Releasing(_)) {
             // The release begins before the use. From here on it holds the enclosing region, and is
             // not lost if this is dropped. It is not ready, because the resource has not returned.
             // A drawing leaves it out, since what the program waits for is the use.
-            if !is_drawing || matches!(this.phase, Phase::Fresh) {
+            if !is_drawing || matches!(this.phase, BracketPhase::Fresh) {
                 let _pending = released.as_mut().poll(cx);
             }
-            *this.phase = Phase::InUse;
+            *this.phase = BracketPhase::InUse;
             let used = match catch(|| this.used.as_mut().poll(cx)) {
                 Ok(used) => ready!(used),
                 Err(payload) => {
@@ -234,7 +234,7 @@ where
                     None
                 }
             };
-            *this.phase = Phase::Releasing(used);
+            *this.phase = BracketPhase::Releasing(used);
         }
         let released = match catch(|| released.poll(cx)) {
             Ok(released) => ready!(released),
@@ -244,9 +244,9 @@ where
             }
         };
         mem::take(this.panics).resume();
-        let (value, failed) = match mem::replace(this.phase, Phase::Releasing(None)) {
-            Phase::Releasing(Some(Ok(value))) => (Some(value), None),
-            Phase::Releasing(Some(Err(error))) => (None, Some((this.name.clone(), error))),
+        let (value, failed) = match mem::replace(this.phase, BracketPhase::Releasing(None)) {
+            BracketPhase::Releasing(Some(Ok(value))) => (Some(value), None),
+            BracketPhase::Releasing(Some(Err(error))) => (None, Some((this.name.clone(), error))),
             _ => (None, None),
         };
         let unreleased = released.err().map(|error| (release_of(this.name), error));

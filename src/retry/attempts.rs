@@ -9,7 +9,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::budget::RetryBudget;
-use super::error::{RetryError, Why};
+use super::error::{RetryEnd, RetryError};
 use super::hooks::{Hooks, RetriesAfter, RetriesNotified, RetriesWhen};
 use super::jitter;
 use crate::context;
@@ -97,10 +97,10 @@ where
         schedule: schedule.into_iter(),
         operation,
         hooks: (),
-        settings: Settings { attempts: u32::MAX, elapsed: None, jitter: false, budget: None },
+        settings: RetrySettings { attempts: u32::MAX, elapsed: None, jitter: false, budget: None },
         made: 0,
         start: None,
-        step: Step::Due,
+        step: RetryStep::Due,
     }
 }
 
@@ -111,18 +111,18 @@ pin_project! {
         schedule: I,
         operation: F,
         hooks: H,
-        settings: Settings,
+        settings: RetrySettings,
         // How many attempts have begun.
         made: u32,
         // When the first one began, if the time of all is limited.
         start: Option<Instant>,
         #[pin]
-        step: Step<Fut>,
+        step: RetryStep<Fut>,
     }
 }
 
 /// What does not depend on the error.
-struct Settings {
+struct RetrySettings {
     attempts: u32,
     elapsed: Option<Duration>,
     jitter: bool,
@@ -132,12 +132,12 @@ struct Settings {
 pin_project! {
     /// How far a retry has come.
     #[project = StepProjection]
-    enum Step<Fut> {
+    enum RetryStep<Fut> {
         /// An attempt is to begin.
         Due,
         Attempt { #[pin] attempt: Fut },
         Wait { #[pin] sleep: Sleep },
-        Over,
+        Completed,
     }
 }
 
@@ -235,7 +235,7 @@ where
         // It has not been polled, so there is no attempt that would be moved.
         let Retry { schedule, mut operation, hooks, settings, .. } = self;
         let operation = move || TimedAttempt { attempt: timeout(limit, operation()) };
-        Retry { schedule, operation, hooks, settings, made: 0, start: None, step: Step::Due }
+        Retry { schedule, operation, hooks, settings, made: 0, start: None, step: RetryStep::Due }
     }
 
     /// Makes at most `attempts` attempts, the first one included.
@@ -303,7 +303,7 @@ where
     // It has not been polled, so there is no attempt that would be moved.
     fn map_hooks<G>(self, map: impl FnOnce(H) -> G) -> Retry<I, F, Fut, G> {
         let Retry { schedule, operation, hooks, settings, .. } = self;
-        Retry { schedule, operation, hooks: map(hooks), settings, made: 0, start: None, step: Step::Due }
+        Retry { schedule, operation, hooks: map(hooks), settings, made: 0, start: None, step: RetryStep::Due }
     }
 
     #[inline]
@@ -320,13 +320,13 @@ where
                 StepProjection::Wait { .. } if context::with(|ambient| ambient.is_tripped()) => return Poll::Pending,
                 StepProjection::Wait { sleep } => {
                     ready!(sleep.poll(cx));
-                    this.step.set(Step::Due);
+                    this.step.set(RetryStep::Due);
                     continue;
                 }
-                StepProjection::Over => panic!("a future was polled after it had completed"),
+                StepProjection::Completed => panic!("a future was polled after it had completed"),
             };
             // The attempt is gone before the closures see its error.
-            this.step.set(Step::Over);
+            this.step.set(RetryStep::Completed);
             let error = match result {
                 Ok(value) => {
                     this.settings.budget.as_ref().inspect(|budget| budget.record_success());
@@ -338,7 +338,7 @@ where
                 Ok(wait) => {
                     let mut this = self.as_mut().project();
                     this.hooks.notify(&error, wait);
-                    this.step.set(Step::Wait { sleep: sleep(wait) });
+                    this.step.set(RetryStep::Wait { sleep: sleep(wait) });
                 }
                 Err(why) => return Poll::Ready(Err(RetryError { error, attempts: self.made, why })),
             }
@@ -353,24 +353,24 @@ where
         }
         *this.made = this.made.saturating_add(1);
         let attempt = (this.operation)();
-        this.step.set(Step::Attempt { attempt });
+        this.step.set(RetryStep::Attempt { attempt });
     }
 
     /// Decides how long the next attempt has to wait, or why there is none.
     #[cold]
-    fn decide(self: Pin<&mut Self>, error: &E) -> Result<Duration, Why> {
+    fn decide(self: Pin<&mut Self>, error: &E) -> Result<Duration, RetryEnd> {
         let this = self.project();
         if !this.hooks.retries(error) {
-            return Err(Why::Refused);
+            return Err(RetryEnd::Refused);
         }
         // A last attempt that fails is a failure of the server like any other, and counts.
         if this.settings.budget.as_ref().is_some_and(|budget| !budget.record_failure()) {
-            return Err(Why::Budget);
+            return Err(RetryEnd::Budget);
         }
         if *this.made >= this.settings.attempts {
-            return Err(Why::Attempts);
+            return Err(RetryEnd::Attempts);
         }
-        let scheduled = this.schedule.next().ok_or(Why::Schedule)?;
+        let scheduled = this.schedule.next().ok_or(RetryEnd::Schedule)?;
         let at_least = this.hooks.after(error).unwrap_or_default();
         let wait = if this.settings.jitter {
             at_least.saturating_add(jitter::up_to(scheduled))
@@ -384,10 +384,10 @@ where
 
 /// Returns the wait, unless what comes after it must not begin then. `last` is the end of the time
 /// that was allowed.
-fn allow(wait: Duration, last: Option<Instant>) -> Result<Duration, Why> {
+fn allow(wait: Duration, last: Option<Instant>) -> Result<Duration, RetryEnd> {
     context::with(|ambient| {
         if ambient.is_tripped() {
-            return Err(Why::Cancelled);
+            return Err(RetryEnd::Cancelled);
         }
         let deadline = ambient.deadline();
         if deadline.is_none() && last.is_none() {
@@ -397,8 +397,8 @@ fn allow(wait: Duration, last: Option<Instant>) -> Result<Duration, Why> {
         let end = ambient.now().checked_add(wait);
         let is_too_late = |limit: Option<Instant>| limit.is_some_and(|limit| end.is_none_or(|end| end >= limit));
         match () {
-            () if is_too_late(deadline) => Err(Why::Deadline { wait }),
-            () if is_too_late(last) => Err(Why::Elapsed),
+            () if is_too_late(deadline) => Err(RetryEnd::Deadline { wait }),
+            () if is_too_late(last) => Err(RetryEnd::Elapsed),
             () => Ok(wait),
         }
     })

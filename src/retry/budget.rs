@@ -45,12 +45,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// ```
 #[derive(Clone)]
 pub struct RetryBudget {
-    shared: Arc<Shared>,
+    shared: Arc<SharedBudget>,
 }
 
 /// What clones share. It counts in parts of a token, of which the cost of a failure has as many as
 /// make the gain of a success a whole number.
-struct Shared {
+struct SharedBudget {
     parts: AtomicU64,
     full: u64,
     cost: u64,
@@ -87,7 +87,7 @@ impl RetryBudget {
         assert!(successes > 0, "no success would give back tokens; a budget that is never refilled returns 0 of them");
         let cost = u64::from(successes);
         let full = u64::from(tokens) * cost;
-        let shared = Shared { parts: AtomicU64::new(full), full, cost, gain: u64::from(returned) };
+        let shared = SharedBudget { parts: AtomicU64::new(full), full, cost, gain: u64::from(returned) };
         RetryBudget { shared: Arc::new(shared) }
     }
 
@@ -95,7 +95,7 @@ impl RetryBudget {
     ///
     /// [`Retry`](crate::retry::Retry) calls this by itself.
     pub fn record_success(&self) {
-        let Shared { parts, full, gain, .. } = &*self.shared;
+        let SharedBudget { parts, full, gain, .. } = &*self.shared;
         // The common case writes nothing, so threads that all succeed share the cache line.
         if parts.load(Ordering::Relaxed) < *full {
             let add = |parts: u64| Some(parts.saturating_add(*gain).min(*full));
@@ -108,7 +108,7 @@ impl RetryBudget {
     ///
     /// [`Retry`](crate::retry::Retry) calls this by itself.
     pub fn record_failure(&self) -> bool {
-        let Shared { parts, cost, .. } = &*self.shared;
+        let SharedBudget { parts, cost, .. } = &*self.shared;
         let take = |parts: u64| Some(parts.saturating_sub(*cost));
         let (Ok(before) | Err(before)) = parts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         self.is_more_than_half(before.saturating_sub(*cost))

@@ -10,12 +10,12 @@ use std::time::Duration;
 pub struct RetryError<E> {
     pub(super) error: E,
     pub(super) attempts: u32,
-    pub(super) why: Why,
+    pub(super) why: RetryEnd,
 }
 
 /// Why an attempt was the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum RetryEnd {
     Refused,
     Budget,
     Attempts,
@@ -44,36 +44,36 @@ impl<E> RetryError<E> {
     /// Returns true if the closure of [`when`](super::Retry::when) found the error not worth
     /// another attempt.
     pub fn is_refused(&self) -> bool {
-        self.why == Why::Refused
+        self.why == RetryEnd::Refused
     }
 
     /// Returns true if the schedule has ended, or there were as many attempts as were
     /// [allowed](super::Retry::max_attempts).
     pub fn is_exhausted(&self) -> bool {
-        matches!(self.why, Why::Attempts | Why::Schedule)
+        matches!(self.why, RetryEnd::Attempts | RetryEnd::Schedule)
     }
 
     /// Returns true if the next attempt would have begun after the effective
     /// [deadline](crate::deadline).
     pub fn is_deadline(&self) -> bool {
-        matches!(self.why, Why::Deadline { .. })
+        matches!(self.why, RetryEnd::Deadline { .. })
     }
 
     /// Returns true if the next attempt would have begun after the time that was
     /// [allowed](super::Retry::max_elapsed).
     pub fn is_elapsed(&self) -> bool {
-        self.why == Why::Elapsed
+        self.why == RetryEnd::Elapsed
     }
 
     /// Returns true if the [budget](super::RetryBudget) allowed no retry.
     pub fn is_over_budget(&self) -> bool {
-        self.why == Why::Budget
+        self.why == RetryEnd::Budget
     }
 
     /// Returns true if the attempt failed in a [region](crate::cancel#regions) that had been
     /// cancelled, where nothing new starts.
     pub fn is_cancelled(&self) -> bool {
-        self.why == Why::Cancelled
+        self.why == RetryEnd::Cancelled
     }
 }
 
@@ -82,13 +82,13 @@ impl<E: fmt::Display> fmt::Display for RetryError<E> {
         let RetryError { error, attempts, why } = self;
         write!(f, "{error} (attempt {attempts} was the last one, since ")?;
         match why {
-            Why::Refused => f.write_str("another one would not help)"),
-            Why::Budget => f.write_str("the retry budget allows no other)"),
-            Why::Attempts => f.write_str("no more are allowed)"),
-            Why::Schedule => f.write_str("the schedule has ended)"),
-            Why::Elapsed => f.write_str("the next would begin after the time allowed for all of them)"),
-            Why::Deadline { wait } => write!(f, "the deadline comes before the next, which has to wait {wait:?})"),
-            Why::Cancelled => f.write_str("the work is being cancelled)"),
+            RetryEnd::Refused => f.write_str("another one would not help)"),
+            RetryEnd::Budget => f.write_str("the retry budget allows no other)"),
+            RetryEnd::Attempts => f.write_str("no more are allowed)"),
+            RetryEnd::Schedule => f.write_str("the schedule has ended)"),
+            RetryEnd::Elapsed => f.write_str("the next would begin after the time allowed for all of them)"),
+            RetryEnd::Deadline { wait } => write!(f, "the deadline comes before the next, which has to wait {wait:?})"),
+            RetryEnd::Cancelled => f.write_str("the work is being cancelled)"),
         }
     }
 }

@@ -37,7 +37,7 @@ pub const DEFAULT_MAX_THREADS: usize = 512;
 /// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(5);
 
-static POOL: Pool = Pool::new(DEFAULT_MAX_THREADS, IDLE);
+static POOL: BlockingPool = BlockingPool::new(DEFAULT_MAX_THREADS, IDLE);
 
 /// Sets how many threads the pool has at most, for the whole process.
 ///
@@ -81,7 +81,7 @@ enum Running {
 }
 
 /// A pool of threads for jobs that may block.
-struct Pool {
+struct BlockingPool {
     state: Mutex<State>,
     work: Condvar,
     idle: Duration,
@@ -111,10 +111,10 @@ impl State {
     }
 }
 
-impl Pool {
+impl BlockingPool {
     const fn new(max_threads: usize, idle: Duration) -> Self {
         let state = State { jobs: VecDeque::new(), threads: 0, waiting: 0, parents: 0, max_threads };
-        Pool { state: Mutex::new(state), work: Condvar::new(), idle }
+        BlockingPool { state: Mutex::new(state), work: Condvar::new(), idle }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -211,16 +211,16 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(5);
 
     /// Returns a pool whose threads stay for longer than any test.
-    fn pool(max_threads: usize) -> &'static Pool {
-        Box::leak(Box::new(Pool::new(max_threads, Duration::from_secs(3600))))
+    fn pool(max_threads: usize) -> &'static BlockingPool {
+        Box::leak(Box::new(BlockingPool::new(max_threads, Duration::from_secs(3600))))
     }
 
-    fn pool_with_idle(max_threads: usize, idle: Duration) -> &'static Pool {
-        Box::leak(Box::new(Pool::new(max_threads, idle)))
+    fn pool_with_idle(max_threads: usize, idle: Duration) -> &'static BlockingPool {
+        Box::leak(Box::new(BlockingPool::new(max_threads, idle)))
     }
 
     /// Submits `count` jobs that all wait until every one of them is running.
-    fn submit_waiting(pool: &'static Pool, count: usize) -> mpsc::Receiver<()> {
+    fn submit_waiting(pool: &'static BlockingPool, count: usize) -> mpsc::Receiver<()> {
         let barrier = Arc::new(Barrier::new(count));
         let (done, wait) = mpsc::channel();
         for _ in 0..count {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     /// Waits until all threads of `pool` are waiting for work.
-    fn rest(pool: &Pool) {
+    fn rest(pool: &BlockingPool) {
         loop {
             let state = pool.lock();
             if state.threads > 0 && state.waiting == state.threads {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     /// Submits a job that submits another one and waits for it, and so on.
-    fn nest(pool: &'static Pool, depth: usize, done: mpsc::Sender<()>) {
+    fn nest(pool: &'static BlockingPool, depth: usize, done: mpsc::Sender<()>) {
         pool.spawn(Box::new(move || {
             if depth > 0 {
                 let (inner, wait) = mpsc::channel();

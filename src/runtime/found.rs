@@ -19,7 +19,7 @@ type Unfinished = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 #[cfg(feature = "tokio")]
 pub(crate) fn handle() -> Option<Handle> {
     let handle = tokio::runtime::Handle::try_current().ok()?;
-    Some(super::tokio::Adapter::guest(handle))
+    Some(super::tokio::TokioAdapter::guest(handle))
 }
 
 /// Returns the present instant. tokio's clock may be paused on its threads; elsewhere it is the

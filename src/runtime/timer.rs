@@ -23,7 +23,7 @@ pin_project! {
     #[must_use = "a timer does nothing unless polled"]
     pub struct Timer {
         #[pin]
-        kind: Kind,
+        kind: TimerKind,
         // Some kinds are not `Unpin`. Which kinds exist depends on features, and a feature must not
         // take a trait away, so no timer is `Unpin`.
         #[pin]
@@ -32,8 +32,8 @@ pin_project! {
 }
 
 pin_project! {
-    #[project = KindProjection]
-    enum Kind {
+    #[project = TimerKindProjection]
+    enum TimerKind {
         Never,
         Thread { #[pin] delay: futures_timer::Delay },
         // The runtime is the one that fires it.
@@ -64,18 +64,18 @@ type SmolTimer = std::future::Pending<()>;
 const FAR: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
 impl Timer {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: TimerKind) -> Self {
         Timer { kind, pinned: PhantomPinned }
     }
 
     /// Creates a timer that never fires.
     pub fn never() -> Self {
-        Timer::new(Kind::Never)
+        Timer::new(TimerKind::Never)
     }
 
     /// Creates a timer that fires when `future` is ready. The caller has made its one allocation.
     pub fn boxed(future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
-        Timer::new(Kind::Boxed { future: Mutex::new(future) })
+        Timer::new(TimerKind::Boxed { future: Mutex::new(future) })
     }
 
     /// Creates a timer on the thread of `futures-timer`, for a clock without timers of its own.
@@ -87,24 +87,24 @@ impl Timer {
         if after > FAR {
             return Timer::never();
         }
-        Timer::new(Kind::Thread { delay: futures_timer::Delay::new(after) })
+        Timer::new(TimerKind::Thread { delay: futures_timer::Delay::new(after) })
     }
 
     /// Creates a timer of `runtime`, which the caller has entered.
     #[cfg(feature = "tokio")]
     pub(crate) fn tokio(at: Instant, runtime: &tokio::runtime::Handle) -> Self {
-        Timer::new(Kind::Tokio { sleep: tokio::time::sleep_until(at.into()), runtime: runtime.id() })
+        Timer::new(TimerKind::Tokio { sleep: tokio::time::sleep_until(at.into()), runtime: runtime.id() })
     }
 
     #[cfg(feature = "smol")]
     pub(crate) fn smol(timer: smol::Timer) -> Self {
-        Timer::new(Kind::Smol { timer })
+        Timer::new(TimerKind::Smol { timer })
     }
 
     /// Whether a reset on the same clock moves it where it is, instead of making another one.
     #[cfg(feature = "hyper")]
     pub(crate) fn moves(&self) -> bool {
-        matches!(self.kind, Kind::Thread { .. } | Kind::Tokio { .. } | Kind::Smol { .. })
+        matches!(self.kind, TimerKind::Thread { .. } | TimerKind::Tokio { .. } | TimerKind::Smol { .. })
     }
 
     /// Moves a timer of [`Timer::thread`] to `after` from now. Any other timer becomes one.
@@ -112,7 +112,7 @@ impl Timer {
     /// For the [`reset`](super::Clock::reset) of a clock that uses these timers.
     pub fn reset_thread(mut self: Pin<&mut Self>, after: Duration) {
         match self.as_mut().project().kind.project() {
-            KindProjection::Thread { delay } if after <= FAR => delay.get_mut().reset(after),
+            TimerKindProjection::Thread { delay } if after <= FAR => delay.get_mut().reset(after),
             _ => self.set(Timer::thread(after)),
         }
     }
@@ -122,7 +122,7 @@ impl Timer {
     #[cfg(feature = "tokio")]
     pub(crate) fn reset_tokio(self: Pin<&mut Self>, at: Instant, here: &tokio::runtime::Handle) -> bool {
         match self.project().kind.project() {
-            KindProjection::Tokio { sleep, runtime } if *runtime == here.id() => {
+            TimerKindProjection::Tokio { sleep, runtime } if *runtime == here.id() => {
                 sleep.reset(at.into());
                 true
             }
@@ -133,7 +133,7 @@ impl Timer {
     /// Moves a timer of smol's. Returns false if this timer is another one.
     #[cfg(feature = "smol")]
     pub(crate) fn reset_smol(self: Pin<&mut Self>, at: Instant) -> bool {
-        if let KindProjection::Smol { timer } = self.project().kind.project() {
+        if let TimerKindProjection::Smol { timer } = self.project().kind.project() {
             timer.get_mut().set_at(at);
             return true;
         }
@@ -158,11 +158,11 @@ impl Future for Timer {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.project().kind.project() {
-            KindProjection::Never => Poll::Pending,
-            KindProjection::Thread { delay } => delay.poll(cx),
-            KindProjection::Tokio { sleep, .. } => poll_tokio(sleep, cx),
-            KindProjection::Smol { timer } => timer.poll(cx).map(drop),
-            KindProjection::Boxed { future } => {
+            TimerKindProjection::Never => Poll::Pending,
+            TimerKindProjection::Thread { delay } => delay.poll(cx),
+            TimerKindProjection::Tokio { sleep, .. } => poll_tokio(sleep, cx),
+            TimerKindProjection::Smol { timer } => timer.poll(cx).map(drop),
+            TimerKindProjection::Boxed { future } => {
                 future.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
             }
         }
@@ -172,11 +172,11 @@ impl Future for Timer {
 impl fmt::Debug for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
-            Kind::Never => "Timer(never)",
-            Kind::Thread { .. } => "Timer(futures-timer)",
-            Kind::Tokio { .. } => "Timer(tokio)",
-            Kind::Smol { .. } => "Timer(smol)",
-            Kind::Boxed { .. } => "Timer(boxed)",
+            TimerKind::Never => "Timer(never)",
+            TimerKind::Thread { .. } => "Timer(futures-timer)",
+            TimerKind::Tokio { .. } => "Timer(tokio)",
+            TimerKind::Smol { .. } => "Timer(smol)",
+            TimerKind::Boxed { .. } => "Timer(boxed)",
         })
     }
 }

@@ -14,21 +14,21 @@ use tokio::task::coop::unconstrained;
 use super::{Blocking, Clock, Guest, Handle, Instant, Job, RunError, Runtime, Timer};
 
 /// A tokio runtime, which belongs to this adapter or to somebody else.
-pub(crate) struct Adapter {
+pub(crate) struct TokioAdapter {
     handle: TokioHandle,
     owned: Option<TokioRuntime>,
 }
 
-impl Adapter {
+impl TokioAdapter {
     /// Returns a handle to a runtime that belongs to somebody else.
     pub(crate) fn guest(handle: TokioHandle) -> Handle {
         let guest = Guest::Tokio(handle.id());
-        Handle::guest(Adapter { handle, owned: None }, guest)
+        Handle::guest(TokioAdapter { handle, owned: None }, guest)
     }
 
     /// Wraps a runtime that ends when this adapter is dropped.
     pub(crate) fn owner(runtime: TokioRuntime) -> Self {
-        Adapter { handle: runtime.handle().clone(), owned: Some(runtime) }
+        TokioAdapter { handle: runtime.handle().clone(), owned: Some(runtime) }
     }
 
     #[cfg(feature = "net")]
@@ -37,7 +37,7 @@ impl Adapter {
     }
 }
 
-impl Drop for Adapter {
+impl Drop for TokioAdapter {
     fn drop(&mut self) {
         if let Some(runtime) = self.owned.take() {
             // `shutdown_background` does not block, so the last handle may be dropped in async
@@ -62,13 +62,13 @@ fn detach(task: JoinHandle<()>) -> Result<(), SpawnError> {
     }
 }
 
-impl Spawn for Adapter {
+impl Spawn for TokioAdapter {
     fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
         detach(self.handle.spawn(future))
     }
 }
 
-impl Clock for Adapter {
+impl Clock for TokioAdapter {
     fn now(&self) -> Instant {
         // This does not enter the runtime, which makes it twice as fast. tokio knows which runtime
         // polls the caller.
@@ -87,13 +87,13 @@ impl Clock for Adapter {
     }
 }
 
-impl Blocking for Adapter {
+impl Blocking for TokioAdapter {
     fn spawn_blocking(&self, job: Job) -> Result<(), SpawnError> {
         detach(self.handle.spawn_blocking(job))
     }
 }
 
-impl Runtime for Adapter {
+impl Runtime for TokioAdapter {
     fn name(&self) -> &'static str {
         "tokio"
     }

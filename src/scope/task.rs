@@ -51,11 +51,11 @@ pub struct Task<T> {
     /// Gets the news that the child is cancelled. `None` for a parallel child, whose node passes it
     /// on.
     control: Option<Arc<Control>>,
-    stage: Stage,
+    stage: TaskStage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum TaskStage {
     Waiting,
     /// The outcome was returned.
     Taken,
@@ -65,7 +65,7 @@ enum Stage {
 
 impl<T> Task<T> {
     pub(super) fn new(reader: Reader<T, Arc<Reason>>, control: Option<Arc<Control>>) -> Self {
-        Task { reader, control, stage: Stage::Waiting }
+        Task { reader, control, stage: TaskStage::Waiting }
     }
 
     /// Waits for the child's value, and returns an error instead of panicking if there is none.
@@ -174,14 +174,14 @@ impl<T> Task<T> {
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
-        assert!(self.stage != Stage::Taken, "task `{}` was polled after it was ready", self.name());
+        assert!(self.stage != TaskStage::Taken, "task `{}` was polled after it was ready", self.name());
         let Poll::Ready(result) = self.reader.poll(cx) else {
             let own = context::with(|ambient| ambient.child_id() == self.reader.id());
             assert!(!own, "task `{}` is awaited by its own child, which would wait for ever", self.name());
             tree::waiting(|| tree::quoted("task ", self.name()));
             return Poll::Pending;
         };
-        self.stage = Stage::Taken;
+        self.stage = TaskStage::Taken;
         Poll::Ready(match result {
             Some(Ok(value)) => Ok(value),
             Some(Err(reason)) => Err(self.error(reason)),
@@ -198,13 +198,13 @@ impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        if self.stage == Stage::Doomed {
+        if self.stage == TaskStage::Doomed {
             return Poll::Pending;
         }
         match ready!(self.poll_outcome(cx)) {
             Ok(value) => Poll::Ready(value),
             Err(_) if context::with(|ambient| ambient.is_tripped()) => {
-                self.stage = Stage::Doomed;
+                self.stage = TaskStage::Doomed;
                 Poll::Pending
             }
             Err(error) => panic!("{error}; `outcome()` says so without a panic"),

@@ -53,7 +53,7 @@ where
     F: FnOnce(Emitter<T>) -> Fut,
     Fut: Future<Output = ()>,
 {
-    let slot = Arc::new(Slot::new());
+    let slot = Arc::new(YieldSlot::new());
     let body = Box::pin(body(Emitter { slot: Arc::clone(&slot) }));
     Generator { body: Some(body), output: None, outlet: Outlet { slot } }
 }
@@ -82,13 +82,13 @@ where
     F: FnOnce(Emitter<T>) -> Fut,
     Fut: Future<Output = Result<(), E>>,
 {
-    let slot = Arc::new(Slot::new());
+    let slot = Arc::new(YieldSlot::new());
     let body = Box::pin(body(Emitter { slot: Arc::clone(&slot) }));
     TryGenerator { generator: Generator { body: Some(body), output: None, outlet: Outlet { slot } } }
 }
 
 /// The place where a value passes from the body to the stream.
-struct Slot<T> {
+struct YieldSlot<T> {
     /// Under this lock, no waker is cloned, woken or dropped, and no value is dropped.
     state: ShortLock<State<T>>,
 }
@@ -104,7 +104,7 @@ struct State<T> {
     /// The waker of the stream, while it waits for a value that may come from outside its own poll.
     stream: Option<Waker>,
     /// Whether the stream takes no more values.
-    over: bool,
+    ended: bool,
 }
 
 struct Waiting {
@@ -132,10 +132,10 @@ impl<T> State<T> {
     }
 }
 
-impl<T> Slot<T> {
+impl<T> YieldSlot<T> {
     fn new() -> Self {
-        let state = State { value: None, line: VecDeque::new(), tickets: 0, stream: None, over: false };
-        Slot { state: ShortLock::new(state) }
+        let state = State { value: None, line: VecDeque::new(), tickets: 0, stream: None, ended: false };
+        YieldSlot { state: ShortLock::new(state) }
     }
 
     /// Takes the value from the slot, and wakes its emitter and the next one.
@@ -157,7 +157,7 @@ impl<T> Slot<T> {
     /// Takes no more values, and wakes those who wait, who then get their values back.
     fn close(&self) {
         let mut state = self.state.lock();
-        state.over = true;
+        state.ended = true;
         let stream = state.stream.take();
         let wakers: Vec<_> = state.line.iter_mut().filter_map(|waiting| waiting.waker.take()).collect();
         drop(state);
@@ -184,7 +184,7 @@ impl<T> Slot<T> {
 
 /// The stream's end of a slot. It closes the slot when it is dropped.
 struct Outlet<T> {
-    slot: Arc<Slot<T>>,
+    slot: Arc<YieldSlot<T>>,
 }
 
 impl<T> Drop for Outlet<T> {
@@ -212,7 +212,7 @@ impl<T> Drop for Outlet<T> {
 /// # });
 /// ```
 pub struct Emitter<T> {
-    slot: Arc<Slot<T>>,
+    slot: Arc<YieldSlot<T>>,
 }
 
 impl<T> Emitter<T> {
@@ -266,7 +266,7 @@ impl<T> fmt::Debug for Emitter<T> {
 /// The future of [`Emitter::emit`].
 #[must_use = "nothing is emitted unless this is awaited"]
 pub struct Emit<'a, T> {
-    slot: &'a Slot<T>,
+    slot: &'a YieldSlot<T>,
     /// The value, until it is in the slot.
     value: Option<T>,
     /// Its ticket, from the first poll on.
@@ -287,7 +287,7 @@ impl<T> Future for Emit<'_, T> {
             drop(state);
             return Poll::Ready(Ok(()));
         };
-        if state.over {
+        if state.ended {
             let own = state.line.remove(place);
             // If the value is not here, it is in the slot.
             let value = this.value.take().or_else(|| state.value.take());

@@ -32,7 +32,7 @@ struct State<T> {
     /// Whether the producer waits for room. Then, and only then, taking an item wakes it.
     full: bool,
     /// Whether the producer has ended.
-    over: bool,
+    ended: bool,
 }
 
 struct Consumer<T> {
@@ -47,7 +47,7 @@ impl<T> Buffer<T> {
     fn new(consumers: usize, capacity: usize) -> Arc<Self> {
         assert!(capacity > 0, "a buffer of 0 items would never pass one on; use 1 or more");
         let consumers = (0..consumers).map(|_| Consumer { items: VecDeque::new(), waker: None, gone: false }).collect();
-        let state = State { consumers, producer: None, full: false, over: false };
+        let state = State { consumers, producer: None, full: false, ended: false };
         Arc::new(Buffer { state: ShortLock::new(state), capacity })
     }
 
@@ -98,10 +98,10 @@ impl<T> Buffer<T> {
     fn poll_next(&self, consumer: usize, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let waker = cx.waker().clone();
         let mut state = self.state.lock();
-        let over = state.over;
+        let ended = state.ended;
         let own = &mut state.consumers[consumer];
         let Some(item) = own.items.pop_front() else {
-            if over {
+            if ended {
                 return Poll::Ready(None);
             }
             let before = own.waker.replace(waker);
@@ -120,7 +120,7 @@ impl<T> Buffer<T> {
     /// Tells the consumers that no more items come.
     fn end(&self) {
         let mut state = self.state.lock();
-        state.over = true;
+        state.ended = true;
         let wakers: Vec<_> = state.consumers.iter_mut().filter_map(|consumer| consumer.waker.take()).collect();
         drop(state);
         wake_all(wakers);
@@ -142,9 +142,9 @@ impl<T> Buffer<T> {
     }
 
     /// Returns whether a consumer has taken its last item.
-    fn is_over(&self, consumer: usize) -> bool {
+    fn has_ended(&self, consumer: usize) -> bool {
         let state = self.state.lock();
-        state.over && state.consumers[consumer].items.is_empty()
+        state.ended && state.consumers[consumer].items.is_empty()
     }
 }
 
@@ -180,7 +180,7 @@ impl<T> Stream for Buffered<T> {
 
 impl<T> FusedStream for Buffered<T> {
     fn is_terminated(&self) -> bool {
-        self.buffer.is_over(self.consumer)
+        self.buffer.has_ended(self.consumer)
     }
 }
 

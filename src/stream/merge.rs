@@ -143,7 +143,7 @@ pub fn zip<Shape, S: Streams<Shape>>(streams: S) -> Zip<S::Member, S::Items> {
     let set = Set::collect(streams.members());
     let mut row = Vec::new();
     row.resize_with(set.keys().last().map_or(0, |key| key.index() + 1), || None);
-    Zip { missing: set.len(), over: set.is_empty(), set, row, streak: Streak::new(), shape: S::items }
+    Zip { missing: set.len(), completed: set.is_empty(), set, row, streak: Streak::new(), shape: S::items }
 }
 
 /// The stream of [`zip`].
@@ -156,7 +156,7 @@ pub struct Zip<M: Stream, R> {
     missing: usize,
     streak: Streak,
     /// Whether one of the streams has ended.
-    over: bool,
+    completed: bool,
     /// Makes of a row what the streams were in: a tuple or a `Vec`.
     shape: fn(Vec<M::Item>) -> R,
 }
@@ -168,7 +168,7 @@ impl<M: Stream, R> Stream for Zip<M, R> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let this = &mut *self;
-        if this.over {
+        if this.completed {
             return Poll::Ready(None);
         }
         loop {
@@ -201,7 +201,7 @@ impl<M: Stream, R> Stream for Zip<M, R> {
                     return Poll::Ready(Some(items));
                 }
                 Poll::Ready(Some(None) | None) => {
-                    this.over = true;
+                    this.completed = true;
                     this.set.clear();
                     return Poll::Ready(None);
                 }
@@ -212,7 +212,7 @@ impl<M: Stream, R> Stream for Zip<M, R> {
 
 impl<M: Stream, R> FusedStream for Zip<M, R> {
     fn is_terminated(&self) -> bool {
-        self.over
+        self.completed
     }
 }
 

@@ -121,7 +121,7 @@ impl Condition {
         P: Deref<Target = Mutex<T>>,
         T: ?Sized,
     {
-        ConditionWait { stage: Stage::Holding { guard, wait: Wait::new(self, ()) } }
+        ConditionWait { stage: ConditionStage::Holding { guard, wait: Wait::new(self, ()) } }
     }
 
     /// Waits as [`wait`](Condition::wait) does, until `predicate` accepts the value, and returns
@@ -145,7 +145,7 @@ impl Condition {
         T: ?Sized,
         F: FnMut(&mut T) -> bool,
     {
-        ConditionWaitFor { condition: self, stage: Turn::Look { guard, notification: None }, predicate }
+        ConditionWaitFor { condition: self, stage: PredicateStage::Look { guard, notification: None }, predicate }
     }
 
     /// Notifies the first `count` of those who wait, or all, if they are fewer.
@@ -234,10 +234,10 @@ impl Drop for Notification<'_> {
 /// The future of [`Condition::wait`].
 #[must_use = "futures do nothing unless polled"]
 pub struct ConditionWait<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
-    stage: Stage<'a, P, T>,
+    stage: ConditionStage<'a, P, T>,
 }
 
-enum Stage<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
+enum ConditionStage<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
     /// It has not been polled.
     Holding {
         guard: Guard<P, T>,
@@ -253,7 +253,7 @@ enum Stage<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
         locking: Locking<P, T>,
         notification: Notification<'a>,
     },
-    Over,
+    Completed,
 }
 
 impl<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> ConditionWait<'a, P, T> {
@@ -263,32 +263,32 @@ impl<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> ConditionWait<'a, P, T> {
         P: Stable + Unpin,
     {
         loop {
-            match mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Holding { guard, mut wait } => {
+            match mem::replace(&mut self.stage, ConditionStage::Completed) {
+                ConditionStage::Holding { guard, mut wait } => {
                     // It is in the line before others can change the value.
                     wait.begin(cx);
-                    self.stage = Stage::Waiting { mutex: Guard::unlock(guard), wait };
+                    self.stage = ConditionStage::Waiting { mutex: Guard::unlock(guard), wait };
                     return Poll::Pending;
                 }
-                Stage::Waiting { mutex, mut wait } => match wait.poll(cx) {
+                ConditionStage::Waiting { mutex, mut wait } => match wait.poll(cx) {
                     Poll::Ready((condition, notified)) => {
                         let condition = (notified == Notified::One).then_some(condition);
                         let notification = Notification { condition };
-                        self.stage = Stage::Locking { locking: Locking::new(mutex), notification };
+                        self.stage = ConditionStage::Locking { locking: Locking::new(mutex), notification };
                     }
                     Poll::Pending => {
-                        self.stage = Stage::Waiting { mutex, wait };
+                        self.stage = ConditionStage::Waiting { mutex, wait };
                         return Poll::Pending;
                     }
                 },
-                Stage::Locking { mut locking, notification } => match Pin::new(&mut locking).poll(cx) {
+                ConditionStage::Locking { mut locking, notification } => match Pin::new(&mut locking).poll(cx) {
                     Poll::Ready(guard) => return Poll::Ready((guard, notification)),
                     Poll::Pending => {
-                        self.stage = Stage::Locking { locking, notification };
+                        self.stage = ConditionStage::Locking { locking, notification };
                         return Poll::Pending;
                     }
                 },
-                Stage::Over => panic!("a future was polled after it had completed"),
+                ConditionStage::Completed => panic!("a future was polled after it had completed"),
             }
         }
     }
@@ -318,18 +318,18 @@ impl<P: Deref<Target = Mutex<T>>, T: ?Sized> fmt::Debug for ConditionWait<'_, P,
 #[must_use = "futures do nothing unless polled"]
 pub struct ConditionWaitFor<'a, P: Deref<Target = Mutex<T>>, T: ?Sized, F> {
     condition: &'a Condition,
-    stage: Turn<'a, P, T>,
+    stage: PredicateStage<'a, P, T>,
     predicate: F,
 }
 
-enum Turn<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
+enum PredicateStage<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
     /// The mutex is locked. If the predicate panics, another one hears the notification.
     Look {
         guard: Guard<P, T>,
         notification: Option<Notification<'a>>,
     },
     Wait(ConditionWait<'a, P, T>),
-    Over,
+    Completed,
 }
 
 // The predicate is not pinned.
@@ -345,8 +345,8 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Guard<P, T>> {
         loop {
-            match mem::replace(&mut self.stage, Turn::Over) {
-                Turn::Look { mut guard, notification } => {
+            match mem::replace(&mut self.stage, PredicateStage::Completed) {
+                PredicateStage::Look { mut guard, notification } => {
                     let accepts = (self.predicate)(&mut guard);
                     if let Some(notification) = notification {
                         notification.hear();
@@ -354,18 +354,18 @@ where
                     if accepts {
                         return Poll::Ready(guard);
                     }
-                    self.stage = Turn::Wait(self.condition.wait(guard));
+                    self.stage = PredicateStage::Wait(self.condition.wait(guard));
                 }
-                Turn::Wait(mut wait) => match wait.poll_notified(cx) {
+                PredicateStage::Wait(mut wait) => match wait.poll_notified(cx) {
                     Poll::Ready((guard, notification)) => {
-                        self.stage = Turn::Look { guard, notification: Some(notification) };
+                        self.stage = PredicateStage::Look { guard, notification: Some(notification) };
                     }
                     Poll::Pending => {
-                        self.stage = Turn::Wait(wait);
+                        self.stage = PredicateStage::Wait(wait);
                         return Poll::Pending;
                     }
                 },
-                Turn::Over => panic!("a future was polled after it had completed"),
+                PredicateStage::Completed => panic!("a future was polled after it had completed"),
             }
         }
     }

@@ -82,11 +82,11 @@ pub struct OnceCell<T> {
 pub(crate) struct State {
     /// Whether somebody has the turn: its initialiser runs.
     has_begun: bool,
-    waiters: Waiters<(), Answer>,
+    waiters: Waiters<(), InitAnswer>,
 }
 
 /// What one who wants the value is told.
-pub(crate) enum Answer {
+pub(crate) enum InitAnswer {
     /// It has the turn.
     Begin,
     /// Something has changed: there is a value, or nobody has the turn.
@@ -144,7 +144,7 @@ impl<T> OnceCell<T> {
                 return Err(SetError { value, is_initializing: true });
             }
             self.value.set(value).map_err(|value| SetError { value, is_initializing: false })?;
-            state.waiters.answer_where(wakes, |()| Some(Answer::Look));
+            state.waiters.answer_where(wakes, |()| Some(InitAnswer::Look));
             Ok(())
         })
     }
@@ -169,7 +169,7 @@ impl<T> OnceCell<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        GetOrInit { stage: Stage::new(self, init) }
+        GetOrInit { stage: InitStage::new(self, init) }
     }
 
     /// Returns the value. If there is none, computes it by `init`, which may fail.
@@ -201,7 +201,7 @@ impl<T> OnceCell<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        GetOrTryInit { stage: Stage::new(self, init) }
+        GetOrTryInit { stage: InitStage::new(self, init) }
     }
 
     /// Returns how many futures wait. In use is one while an initialiser runs.
@@ -210,8 +210,8 @@ impl<T> OnceCell<T> {
     }
 
     /// Gives the turn to the caller, if nobody has it and there is no value.
-    fn begin(&self) -> Option<Turn<'_, T>> {
-        self.list.with(|state| self.begin_locked(state)).then(|| Turn { cell: self })
+    fn begin(&self) -> Option<Initializer<'_, T>> {
+        self.list.with(|state| self.begin_locked(state)).then(|| Initializer { cell: self })
     }
 
     fn begin_locked(&self, state: &mut State) -> bool {
@@ -243,25 +243,25 @@ impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
 impl<T> Line for OnceCell<T> {
     type State = State;
     type Ask = ();
-    type Answer = Answer;
+    type Answer = InitAnswer;
 
     fn list(&self) -> &WaitList<State> {
         &self.list
     }
 
-    fn waiters<'s>(&self, state: &'s mut State) -> &'s mut Waiters<(), Answer> {
+    fn waiters<'s>(&self, state: &'s mut State) -> &'s mut Waiters<(), InitAnswer> {
         &mut state.waiters
     }
 
-    fn join(&self, state: &mut State, (): (), _: &mut Wakes) -> Result<Answer, ()> {
+    fn join(&self, state: &mut State, (): (), _: &mut Wakes) -> Result<InitAnswer, ()> {
         if self.value.get().is_some() {
-            return Ok(Answer::Look);
+            return Ok(InitAnswer::Look);
         }
-        if self.begin_locked(state) { Ok(Answer::Begin) } else { Err(()) }
+        if self.begin_locked(state) { Ok(InitAnswer::Begin) } else { Err(()) }
     }
 
     /// Nobody waits for one who waits.
-    fn leave(&self, _: &mut State, (): (), _: Option<Answer>, _: &mut Wakes) {}
+    fn leave(&self, _: &mut State, (): (), _: Option<InitAnswer>, _: &mut Wakes) {}
 
     fn describe(&self) -> String {
         "once cell, which another future initialises".into()
@@ -270,11 +270,11 @@ impl<T> Line for OnceCell<T> {
 
 /// The right to initialise, which only one has at a time. It ends when this is dropped: with a
 /// value, or for the next one to begin.
-struct Turn<'a, T> {
+struct Initializer<'a, T> {
     cell: &'a OnceCell<T>,
 }
 
-impl<'a, T> Turn<'a, T> {
+impl<'a, T> Initializer<'a, T> {
     /// Sets the value. Those who wait are woken when the turn ends.
     fn set(&self, value: T) -> &'a T {
         // Nobody else sets it while this has the turn.
@@ -282,32 +282,32 @@ impl<'a, T> Turn<'a, T> {
     }
 }
 
-impl<T> Drop for Turn<'_, T> {
+impl<T> Drop for Initializer<'_, T> {
     fn drop(&mut self) {
         self.cell.list.change(|state, wakes| {
             state.has_begun = false;
-            state.waiters.answer_where(wakes, |()| Some(Answer::Look));
+            state.waiters.answer_where(wakes, |()| Some(InitAnswer::Look));
         });
     }
 }
 
 pin_project! {
     #[project = Projected]
-    enum Stage<'a, T, F, Fut> {
+    enum InitStage<'a, T, F, Fut> {
         Waiting { cell: &'a OnceCell<T>, wait: Wait<&'a OnceCell<T>>, init: Option<F> },
         // The initialiser is dropped before the turn ends.
-        Running { #[pin] future: Fut, turn: Turn<'a, T> },
-        Over,
+        Running { #[pin] future: Fut, turn: Initializer<'a, T> },
+        Completed,
     }
 }
 
-impl<'a, T, F, Fut> Stage<'a, T, F, Fut>
+impl<'a, T, F, Fut> InitStage<'a, T, F, Fut>
 where
     F: FnOnce() -> Fut,
     Fut: Future,
 {
     fn new(cell: &'a OnceCell<T>, init: F) -> Self {
-        Stage::Waiting { cell, wait: Wait::new(cell, ()), init: Some(init) }
+        InitStage::Waiting { cell, wait: Wait::new(cell, ()), init: Some(init) }
     }
 
     /// Waits for a value of the cell. `result` tells what the initialiser has yielded.
@@ -319,14 +319,14 @@ where
         if let Projected::Waiting { cell, wait, init } = self.as_mut().project() {
             match ready!(poll_turn(cell, wait, cx)) {
                 Ok(value) => {
-                    self.set(Stage::Over);
+                    self.set(InitStage::Completed);
                     return Poll::Ready(Ok(value));
                 }
                 Err(turn) => {
                     let init = init.take().expect("it begins once");
                     // If this panics, the turn ends.
                     let future = init();
-                    self.set(Stage::Running { future, turn });
+                    self.set(InitStage::Running { future, turn });
                 }
             }
         }
@@ -337,12 +337,12 @@ where
             Ok(polled) => polled,
             Err(payload) => {
                 // The turn ends now. This future may be kept for long.
-                self.set(Stage::Over);
+                self.set(InitStage::Completed);
                 resume_unwind(payload)
             }
         };
         let result = result(ready!(polled)).map(|value| turn.set(value));
-        self.set(Stage::Over);
+        self.set(InitStage::Completed);
         Poll::Ready(result)
     }
 }
@@ -352,15 +352,15 @@ fn poll_turn<'a, T>(
     cell: &'a OnceCell<T>,
     wait: &mut Wait<&'a OnceCell<T>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<&'a T, Turn<'a, T>>> {
+) -> Poll<Result<&'a T, Initializer<'a, T>>> {
     loop {
         if let Some(value) = cell.get() {
             return Poll::Ready(Ok(value));
         }
         let turn = match wait.poll(cx) {
-            Poll::Ready((_, Answer::Begin)) => Some(Turn { cell }),
+            Poll::Ready((_, InitAnswer::Begin)) => Some(Initializer { cell }),
             // Also in a cancelled region, or the turn would be nobody's.
-            Poll::Ready((_, Answer::Look)) => {
+            Poll::Ready((_, InitAnswer::Look)) => {
                 *wait = Wait::new(cell, ());
                 cell.begin()
             }
@@ -377,7 +377,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct GetOrInit<'a, T, F, Fut> {
         #[pin]
-        stage: Stage<'a, T, F, Fut>,
+        stage: InitStage<'a, T, F, Fut>,
     }
 }
 
@@ -398,7 +398,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct GetOrTryInit<'a, T, F, Fut> {
         #[pin]
-        stage: Stage<'a, T, F, Fut>,
+        stage: InitStage<'a, T, F, Fut>,
     }
 }
 
@@ -414,12 +414,12 @@ where
     }
 }
 
-impl<T, F, Fut> Stage<'_, T, F, Fut> {
+impl<T, F, Fut> InitStage<'_, T, F, Fut> {
     fn name(&self) -> &'static str {
         match self {
-            Stage::Waiting { .. } => "waiting",
-            Stage::Running { .. } => "initializing",
-            Stage::Over => "completed",
+            InitStage::Waiting { .. } => "waiting",
+            InitStage::Running { .. } => "initializing",
+            InitStage::Completed => "completed",
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (Sender { shared: Some(shared.clone()) }, Receiver { shared: Some(shared) })
 }
 
-type Shared<T> = Arc<ShortLock<State<T>>>;
+type SharedState<T> = Arc<ShortLock<State<T>>>;
 
 enum State<T> {
     /// Both are there, and nothing has been sent. Has the wakers of those of them who wait.
@@ -96,7 +96,7 @@ impl<T> State<T> {
 /// Returns what `look` finds. If this is the place for a waker, leaves one there.
 #[inline]
 fn poll<T, R>(
-    shared: &Shared<T>,
+    shared: &SharedState<T>,
     cx: &Context<'_>,
     look: impl Fn(&mut State<T>) -> Result<R, &mut Option<Waker>>,
 ) -> Poll<R> {
@@ -125,7 +125,7 @@ fn poll<T, R>(
 /// If it is dropped without sending, the receiver gets an error.
 pub struct Sender<T> {
     /// `None` once it has sent, so that its drop finds nothing to do.
-    shared: Option<Shared<T>>,
+    shared: Option<SharedState<T>>,
 }
 
 impl<T> Sender<T> {
@@ -155,7 +155,7 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    fn shared(&self) -> &Shared<T> {
+    fn shared(&self) -> &SharedState<T> {
         self.shared.as_ref().expect("it has not sent, which takes it by value")
     }
 
@@ -208,7 +208,7 @@ impl<T> fmt::Debug for Sender<T> {
 /// The future of [`Sender::closed`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Closed<'a, T> {
-    shared: &'a Shared<T>,
+    shared: &'a SharedState<T>,
 }
 
 impl<T> Future for Closed<'_, T> {
@@ -250,7 +250,7 @@ impl<T> fmt::Debug for Closed<'_, T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct Receiver<T> {
     /// `None` once it has completed, so that its drop finds nothing to do.
-    shared: Option<Shared<T>>,
+    shared: Option<SharedState<T>>,
 }
 
 impl<T> Receiver<T> {
@@ -316,7 +316,7 @@ impl<T> Drop for Receiver<T> {
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let look = |shared: &Shared<T>| match *shared.lock() {
+        let look = |shared: &SharedState<T>| match *shared.lock() {
             State::Open { .. } => "empty",
             State::Sent(_) => "sent",
             State::Closed => "closed",

@@ -56,7 +56,7 @@ use std::mem;
 use std::ops::Deref;
 use std::task::{Context, Poll};
 
-use super::waiters::{Found, Key, Left, Waiters};
+use super::waiters::{Found, Left, WaiterKey, Waiters};
 use super::wakes::Wakes;
 use crate::context;
 use crate::engine::atomics::{ShortLock, const_unless_loom};
@@ -192,34 +192,34 @@ impl<P: Deref<Target: Line>> Line for P {
 
 /// The part of a future that waits in a [`Line`].
 pub(crate) struct Wait<L: Line> {
-    stage: Stage<L, L::Ask>,
+    stage: WaitStage<L, L::Ask>,
 }
 
-enum Stage<L, Q> {
+enum WaitStage<L, Q> {
     /// Not in the line.
     Outside { line: L, ask: Q },
     /// In the line, or answered.
-    Inside { line: L, key: Key },
+    Inside { line: L, key: WaiterKey },
     /// It has its answer.
-    Over,
+    Completed,
 }
 
 impl<L: Line> Wait<L> {
     pub(crate) fn new(line: L, ask: L::Ask) -> Self {
-        Wait { stage: Stage::Outside { line, ask } }
+        Wait { stage: WaitStage::Outside { line, ask } }
     }
 
     /// Whether it has not joined the line. In a cancelled region it does not join by being polled.
     pub(crate) fn is_outside(&self) -> bool {
-        matches!(self.stage, Stage::Outside { .. })
+        matches!(self.stage, WaitStage::Outside { .. })
     }
 
     /// Returns the line, and what is asked for in it, unless this has joined it.
     #[inline]
     pub(crate) fn outside(&mut self) -> Option<(&mut L, &mut L::Ask)> {
         match &mut self.stage {
-            Stage::Outside { line, ask } => Some((line, ask)),
-            Stage::Inside { .. } | Stage::Over => None,
+            WaitStage::Outside { line, ask } => Some((line, ask)),
+            WaitStage::Inside { .. } | WaitStage::Completed => None,
         }
     }
 
@@ -230,7 +230,7 @@ impl<L: Line> Wait<L> {
     /// Panics if it was ready before.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(L, L::Answer)> {
-        if let Stage::Outside { line, ask } = &self.stage {
+        if let WaitStage::Outside { line, ask } = &self.stage {
             // Not a step, which would make a lock that is free dearer by a tenth.
             if let Some(answer) = line.pass(ask) {
                 return self.end(answer);
@@ -241,24 +241,26 @@ impl<L: Line> Wait<L> {
 
     fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<(L, L::Answer)> {
         let polled = match &self.stage {
-            Stage::Outside { line, ask } if context::with(|ambient| ambient.is_tripped()) => {
+            WaitStage::Outside { line, ask } if context::with(|ambient| ambient.is_tripped()) => {
                 match line.take_free(ask) {
                     Some(answer) => self.end(answer),
                     None => Poll::Pending,
                 }
             }
             // Who comes again has its place in the line, and must not leave it to others.
-            Stage::Outside { ask, .. } if !L::comes_again(ask) && !budget::take_step() && yields(cx) => {
+            WaitStage::Outside { ask, .. } if !L::comes_again(ask) && !budget::take_step() && yields(cx) => {
                 return Poll::Pending;
             }
-            Stage::Outside { .. } => self.join(cx),
-            Stage::Inside { line, key } => match look(line, *key, cx) {
+            WaitStage::Outside { .. } => self.join(cx),
+            WaitStage::Inside { line, key } => match look(line, *key, cx) {
                 Some(answer) => self.end(answer),
                 None => Poll::Pending,
             },
-            Stage::Over => panic!("a future was polled after it had completed"),
+            WaitStage::Completed => panic!("a future was polled after it had completed"),
         };
-        if let (Poll::Pending, Stage::Outside { line, .. } | Stage::Inside { line, .. }) = (&polled, &self.stage) {
+        if let (Poll::Pending, WaitStage::Outside { line, .. } | WaitStage::Inside { line, .. }) =
+            (&polled, &self.stage)
+        {
             tree::waiting(|| line.describe());
         }
         polled
@@ -272,7 +274,7 @@ impl<L: Line> Wait<L> {
             let joined = self.join(cx);
             debug_assert!(joined.is_pending(), "a wait is answered by those who come later");
         }
-        if let Stage::Outside { line, .. } | Stage::Inside { line, .. } = &self.stage {
+        if let WaitStage::Outside { line, .. } | WaitStage::Inside { line, .. } = &self.stage {
             tree::waiting(|| line.describe());
         }
     }
@@ -281,7 +283,7 @@ impl<L: Line> Wait<L> {
     fn join(&mut self, cx: &Context<'_>) -> Poll<(L, L::Answer)> {
         // Before anything is moved, because it may panic.
         let waker = cx.waker().clone();
-        let Stage::Outside { line, ask } = mem::replace(&mut self.stage, Stage::Over) else {
+        let WaitStage::Outside { line, ask } = mem::replace(&mut self.stage, WaitStage::Completed) else {
             unreachable!("it has not joined");
         };
         let joined = line.update(|state, wakes| match line.join(state, ask, wakes) {
@@ -297,7 +299,7 @@ impl<L: Line> Wait<L> {
                 Poll::Ready((line, answer))
             }
             Ok(key) => {
-                self.stage = Stage::Inside { line, key };
+                self.stage = WaitStage::Inside { line, key };
                 Poll::Pending
             }
         }
@@ -305,9 +307,9 @@ impl<L: Line> Wait<L> {
 
     #[inline]
     fn end(&mut self, answer: L::Answer) -> Poll<(L, L::Answer)> {
-        match mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Outside { line, .. } | Stage::Inside { line, .. } => Poll::Ready((line, answer)),
-            Stage::Over => unreachable!("it ends once"),
+        match mem::replace(&mut self.stage, WaitStage::Completed) {
+            WaitStage::Outside { line, .. } | WaitStage::Inside { line, .. } => Poll::Ready((line, answer)),
+            WaitStage::Completed => unreachable!("it ends once"),
         }
     }
 }
@@ -327,7 +329,7 @@ pub(crate) fn yields(cx: &Context<'_>) -> bool {
 }
 
 /// Looks for the answer of a waiter in the line.
-fn look<L: Line>(line: &L, key: Key, cx: &Context<'_>) -> Option<L::Answer> {
+fn look<L: Line>(line: &L, key: WaiterKey, cx: &Context<'_>) -> Option<L::Answer> {
     match line.list().with(|state| line.waiters(state).look(key, cx.waker())) {
         Found::Answer(answer) => return Some(answer),
         Found::Nothing => return None,
@@ -350,7 +352,7 @@ fn look<L: Line>(line: &L, key: Key, cx: &Context<'_>) -> Option<L::Answer> {
 
 impl<L: Line> Drop for Wait<L> {
     fn drop(&mut self) {
-        if let Stage::Inside { line, key } = &self.stage {
+        if let WaitStage::Inside { line, key } = &self.stage {
             let _waker = line.update(|state, wakes| {
                 let Left { ask, answer, waker } = line.waiters(state).remove(*key);
                 line.leave(state, ask, answer, wakes);

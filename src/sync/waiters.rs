@@ -13,24 +13,24 @@ const KEPT: usize = 32;
 
 /// Says where a waiter is. It is valid until the waiter is removed, which only its owner does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key(u32);
+pub(crate) struct WaiterKey(u32);
 
-impl Key {
+impl WaiterKey {
     /// Stands for no waiter at the ends of the line.
-    const NONE: Key = Key(u32::MAX);
+    const NONE: WaiterKey = WaiterKey(u32::MAX);
 
     fn new(index: usize) -> Self {
         let index = u32::try_from(index).expect("there are fewer than 2^32 waiters");
         assert!(index != u32::MAX, "there are fewer than 2^32 waiters");
-        Key(index)
+        WaiterKey(index)
     }
 
     fn index(self) -> usize {
         self.0 as usize
     }
 
-    fn some(self) -> Option<Key> {
-        if self == Key::NONE { None } else { Some(self) }
+    fn some(self) -> Option<WaiterKey> {
+        if self == WaiterKey::NONE { None } else { Some(self) }
     }
 }
 
@@ -45,8 +45,8 @@ impl Key {
 pub(crate) struct Waiters<Q = (), A = ()> {
     entries: Slab<Entry<Q, A>>,
     /// The ends of the line. Each is `NONE` if, and only if, nobody waits.
-    first: Key,
-    last: Key,
+    first: WaiterKey,
+    last: WaiterKey,
     /// How many wait in the line.
     len: usize,
     /// The most that have waited at once.
@@ -55,12 +55,12 @@ pub(crate) struct Waiters<Q = (), A = ()> {
 
 struct Entry<Q, A> {
     ask: Q,
-    state: State<A>,
+    state: WaiterState<A>,
 }
 
-enum State<A> {
+enum WaiterState<A> {
     /// In the line, between two neighbours.
-    Waiting { waker: Waker, before: Key, after: Key },
+    Waiting { waker: Waker, before: WaiterKey, after: WaiterKey },
     /// Out of the line, and woken.
     Answered(A),
 }
@@ -85,7 +85,7 @@ pub(crate) struct Left<Q, A> {
 
 impl<Q, A> Waiters<Q, A> {
     pub(crate) const fn new() -> Self {
-        Waiters { entries: Slab::new(), first: Key::NONE, last: Key::NONE, len: 0, peak: 0 }
+        Waiters { entries: Slab::new(), first: WaiterKey::NONE, last: WaiterKey::NONE, len: 0, peak: 0 }
     }
 
     /// Returns how many wait for their answer.
@@ -127,7 +127,7 @@ impl<Q, A> Waiters<Q, A> {
         let mut next = self.first;
         while let Some(key) = next.some() {
             let entry = &self.entries[key.index()];
-            let State::Waiting { after, .. } = entry.state else { unreachable!("it is in the line") };
+            let WaiterState::Waiting { after, .. } = entry.state else { unreachable!("it is in the line") };
             next = after;
             if let Some(answer) = answer(&entry.ask) {
                 self.answer(key, answer, wakes);
@@ -136,9 +136,9 @@ impl<Q, A> Waiters<Q, A> {
     }
 
     /// Puts a waiter at the end of the line.
-    pub(crate) fn push(&mut self, ask: Q, waker: Waker) -> Key {
-        let state = State::Waiting { waker, before: self.last, after: Key::NONE };
-        let key = Key::new(self.entries.insert(Entry { ask, state }));
+    pub(crate) fn push(&mut self, ask: Q, waker: Waker) -> WaiterKey {
+        let state = WaiterState::Waiting { waker, before: self.last, after: WaiterKey::NONE };
+        let key = WaiterKey::new(self.entries.insert(Entry { ask, state }));
         *self.after(self.last) = key;
         self.last = key;
         self.len += 1;
@@ -147,9 +147,9 @@ impl<Q, A> Waiters<Q, A> {
     }
 
     /// Puts a waiter at the head of the line.
-    pub(crate) fn push_first(&mut self, ask: Q, waker: Waker) -> Key {
-        let state = State::Waiting { waker, before: Key::NONE, after: self.first };
-        let key = Key::new(self.entries.insert(Entry { ask, state }));
+    pub(crate) fn push_first(&mut self, ask: Q, waker: Waker) -> WaiterKey {
+        let state = WaiterState::Waiting { waker, before: WaiterKey::NONE, after: self.first };
+        let key = WaiterKey::new(self.entries.insert(Entry { ask, state }));
         *self.before(self.first) = key;
         self.first = key;
         self.len += 1;
@@ -158,40 +158,40 @@ impl<Q, A> Waiters<Q, A> {
     }
 
     /// Looks for the answer of a waiter, who is now polled with `waker`.
-    pub(crate) fn look(&mut self, key: Key, waker: &Waker) -> Found<A> {
+    pub(crate) fn look(&mut self, key: WaiterKey, waker: &Waker) -> Found<A> {
         match &self.entries[key.index()].state {
-            State::Waiting { waker: left, .. } if left.will_wake(waker) => Found::Nothing,
-            State::Waiting { .. } => Found::OtherWaker,
-            State::Answered(_) => match self.take(key).state {
-                State::Answered(answer) => Found::Answer(answer),
-                State::Waiting { .. } => unreachable!("it was answered"),
+            WaiterState::Waiting { waker: left, .. } if left.will_wake(waker) => Found::Nothing,
+            WaiterState::Waiting { .. } => Found::OtherWaker,
+            WaiterState::Answered(_) => match self.take(key).state {
+                WaiterState::Answered(answer) => Found::Answer(answer),
+                WaiterState::Waiting { .. } => unreachable!("it was answered"),
             },
         }
     }
 
     /// Leaves another waker for a waiter. Returns the one that is no longer needed, which is to be
     /// dropped when the lock has been released: the former one, or `waker` if it was answered.
-    pub(crate) fn replace_waker(&mut self, key: Key, waker: Waker) -> Waker {
+    pub(crate) fn replace_waker(&mut self, key: WaiterKey, waker: Waker) -> Waker {
         match &mut self.entries[key.index()].state {
-            State::Waiting { waker: left, .. } => mem::replace(left, waker),
-            State::Answered(_) => waker,
+            WaiterState::Waiting { waker: left, .. } => mem::replace(left, waker),
+            WaiterState::Answered(_) => waker,
         }
     }
 
     /// Takes a waiter out, in the line or not. Its key is no longer valid.
-    pub(crate) fn remove(&mut self, key: Key) -> Left<Q, A> {
+    pub(crate) fn remove(&mut self, key: WaiterKey) -> Left<Q, A> {
         let Entry { ask, state } = self.take(key);
         match state {
-            State::Waiting { waker, before, after } => {
+            WaiterState::Waiting { waker, before, after } => {
                 self.unlink(before, after);
                 Left { ask, answer: None, waker: Some(waker) }
             }
-            State::Answered(answer) => Left { ask, answer: Some(answer), waker: None },
+            WaiterState::Answered(answer) => Left { ask, answer: Some(answer), waker: None },
         }
     }
 
     /// Takes an entry out, and leaves the line as it is.
-    fn take(&mut self, key: Key) -> Entry<Q, A> {
+    fn take(&mut self, key: WaiterKey) -> Entry<Q, A> {
         let entry = self.entries.remove(key.index());
         if self.entries.is_empty() && self.entries.capacity() > KEPT {
             self.entries = Slab::new();
@@ -199,35 +199,35 @@ impl<Q, A> Waiters<Q, A> {
         entry
     }
 
-    fn answer(&mut self, key: Key, answer: A, wakes: &mut Wakes) {
-        let state = mem::replace(&mut self.entries[key.index()].state, State::Answered(answer));
-        let State::Waiting { waker, before, after } = state else { unreachable!("it is in the line") };
+    fn answer(&mut self, key: WaiterKey, answer: A, wakes: &mut Wakes) {
+        let state = mem::replace(&mut self.entries[key.index()].state, WaiterState::Answered(answer));
+        let WaiterState::Waiting { waker, before, after } = state else { unreachable!("it is in the line") };
         self.unlink(before, after);
         wakes.push(waker);
     }
 
     /// Makes neighbours of two who had one between them.
-    fn unlink(&mut self, before: Key, after: Key) {
+    fn unlink(&mut self, before: WaiterKey, after: WaiterKey) {
         *self.after(before) = after;
         *self.before(after) = before;
         self.len -= 1;
     }
 
     /// The link from `key` to the one behind it. That from no one is the beginning of the line.
-    fn after(&mut self, key: Key) -> &mut Key {
+    fn after(&mut self, key: WaiterKey) -> &mut WaiterKey {
         let Some(key) = key.some() else { return &mut self.first };
         match &mut self.entries[key.index()].state {
-            State::Waiting { after, .. } => after,
-            State::Answered(_) => unreachable!("who is in the line waits"),
+            WaiterState::Waiting { after, .. } => after,
+            WaiterState::Answered(_) => unreachable!("who is in the line waits"),
         }
     }
 
     /// The link from `key` to the one before it. That from no one is the end of the line.
-    fn before(&mut self, key: Key) -> &mut Key {
+    fn before(&mut self, key: WaiterKey) -> &mut WaiterKey {
         let Some(key) = key.some() else { return &mut self.last };
         match &mut self.entries[key.index()].state {
-            State::Waiting { before, .. } => before,
-            State::Answered(_) => unreachable!("who is in the line waits"),
+            WaiterState::Waiting { before, .. } => before,
+            WaiterState::Answered(_) => unreachable!("who is in the line waits"),
         }
     }
 }
@@ -236,7 +236,7 @@ impl<Q, A> Waiters<Q, A> {
 mod tests {
     use super::*;
 
-    fn crowd(waiters: &mut Waiters, n: usize) -> Vec<Key> {
+    fn crowd(waiters: &mut Waiters, n: usize) -> Vec<WaiterKey> {
         (0..n).map(|_| waiters.push((), Waker::noop().clone())).collect()
     }
 

@@ -56,11 +56,11 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let latest = Latest { value: Arc::new(value), version: 0 };
     let (waiters, abandoned) = (Waiters::new(), Waiters::new());
     let state = State { latest, writer: None, senders: 1, receivers: 1, waiters, abandoned };
-    let shared = Arc::new(Shared { list: WaitList::new(state) });
+    let shared = Arc::new(SharedValue { list: WaitList::new(state) });
     (Sender { shared: shared.clone() }, Receiver { shared, seen: 0 })
 }
 
-struct Shared<T> {
+struct SharedValue<T> {
     list: WaitList<State<T>>,
 }
 
@@ -116,13 +116,13 @@ impl<T> State<T> {
     }
 }
 
-impl<T> Shared<T> {
+impl<T> SharedValue<T> {
     fn latest(&self) -> Latest<T> {
         self.list.with(|state| state.latest.clone())
     }
 }
 
-impl<T> Line for Shared<T> {
+impl<T> Line for SharedValue<T> {
     type State = State<T>;
     /// The version that it knows, if any.
     type Ask = Option<u64>;
@@ -155,7 +155,7 @@ impl<T> Line for Shared<T> {
 }
 
 /// The line of those who wait until there is no receiver.
-struct Abandoned<'a, T>(&'a Shared<T>);
+struct Abandoned<'a, T>(&'a SharedValue<T>);
 
 impl<T> Line for Abandoned<'_, T> {
     type State = State<T>;
@@ -190,7 +190,7 @@ impl<T> Line for Abandoned<'_, T> {
 /// When the last one is dropped, [`Receiver::changed`] and [`Receiver::wait_for`] return an error
 /// once the latest value has been seen.
 pub struct Sender<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedValue<T>>,
 }
 
 impl<T> Sender<T> {
@@ -359,7 +359,7 @@ impl<T: fmt::Debug> fmt::Debug for Sender<T> {
 /// Receives the latest value of a [`channel`], and waits for the next. Its clones have seen what it
 /// has seen.
 pub struct Receiver<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedValue<T>>,
     /// The version that [`see`](Receiver::see), [`changed`](Receiver::changed) or
     /// [`wait_for`](Receiver::wait_for) has returned last.
     seen: u64,
@@ -485,7 +485,7 @@ impl<T: fmt::Debug> fmt::Debug for Receiver<T> {
 
 /// Goes from version to version.
 struct Follow<'a, T> {
-    wait: Wait<&'a Shared<T>>,
+    wait: Wait<&'a SharedValue<T>>,
     /// The version that it has seen or refused.
     known: Option<u64>,
     /// That of the receiver, which is set at the end only.

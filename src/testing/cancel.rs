@@ -211,8 +211,8 @@ impl EveryAwait {
         suspension: usize,
         future: &mut impl FnMut() -> F,
         check: &mut impl FnMut(),
-    ) -> (Run, Result<(), String>) {
-        let mut run = Run::default();
+    ) -> (CancelRun, Result<(), String>) {
+        let mut run = CancelRun::default();
         let sim = Sim::new(seed);
         let simulated = caught("the future", || {
             let run = &mut run;
@@ -249,7 +249,7 @@ fn number(variable: &str) -> Option<u64> {
 
 /// What is known of one run.
 #[derive(Clone, Debug, Default)]
-struct Run {
+struct CancelRun {
     /// Whether the run reached its suspension.
     reached: bool,
     waiting_for: String,
@@ -268,7 +268,7 @@ pin_project! {
         future: Option<F>,
         left: usize,
         by: By,
-        run: &'a mut Run,
+        run: &'a mut CancelRun,
     }
 }
 
@@ -365,7 +365,7 @@ impl fmt::Display for Report {
 pub struct CancelFailure {
     seed: u64,
     suspension: Option<usize>,
-    run: Run,
+    run: CancelRun,
     what: String,
 }
 

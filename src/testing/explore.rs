@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::failure::{Failure, SEED, TAPE, read_tape};
 use crate::panic::{self, Payload, catch, discard};
-use crate::runtimes::sim::{Faults, Policy, Ran, Sim};
+use crate::runtimes::sim::{ChoicePolicy, Faults, Ran, Sim};
 
 /// Runs `test` once for each seed, each time in a new simulation.
 ///
@@ -226,7 +226,7 @@ impl Explore {
             Schedules::All { limit } => self.run_all(*limit, &test),
             Schedules::One(tape) => {
                 let mut explored = Explored::default();
-                self.attempt(0, Policy::Tape(tape.clone()), &test, &mut explored)?;
+                self.attempt(0, ChoicePolicy::Tape(tape.clone()), &test, &mut explored)?;
                 Ok(explored)
             }
         }
@@ -278,8 +278,8 @@ impl Explore {
     {
         let mut explored = Explored::default();
         let policy = match depth {
-            None => Policy::Uniform,
-            Some(depth) => Policy::Priority { depth, length: self.measure(test) },
+            None => ChoicePolicy::Uniform,
+            Some(depth) => ChoicePolicy::Priority { depth, length: self.measure(test) },
         };
         for seed in seeds {
             self.attempt(seed, policy.clone(), test, &mut explored)?;
@@ -296,7 +296,7 @@ impl Explore {
     {
         let mut measured = Explored::default();
         // If this fails, the run with that seed fails, too.
-        drop(self.attempt(0, Policy::Uniform, test, &mut measured));
+        drop(self.attempt(0, ChoicePolicy::Uniform, test, &mut measured));
         measured.longest
     }
 
@@ -312,7 +312,7 @@ impl Explore {
         let mut path: Vec<(u32, u32)> = Vec::new();
         loop {
             let tape = path.iter().map(|&(choice, _)| choice).collect();
-            let ran = self.attempt(0, Policy::Tape(tape), test, &mut explored)?;
+            let ran = self.attempt(0, ChoicePolicy::Tape(tape), test, &mut explored)?;
             let wrong = |message| Err(Failure::new(message, ran.clone(), None, explored.schedules));
             if !repeats(&path, &ran.choices) {
                 return wrong("the same choices have not led to the same ones: the test is not deterministic".into());
@@ -326,12 +326,18 @@ impl Explore {
     }
 
     /// Runs `test` in one simulation.
-    fn attempt<F, Fut>(&self, seed: u64, policy: Policy, test: &F, explored: &mut Explored) -> Result<Ran, Failure>
+    fn attempt<F, Fut>(
+        &self,
+        seed: u64,
+        policy: ChoicePolicy,
+        test: &F,
+        explored: &mut Explored,
+    ) -> Result<Ran, Failure>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = ()>,
     {
-        let by_seed = (!matches!(policy, Policy::Tape(_))).then_some(seed);
+        let by_seed = (!matches!(policy, ChoicePolicy::Tape(_))).then_some(seed);
         let builder = Sim::builder().seed(seed).policy(policy).faults(self.faults.clone());
         let sim = builder.strict().limit(self.limit).step_time(self.step_time).build();
         let outcome = catch(|| sim.try_run(async { test().await }));

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::conformance::park_on;
 use super::explore::Explore;
-use super::watch::Watch;
+use super::watch::TestWatch;
 use crate::runtime::Handle;
 use crate::runtimes::Sim;
 
@@ -211,8 +211,8 @@ impl Test {
     /// A test that hangs is left behind. If it should panic, that is reported by returning, because
     /// a panic here would count as the one that is expected.
     #[track_caller]
-    fn watch(self, test: impl FnOnce(&Arc<Watch>) + Send + 'static) {
-        let watch = Arc::<Watch>::default();
+    fn watch(self, test: impl FnOnce(&Arc<TestWatch>) + Send + 'static) {
+        let watch = Arc::<TestWatch>::default();
         let name = thread::current().name().unwrap_or("test").to_string();
         let runner = thread::Builder::new().name(name).stack_size(STACK).spawn({
             let watch = Arc::clone(&watch);

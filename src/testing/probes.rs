@@ -422,18 +422,18 @@ impl<F: Future> Future for WaitingFor<F> {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CountingWaker {
-    wakes: Arc<Wakes>,
+    wakes: Arc<WakeCount>,
     // `wakes` is shared by the wakers and by the clones of this. `clones` is shared by the clones
     // alone, so that the difference is the number of wakers.
     clones: Arc<()>,
 }
 
 #[derive(Debug, Default)]
-struct Wakes {
+struct WakeCount {
     count: AtomicUsize,
 }
 
-impl Wake for Wakes {
+impl Wake for WakeCount {
     fn wake(self: Arc<Self>) {
         self.count.fetch_add(1, Ordering::SeqCst);
     }

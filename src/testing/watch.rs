@@ -20,16 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the thread that runs a test shares with the thread that watches it.
 #[derive(Default)]
-pub(super) struct Watch {
+pub(super) struct TestWatch {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-/// The state of a [`Watch`], under its lock.
+/// The state of a [`TestWatch`], under its lock.
 #[derive(Default)]
 struct State {
     /// Whether the test has ended.
-    over: bool,
+    ended: bool,
     /// Whether the watcher has reported the test, whose next poll then ends it.
     given_up: bool,
     /// The present round of a test that starts its runtimes itself.
@@ -47,14 +47,14 @@ struct State {
     drawing: Option<Vec<String>>,
 }
 
-impl Watch {
+impl TestWatch {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the test has ended.
     pub(super) fn finish(&self) {
-        self.lock().over = true;
+        self.lock().ended = true;
         self.changed.notify_all();
     }
 
@@ -65,7 +65,7 @@ impl Watch {
 
     /// Waits until the test has ended, or until `enough` is true.
     fn wait(&self, timeout: Duration, enough: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let waited = self.changed.wait_timeout_while(self.lock(), timeout, |state| !state.over && !enough(state));
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, |state| !state.ended && !enough(state));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -76,7 +76,7 @@ impl Watch {
     /// Returns what the test is doing if it has not ended in time. Its next poll then ends it.
     pub(super) fn wait_until_over(&self, timeout: Duration) -> Result<(), String> {
         let mut state = self.wait(timeout, |_| false);
-        if state.over {
+        if state.ended {
             return Ok(());
         }
         state.asked = true;
@@ -146,7 +146,7 @@ impl State {
         };
         if let Some(drawing) = &self.drawing {
             format!("in {place}, these wait:\n  {}", drawing.join("\n  "))
-        } else if self.over {
+        } else if self.ended {
             "it ended just after that".to_string()
         } else if let Some(round) = self.round {
             format!("it is in round {round}, of which nothing can be drawn, as it starts its runtime itself")
@@ -167,7 +167,7 @@ pin_project! {
     pub(super) struct Watched<F> {
         #[pin]
         test: F,
-        watch: Arc<Watch>,
+        watch: Arc<TestWatch>,
     }
 }
 

@@ -37,15 +37,15 @@ use crate::runtime::Instant;
 /// ```
 #[derive(Clone)]
 pub struct Deadline {
-    shared: Arc<Shared>,
+    shared: Arc<SharedDeadline>,
 }
 
 /// What the clones of a [`Deadline`] and its timeout share.
-struct Shared {
+struct SharedDeadline {
     state: ShortLock<State>,
 }
 
-impl MovableDeadline for Shared {
+impl MovableDeadline for SharedDeadline {
     fn due(&self) -> Option<Instant> {
         self.state.lock().due.at()
     }
@@ -106,7 +106,9 @@ enum Status {
 impl Deadline {
     fn new(due: When) -> Self {
         Deadline {
-            shared: Arc::new(Shared { state: ShortLock::new(State { due, status: Status::Unused, waker: None }) }),
+            shared: Arc::new(SharedDeadline {
+                state: ShortLock::new(State { due, status: Status::Unused, waker: None }),
+            }),
         }
     }
 

@@ -121,7 +121,7 @@ enum Until {
     At(Instant),
     /// The instant has come. It had come before the first poll, which yielded, or the sleep has
     /// completed.
-    Over,
+    Completed,
 }
 
 impl fmt::Display for Until {
@@ -130,7 +130,7 @@ impl fmt::Display for Until {
             Until::After(Duration::MAX) => f.write_str("sleep without end"),
             Until::After(duration) => write!(f, "sleep of {duration:?}"),
             Until::At(_) => f.write_str("sleep until an instant"),
-            Until::Over => f.write_str("sleep that is over"),
+            Until::Completed => f.write_str("completed sleep"),
         }
     }
 }
@@ -156,7 +156,7 @@ impl Future for Sleep {
         let mut this = self.project();
         if !*this.armed {
             let armed = context::with(|ambient| {
-                if matches!(this.until, Until::Over) {
+                if matches!(this.until, Until::Completed) {
                     return Err(Poll::Ready(()));
                 }
                 if ambient.is_tripped() {
@@ -164,12 +164,12 @@ impl Future for Sleep {
                 }
                 let now = ambient.now();
                 let at = match *this.until {
-                    Until::Over => unreachable!("it has returned"),
+                    Until::Completed => unreachable!("it has returned"),
                     Until::After(duration) => now.checked_add(duration),
                     Until::At(at) => Some(at),
                 };
                 if at.is_some_and(|at| at <= now) {
-                    *this.until = Until::Over;
+                    *this.until = Until::Completed;
                     cx.waker().wake_by_ref();
                     tree::waiting(|| this.until.to_string());
                     return Err(Poll::Pending);
@@ -191,7 +191,7 @@ impl Future for Sleep {
             tree::waiting(|| this.until.to_string());
         } else {
             // Not every timer may be polled again after it has fired.
-            *this.until = Until::Over;
+            *this.until = Until::Completed;
             *this.armed = false;
         }
         polled

@@ -171,7 +171,7 @@ matrix! {
         log.place("task");
     }
 
-    // S9, S10: an adopted future is under no deadline of those around it
+    // S9, S10: an adopted future is under no deadline of those that enclose it
     async fn an_adopted_future_sees_no_deadline_before_or_after_it_was_handed_over() {
         let log = Log::new();
         let noting = log.clone();

@@ -125,8 +125,8 @@ sim! {
 }
 
 // S11. It took a poll from the outside for each scope to start, and one for each to end. Later each
-// 61 of them took one, and each such poll went through all the scopes around them. So 10,000 of
-// them cost 100 times as much as 1,000.
+// 61 of them took one, and each such poll went through all the enclosing scopes. So 10,000 of them
+// cost 100 times as much as 1,000.
 #[test]
 fn scopes_nested_thousands_deep_start_and_end_in_polls_in_proportion_to_them() {
     on_a_big_stack(|| {

@@ -31,7 +31,7 @@ matrix! {
         }
     }
 
-    // A late tick was ready at once: such a loop starved the timeout around it.
+    // A late tick was ready at once: such a loop starved the enclosing timeout.
     async fn an_interval_that_cannot_keep_up_leaves_turns_to_others() {
         let ms = Duration::from_millis(1);
         let late = timeout(20 * ms, async {

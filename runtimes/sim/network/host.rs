@@ -13,7 +13,7 @@ use futures_task::{FutureObj, Spawn, SpawnError};
 use futures_util::task::SpawnExt;
 
 use super::super::due::{Chore, Due};
-use super::super::task::Task;
+use super::super::task::SimTask;
 use super::super::world::{State, World};
 use super::socket::Interface;
 use super::state::{HostId, Network, Presence};
@@ -106,7 +106,7 @@ impl Host {
     {
         let world = Arc::downgrade(&self.1);
         let start = move |host: &Handle| {
-            let running = Watched { program: Box::pin(host.enter(program())), world: world.clone() };
+            let running = HostProgram { program: Box::pin(host.enter(program())), world: world.clone() };
             tree::spawning(Some("program".into()), || {
                 // A program that a fault refuses does not run, as any other task.
                 drop(host.spawn(running));
@@ -204,15 +204,15 @@ impl State {
     }
 
     /// Takes the tasks of a host out.
-    fn take_tasks_of(&mut self, host: HostId) -> Vec<Arc<Task>> {
+    fn take_tasks_of(&mut self, host: HostId) -> Vec<Arc<SimTask>> {
         let tasks = self.tasks.values().filter(|task| task.host == host);
-        let gone: Vec<Arc<Task>> = tasks.cloned().collect();
+        let gone: Vec<Arc<SimTask>> = tasks.cloned().collect();
         for task in &gone {
             self.tasks.remove(&task.number);
             self.schedule.forget(task.number);
         }
         // The root future has the number 0, and stays.
-        let stays = |task: &Arc<Task>| task.host != host || task.number == 0;
+        let stays = |task: &Arc<SimTask>| task.host != host || task.number == 0;
         self.ready.retain(stays);
         self.late.retain(stays);
         gone
@@ -291,12 +291,12 @@ impl World {
 }
 
 /// A program that makes the run panic if it does.
-struct Watched {
+struct HostProgram {
     program: Pin<Box<dyn Future<Output = ()> + Send>>,
     world: Weak<World>,
 }
 
-impl Future for Watched {
+impl Future for HostProgram {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -458,7 +458,7 @@ impl State {
 }
 
 /// Takes bytes that have arrived at an end.
-fn take_from(end: &mut super::state::End, buffer: &mut [u8]) {
+fn take_from(end: &mut super::state::ConnectionEnd, buffer: &mut [u8]) {
     let (first, second) = end.stream.as_slices();
     let split = first.len().min(buffer.len());
     buffer[..split].copy_from_slice(&first[..split]);

@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::super::schedule::Random;
-use super::super::trace::Label;
+use super::super::trace::TaskLabel;
 use super::datagram::Bound;
 use super::link::{Flow, Link, Wire};
 use super::packet::{EndId, Packet};
@@ -57,7 +57,7 @@ pub(super) enum Presence {
 }
 
 /// One end of a connection, with what comes to it.
-pub(super) struct End {
+pub(super) struct ConnectionEnd {
     pub(super) host: HostId,
     pub(super) address: SocketAddr,
     pub(super) presence: Presence,
@@ -84,9 +84,9 @@ pub(super) struct End {
     pub(super) last_arrival: Duration,
 }
 
-impl End {
+impl ConnectionEnd {
     fn new(host: HostId, address: SocketAddr) -> Self {
-        End {
+        ConnectionEnd {
             host,
             address,
             presence: Presence::Here,
@@ -127,7 +127,7 @@ pub(in super::super) struct Network {
     pub(super) between: Link,
     within: Link,
     pub(super) listeners: BTreeMap<u64, Listening>,
-    pub(super) connections: BTreeMap<u64, [End; 2]>,
+    pub(super) connections: BTreeMap<u64, [ConnectionEnd; 2]>,
     /// The sockets for datagrams.
     pub(super) bound: BTreeMap<u64, Bound>,
     made: u64,
@@ -175,9 +175,9 @@ impl Network {
     }
 
     /// Returns the label of a task on a host, unless that is down.
-    pub(in super::super) fn placed(&self, host: HostId, label: Label) -> Option<Label> {
+    pub(in super::super) fn placed(&self, host: HostId, label: TaskLabel) -> Option<TaskLabel> {
         let on = &self.hosts[host];
-        let label = if host == 0 { label } else { Label::On(Arc::new((on.name.clone(), label))) };
+        let label = if host == 0 { label } else { TaskLabel::On(Arc::new((on.name.clone(), label))) };
         on.is_up.then_some(label)
     }
 
@@ -223,7 +223,7 @@ impl Network {
         if random.below(4) == 0 { 1 + random.below(bytes - 1) } else { bytes }
     }
 
-    pub(super) fn end(&mut self, id: EndId) -> Option<&mut End> {
+    pub(super) fn end(&mut self, id: EndId) -> Option<&mut ConnectionEnd> {
         self.connections.get_mut(&id.connection).map(|ends| &mut ends[id.end])
     }
 
@@ -236,8 +236,8 @@ impl Network {
     /// Adds a connection that nobody has answered.
     pub(super) fn connect(&mut self, from: (HostId, SocketAddr), to: (HostId, SocketAddr)) -> u64 {
         let number = self.number();
-        let client = End { is_held: true, ..End::new(from.0, from.1) };
-        self.connections.insert(number, [client, End::new(to.0, to.1)]);
+        let client = ConnectionEnd { is_held: true, ..ConnectionEnd::new(from.0, from.1) };
+        self.connections.insert(number, [client, ConnectionEnd::new(to.0, to.1)]);
         number
     }
 
@@ -310,7 +310,7 @@ impl Network {
     fn sockets(&self, host: HostId) -> usize {
         let listeners = self.listeners.values().filter(|other| other.host == host).count();
         let bound = self.bound.values().filter(|other| other.host == host).count();
-        let is_open = |end: &&End| end.host == host && end.presence == Presence::Here && end.is_held;
+        let is_open = |end: &&ConnectionEnd| end.host == host && end.presence == Presence::Here && end.is_held;
         listeners + bound + self.connections.values().flatten().filter(is_open).count()
     }
 
@@ -329,7 +329,7 @@ impl Network {
 
     /// Forgets a connection that nobody holds.
     pub(super) fn forget_if_over(&mut self, connection: u64) {
-        let over = |ends: &[End; 2]| ends.iter().all(|end| end.presence != Presence::Here);
+        let over = |ends: &[ConnectionEnd; 2]| ends.iter().all(|end| end.presence != Presence::Here);
         if self.connections.get(&connection).is_some_and(over) {
             self.connections.remove(&connection);
         }

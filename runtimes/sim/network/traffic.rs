@@ -9,7 +9,7 @@ use super::super::faults::Fault;
 use super::super::world::State;
 use super::link::Flow;
 use super::packet::{Content, EndId, Fate, Packet, Seen};
-use super::state::{End, HostId, Presence};
+use super::state::{ConnectionEnd, HostId, Presence};
 
 /// After how long a packet is sent again that was lost.
 pub(super) const RESEND: Duration = Duration::from_millis(200);
@@ -272,7 +272,7 @@ impl State {
 
     /// Resets all connections between two hosts.
     pub(super) fn reset_between(&mut self, a: HostId, b: HostId, wakers: &mut Vec<Waker>) {
-        let between = |ends: &[End; 2]| [[a, b], [b, a]].contains(&[ends[0].host, ends[1].host]);
+        let between = |ends: &[ConnectionEnd; 2]| [[a, b], [b, a]].contains(&[ends[0].host, ends[1].host]);
         let all = self.network.connections.iter().filter(|(_, ends)| between(ends));
         let all: Vec<u64> = all.map(|(&connection, _)| connection).collect();
         for connection in all {

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{BatchError, Cause};
+use super::error::{BatchCause, BatchError};
 use crate::runtime::Instant;
 use crate::sync::Event;
 use crate::sync::wait_list::{Line, WaitList};
@@ -48,14 +48,14 @@ pub(super) struct State<K, V, E> {
 
 enum Progress<K, V, E> {
     Gathering {
-        items: Vec<Item<K>>,
+        items: Vec<BatchItem<K>>,
     },
     UnderWay,
     /// The results by the places of the callers. They are fetched once each.
     Ended(Result<Vec<Option<V>>, BatchError<E>>),
 }
 
-struct Item<K> {
+struct BatchItem<K> {
     /// `None` if all who wait for it have left.
     item: Option<K>,
     callers: usize,
@@ -123,7 +123,7 @@ impl<K, V, E> Batch<K, V, E> {
             };
             let mut shares = Shares { callers: Vec::new(), places: Vec::new(), clone: state.clone };
             let (mut taken, mut indices) = (Vec::new(), Vec::with_capacity(items.len()));
-            for Item { item, callers } in items {
+            for BatchItem { item, callers } in items {
                 indices.push(taken.len());
                 if let Some(item) = item {
                     taken.push(item);
@@ -156,7 +156,7 @@ impl<K, V, E> State<K, V, E> {
         };
         self.count += 1;
         self.places.push(Some(items.len()));
-        items.push(Item { item: Some(item), callers: 1 });
+        items.push(BatchItem { item: Some(item), callers: 1 });
         self.places.len() - 1
     }
 
@@ -209,7 +209,7 @@ impl<V> Shares<V> {
     pub(super) fn deal<E>(mut self, results: Vec<V>) -> Result<Vec<Option<V>>, BatchError<E>> {
         let (items, mut results) = (self.callers.len(), results.into_iter().map(Some).collect::<Vec<_>>());
         if results.len() != items {
-            return Err(BatchError::new(Cause::Miscounted { items, results: results.len() }));
+            return Err(BatchError::new(BatchCause::Miscounted { items, results: results.len() }));
         }
         let mut deal = |item: usize| {
             self.callers[item] -= 1;
@@ -225,12 +225,12 @@ impl<V> Shares<V> {
 }
 
 /// The place of a caller in a batch.
-pub(super) struct Seat<K, V, E> {
+pub(super) struct BatchSeat<K, V, E> {
     pub(super) batch: Arc<Batch<K, V, E>>,
     pub(super) place: usize,
 }
 
-impl<K, V, E> Seat<K, V, E> {
+impl<K, V, E> BatchSeat<K, V, E> {
     /// Fetches the result, of a batch that has ended.
     pub(super) fn fetch(&self) -> Result<V, BatchError<E>> {
         self.batch.list.with(|state| match &mut state.progress {
@@ -241,7 +241,7 @@ impl<K, V, E> Seat<K, V, E> {
     }
 }
 
-impl<K, V, E> Deref for Seat<K, V, E> {
+impl<K, V, E> Deref for BatchSeat<K, V, E> {
     type Target = Batch<K, V, E>;
 
     fn deref(&self) -> &Batch<K, V, E> {
@@ -249,7 +249,7 @@ impl<K, V, E> Deref for Seat<K, V, E> {
     }
 }
 
-impl<K, V, E> Drop for Seat<K, V, E> {
+impl<K, V, E> Drop for BatchSeat<K, V, E> {
     fn drop(&mut self) {
         // The item is dropped when the lock has been released.
         let _item = self.batch.list.with(|state| state.leave(self.place));

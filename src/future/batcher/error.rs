@@ -9,10 +9,10 @@ use crate::future::catch_panic::Panicked;
 /// The error of [`Batcher::run`](super::Batcher::run): the batch has no results. All callers of the
 /// batch get it.
 pub struct BatchError<E> {
-    cause: Cause<E>,
+    cause: BatchCause<E>,
 }
 
-pub(super) enum Cause<E> {
+pub(super) enum BatchCause<E> {
     Failed(Arc<E>),
     Miscounted { items: usize, results: usize },
     Panicked(Arc<Panicked>),
@@ -20,23 +20,23 @@ pub(super) enum Cause<E> {
 }
 
 impl<E> BatchError<E> {
-    pub(super) fn new(cause: Cause<E>) -> Self {
+    pub(super) fn new(cause: BatchCause<E>) -> Self {
         BatchError { cause }
     }
 
     /// Returns the error that the worker returned, if it did.
     pub fn error(&self) -> Option<&E> {
-        if let Cause::Failed(error) = &self.cause { Some(error) } else { None }
+        if let BatchCause::Failed(error) = &self.cause { Some(error) } else { None }
     }
 
     /// Returns whether the worker did not return as many results as there were items.
     pub fn is_miscounted(&self) -> bool {
-        matches!(self.cause, Cause::Miscounted { .. })
+        matches!(self.cause, BatchCause::Miscounted { .. })
     }
 
     /// Returns whether the worker panicked.
     pub fn is_panicked(&self) -> bool {
-        matches!(self.cause, Cause::Panicked(_))
+        matches!(self.cause, BatchCause::Panicked(_))
     }
 
     /// Returns whether the work was cancelled, or its scope refused it.
@@ -46,17 +46,17 @@ impl<E> BatchError<E> {
 
     /// Returns why the work was cancelled, if it was.
     pub fn reason(&self) -> Option<&Reason> {
-        if let Cause::Cancelled(reason) = &self.cause { Some(reason) } else { None }
+        if let BatchCause::Cancelled(reason) = &self.cause { Some(reason) } else { None }
     }
 }
 
 impl<E> Clone for BatchError<E> {
     fn clone(&self) -> Self {
         let cause = match &self.cause {
-            Cause::Failed(error) => Cause::Failed(error.clone()),
-            Cause::Miscounted { items, results } => Cause::Miscounted { items: *items, results: *results },
-            Cause::Panicked(panicked) => Cause::Panicked(panicked.clone()),
-            Cause::Cancelled(reason) => Cause::Cancelled(reason.clone()),
+            BatchCause::Failed(error) => BatchCause::Failed(error.clone()),
+            BatchCause::Miscounted { items, results } => BatchCause::Miscounted { items: *items, results: *results },
+            BatchCause::Panicked(panicked) => BatchCause::Panicked(panicked.clone()),
+            BatchCause::Cancelled(reason) => BatchCause::Cancelled(reason.clone()),
         };
         BatchError { cause }
     }
@@ -65,12 +65,12 @@ impl<E> Clone for BatchError<E> {
 impl<E: fmt::Debug> fmt::Debug for BatchError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cause: &dyn fmt::Debug = match &self.cause {
-            Cause::Failed(error) => error,
-            Cause::Miscounted { items, results } => {
+            BatchCause::Failed(error) => error,
+            BatchCause::Miscounted { items, results } => {
                 return write!(f, "BatchError({results} results for {items} items)");
             }
-            Cause::Panicked(panicked) => panicked,
-            Cause::Cancelled(reason) => reason,
+            BatchCause::Panicked(panicked) => panicked,
+            BatchCause::Cancelled(reason) => reason,
         };
         f.debug_tuple("BatchError").field(cause).finish()
     }
@@ -79,12 +79,12 @@ impl<E: fmt::Debug> fmt::Debug for BatchError<E> {
 impl<E: fmt::Display> fmt::Display for BatchError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Failed(error) => write!(f, "the batch has failed: {error}"),
-            Cause::Miscounted { items, results } => {
+            BatchCause::Failed(error) => write!(f, "the batch has failed: {error}"),
+            BatchCause::Miscounted { items, results } => {
                 write!(f, "the worker returned {results} results for a batch of {items}; return one for each item")
             }
-            Cause::Panicked(panicked) => write!(f, "the work on the batch {panicked}"),
-            Cause::Cancelled(reason) => write!(f, "the batch was cancelled: {reason}"),
+            BatchCause::Panicked(panicked) => write!(f, "the work on the batch {panicked}"),
+            BatchCause::Cancelled(reason) => write!(f, "the batch was cancelled: {reason}"),
         }
     }
 }

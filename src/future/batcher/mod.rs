@@ -14,9 +14,9 @@ use futures_task::Spawn;
 mod batch;
 mod error;
 
-use batch::{Batch, Seat, State};
+use batch::{Batch, BatchSeat, State};
+use error::BatchCause;
 pub use error::BatchError;
-use error::Cause;
 
 use super::catch_panic::catch_panic;
 use crate::context;
@@ -86,11 +86,11 @@ use crate::sync::wait_list::Wait;
 /// ```
 pub struct Batcher<K, V, E> {
     spawner: Spawner,
-    board: Arc<Board<K, V, E>>,
+    board: Arc<SharedBatcher<K, V, E>>,
 }
 
 /// What all handles to a batcher share.
-struct Board<K, V, E> {
+struct SharedBatcher<K, V, E> {
     worker: Box<Worker<K, V, E>>,
     max: usize,
     delay: Option<Duration>,
@@ -100,8 +100,8 @@ struct Board<K, V, E> {
     open: ShortLock<Option<Arc<Batch<K, V, E>>>>,
 }
 
-type Worker<K, V, E> = dyn Fn(Vec<K>) -> Work<V, E> + Send + Sync;
-type Work<V, E> = Pin<Box<dyn Future<Output = Result<Vec<V>, E>> + Send>>;
+type Worker<K, V, E> = dyn Fn(Vec<K>) -> BatchWork<V, E> + Send + Sync;
+type BatchWork<V, E> = Pin<Box<dyn Future<Output = Result<Vec<V>, E>> + Send>>;
 
 impl<K, V, E> Batcher<K, V, E>
 where
@@ -124,8 +124,8 @@ where
         Fut: Future<Output = Result<Vec<V>, E>> + Send + 'static,
     {
         assert!(max > 0, "a batcher whose batches have at most 0 items would never do any");
-        let worker = Box::new(move |items| Box::pin(worker(items)) as Work<V, E>);
-        let board = Board { worker, max, delay: None, open: ShortLock::new(None) };
+        let worker = Box::new(move |items| Box::pin(worker(items)) as BatchWork<V, E>);
+        let board = SharedBatcher { worker, max, delay: None, open: ShortLock::new(None) };
         Batcher { spawner, board: Arc::new(board) }
     }
 
@@ -184,7 +184,7 @@ where
     ///
     /// The future panics if it is polled after it has completed.
     pub fn run(&self, item: K) -> Batched<'_, K, V, E> {
-        Batched { stage: Stage::Fresh { batcher: self, item, join: Self::join } }
+        Batched { stage: BatchedStage::Fresh { batcher: self, item, join: Self::join } }
     }
 
     /// Adds `item` as [`run`](Batcher::run) does, unless an equal one that was added by this method
@@ -223,14 +223,14 @@ where
         K: Hash + Eq + Clone,
         V: Clone,
     {
-        Batched { stage: Stage::Fresh { batcher: self, item, join: Self::join_shared } }
+        Batched { stage: BatchedStage::Fresh { batcher: self, item, join: Self::join_shared } }
     }
 
-    fn join(&self, item: K) -> Seat<K, V, E> {
+    fn join(&self, item: K) -> BatchSeat<K, V, E> {
         self.add(|state| state.add(item))
     }
 
-    fn join_shared(&self, item: K) -> Seat<K, V, E>
+    fn join_shared(&self, item: K) -> BatchSeat<K, V, E>
     where
         K: Hash + Eq + Clone,
         V: Clone,
@@ -246,7 +246,7 @@ where
     }
 
     /// Adds an item to the open batch, or opens one.
-    fn add(&self, add: impl FnOnce(&mut State<K, V, E>) -> usize) -> Seat<K, V, E> {
+    fn add(&self, add: impl FnOnce(&mut State<K, V, E>) -> usize) -> BatchSeat<K, V, E> {
         let board = &self.board;
         let (now, deadline) = context::with(|ambient| (ambient.now(), ambient.deadline()));
         let mut open = board.open.lock();
@@ -262,12 +262,12 @@ where
             batch.goes.set();
         }
         if is_new {
-            let landing = Landing { spawner: self.spawner.clone(), board: board.clone(), batch: batch.clone() };
+            let landing = BatchLanding { spawner: self.spawner.clone(), board: board.clone(), batch: batch.clone() };
             let child = Box::pin(carry(landing));
             // It inherits nothing from this caller. Where it is refused, it is dropped, and lands.
             _ = context::with(|ambient| ambient.inheriting(None, || self.spawner.spawn_obj(child.into())));
         }
-        Seat { batch, place }
+        BatchSeat { batch, place }
     }
 }
 
@@ -305,7 +305,7 @@ impl<K, V, E> fmt::Debug for Batcher<K, V, E> {
     }
 }
 
-impl<K, V, E> Board<K, V, E> {
+impl<K, V, E> SharedBatcher<K, V, E> {
     /// Lets no more items join `batch`.
     fn close(&self, batch: &Arc<Batch<K, V, E>>) {
         let mut open = self.open.lock();
@@ -317,8 +317,8 @@ impl<K, V, E> Board<K, V, E> {
 }
 
 /// What the scope's child does.
-async fn carry<K, V, E>(landing: Landing<K, V, E>) {
-    let Landing { board, batch, .. } = &landing;
+async fn carry<K, V, E>(landing: BatchLanding<K, V, E>) {
+    let BatchLanding { board, batch, .. } = &landing;
     batch.gather().await;
     // In this order: what is being taken out of it is not joined.
     board.close(batch);
@@ -327,28 +327,29 @@ async fn carry<K, V, E>(landing: Landing<K, V, E>) {
         return;
     }
     let work = async {
-        let results = (board.worker)(items).await.map_err(|error| BatchError::new(Cause::Failed(Arc::new(error))))?;
+        let results =
+            (board.worker)(items).await.map_err(|error| BatchError::new(BatchCause::Failed(Arc::new(error))))?;
         // It may panic, because it clones.
         shares.deal(results)
     };
-    let panicked = |panicked| Err(BatchError::new(Cause::Panicked(Arc::new(panicked))));
+    let panicked = |panicked| Err(BatchError::new(BatchCause::Panicked(Arc::new(panicked))));
     batch.end(catch_panic(work).await.unwrap_or_else(panicked));
 }
 
 /// The duty to end one batch. If it is dropped before, the child was cancelled or refused, or
 /// nobody waited for the batch any more.
-struct Landing<K, V, E> {
+struct BatchLanding<K, V, E> {
     spawner: Spawner,
-    board: Arc<Board<K, V, E>>,
+    board: Arc<SharedBatcher<K, V, E>>,
     batch: Arc<Batch<K, V, E>>,
 }
 
-impl<K, V, E> Drop for Landing<K, V, E> {
+impl<K, V, E> Drop for BatchLanding<K, V, E> {
     fn drop(&mut self) {
         if !self.batch.has_ended() {
             // In this order: who comes when it has ended opens another one.
             self.board.close(&self.batch);
-            self.batch.end(Err(BatchError::new(Cause::Cancelled(self.spawner.refusal()))));
+            self.batch.end(Err(BatchError::new(BatchCause::Cancelled(self.spawner.refusal()))));
         }
     }
 }
@@ -356,13 +357,13 @@ impl<K, V, E> Drop for Landing<K, V, E> {
 /// The future of [`Batcher::run`] and [`Batcher::run_shared`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Batched<'a, K, V, E> {
-    stage: Stage<'a, K, V, E>,
+    stage: BatchedStage<'a, K, V, E>,
 }
 
 /// Adds an item for its caller.
-type Join<K, V, E> = fn(&Batcher<K, V, E>, K) -> Seat<K, V, E>;
+type Join<K, V, E> = fn(&Batcher<K, V, E>, K) -> BatchSeat<K, V, E>;
 
-enum Stage<'a, K, V, E> {
+enum BatchedStage<'a, K, V, E> {
     /// Not polled yet.
     Fresh {
         batcher: &'a Batcher<K, V, E>,
@@ -370,9 +371,9 @@ enum Stage<'a, K, V, E> {
         join: Join<K, V, E>,
     },
     Waiting {
-        wait: Wait<Seat<K, V, E>>,
+        wait: Wait<BatchSeat<K, V, E>>,
     },
-    Over,
+    Completed,
 }
 
 /// The item is moved to the batch before anything is pinned.
@@ -382,20 +383,21 @@ impl<K, V, E> Future for Batched<'_, K, V, E> {
     type Output = Result<V, BatchError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Stage::Fresh { .. } = self.stage {
+        if let BatchedStage::Fresh { .. } = self.stage {
             if context::with(|ambient| ambient.is_tripped()) {
                 return Poll::Pending;
             }
-            let Stage::Fresh { batcher, item, join } = mem::replace(&mut self.stage, Stage::Over) else {
+            let BatchedStage::Fresh { batcher, item, join } = mem::replace(&mut self.stage, BatchedStage::Completed)
+            else {
                 unreachable!("it was fresh");
             };
-            self.stage = Stage::Waiting { wait: Wait::new(join(batcher, item), ()) };
+            self.stage = BatchedStage::Waiting { wait: Wait::new(join(batcher, item), ()) };
         }
-        let Stage::Waiting { wait } = &mut self.stage else {
+        let BatchedStage::Waiting { wait } = &mut self.stage else {
             panic!("a future was polled after it had completed");
         };
         let (seat, ()) = ready!(wait.poll(cx));
-        self.stage = Stage::Over;
+        self.stage = BatchedStage::Completed;
         Poll::Ready(seat.fetch())
     }
 }
@@ -403,9 +405,9 @@ impl<K, V, E> Future for Batched<'_, K, V, E> {
 impl<K, V, E> fmt::Debug for Batched<'_, K, V, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
-            Stage::Fresh { .. } => "fresh",
-            Stage::Waiting { .. } => "waiting",
-            Stage::Over => "completed",
+            BatchedStage::Fresh { .. } => "fresh",
+            BatchedStage::Waiting { .. } => "waiting",
+            BatchedStage::Completed => "completed",
         };
         f.debug_struct("Batched").field("stage", &stage).finish_non_exhaustive()
     }

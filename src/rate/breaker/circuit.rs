@@ -9,7 +9,7 @@ use crate::runtime::Instant;
 
 /// What a breaker was told when it was made.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct CircuitSettings {
     /// How many failures open the circuit, if they are among the last `calls`.
     pub(super) failures: u32,
     /// How many of the calls that ended last are looked at.
@@ -23,7 +23,7 @@ pub(super) struct Settings {
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum CallOutcome {
     Success,
     Failure,
     Abandoned,
@@ -126,7 +126,7 @@ struct Window {
 
 impl Window {
     /// Counts a call. Returns whether there were too many failures.
-    fn count(&mut self, is_failure: bool, settings: &Settings) -> bool {
+    fn count(&mut self, is_failure: bool, settings: &CircuitSettings) -> bool {
         self.ended += 1;
         if !is_failure {
             return false;
@@ -160,7 +160,7 @@ impl Circuit {
     }
 
     /// Lets a call through, and returns the generation that its permit has.
-    pub(super) fn admit(&mut self, settings: &Settings, now: Instant) -> Result<u64, CircuitOpen> {
+    pub(super) fn admit(&mut self, settings: &CircuitSettings, now: Instant) -> Result<u64, CircuitOpen> {
         self.settle(now);
         match &mut self.state {
             State::Closed(_) => {}
@@ -178,26 +178,26 @@ impl Circuit {
     }
 
     /// Records how a call ended that was let through in `generation`.
-    pub(super) fn record(&mut self, settings: &Settings, generation: u64, outcome: Outcome, now: Instant) {
+    pub(super) fn record(&mut self, settings: &CircuitSettings, generation: u64, outcome: CallOutcome, now: Instant) {
         *match outcome {
-            Outcome::Success => &mut self.statistics.successes,
-            Outcome::Failure => &mut self.statistics.failures,
-            Outcome::Abandoned => &mut self.statistics.abandoned,
+            CallOutcome::Success => &mut self.statistics.successes,
+            CallOutcome::Failure => &mut self.statistics.failures,
+            CallOutcome::Abandoned => &mut self.statistics.abandoned,
         } += 1;
         // It tells nothing about the state that the circuit is in now.
         if generation != self.generation {
             return;
         }
         match (&mut self.state, outcome) {
-            (State::Closed(_), Outcome::Abandoned) => {}
+            (State::Closed(_), CallOutcome::Abandoned) => {}
             (State::Closed(window), outcome) => {
-                if window.count(outcome == Outcome::Failure, settings) {
+                if window.count(outcome == CallOutcome::Failure, settings) {
                     self.open(settings, now);
                 }
             }
-            (State::HalfOpen { under_way, .. }, Outcome::Abandoned) => *under_way -= 1,
-            (State::HalfOpen { .. }, Outcome::Failure) => self.open(settings, now),
-            (State::HalfOpen { under_way, succeeded }, Outcome::Success) => {
+            (State::HalfOpen { under_way, .. }, CallOutcome::Abandoned) => *under_way -= 1,
+            (State::HalfOpen { .. }, CallOutcome::Failure) => self.open(settings, now),
+            (State::HalfOpen { under_way, succeeded }, CallOutcome::Success) => {
                 *under_way -= 1;
                 *succeeded += 1;
                 if *succeeded == settings.probes {
@@ -213,7 +213,7 @@ impl Circuit {
         self.change(State::Closed(Window::default()));
     }
 
-    fn open(&mut self, settings: &Settings, now: Instant) {
+    fn open(&mut self, settings: &CircuitSettings, now: Instant) {
         let time = settings.times[self.opened.min(settings.times.len() - 1)];
         self.opened += 1;
         self.statistics.opened += 1;

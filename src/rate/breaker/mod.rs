@@ -9,7 +9,7 @@ mod circuit;
 mod error;
 
 pub use call::CircuitCall;
-use circuit::{Circuit, Outcome, Settings};
+use circuit::{CallOutcome, Circuit, CircuitSettings};
 pub use circuit::{CircuitState, CircuitStatistics};
 pub use error::CircuitOpen;
 
@@ -84,7 +84,7 @@ const MOST_TIMES: usize = 64;
 /// });
 /// ```
 pub struct CircuitBreaker {
-    settings: Settings,
+    settings: CircuitSettings,
     circuit: ShortLock<Circuit>,
 }
 
@@ -100,7 +100,7 @@ impl CircuitBreaker {
     pub fn new(failures: u32, open_for: Duration) -> Self {
         assert!(failures > 0, "a circuit breaker that opens after 0 failures would let nothing through");
         assert_open(open_for);
-        let settings = Settings { failures, calls: failures, probes: 1, times: vec![open_for] };
+        let settings = CircuitSettings { failures, calls: failures, probes: 1, times: vec![open_for] };
         CircuitBreaker { settings, circuit: ShortLock::new(Circuit::new()) }
     }
 
@@ -210,7 +210,7 @@ impl CircuitBreaker {
         // The clock may be code of the user, which runs under no lock.
         let now = now();
         let generation = self.circuit.lock().admit(&self.settings, now)?;
-        Ok(CircuitPermit { breaker: self, generation, outcome: Outcome::Abandoned })
+        Ok(CircuitPermit { breaker: self, generation, outcome: CallOutcome::Abandoned })
     }
 
     /// Calls `operation`, unless the circuit is open, and counts how it ends.
@@ -280,18 +280,18 @@ impl fmt::Debug for CircuitBreaker {
 pub struct CircuitPermit<'a> {
     breaker: &'a CircuitBreaker,
     generation: u64,
-    outcome: Outcome,
+    outcome: CallOutcome,
 }
 
 impl CircuitPermit<'_> {
     /// Counts the call as one that has succeeded.
     pub fn success(mut self) {
-        self.outcome = Outcome::Success;
+        self.outcome = CallOutcome::Success;
     }
 
     /// Counts the call as one that has failed.
     pub fn failure(mut self) {
-        self.outcome = Outcome::Failure;
+        self.outcome = CallOutcome::Failure;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Manager;
-use super::error::Cause;
+use super::error::GetCause;
 use super::group::Stored;
 use crate::runtime::Instant;
 
@@ -34,7 +34,7 @@ pub(super) enum Errand<M: Manager> {
     },
     /// Drops an error.
     Drop {
-        cause: Cause<M::Error>,
+        cause: GetCause<M::Error>,
     },
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Evicted<M: Manager> {
 
 /// As what a place is counted that a task has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum PlaceUse {
     Creating,
     Checking,
     /// Being reset or closed.

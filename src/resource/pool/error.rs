@@ -8,11 +8,11 @@ use crate::future::Panicked;
 
 /// The error of [`Pool::get`](super::Pool::get): there is no resource.
 pub struct GetError<E> {
-    pub(super) cause: Cause<E>,
+    pub(super) cause: GetCause<E>,
 }
 
 /// Why there is none. Everyone who waited gets a clone.
-pub(super) enum Cause<E> {
+pub(super) enum GetCause<E> {
     /// The pool was closed.
     Closed,
     /// The scope of the pool was cancelled or has completed.
@@ -27,18 +27,18 @@ impl<E> GetError<E> {
     /// Returns true if the pool is closed, or its scope has ended. It will not give out resources
     /// again.
     pub fn is_closed(&self) -> bool {
-        matches!(self.cause, Cause::Closed | Cause::ScopeEnded)
+        matches!(self.cause, GetCause::Closed | GetCause::ScopeEnded)
     }
 
     /// Returns true if the creation of a resource took longer than
     /// [allowed](super::PoolOptions::create_timeout).
     pub fn is_timed_out(&self) -> bool {
-        matches!(self.cause, Cause::TimedOut)
+        matches!(self.cause, GetCause::TimedOut)
     }
 
     /// Returns true if [`create`](super::Manager::create) panicked.
     pub fn is_panicked(&self) -> bool {
-        matches!(self.cause, Cause::Panicked(_))
+        matches!(self.cause, GetCause::Panicked(_))
     }
 
     /// Returns the error of [`create`](super::Manager::create), if that is the cause.
@@ -46,20 +46,20 @@ impl<E> GetError<E> {
     /// All who waited for the same resource get the same error.
     pub fn error(&self) -> Option<&E> {
         match &self.cause {
-            Cause::Failed(error) => Some(error),
+            GetCause::Failed(error) => Some(error),
             _ => None,
         }
     }
 }
 
-impl<E> Clone for Cause<E> {
+impl<E> Clone for GetCause<E> {
     fn clone(&self) -> Self {
         match self {
-            Cause::Closed => Cause::Closed,
-            Cause::ScopeEnded => Cause::ScopeEnded,
-            Cause::Failed(error) => Cause::Failed(error.clone()),
-            Cause::Panicked(panicked) => Cause::Panicked(panicked.clone()),
-            Cause::TimedOut => Cause::TimedOut,
+            GetCause::Closed => GetCause::Closed,
+            GetCause::ScopeEnded => GetCause::ScopeEnded,
+            GetCause::Failed(error) => GetCause::Failed(error.clone()),
+            GetCause::Panicked(panicked) => GetCause::Panicked(panicked.clone()),
+            GetCause::TimedOut => GetCause::TimedOut,
         }
     }
 }
@@ -73,11 +73,11 @@ impl<E> Clone for GetError<E> {
 impl<E: fmt::Debug> fmt::Debug for GetError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cause: &dyn fmt::Debug = match &self.cause {
-            Cause::Closed => &"closed",
-            Cause::ScopeEnded => &"scope ended",
-            Cause::Failed(error) => error,
-            Cause::Panicked(panicked) => panicked,
-            Cause::TimedOut => &"timed out",
+            GetCause::Closed => &"closed",
+            GetCause::ScopeEnded => &"scope ended",
+            GetCause::Failed(error) => error,
+            GetCause::Panicked(panicked) => panicked,
+            GetCause::TimedOut => &"timed out",
         };
         f.debug_tuple("GetError").field(cause).finish()
     }
@@ -86,11 +86,11 @@ impl<E: fmt::Debug> fmt::Debug for GetError<E> {
 impl<E: fmt::Display> fmt::Display for GetError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Closed => f.write_str("the pool is closed"),
-            Cause::ScopeEnded => f.write_str("the scope of the pool has ended; create the pool in one that lasts"),
-            Cause::Failed(error) => write!(f, "no resource could be created: {error}"),
-            Cause::Panicked(panicked) => write!(f, "no resource could be created: the manager {panicked}"),
-            Cause::TimedOut => f.write_str("no resource could be created within the time allowed for it"),
+            GetCause::Closed => f.write_str("the pool is closed"),
+            GetCause::ScopeEnded => f.write_str("the scope of the pool has ended; create the pool in one that lasts"),
+            GetCause::Failed(error) => write!(f, "no resource could be created: {error}"),
+            GetCause::Panicked(panicked) => write!(f, "no resource could be created: the manager {panicked}"),
+            GetCause::TimedOut => f.write_str("no resource could be created within the time allowed for it"),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::group::Asked;
-use super::shared::{Seekers, Shared, asking};
+use super::shared::{Seekers, SharedPool, asking};
 use super::{GetError, Manager, Pooled};
 use crate::sync::wait_list::Wait;
 
@@ -16,20 +16,20 @@ use crate::sync::wait_list::Wait;
 #[must_use = "futures do nothing unless polled"]
 pub struct Get<'a, M: Manager> {
     wait: Wait<Seekers<'a, M>>,
-    shared: &'a Arc<Shared<M>>,
+    shared: &'a Arc<SharedPool<M>>,
     /// Ends when the wait has ended. `None` for a group that is never forgotten.
-    _visit: Option<Visit<'a, M>>,
+    _visit: Option<GroupVisit<'a, M>>,
 }
 
 /// Nothing in it is pinned.
 impl<M: Manager> Unpin for Get<'_, M> {}
 
 impl<'a, M: Manager> Get<'a, M> {
-    pub(super) fn new(shared: &'a Arc<Shared<M>>, group: usize, at: &'static Location<'static>) -> Self {
+    pub(super) fn new(shared: &'a Arc<SharedPool<M>>, group: usize, at: &'static Location<'static>) -> Self {
         Get { wait: Seekers { shared, group, at, asked: None }.wait(), shared, _visit: None }
     }
 
-    pub(super) fn visiting(visit: Visit<'a, M>, at: &'static Location<'static>) -> Self {
+    pub(super) fn visiting(visit: GroupVisit<'a, M>, at: &'static Location<'static>) -> Self {
         let mut get = Get::new(visit.shared, visit.group, at);
         get._visit = Some(visit);
         get
@@ -59,12 +59,12 @@ impl<M: Manager> Future for Get<'_, M> {
 }
 
 /// Keeps the group of a key from being forgotten until it is dropped.
-pub(super) struct Visit<'a, M: Manager> {
-    pub(super) shared: &'a Arc<Shared<M>>,
+pub(super) struct GroupVisit<'a, M: Manager> {
+    pub(super) shared: &'a Arc<SharedPool<M>>,
     pub(super) group: usize,
 }
 
-impl<M: Manager> Drop for Visit<'_, M> {
+impl<M: Manager> Drop for GroupVisit<'_, M> {
     fn drop(&mut self) {
         self.shared.list.with(|state| state.end_visit(self.group));
     }

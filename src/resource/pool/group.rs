@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::error::{Cause, GetError};
+use super::error::{GetCause, GetError};
 use super::{Manager, PoolOptions};
 use crate::name::Name;
 use crate::panic::{catch, discard};
@@ -32,13 +32,13 @@ pub(super) struct Group<M: Manager> {
     pub(super) leaving: usize,
     pub(super) waiters: Waiters<Ask, Option<Given<M>>>,
     /// How the last attempts have failed. `None` after a success.
-    pub(super) failure: Option<Failure<M::Error>>,
+    pub(super) failure: Option<CreateFailure<M::Error>>,
     /// How many are about to ask for a resource, and keep the group from being forgotten.
     pub(super) visits: usize,
 }
 
-pub(super) struct Failure<E> {
-    pub(super) cause: Cause<E>,
+pub(super) struct CreateFailure<E> {
+    pub(super) cause: GetCause<E>,
     /// How many attempts in a row have failed.
     pub(super) count: u32,
     /// When the next one may begin.

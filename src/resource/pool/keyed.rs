@@ -5,10 +5,10 @@ use std::hash::Hash;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::get::Visit;
+use super::get::GroupVisit;
 use super::group::Group;
-use super::pool::Handle;
-use super::shared::Shared;
+use super::pool::PoolHandle;
+use super::shared::SharedPool;
 use super::{Close, Get, Manager, PoolOptions, PoolStatistics, Pooled, TryGetError};
 use crate::keys::{Keys, Table};
 use crate::name::Name;
@@ -75,11 +75,11 @@ use crate::time::now;
 /// }));
 /// ```
 pub struct KeyedPool<K, M: Manager> {
-    inner: Arc<Inner<K, M>>,
+    inner: Arc<KeyedHandle<K, M>>,
 }
 
-struct Inner<K, M: Manager> {
-    handle: Handle<M>,
+struct KeyedHandle<K, M: Manager> {
+    handle: PoolHandle<M>,
     make: Box<dyn Fn(&K) -> M + Send + Sync>,
     /// The group of each key. Whoever has this lock may take that of the state, and not the other
     /// way round.
@@ -88,11 +88,11 @@ struct Inner<K, M: Manager> {
 
 impl<K, M: Manager> KeyedPool<K, M> {
     pub(super) fn of(make: impl Fn(&K) -> M + Send + Sync + 'static, options: PoolOptions, spawner: Spawner) -> Self {
-        let handle = Handle { shared: Shared::new(options, spawner) };
-        KeyedPool { inner: Arc::new(Inner { handle, make: Box::new(make), keys: Keys::new() }) }
+        let handle = PoolHandle { shared: SharedPool::new(options, spawner) };
+        KeyedPool { inner: Arc::new(KeyedHandle { handle, make: Box::new(make), keys: Keys::new() }) }
     }
 
-    fn shared(&self) -> &Arc<Shared<M>> {
+    fn shared(&self) -> &Arc<SharedPool<M>> {
         &self.inner.handle.shared
     }
 
@@ -166,13 +166,13 @@ impl<K: Hash + Eq, M: Manager> KeyedPool<K, M> {
     }
 
     /// Returns a visit to the group of `key`.
-    fn visit(&self, key: K) -> Visit<'_, M> {
-        let Inner { handle: Handle { shared }, make, keys } = &*self.inner;
+    fn visit(&self, key: K) -> GroupVisit<'_, M> {
+        let KeyedHandle { handle: PoolHandle { shared }, make, keys } = &*self.inner;
         let hash = keys.hash(&key);
         let visit = |table: &Table<K, usize>, key: &K| {
             let group = *table.get(hash, key)?;
             shared.list.with(|state| state.begin_visit(group));
-            Some(Visit { shared, group })
+            Some(GroupVisit { shared, group })
         };
         if let Some(visit) = visit(&keys.lock(), &key) {
             return visit;
@@ -188,14 +188,14 @@ impl<K: Hash + Eq, M: Manager> KeyedPool<K, M> {
         table.insert(hash, key, group);
         drop(table);
         drop(forgotten);
-        Visit { shared, group }
+        GroupVisit { shared, group }
     }
 }
 
 /// Takes out the keys that nobody uses. They are to be dropped without the locks.
 fn forget<K, M: Manager>(
     table: &mut Table<K, usize>,
-    shared: &Arc<Shared<M>>,
+    shared: &Arc<SharedPool<M>>,
     now: Instant,
 ) -> (Vec<(K, usize)>, Vec<Group<M>>) {
     let mut closed = Vec::new();

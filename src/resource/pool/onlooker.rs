@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shared::Shared;
+use super::shared::SharedPool;
 use super::state::{Sight, State};
 use super::{GetError, Manager};
 use crate::sync::HeldBy;
@@ -17,7 +17,7 @@ use crate::time::now;
 
 /// The line of those who wait for no resource. It has no order.
 struct Onlookers<'a, M: Manager> {
-    shared: &'a Arc<Shared<M>>,
+    shared: &'a Arc<SharedPool<M>>,
 }
 
 impl<M: Manager> Line for Onlookers<'_, M> {
@@ -61,7 +61,7 @@ pub struct Close<'a, M: Manager> {
 }
 
 impl<'a, M: Manager> Close<'a, M> {
-    pub(super) fn new(shared: &'a Arc<Shared<M>>) -> Self {
+    pub(super) fn new(shared: &'a Arc<SharedPool<M>>) -> Self {
         Close { wait: Wait::new(Onlookers { shared }, Sight::Empty) }
     }
 }
@@ -91,7 +91,7 @@ pub struct Fill<'a, M: Manager> {
 }
 
 impl<'a, M: Manager> Fill<'a, M> {
-    pub(super) fn new(shared: &'a Arc<Shared<M>>) -> Self {
+    pub(super) fn new(shared: &'a Arc<SharedPool<M>>) -> Self {
         Fill { wait: Wait::new(Onlookers { shared }, Sight::Filled), has_begun: false }
     }
 }

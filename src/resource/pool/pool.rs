@@ -4,9 +4,9 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::error::Cause;
+use super::error::GetCause;
 use super::group::Group;
-use super::shared::Shared;
+use super::shared::SharedPool;
 use super::state::ALL;
 use super::{Close, Fill, Get, Manager, PoolOptions, PoolStatistics, Pooled, TryGetError};
 use crate::name::Name;
@@ -94,24 +94,24 @@ use crate::scope::Spawner;
 /// }));
 /// ```
 pub struct Pool<M: Manager> {
-    handle: Arc<Handle<M>>,
+    handle: Arc<PoolHandle<M>>,
 }
 
 /// Closes the pool when the last of the handles is dropped.
-pub(super) struct Handle<M: Manager> {
-    pub(super) shared: Arc<Shared<M>>,
+pub(super) struct PoolHandle<M: Manager> {
+    pub(super) shared: Arc<SharedPool<M>>,
 }
 
-impl<M: Manager> Handle<M> {
+impl<M: Manager> PoolHandle<M> {
     pub(super) fn close(&self) -> Close<'_, M> {
-        self.shared.close(Cause::Closed);
+        self.shared.close(GetCause::Closed);
         Close::new(&self.shared)
     }
 }
 
-impl<M: Manager> Drop for Handle<M> {
+impl<M: Manager> Drop for PoolHandle<M> {
     fn drop(&mut self) {
-        self.shared.close(Cause::Closed);
+        self.shared.close(GetCause::Closed);
     }
 }
 
@@ -126,12 +126,12 @@ impl<M: Manager> Pool<M> {
     }
 
     pub(super) fn of(manager: M, options: PoolOptions, spawner: Spawner) -> Self {
-        let shared = Shared::new(options, spawner);
+        let shared = SharedPool::new(options, spawner);
         shared.list.with(|state| state.open_group(Group::new(Arc::new(manager))));
-        Pool { handle: Arc::new(Handle { shared }) }
+        Pool { handle: Arc::new(PoolHandle { shared }) }
     }
 
-    fn shared(&self) -> &Arc<Shared<M>> {
+    fn shared(&self) -> &Arc<SharedPool<M>> {
         &self.handle.shared
     }
 

@@ -7,8 +7,8 @@ use std::thread;
 
 use super::Manager;
 use super::group::Stored;
-use super::shared::Shared;
-use super::state::Release;
+use super::shared::SharedPool;
+use super::state::Returned;
 use crate::panic::{catch, discard};
 use crate::time::now;
 
@@ -25,7 +25,7 @@ use crate::time::now;
 /// this is leaked by [`std::mem::forget`], its place stays taken.
 #[must_use = "a resource is returned when this is dropped"]
 pub struct Pooled<M: Manager> {
-    shared: Arc<Shared<M>>,
+    shared: Arc<SharedPool<M>>,
     group: usize,
     /// There until it is returned or taken out.
     stored: Option<Box<Stored<M>>>,
@@ -35,7 +35,7 @@ pub struct Pooled<M: Manager> {
 
 impl<M: Manager> Pooled<M> {
     #[inline]
-    pub(super) fn new(shared: &Arc<Shared<M>>, group: usize, stored: Box<Stored<M>>) -> Self {
+    pub(super) fn new(shared: &Arc<SharedPool<M>>, group: usize, stored: Box<Stored<M>>) -> Self {
         Pooled { shared: shared.clone(), group, stored: Some(stored), in_flight: 0 }
     }
 
@@ -135,16 +135,16 @@ impl<M: Manager> Drop for Pooled<M> {
     fn drop(&mut self) {
         let Some(mut stored) = self.stored.take() else { return };
         let release = if self.in_flight > 0 || thread::panicking() || stored.is_broken() {
-            Release::Broken
+            Returned::Broken
         } else {
             let Stored { resource, manager, .. } = &mut *stored;
             // A panic is the manager's, not the caller's.
             match catch(|| manager.reset(resource).is_some()) {
-                Ok(false) => Release::Clean,
-                Ok(true) => Release::Used,
+                Ok(false) => Returned::Clean,
+                Ok(true) => Returned::Used,
                 Err(payload) => {
                     discard(payload);
-                    Release::Broken
+                    Returned::Broken
                 }
             }
         };

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_task::Spawn;
 
 use super::errand::Errand;
-use super::error::Cause;
+use super::error::GetCause;
 use super::group::{Ask, Asked, Given, Stored};
-use super::state::{Release, State};
+use super::state::{Returned, State};
 use super::tasks;
 use super::{Manager, PoolOptions, Pooled, TryGetError};
 use crate::cancel::Token;
@@ -25,7 +25,7 @@ use crate::sync::wakes::Wakes;
 use crate::task::polled;
 use crate::time::now;
 
-pub(super) struct Shared<M: Manager> {
+pub(super) struct SharedPool<M: Manager> {
     pub(super) list: WaitList<State<M>>,
     /// Whether the state was [crowded](State::is_crowded) when somebody last had the lock.
     is_crowded: AtomicBool,
@@ -44,10 +44,10 @@ impl Asked {
     }
 }
 
-impl<M: Manager> Shared<M> {
+impl<M: Manager> SharedPool<M> {
     pub(super) fn new(options: PoolOptions, spawner: Spawner) -> Arc<Self> {
         let reaper = spawner.until_joining();
-        Arc::new(Shared {
+        Arc::new(SharedPool {
             list: WaitList::new(State::new(options)),
             is_crowded: AtomicBool::new(false),
             options,
@@ -89,7 +89,7 @@ impl<M: Manager> Shared<M> {
             if !stored.is_broken() {
                 return Some(stored);
             }
-            self.release(group, stored, Release::Broken);
+            self.release(group, stored, Returned::Broken);
         }
     }
 
@@ -107,13 +107,13 @@ impl<M: Manager> Shared<M> {
 
     /// Takes back a resource that was in use.
     #[inline]
-    pub(super) fn release(self: &Arc<Self>, group: usize, stored: Box<Stored<M>>, release: Release) {
+    pub(super) fn release(self: &Arc<Self>, group: usize, stored: Box<Stored<M>>, release: Returned) {
         let now = now();
         self.change(|state, wakes| state.release(group, stored, release, now, wakes));
     }
 
     /// Closes the pool, if it is open.
-    pub(super) fn close(self: &Arc<Self>, cause: Cause<M::Error>) {
+    pub(super) fn close(self: &Arc<Self>, cause: GetCause<M::Error>) {
         self.change(|state, wakes| state.close(cause, wakes));
         self.closed.cancel("the pool is closed");
         self.reaper.cancel("the pool is closed");
@@ -149,7 +149,7 @@ pub(super) fn asking(at: &'static Location<'static>) -> Name {
 
 /// The line of those who wait for a resource of one group.
 pub(super) struct Seekers<'a, M: Manager> {
-    pub(super) shared: &'a Arc<Shared<M>>,
+    pub(super) shared: &'a Arc<SharedPool<M>>,
     pub(super) group: usize,
     /// The place of the call.
     pub(super) at: &'static Location<'static>,

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::errand::{Errand, Evicted, Phase};
-use super::error::{Cause, GetError};
-use super::group::{Ask, Asked, Failure, Given, Group, Stored};
+use super::errand::{Errand, Evicted, PlaceUse};
+use super::error::{GetCause, GetError};
+use super::group::{Ask, Asked, CreateFailure, Given, Group, Stored};
 use super::statistics::PoolStatistics;
 use super::{Manager, PoolOptions};
 use crate::name::Name;
@@ -41,7 +41,7 @@ pub(super) struct State<M: Manager> {
     /// How many have ever waited.
     tickets: u64,
     /// Why the pool is closed, if it is. Then nobody waits, and nothing is idle.
-    closed: Option<Cause<M::Error>>,
+    closed: Option<GetCause<M::Error>>,
     /// When the task that closes what is idle for too long looks next, and its number. `None` while
     /// there is none.
     reaper: Option<(Instant, u64)>,
@@ -63,7 +63,7 @@ pub(super) enum Sight {
 }
 
 /// What became of a resource that was in use.
-pub(super) enum Release {
+pub(super) enum Returned {
     /// It may be given out again.
     Clean,
     /// It has to be reset.
@@ -194,18 +194,18 @@ impl<M: Manager> State<M> {
         &mut self,
         group: usize,
         stored: Box<Stored<M>>,
-        release: Release,
+        release: Returned,
         now: Instant,
         wakes: &mut Wakes,
     ) {
         self.groups[group].holders.remove(stored.holder);
         match release {
-            Release::Clean => self.come_home(group, stored, now, wakes),
-            Release::Used if !self.is_closed() => {
+            Returned::Clean => self.come_home(group, stored, now, wakes),
+            Returned::Used if !self.is_closed() => {
                 self.groups[group].leaving += 1;
                 self.errands.push(Errand::Reset { group, stored });
             }
-            Release::Used | Release::Broken => self.send_away(group, stored),
+            Returned::Used | Returned::Broken => self.send_away(group, stored),
         }
     }
 
@@ -253,7 +253,7 @@ impl<M: Manager> State<M> {
     /// Notes that a resource could not be created.
     ///
     /// Those who wait are told if nothing else can give them a resource.
-    pub(super) fn failed(&mut self, group: usize, cause: Cause<M::Error>, now: Instant, wakes: &mut Wakes) {
+    pub(super) fn failed(&mut self, group: usize, cause: GetCause<M::Error>, now: Instant, wakes: &mut Wakes) {
         let failed = &mut self.groups[group];
         failed.creating -= 1;
         let count = failed.failure.as_ref().map_or(0, |failure| failure.count);
@@ -262,18 +262,18 @@ impl<M: Manager> State<M> {
             failed.waiters.answer_where(wakes, |_| Some(Some(Err(GetError { cause: cause.clone() }))));
         }
         let next = now.checked_add(pause).unwrap_or(now);
-        let former = failed.failure.replace(Failure { cause, count: count.saturating_add(1), next });
+        let former = failed.failure.replace(CreateFailure { cause, count: count.saturating_add(1), next });
         self.forget(former);
         self.free_place(group, now, wakes);
     }
 
     /// Notes that a task has ended, and left neither a resource nor an error.
-    pub(super) fn lost(&mut self, group: usize, phase: Phase, now: Instant, wakes: &mut Wakes) {
+    pub(super) fn lost(&mut self, group: usize, place: PlaceUse, now: Instant, wakes: &mut Wakes) {
         let lost = &mut self.groups[group];
-        match phase {
-            Phase::Creating => lost.creating -= 1,
-            Phase::Checking => lost.checking -= 1,
-            Phase::Leaving => lost.leaving -= 1,
+        match place {
+            PlaceUse::Creating => lost.creating -= 1,
+            PlaceUse::Checking => lost.checking -= 1,
+            PlaceUse::Leaving => lost.leaving -= 1,
         }
         self.free_place(group, now, wakes);
     }
@@ -307,7 +307,7 @@ impl<M: Manager> State<M> {
     }
 
     /// Closes the pool, if it is open: nobody waits any more, and what is idle is closed.
-    pub(super) fn close(&mut self, cause: Cause<M::Error>, wakes: &mut Wakes) {
+    pub(super) fn close(&mut self, cause: GetCause<M::Error>, wakes: &mut Wakes) {
         if self.is_closed() {
             return;
         }
@@ -359,7 +359,7 @@ impl<M: Manager> State<M> {
             Ok(stored) => {
                 // The clock is not read under the lock. It has been as good as idle since then.
                 let now = stored.idle_since;
-                self.release(group, stored, Release::Clean, now, wakes);
+                self.release(group, stored, Returned::Clean, now, wakes);
             }
             Err(error) => self.leave_error(error),
         }
@@ -371,7 +371,7 @@ impl<M: Manager> State<M> {
     }
 
     /// Leaves a failure to be dropped without the lock, because the error in it is the user's.
-    fn forget(&mut self, failure: Option<Failure<M::Error>>) {
+    fn forget(&mut self, failure: Option<CreateFailure<M::Error>>) {
         self.errands.extend(failure.map(|failure| Errand::Drop { cause: failure.cause }));
     }
 

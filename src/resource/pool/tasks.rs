@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Manager;
-use super::errand::{Errand, Evicted, Phase};
-use super::error::Cause;
+use super::errand::{Errand, Evicted, PlaceUse};
+use super::error::GetCause;
 use super::group::Stored;
-use super::shared::Shared;
+use super::shared::SharedPool;
 use crate::cancel::shield;
 use crate::future::catch_panic;
 use crate::panic::discard;
@@ -24,22 +24,22 @@ type ErrandFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// If the task is dropped before it has ended, its place is free, and the resource that it had is
 /// dropped.
-pub(super) fn task<M: Manager>(shared: &Arc<Shared<M>>, errand: Errand<M>) -> Option<ErrandFuture> {
+pub(super) fn task<M: Manager>(shared: &Arc<SharedPool<M>>, errand: Errand<M>) -> Option<ErrandFuture> {
     let shared = shared.clone();
     // It has its place before the task is polled.
     let transit =
-        |group, stored, phase| Transit { shared: shared.clone(), group, stored, evicted: None, phase: Some(phase) };
+        |group, stored, place| Transit { shared: shared.clone(), group, stored, evicted: None, place: Some(place) };
     Some(match errand {
         Errand::Create { group, manager, at, evicted } => {
-            let mut transit = transit(group, None, Phase::Creating);
+            let mut transit = transit(group, None, PlaceUse::Creating);
             if let Some(Evicted { group, stored }) = evicted {
                 (transit.evicted, transit.stored) = (Some(group), Some(stored));
             }
             Box::pin(create(transit, manager, at))
         }
-        Errand::Check { group, stored } => Box::pin(check(transit(group, Some(stored), Phase::Checking))),
-        Errand::Reset { group, stored } => Box::pin(reset(transit(group, Some(stored), Phase::Leaving))),
-        Errand::Close { group, stored } => Box::pin(close(transit(group, Some(stored), Phase::Leaving))),
+        Errand::Check { group, stored } => Box::pin(check(transit(group, Some(stored), PlaceUse::Checking))),
+        Errand::Reset { group, stored } => Box::pin(reset(transit(group, Some(stored), PlaceUse::Leaving))),
+        Errand::Close { group, stored } => Box::pin(close(transit(group, Some(stored), PlaceUse::Leaving))),
         Errand::Reap { number } => Box::pin(reap(shared, number)),
         Errand::Drop { cause } => {
             discard(cause);
@@ -58,7 +58,7 @@ async fn create<M: Manager>(mut transit: Transit<M>, manager: Arc<M>, at: Option
     let creating = async { closed.run_until_cancelled(async { manager.create().await }).await };
     match bounded(options.create_timeout, creating).await {
         Ok(Ok(Ok(resource))) => transit.arrive(|now| Stored::new(resource, manager, &options, now)),
-        Ok(Ok(Err(error))) => transit.fail(Cause::Failed(Arc::new(error))),
+        Ok(Ok(Err(error))) => transit.fail(GetCause::Failed(Arc::new(error))),
         // The pool was closed, so nobody wants it any more.
         Ok(Err(_)) => {}
         Err(cause) => transit.fail(cause),
@@ -104,7 +104,7 @@ async fn close<M: Manager>(mut transit: Transit<M>) {
     transit.close().await;
 }
 
-async fn reap<M: Manager>(shared: Arc<Shared<M>>, number: u64) {
+async fn reap<M: Manager>(shared: Arc<SharedPool<M>>, number: u64) {
     let reaping = async {
         loop {
             let (now, mut next) = (now(), None);
@@ -120,24 +120,24 @@ async fn reap<M: Manager>(shared: Arc<Shared<M>>, number: u64) {
 }
 
 /// Runs a method of the manager for at most `limit`. After that, nothing in it is waited for.
-async fn bounded<F: Future, E>(limit: Duration, method: F) -> Result<F::Output, Cause<E>> {
+async fn bounded<F: Future, E>(limit: Duration, method: F) -> Result<F::Output, GetCause<E>> {
     // Its destructor may panic, too, also when the time is up.
     match catch_panic(timeout(limit, method).grace(Duration::ZERO)).await {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(_)) => Err(Cause::TimedOut),
-        Err(panicked) => Err(Cause::Panicked(Arc::new(panicked))),
+        Ok(Err(_)) => Err(GetCause::TimedOut),
+        Err(panicked) => Err(GetCause::Panicked(Arc::new(panicked))),
     }
 }
 
 /// The place of a task, and the resource that is there.
 struct Transit<M: Manager> {
-    shared: Arc<Shared<M>>,
+    shared: Arc<SharedPool<M>>,
     group: usize,
     stored: Option<Box<Stored<M>>>,
     /// The group from which `stored` was evicted.
     evicted: Option<usize>,
     /// `None` when the task has given its place up.
-    phase: Option<Phase>,
+    place: Option<PlaceUse>,
 }
 
 impl<M: Manager> Transit<M> {
@@ -145,7 +145,7 @@ impl<M: Manager> Transit<M> {
     fn arrive(mut self, stored: impl FnOnce(Instant) -> Box<Stored<M>>) {
         let (now, group) = (now(), self.group);
         let stored = stored(now);
-        self.phase = None;
+        self.place = None;
         self.shared.change(|state, wakes| state.created(group, stored, now, wakes));
     }
 
@@ -157,24 +157,24 @@ impl<M: Manager> Transit<M> {
     fn go_home(mut self) {
         let (now, group) = (now(), self.group);
         let Some(stored) = self.stored.take() else { return };
-        let phase = self.phase.take();
-        self.shared.change(|state, wakes| match phase {
-            Some(Phase::Checking) => state.checked(group, stored, now, wakes),
+        let place = self.place.take();
+        self.shared.change(|state, wakes| match place {
+            Some(PlaceUse::Checking) => state.checked(group, stored, now, wakes),
             _ => state.was_reset(group, stored, now, wakes),
         });
     }
 
     /// Notes that no resource was created.
-    fn fail(mut self, cause: Cause<M::Error>) {
+    fn fail(mut self, cause: GetCause<M::Error>) {
         let (now, group) = (now(), self.group);
-        self.phase = None;
+        self.place = None;
         self.shared.change(|state, wakes| state.failed(group, cause, now, wakes));
     }
 
     /// Notes that the resource is not what somebody waits for.
     fn leave(&mut self) {
         let (now, group) = (now(), self.group);
-        self.phase = Some(Phase::Leaving);
+        self.place = Some(PlaceUse::Leaving);
         self.shared.change(|state, wakes| state.found_unfit(group, now, wakes));
     }
 
@@ -200,11 +200,11 @@ impl<M: Manager> Drop for Transit<M> {
         // Before its place is free.
         discard(self.stored.take());
         self.end_eviction();
-        let Some(phase) = self.phase else { return };
-        if phase != Phase::Leaving {
+        let Some(place) = self.place else { return };
+        if place != PlaceUse::Leaving {
             // The scope or the runtime has dropped the task. It would drop the next one, too.
-            self.shared.close(Cause::ScopeEnded);
+            self.shared.close(GetCause::ScopeEnded);
         }
-        self.shared.change(|state, wakes| state.lost(group, phase, now, wakes));
+        self.shared.change(|state, wakes| state.lost(group, place, now, wakes));
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use async_io::Async;
 
-use super::socket::{Stream, Waits};
+use super::socket::{AnySocket, Waits};
 use super::{
     Address, DatagramSocket, ListenOptions, Listener, Network, NetworkFuture, Socket, SocketOption, SystemListener,
     SystemStream, system,
@@ -99,18 +99,18 @@ fn poll_call<R>(
 }
 
 /// The kinds of streams that are the same, up to their names.
-trait Plain: Sized + Send + Sync + 'static {
+trait SystemSocket: Sized + Send + Sync + 'static {
     fn system(self) -> SystemStream;
 }
 
-impl Plain for TcpStream {
+impl SystemSocket for TcpStream {
     fn system(self) -> SystemStream {
         SystemStream::Tcp(self)
     }
 }
 
 #[cfg(unix)]
-impl Plain for UnixStream {
+impl SystemSocket for UnixStream {
     fn system(self) -> SystemStream {
         SystemStream::Unix(self)
     }
@@ -136,7 +136,7 @@ pub(super) fn poll_writing<S, R>(
     poll_call(|| call(socket.get_ref()), wait)
 }
 
-impl<S: Plain> Stream for Async<S>
+impl<S: SystemSocket> AnySocket for Async<S>
 where
     Async<S>: system::System,
     for<'a> &'a S: Read + Write,

@@ -58,10 +58,10 @@ pub trait Datagrams: Send + Sync {
 ///
 /// Those of tokio and of `async-io` are stored inline. Others are boxed.
 pub struct DatagramSocket {
-    kind: Kind,
+    kind: DatagramSocketKind,
 }
 
-enum Kind {
+enum DatagramSocketKind {
     #[cfg(feature = "tokio")]
     Tokio(tokio::net::UdpSocket),
     #[cfg(feature = "async-io")]
@@ -72,17 +72,17 @@ enum Kind {
 impl DatagramSocket {
     /// Creates a socket of a network that foster does not know.
     pub fn boxed(datagrams: impl Datagrams + 'static) -> Self {
-        DatagramSocket { kind: Kind::Boxed(Box::new(datagrams)) }
+        DatagramSocket { kind: DatagramSocketKind::Boxed(Box::new(datagrams)) }
     }
 
     #[cfg(feature = "tokio")]
     pub(super) fn tokio(socket: tokio::net::UdpSocket) -> Self {
-        DatagramSocket { kind: Kind::Tokio(socket) }
+        DatagramSocket { kind: DatagramSocketKind::Tokio(socket) }
     }
 
     #[cfg(feature = "async-io")]
     pub(super) fn async_io(socket: async_io::Async<UdpSocket>) -> Self {
-        DatagramSocket { kind: Kind::AsyncIo(socket) }
+        DatagramSocket { kind: DatagramSocketKind::AsyncIo(socket) }
     }
 
     pub(crate) fn poll_receive(
@@ -92,24 +92,28 @@ impl DatagramSocket {
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => {
+            DatagramSocketKind::Tokio(socket) => {
                 super::tokio::poll_call(waits, |cx| socket.poll_recv_ready(cx), || socket.try_recv_from(buffer))
             }
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => super::async_io::poll_reading(socket, waits, |socket| socket.recv_from(buffer)),
-            Kind::Boxed(socket) => polled(waits, |cx| socket.poll_receive(cx, buffer)),
+            DatagramSocketKind::AsyncIo(socket) => {
+                super::async_io::poll_reading(socket, waits, |socket| socket.recv_from(buffer))
+            }
+            DatagramSocketKind::Boxed(socket) => polled(waits, |cx| socket.poll_receive(cx, buffer)),
         }
     }
 
     pub(crate) fn poll_peek(&self, waits: Waits<'_, '_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => {
+            DatagramSocketKind::Tokio(socket) => {
                 super::tokio::poll_call(waits, |cx| socket.poll_recv_ready(cx), || socket.try_peek_from(buffer))
             }
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => super::async_io::poll_reading(socket, waits, |socket| socket.peek_from(buffer)),
-            Kind::Boxed(socket) => polled(waits, |cx| socket.poll_peek(cx, buffer)),
+            DatagramSocketKind::AsyncIo(socket) => {
+                super::async_io::poll_reading(socket, waits, |socket| socket.peek_from(buffer))
+            }
+            DatagramSocketKind::Boxed(socket) => polled(waits, |cx| socket.poll_peek(cx, buffer)),
         }
     }
 
@@ -121,12 +125,12 @@ impl DatagramSocket {
     ) -> Poll<io::Result<usize>> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => super::tokio::poll_send(socket, waits, datagram, to),
+            DatagramSocketKind::Tokio(socket) => super::tokio::poll_send(socket, waits, datagram, to),
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => super::async_io::poll_writing(socket, waits, |socket| {
+            DatagramSocketKind::AsyncIo(socket) => super::async_io::poll_writing(socket, waits, |socket| {
                 to.map_or_else(|| socket.send(datagram), |to| socket.send_to(datagram, to))
             }),
-            Kind::Boxed(socket) => polled(waits, |cx| socket.poll_send(cx, datagram, to)),
+            DatagramSocketKind::Boxed(socket) => polled(waits, |cx| socket.poll_send(cx, datagram, to)),
         }
     }
 
@@ -134,16 +138,16 @@ impl DatagramSocket {
     pub(crate) async fn writable(&self) -> io::Result<()> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => socket.writable().await,
+            DatagramSocketKind::Tokio(socket) => socket.writable().await,
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => socket.writable().await,
-            Kind::Boxed(socket) => poll_fn(|cx| socket.poll_writable(cx)).await,
+            DatagramSocketKind::AsyncIo(socket) => socket.writable().await,
+            DatagramSocketKind::Boxed(socket) => poll_fn(|cx| socket.poll_writable(cx)).await,
         }
     }
 
     pub(crate) fn connect(&self, peer: SocketAddr) -> io::Result<()> {
         match &self.kind {
-            Kind::Boxed(socket) => socket.connect(peer),
+            DatagramSocketKind::Boxed(socket) => socket.connect(peer),
             #[cfg(any(feature = "tokio", feature = "async-io"))]
             _ => self.system()?.connect(&peer.into()),
         }
@@ -152,36 +156,36 @@ impl DatagramSocket {
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => socket.local_addr(),
+            DatagramSocketKind::Tokio(socket) => socket.local_addr(),
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => socket.get_ref().local_addr(),
-            Kind::Boxed(socket) => socket.local_address(),
+            DatagramSocketKind::AsyncIo(socket) => socket.get_ref().local_addr(),
+            DatagramSocketKind::Boxed(socket) => socket.local_address(),
         }
     }
 
     pub(crate) fn peer_address(&self) -> io::Result<SocketAddr> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => socket.peer_addr(),
+            DatagramSocketKind::Tokio(socket) => socket.peer_addr(),
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => socket.get_ref().peer_addr(),
-            Kind::Boxed(socket) => socket.peer_address(),
+            DatagramSocketKind::AsyncIo(socket) => socket.get_ref().peer_addr(),
+            DatagramSocketKind::Boxed(socket) => socket.peer_address(),
         }
     }
 
     /// Whether this is a socket of the operating system.
     pub(crate) fn is_of_the_system(&self) -> bool {
-        !matches!(self.kind, Kind::Boxed(_))
+        !matches!(self.kind, DatagramSocketKind::Boxed(_))
     }
 
     /// Returns the socket, if it is one of the operating system, to make settings on it.
     pub(crate) fn system(&self) -> io::Result<SockRef<'_>> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => Ok(SockRef::from(socket)),
+            DatagramSocketKind::Tokio(socket) => Ok(SockRef::from(socket)),
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => Ok(SockRef::from(socket)),
-            Kind::Boxed(_) => Err(none_of_the_systems()),
+            DatagramSocketKind::AsyncIo(socket) => Ok(SockRef::from(socket)),
+            DatagramSocketKind::Boxed(_) => Err(none_of_the_systems()),
         }
     }
 
@@ -190,10 +194,10 @@ impl DatagramSocket {
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => Some(std::os::fd::AsFd::as_fd(socket)),
+            DatagramSocketKind::Tokio(socket) => Some(std::os::fd::AsFd::as_fd(socket)),
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => Some(std::os::fd::AsFd::as_fd(socket)),
-            Kind::Boxed(_) => None,
+            DatagramSocketKind::AsyncIo(socket) => Some(std::os::fd::AsFd::as_fd(socket)),
+            DatagramSocketKind::Boxed(_) => None,
         }
     }
 
@@ -201,10 +205,10 @@ impl DatagramSocket {
     pub(crate) fn into_system(self) -> io::Result<UdpSocket> {
         match self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(socket) => socket.into_std(),
+            DatagramSocketKind::Tokio(socket) => socket.into_std(),
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(socket) => socket.into_inner(),
-            Kind::Boxed(_) => Err(none_of_the_systems()),
+            DatagramSocketKind::AsyncIo(socket) => socket.into_inner(),
+            DatagramSocketKind::Boxed(_) => Err(none_of_the_systems()),
         }
     }
 }
@@ -217,10 +221,10 @@ impl fmt::Debug for DatagramSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::Tokio(_) => "DatagramSocket(tokio)",
+            DatagramSocketKind::Tokio(_) => "DatagramSocket(tokio)",
             #[cfg(feature = "async-io")]
-            Kind::AsyncIo(_) => "DatagramSocket(async-io)",
-            Kind::Boxed(_) => "DatagramSocket(boxed)",
+            DatagramSocketKind::AsyncIo(_) => "DatagramSocket(async-io)",
+            DatagramSocketKind::Boxed(_) => "DatagramSocket(boxed)",
         })
     }
 }

@@ -26,10 +26,10 @@ pub trait Acceptor: Send + Sync {
 
 /// A listening socket of some [`Network`](super::Network).
 pub struct Listener {
-    kind: Kind,
+    kind: ListenerKind,
 }
 
-enum Kind {
+enum ListenerKind {
     // tokio makes what it accepts part of the runtime that the thread belongs to. It is to be that
     // of the listener, on whatever thread that is polled.
     #[cfg(feature = "tokio")]
@@ -46,54 +46,54 @@ enum Kind {
 impl Listener {
     /// Creates a listener of a network that foster does not know.
     pub fn boxed(acceptor: impl Acceptor + 'static) -> Self {
-        Listener { kind: Kind::Boxed(Box::new(acceptor)) }
+        Listener { kind: ListenerKind::Boxed(Box::new(acceptor)) }
     }
 
     #[cfg(feature = "tokio")]
     pub(super) fn tokio_tcp(listener: tokio::net::TcpListener, runtime: tokio::runtime::Handle) -> Self {
-        Listener { kind: Kind::TokioTcp(listener, runtime) }
+        Listener { kind: ListenerKind::TokioTcp(listener, runtime) }
     }
 
     #[cfg(all(feature = "tokio", unix))]
     pub(super) fn tokio_unix(listener: tokio::net::UnixListener, runtime: tokio::runtime::Handle) -> Self {
-        Listener { kind: Kind::TokioUnix(listener, runtime) }
+        Listener { kind: ListenerKind::TokioUnix(listener, runtime) }
     }
 
     #[cfg(feature = "async-io")]
     pub(super) fn async_tcp(listener: async_io::Async<std::net::TcpListener>) -> Self {
-        Listener { kind: Kind::AsyncTcp(listener) }
+        Listener { kind: ListenerKind::AsyncTcp(listener) }
     }
 
     #[cfg(all(feature = "async-io", unix))]
     pub(super) fn async_unix(listener: async_io::Async<std::os::unix::net::UnixListener>) -> Self {
-        Listener { kind: Kind::AsyncUnix(listener) }
+        Listener { kind: ListenerKind::AsyncUnix(listener) }
     }
 
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Address)>> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::TokioTcp(listener, runtime) => super::tokio::poll_accept_tcp(listener, runtime, cx),
+            ListenerKind::TokioTcp(listener, runtime) => super::tokio::poll_accept_tcp(listener, runtime, cx),
             #[cfg(all(feature = "tokio", unix))]
-            Kind::TokioUnix(listener, runtime) => super::tokio::poll_accept_unix(listener, runtime, cx),
+            ListenerKind::TokioUnix(listener, runtime) => super::tokio::poll_accept_unix(listener, runtime, cx),
             #[cfg(feature = "async-io")]
-            Kind::AsyncTcp(listener) => super::async_io::poll_accept_tcp(listener, cx),
+            ListenerKind::AsyncTcp(listener) => super::async_io::poll_accept_tcp(listener, cx),
             #[cfg(all(feature = "async-io", unix))]
-            Kind::AsyncUnix(listener) => super::async_io::poll_accept_unix(listener, cx),
-            Kind::Boxed(acceptor) => acceptor.poll_accept(cx),
+            ListenerKind::AsyncUnix(listener) => super::async_io::poll_accept_unix(listener, cx),
+            ListenerKind::Boxed(acceptor) => acceptor.poll_accept(cx),
         }
     }
 
     pub(crate) fn local_address(&self) -> io::Result<Address> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::TokioTcp(listener, _) => super::system::local_address(listener),
+            ListenerKind::TokioTcp(listener, _) => super::system::local_address(listener),
             #[cfg(all(feature = "tokio", unix))]
-            Kind::TokioUnix(listener, _) => super::system::local_address(listener),
+            ListenerKind::TokioUnix(listener, _) => super::system::local_address(listener),
             #[cfg(feature = "async-io")]
-            Kind::AsyncTcp(listener) => super::system::local_address(listener),
+            ListenerKind::AsyncTcp(listener) => super::system::local_address(listener),
             #[cfg(all(feature = "async-io", unix))]
-            Kind::AsyncUnix(listener) => super::system::local_address(listener),
-            Kind::Boxed(acceptor) => acceptor.local_address(),
+            ListenerKind::AsyncUnix(listener) => super::system::local_address(listener),
+            ListenerKind::Boxed(acceptor) => acceptor.local_address(),
         }
     }
 
@@ -102,14 +102,14 @@ impl Listener {
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::TokioTcp(listener, _) => Some(std::os::fd::AsFd::as_fd(listener)),
+            ListenerKind::TokioTcp(listener, _) => Some(std::os::fd::AsFd::as_fd(listener)),
             #[cfg(feature = "tokio")]
-            Kind::TokioUnix(listener, _) => Some(std::os::fd::AsFd::as_fd(listener)),
+            ListenerKind::TokioUnix(listener, _) => Some(std::os::fd::AsFd::as_fd(listener)),
             #[cfg(feature = "async-io")]
-            Kind::AsyncTcp(listener) => Some(std::os::fd::AsFd::as_fd(listener)),
+            ListenerKind::AsyncTcp(listener) => Some(std::os::fd::AsFd::as_fd(listener)),
             #[cfg(feature = "async-io")]
-            Kind::AsyncUnix(listener) => Some(std::os::fd::AsFd::as_fd(listener)),
-            Kind::Boxed(_) => None,
+            ListenerKind::AsyncUnix(listener) => Some(std::os::fd::AsFd::as_fd(listener)),
+            ListenerKind::Boxed(_) => None,
         }
     }
 
@@ -117,14 +117,14 @@ impl Listener {
     pub(crate) fn into_system(self) -> io::Result<SystemListener> {
         match self.kind {
             #[cfg(feature = "tokio")]
-            Kind::TokioTcp(listener, _) => listener.into_std().map(SystemListener::Tcp),
+            ListenerKind::TokioTcp(listener, _) => listener.into_std().map(SystemListener::Tcp),
             #[cfg(all(feature = "tokio", unix))]
-            Kind::TokioUnix(listener, _) => listener.into_std().map(SystemListener::Unix),
+            ListenerKind::TokioUnix(listener, _) => listener.into_std().map(SystemListener::Unix),
             #[cfg(feature = "async-io")]
-            Kind::AsyncTcp(listener) => listener.into_inner().map(SystemListener::Tcp),
+            ListenerKind::AsyncTcp(listener) => listener.into_inner().map(SystemListener::Tcp),
             #[cfg(all(feature = "async-io", unix))]
-            Kind::AsyncUnix(listener) => listener.into_inner().map(SystemListener::Unix),
-            Kind::Boxed(_) => Err(unsupported("this listener is none of the operating system's")),
+            ListenerKind::AsyncUnix(listener) => listener.into_inner().map(SystemListener::Unix),
+            ListenerKind::Boxed(_) => Err(unsupported("this listener is none of the operating system's")),
         }
     }
 }
@@ -133,14 +133,14 @@ impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::TokioTcp(..) => "Listener(tokio, TCP)",
+            ListenerKind::TokioTcp(..) => "Listener(tokio, TCP)",
             #[cfg(all(feature = "tokio", unix))]
-            Kind::TokioUnix(..) => "Listener(tokio, Unix)",
+            ListenerKind::TokioUnix(..) => "Listener(tokio, Unix)",
             #[cfg(feature = "async-io")]
-            Kind::AsyncTcp(_) => "Listener(async-io, TCP)",
+            ListenerKind::AsyncTcp(_) => "Listener(async-io, TCP)",
             #[cfg(all(feature = "async-io", unix))]
-            Kind::AsyncUnix(_) => "Listener(async-io, Unix)",
-            Kind::Boxed(_) => "Listener(boxed)",
+            ListenerKind::AsyncUnix(_) => "Listener(async-io, Unix)",
+            ListenerKind::Boxed(_) => "Listener(boxed)",
         })
     }
 }

@@ -82,11 +82,11 @@ fn first_to_write<'a>(buffers: &'a [IoSlice<'_>]) -> &'a [u8] {
 /// The sockets of tokio and of `async-io` are stored inline, so that neither they nor their reads
 /// cost an allocation. Others are boxed.
 pub struct Socket {
-    kind: Kind,
+    kind: SocketKind,
 }
 
 /// The tokio sockets are smaller than those of `async-io`, and all of them are small.
-enum Kind {
+enum SocketKind {
     #[cfg(feature = "tokio")]
     TokioTcp(tokio::net::TcpStream),
     #[cfg(all(feature = "tokio", unix))]
@@ -103,14 +103,14 @@ macro_rules! each_kind {
     ($self:expr, $socket:ident => $does:expr) => {
         match $self {
             #[cfg(feature = "tokio")]
-            Kind::TokioTcp($socket) => $does,
+            SocketKind::TokioTcp($socket) => $does,
             #[cfg(all(feature = "tokio", unix))]
-            Kind::TokioUnix($socket) => $does,
+            SocketKind::TokioUnix($socket) => $does,
             #[cfg(feature = "async-io")]
-            Kind::AsyncTcp($socket) => $does,
+            SocketKind::AsyncTcp($socket) => $does,
             #[cfg(all(feature = "async-io", unix))]
-            Kind::AsyncUnix($socket) => $does,
-            Kind::Boxed($socket) => $does,
+            SocketKind::AsyncUnix($socket) => $does,
+            SocketKind::Boxed($socket) => $does,
         }
     };
 }
@@ -121,7 +121,7 @@ pub(crate) type Waits<'a, 'b> = Option<&'a mut Context<'b>>;
 
 /// What each kind of socket does. `Connection` is for networks that foster does not know, and tells
 /// nobody which ones it does.
-pub(super) trait Stream {
+pub(super) trait AnySocket {
     fn poll_read(&self, waits: Waits<'_, '_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
     fn poll_write(&self, waits: Waits<'_, '_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
     fn poll_write_vectored(&self, waits: Waits<'_, '_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
@@ -152,91 +152,91 @@ impl Socket {
     ///
     /// One allocation.
     pub fn boxed(connection: impl Connection + 'static) -> Self {
-        Socket { kind: Kind::Boxed(Box::new(connection)) }
+        Socket { kind: SocketKind::Boxed(Box::new(connection)) }
     }
 
     #[cfg(feature = "tokio")]
     pub(super) fn tokio_tcp(socket: tokio::net::TcpStream) -> Self {
-        Socket { kind: Kind::TokioTcp(socket) }
+        Socket { kind: SocketKind::TokioTcp(socket) }
     }
 
     #[cfg(all(feature = "tokio", unix))]
     pub(super) fn tokio_unix(socket: tokio::net::UnixStream) -> Self {
-        Socket { kind: Kind::TokioUnix(socket) }
+        Socket { kind: SocketKind::TokioUnix(socket) }
     }
 
     #[cfg(feature = "async-io")]
     pub(super) fn async_tcp(socket: async_io::Async<std::net::TcpStream>) -> Self {
-        Socket { kind: Kind::AsyncTcp(socket) }
+        Socket { kind: SocketKind::AsyncTcp(socket) }
     }
 
     #[cfg(all(feature = "async-io", unix))]
     pub(super) fn async_unix(socket: async_io::Async<std::os::unix::net::UnixStream>) -> Self {
-        Socket { kind: Kind::AsyncUnix(socket) }
+        Socket { kind: SocketKind::AsyncUnix(socket) }
     }
 
     #[inline]
     pub(crate) fn poll_read(&self, waits: Waits<'_, '_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        each_kind!(&self.kind, socket => Stream::poll_read(socket, waits, buffer))
+        each_kind!(&self.kind, socket => AnySocket::poll_read(socket, waits, buffer))
     }
 
     #[inline]
     pub(crate) fn poll_write(&self, waits: Waits<'_, '_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        each_kind!(&self.kind, socket => Stream::poll_write(socket, waits, bytes))
+        each_kind!(&self.kind, socket => AnySocket::poll_write(socket, waits, bytes))
     }
 
     #[inline]
     pub(crate) fn poll_write_vectored(&self, waits: Waits<'_, '_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        each_kind!(&self.kind, socket => Stream::poll_write_vectored(socket, waits, buffers))
+        each_kind!(&self.kind, socket => AnySocket::poll_write_vectored(socket, waits, buffers))
     }
 
     #[inline]
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each_kind!(&self.kind, socket => Stream::poll_flush(socket, cx))
+        each_kind!(&self.kind, socket => AnySocket::poll_flush(socket, cx))
     }
 
     pub(crate) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each_kind!(&self.kind, socket => Stream::poll_close(socket, cx))
+        each_kind!(&self.kind, socket => AnySocket::poll_close(socket, cx))
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        each_kind!(&self.kind, socket => Stream::shutdown(socket, how))
+        each_kind!(&self.kind, socket => AnySocket::shutdown(socket, how))
     }
 
     pub(crate) fn local_address(&self) -> io::Result<Address> {
-        each_kind!(&self.kind, socket => Stream::local_address(socket))
+        each_kind!(&self.kind, socket => AnySocket::local_address(socket))
     }
 
     pub(crate) fn peer_address(&self) -> io::Result<Address> {
-        each_kind!(&self.kind, socket => Stream::peer_address(socket))
+        each_kind!(&self.kind, socket => AnySocket::peer_address(socket))
     }
 
     pub(crate) fn set_option(&self, option: SocketOption) -> io::Result<()> {
-        each_kind!(&self.kind, socket => Stream::set_option(socket, option))
+        each_kind!(&self.kind, socket => AnySocket::set_option(socket, option))
     }
 
     /// Returns the descriptor, if this is a socket of the operating system.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        each_kind!(&self.kind, socket => Stream::descriptor(socket))
+        each_kind!(&self.kind, socket => AnySocket::descriptor(socket))
     }
 
     /// Takes the socket from its reactor.
     pub(crate) fn into_system(self) -> io::Result<SystemStream> {
-        each_kind!(self.kind, socket => Stream::into_system(socket))
+        each_kind!(self.kind, socket => AnySocket::into_system(socket))
     }
 
     fn kind(&self) -> &'static str {
         match &self.kind {
             #[cfg(feature = "tokio")]
-            Kind::TokioTcp(_) => "tokio, TCP",
+            SocketKind::TokioTcp(_) => "tokio, TCP",
             #[cfg(all(feature = "tokio", unix))]
-            Kind::TokioUnix(_) => "tokio, Unix",
+            SocketKind::TokioUnix(_) => "tokio, Unix",
             #[cfg(feature = "async-io")]
-            Kind::AsyncTcp(_) => "async-io, TCP",
+            SocketKind::AsyncTcp(_) => "async-io, TCP",
             #[cfg(all(feature = "async-io", unix))]
-            Kind::AsyncUnix(_) => "async-io, Unix",
-            Kind::Boxed(_) => "boxed",
+            SocketKind::AsyncUnix(_) => "async-io, Unix",
+            SocketKind::Boxed(_) => "boxed",
         }
     }
 }
@@ -255,7 +255,7 @@ pub(super) fn polled<R>(waits: Waits<'_, '_>, poll: impl FnOnce(&mut Context<'_>
     }
 }
 
-impl Stream for Box<dyn Connection> {
+impl AnySocket for Box<dyn Connection> {
     fn poll_read(&self, waits: Waits<'_, '_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         polled(waits, |cx| (**self).poll_read(cx, buffer))
     }

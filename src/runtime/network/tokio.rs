@@ -16,12 +16,12 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
-use super::socket::{Stream, Waits};
+use super::socket::{AnySocket, Waits};
 use super::{
     Address, DatagramSocket, ListenOptions, Listener, Network, NetworkFuture, Socket, SocketOption, SystemListener,
     SystemStream, system, unsupported,
 };
-use crate::runtime::tokio::Adapter;
+use crate::runtime::tokio::TokioAdapter;
 
 /// Calls `f` on the runtime. A runtime without I/O cannot be asked beforehand: it panics.
 fn on<R>(runtime: &Handle, f: impl FnOnce() -> R) -> io::Result<R> {
@@ -55,7 +55,7 @@ where
     Box::pin(Connect { runtime: runtime.clone(), future: Box::pin(future) })
 }
 
-impl Network for Adapter {
+impl Network for TokioAdapter {
     fn connect(&self, address: &Address) -> NetworkFuture<Socket> {
         match address {
             Address::Tcp(address) => {
@@ -116,7 +116,7 @@ impl Network for Adapter {
 }
 
 /// The streams of tokio, which are the same up to their names.
-trait Plain: system::System + Sized {
+trait TokioStream: system::System + Sized {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn try_io<R>(&self, interest: Interest, call: impl FnOnce() -> io::Result<R>) -> io::Result<R>;
@@ -127,7 +127,7 @@ trait Plain: system::System + Sized {
 
 macro_rules! plain {
     ($stream:ident, $system:ident) => {
-        impl Plain for $stream {
+        impl TokioStream for $stream {
             #[inline]
             fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 $stream::poll_read_ready(self, cx)
@@ -181,7 +181,7 @@ const TELLS_OF_EACH_ARRIVAL: bool = cfg!(any(
 /// A read that did not fill the buffer has emptied the socket. tokio is told that at once, which
 /// saves the next read a call to the system. Only selectors that tell of each new arrival allow
 /// this: epoll and kqueue, as tokio uses them.
-fn try_read(socket: &impl Plain, buffer: &mut [u8]) -> io::Result<usize> {
+fn try_read(socket: &impl TokioStream, buffer: &mut [u8]) -> io::Result<usize> {
     let mut emptied = None;
     let read = socket.try_io(Interest::READABLE, || {
         let read = (&*SockRef::from(socket)).read(buffer)?;
@@ -218,7 +218,7 @@ pub(super) fn poll_call<R>(
     }
 }
 
-impl<S: Plain> Stream for S {
+impl<S: TokioStream> AnySocket for S {
     #[inline]
     fn poll_read(&self, waits: Waits<'_, '_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         poll_call(waits, |cx| self.poll_read_ready(cx), || try_read(self, buffer))

@@ -3,18 +3,18 @@
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Unavailable {
     Closed,
     TooMany,
     NoPermits,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Closed => "the semaphore is closed",
-            Kind::TooMany => "the semaphore does not have so many permits; ask for fewer, or add some",
-            Kind::NoPermits => "there are not enough free permits now",
+            Unavailable::Closed => "the semaphore is closed",
+            Unavailable::TooMany => "the semaphore does not have so many permits; ask for fewer, or add some",
+            Unavailable::NoPermits => "there are not enough free permits now",
         })
     }
 }
@@ -22,18 +22,18 @@ impl fmt::Display for Kind {
 /// Tells why a [`Semaphore`](super::Semaphore) gave no permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcquireError {
-    pub(super) kind: Kind,
+    pub(super) kind: Unavailable,
 }
 
 impl AcquireError {
     /// Returns whether the semaphore is closed.
     pub fn is_closed(&self) -> bool {
-        self.kind == Kind::Closed
+        self.kind == Unavailable::Closed
     }
 
     /// Returns whether more permits were asked for than the semaphore has.
     pub fn is_too_many(&self) -> bool {
-        self.kind == Kind::TooMany
+        self.kind == Unavailable::TooMany
     }
 }
 
@@ -48,24 +48,24 @@ impl std::error::Error for AcquireError {}
 /// Tells why a [`Semaphore`](super::Semaphore) gave no permits without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryAcquireError {
-    pub(super) kind: Kind,
+    pub(super) kind: Unavailable,
 }
 
 impl TryAcquireError {
     /// Returns whether there were too few free permits, or others were waiting. Later there may be
     /// enough.
     pub fn is_no_permits(&self) -> bool {
-        self.kind == Kind::NoPermits
+        self.kind == Unavailable::NoPermits
     }
 
     /// Returns whether the semaphore is closed.
     pub fn is_closed(&self) -> bool {
-        self.kind == Kind::Closed
+        self.kind == Unavailable::Closed
     }
 
     /// Returns whether more permits were asked for than the semaphore has.
     pub fn is_too_many(&self) -> bool {
-        self.kind == Kind::TooMany
+        self.kind == Unavailable::TooMany
     }
 }
 

@@ -22,7 +22,7 @@ mod free;
 mod holders;
 mod state;
 
-use error::Kind;
+use error::Unavailable;
 pub use error::{AcquireError, AddError, TryAcquireError};
 use free::Free;
 pub(crate) use holders::HeldBy;
@@ -418,7 +418,7 @@ impl Line for Semaphore {
         let taken = match state.try_take(count, &mut free) {
             // It stays shut, because it becomes a waiter before the lock is released. Were it
             // opened in between, permits could come back without the waiter's knowledge.
-            Err(Kind::NoPermits) => return Err(count),
+            Err(Unavailable::NoPermits) => return Err(count),
             taken => taken.map_err(|kind| AcquireError { kind }),
         };
         self.free.set(free, state.needs_the_lock());

@@ -4,7 +4,7 @@
 //! shut them, and passes their number to each function.
 
 use super::Semaphore;
-use super::error::{AcquireError, AddError, Kind};
+use super::error::{AcquireError, AddError, Unavailable};
 use super::holders::Holders;
 use crate::sync::statistics::Statistics;
 use crate::sync::waiters::Waiters;
@@ -49,18 +49,18 @@ impl State {
     }
 
     /// Takes permits if they are free and nobody waits.
-    pub(super) fn try_take(&self, count: usize, free: &mut usize) -> Result<(), Kind> {
+    pub(super) fn try_take(&self, count: usize, free: &mut usize) -> Result<(), Unavailable> {
         // A total of zero says nothing about what is too many: it keeps everybody waiting until
         // there are permits.
         let is_too_many = count > self.total && self.total > 0;
         if self.is_closed {
-            return Err(Kind::Closed);
+            return Err(Unavailable::Closed);
         }
         if is_too_many {
-            return Err(Kind::TooMany);
+            return Err(Unavailable::TooMany);
         }
         if count > *free || !self.waiters.is_empty() {
-            return Err(Kind::NoPermits);
+            return Err(Unavailable::NoPermits);
         }
         *free -= count;
         Ok(())
@@ -127,7 +127,7 @@ impl State {
 
     pub(super) fn close(&mut self, wakes: &mut Wakes) {
         self.is_closed = true;
-        self.waiters.answer_where(wakes, |_| Some(Err(AcquireError { kind: Kind::Closed })));
+        self.waiters.answer_where(wakes, |_| Some(Err(AcquireError { kind: Unavailable::Closed })));
     }
 
     fn in_use(&self, free: usize) -> usize {
@@ -149,7 +149,7 @@ impl State {
     fn settle_at(&mut self, total: usize, in_use: usize, free: &mut usize, wakes: &mut Wakes) {
         self.set_total(total, in_use, free);
         if total > 0 {
-            let error = AcquireError { kind: Kind::TooMany };
+            let error = AcquireError { kind: Unavailable::TooMany };
             self.waiters.answer_where(wakes, |&count| (count > total).then_some(Err(error)));
         }
         self.let_in(free, wakes);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What is around: when its region is cancelled, and when the earliest timeout there expires.
+/// What encloses it: when its region is cancelled, and when the earliest timeout there expires.
 #[derive(Clone, Copy)]
 pub(super) struct Around {
     pub(super) trip: Time,

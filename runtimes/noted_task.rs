@@ -13,36 +13,36 @@ use crate::runtime::RunError;
 
 thread_local! {
     /// The executor whose task is being polled on this thread.
-    static TURN: Cell<Option<&'static str>> = const { Cell::new(None) };
+    static RUNNING: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
 /// A task that notes its executor on the thread while it is polled.
-pub(super) struct Turn {
+pub(super) struct NotedTask {
     of: &'static str,
     future: Contained,
 }
 
-impl Turn {
+impl NotedTask {
     pub(super) fn new(of: &'static str, future: FutureObj<'static, ()>) -> Self {
-        Turn { of, future: Contained::new(future) }
+        NotedTask { of, future: Contained::new(future) }
     }
 }
 
-impl Future for Turn {
+impl Future for NotedTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let before = TURN.replace(Some(self.of));
+        let before = RUNNING.replace(Some(self.of));
         // `Contained` never panics, so the value is always set back.
         let poll = Pin::new(&mut self.future).poll(cx);
-        TURN.set(before);
+        RUNNING.set(before);
         poll
     }
 }
 
 /// Returns an error on a thread that runs a task of `executor`. It would block what it waits for.
 pub(super) fn may_block(executor: &str) -> Result<(), RunError> {
-    if TURN.get() != Some(executor) {
+    if RUNNING.get() != Some(executor) {
         return Ok(());
     }
     Err(RunError::new(format!(
