@@ -13,8 +13,29 @@
 //! check has a thread and a runtime of its own, and a watchdog that goes by the wall clock. So a
 //! runtime that loses a wake-up fails, and does not hang the test. The thread is then left behind.
 //!
-//! The clauses that carry a promise to users have the numbers that foster's own documentation gives
-//! them, from `S1` to `S13`. The others are named by the trait that they belong to.
+//! # The clauses
+//!
+//! A failure names the clause that is broken. Those with a number are promises to the users of
+//! scopes. The others are named by the trait that they belong to.
+//!
+//! | clause | promise |
+//! |---|---|
+//! | S1 | A scope completes when its body and all that was started in it have completed or were dropped, wherever that ran. |
+//! | S2 | In a `try_scope` the first error cancels the rest, and is returned when the rest has ended. |
+//! | S3 | A panic of a child is resumed in the caller when the rest has ended. It ends no other task, and no thread of a runtime. |
+//! | S4 | What foster cancels has the time that its cleanup takes. When other code drops a scope, what is `'static` passes to the enclosing scope. |
+//! | S5 | What is spawned into a scope that is cancelled or has completed is dropped unpolled. |
+//! | S6 | The scope owns its children. To drop a task changes nothing, and `Task::cancel` ends that child alone. |
+//! | S7 | A cancellation has one reason, which is that of its first cause. |
+//! | S8 | `Scope::stop` asks through the token, and cancels what is left after its grace. |
+//! | S9 | A shield that has begun is dropped by no cancellation. An adopted future that has begun is finished by the enclosing scope, also if other code drops it. |
+//! | S10 | Timers fire, and none fires early. A child sees the earliest of the enclosing deadlines. |
+//! | S11 | A task that is always ready starves nobody. |
+//! | S12 | Every wake-up leads to a poll, from whatever thread it comes. A future is woken by the waker of its latest poll. |
+//! | S13 | A runtime that ends, or refuses a task, drops it. A child is cancelled by `Shutdown`, and nobody hangs. |
+//!
+//! S7 depends on no runtime, so no check is about it. [`cancel`](crate::cancel) explains S4 and S7
+//! to S9.
 
 /// The table of a module's checks. The name of each check is that of its function.
 macro_rules! table {
