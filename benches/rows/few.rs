@@ -70,12 +70,12 @@ pub(crate) fn rows() -> Vec<Row> {
             ],
         ),
         row(
-            "16-settle",
-            "settle two that succeed",
+            "16-results",
+            "gather of two that return a Result",
             vec![
                 repeatedly(Peer, "join!", |i| async move { tokio::join!(Fallible::new(i), Fallible::new(i + 1)) }),
                 repeatedly(Peer, "futures-concurrency", |i| (Fallible::new(i), Fallible::new(i + 1)).join()),
-                repeatedly(Foster, "settle", |i| foster::gather((Fallible::new(i), Fallible::new(i + 1)))),
+                repeatedly(Foster, "gather", |i| foster::gather((Fallible::new(i), Fallible::new(i + 1)))),
             ],
         ),
         row(
