@@ -31,9 +31,10 @@
 //! Read [`scope`](fn@scope) first, then [`cancel`](mod@cancel), which explains what happens when
 //! something is cancelled. The [`guide`] has pages for readers who come from
 //! [asyncio](guide::asyncio), [tokio](guide::tokio) or [Trio](guide::trio), for
-//! [authors of libraries](guide::library), [recipes](guide::recipes), and
-//! [what the compiler's messages mean](guide::errors). To change foster, begin with
-//! [its layers](guide::architecture).
+//! [authors of libraries](guide::library) and of [web handlers](guide::web), on testing a networked
+//! program, and on [running other crates on foster](guide::seams). It has
+//! [recipes](guide::recipes), and explains [what the compiler's messages mean](guide::errors). To
+//! change foster, begin with [its layers](guide::architecture).
 //!
 //! | to do | use | asyncio | tokio |
 //! |---|---|---|---|
@@ -57,7 +58,7 @@
 //! | limit what is done at once | [`sync::Semaphore`] | `Semaphore` | `Semaphore` |
 //! | share a few connections | [`resource::Pool`], [`resource::KeyedPool`] | `create_pool` | `deadpool` |
 //! | limit how often something is done | [`rate::RateLimiter`] | `aiolimiter` | `governor` |
-//! | call nothing that fails again and again | [`rate::CircuitBreaker`] | `aiobreaker` | `failsafe` |
+//! | keep calls away from a service that fails | [`rate::CircuitBreaker`] | `aiobreaker` | `failsafe` |
 //! | give work to consumers, and wait until it is done | [`queue`] | `Queue` | `mpsc` |
 //! | wait for what others do | [`sync::Event`], [`sync::Condition`] | `Event`, `Condition` | `Notify` |
 //! | wait for each other | [`sync::Barrier`] | `Barrier` | `Barrier` |
@@ -78,17 +79,25 @@
 //! 1. that of the nearest [`Handle::run`], [`Handle::enter`] or parallel child;
 //! 2. otherwise tokio, with the feature `tokio`, on a thread of tokio's;
 //! 3. otherwise none. Then timers are those of `futures-timer`, blocking jobs run in [foster's own
-//!    pool](runtime::blocking_pool), and [`Scope::spawn_parallel`] runs its child on the current
-//!    task.
+//!    pool](runtime::blocking_pool), and [`Scope::spawn_parallel`] runs its child on the task of
+//!    its scope.
 //!
 //! Each adapter in [`runtimes`] has a feature of its name: `tokio`, `smol`, `async-std`, `basic`
 //! and `sim`. Features only add, and all adapters work side by side. To support another runtime,
 //! implement [`Runtime`](runtime::Runtime).
 //!
-//! Other features are `macros`, for `#[foster::main]`, `testing`, for `foster::testing` and
-//! `#[foster::test]`, `net`, for sockets in `foster::net`, `async-io`, for a network where the
-//! runtime has none, `hyper`, for `foster::net::hyper_io`, and `async-lock`, `async-channel` and
-//! `async-broadcast`, for modules of these names in [`sync`]. By default no feature is on.
+//! The other features:
+//!
+//! | feature | adds | turns on |
+//! |---|---|---|
+//! | `macros` | `#[foster::main]` | |
+//! | `testing` | `foster::testing`, `#[foster::test]` | `macros`, `sim` |
+//! | `net` | sockets, in `foster::net` | |
+//! | `async-io` | with `net`, a network for `Basic`, and where no runtime is in force | |
+//! | `hyper` | `foster::net::hyper_io` | `net` |
+//! | `async-lock`, `async-channel`, `async-broadcast` | modules of these names in [`sync`] | |
+//!
+//! `smol` and `async-std` turn on `async-io`. By default no feature is on.
 
 #[cfg(feature = "macros")]
 mod attributes;
