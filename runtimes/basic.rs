@@ -22,7 +22,14 @@ use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, T
 /// Runs on the executors of the `futures` crate, which are small and have no I/O of their own.
 ///
 /// Timers are those of `futures-timer`, and blocking jobs run on foster's
-/// [shared pool](crate::runtime::blocking_pool).
+/// [shared pool](crate::runtime::blocking_pool). With the features `net` and `async-io`, sockets
+/// are those of `async-io`.
+///
+/// # Running a future
+///
+/// A thread that runs an executor of the `futures` crate must not block. On such a thread `try_run`
+/// returns an error, and `run` panics with it. Code that is already async uses
+/// [`enter`](Handle::enter).
 ///
 /// # When the runtime ends
 ///

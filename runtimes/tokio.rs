@@ -11,9 +11,12 @@ use crate::runtime::tokio::TokioAdapter;
 /// Runs on tokio: on the runtime that the application runs on, or on one of its own.
 ///
 /// Time is tokio's, so foster follows a paused clock (`tokio::time::pause`) in everything that runs
-/// on the runtime. A runtime that was built without `enable_time` panics when a timer is made. If
-/// nobody called [`enter`](Handle::enter) there, the thread of `futures-timer` serves instead,
-/// after tokio has reported its panic on stderr.
+/// on the runtime.
+///
+/// A runtime that was built without `enable_time` panics when a timer is made. If nobody called
+/// [`enter`](Handle::enter) there, foster catches that panic, which tokio has reported on stderr,
+/// and the thread of `futures-timer` serves instead. A program whose panics abort ends. So build
+/// the runtime with `enable_time`.
 ///
 /// # Without `enter`
 ///

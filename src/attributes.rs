@@ -42,8 +42,10 @@
 /// ```
 ///
 /// Write that instead if you want another kind of the runtime, a [grace](crate::Handle::with_grace)
-/// for adopted futures, or a runtime of your own. Under the attribute of a runtime, such as
-/// `#[tokio::main]`, the program enters foster by [`Handle::enter`](crate::Handle::enter).
+/// for adopted futures, or a runtime of your own.
+///
+/// Under `#[tokio::main]` foster finds tokio by itself, if the feature `tokio` is on. Under the
+/// attribute of another runtime, the program sets it by [`Handle::enter`](crate::Handle::enter).
 ///
 /// Where foster has another name, or is re-exported by another crate, `crate = my_crate::foster`
 /// after the runtime says where it is, as for the attribute of tokio.

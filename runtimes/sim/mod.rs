@@ -1,7 +1,7 @@
 //! The simulated runtime: its settings, its faults and its trace.
 //!
-//! [`Sim`] runs a program by a schedule that a seed decides.
-//! [`testing::explore`](crate::testing::explore) tries many seeds.
+//! [`Sim`] runs a program by a schedule that a seed decides. `testing::explore` (feature `testing`)
+//! tries many seeds.
 
 mod due;
 mod faults;

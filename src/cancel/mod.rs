@@ -71,8 +71,8 @@
 //! | level | comes from | effect |
 //! |---|---|---|
 //! | *asked* | [`Scope::stop`], [`Token::cancel`] | code that listens is woken |
-//! | *cancelled* | the table above; the grace of `stop` is over | the region is wound down |
-//! | *overdue* | a [grace](#how-long-it-takes) is over | what still runs is dropped, and named |
+//! | *cancelled* | the table above; the grace of `stop` has passed | the region is wound down |
+//! | *overdue* | a [grace](#how-long-it-takes) has passed | what still runs is dropped, and named |
 //!
 //! Code listens through a [`Token`]: [`Scope::stop_token`] returns that of a scope, and
 //! [`Token::current`] that of the region. [`Token::is_cancelled`] is true from the first level on,
@@ -81,8 +81,7 @@
 //!
 //! # Step by step
 //!
-//! The timeout of this program expires around a scope, whose body awaits a second scope inside
-//! `join!`:
+//! In this program a timeout guards a scope, whose body awaits a second scope inside `join!`:
 //!
 //! ```
 //! # #[cfg(feature = "sim")]
@@ -221,8 +220,8 @@
 //! suspension. If it blocks its thread on what does not start, it blocks for ever.
 //!
 //! A timeout whose deadline passes in a region that was cancelled before, or earlier in the same
-//! poll, reports nothing, and is dropped: the other cause came first. So does
-//! [`run_until_cancelled`](Token::run_until_cancelled) if its token is cancelled after the region.
+//! poll, reports nothing, and is dropped: the other cause came first. The same holds for
+//! [`run_until_cancelled`](Token::run_until_cancelled), if its token is cancelled after the region.
 //!
 //! # Values, errors and panics
 //!
@@ -256,7 +255,7 @@
 //!
 //! - The [grace of a scope] bounds each step of that scope's own wind-down: the end of the body and
 //!   the children, then each finalizer. A child that has not ended by then is overdue.
-//! - The [grace of a timeout] bounds the whole. When it is over, all that is inside is overdue.
+//! - The [grace of a timeout] bounds the whole. When it has passed, all that is inside is overdue.
 //!   [`Elapsed::overrun`] names the shields, children and finalizers that were dropped.
 //! - The [grace of a handle] bounds how long a root waits, after its future has completed, for what
 //!   it has adopted.
@@ -275,8 +274,8 @@
 //!   dropped. This is safe. If the scope has a hold, it keeps it, and only a grace ends a wind-down
 //!   of the enclosing region.
 //! - Somebody must poll what has a hold. If the code in between stores a scope or a shield, and has
-//!   stopped polling it, the wind-down waits for it for ever, or until a grace is over. Then it is
-//!   dropped, and not named. Drop what you no longer poll.
+//!   stopped polling it, the wind-down waits for it for ever, or until a grace has passed. Then it
+//!   is dropped, and not named. Drop what you no longer poll.
 //! - A shield that waits for what only a cancelled sibling would have done waits for ever.
 //! - A token that was taken by [`Token::current`] in a `timeout` or a race that other code drops is
 //!   not cancelled by that drop. That of a scope is.

@@ -149,7 +149,8 @@ impl<K, V> Singleflight<K, V> {
         self.len() == 0
     }
 
-    /// Returns for how many keys work runs, which is what is in use, and how many callers wait.
+    /// Returns for how many keys work runs, as [`in_use`](Statistics::in_use), and how many callers
+    /// wait.
     pub fn statistics(&self) -> Statistics {
         let CallerCount { now, peak } = &*self.board.waiting;
         let (waiting, peak_waiting) = (now.load(Ordering::Relaxed), peak.load(Ordering::Relaxed));

@@ -39,8 +39,8 @@ const LIMIT: usize = 1024;
 ///   are cancelled.
 ///
 /// The handlers run concurrently on the task that runs the server, and may borrow. To use the
-/// threads of a runtime, spawn in the handler: `s.spawn_parallel(…)` in a scope around the server.
-/// A handler that panics ends the server, as a child ends its scope:
+/// threads of a runtime, spawn in the handler: `s.spawn_parallel(…)`, where `s` is a scope that
+/// encloses the server. A handler that panics ends the server, as a child ends its scope:
 /// [`catch_panic`](crate::future::catch_panic) contains it. The counterpart of
 /// `asyncio.start_server` and of Trio's `serve_listeners`.
 ///
@@ -137,8 +137,9 @@ impl<L, H> Serve<L, H> {
 
     /// Sets the token that stops the server.
     ///
-    /// The default is the [current](Token::current) one, so that a
-    /// [stop](crate::Scope::stop) of the enclosing scope reaches the server.
+    /// The default is the [current](Token::current) one, so that a [stop](crate::Scope::stop) of
+    /// the enclosing scope reaches the server. Where nothing of foster's encloses the server, there
+    /// is none, and the server runs until it is dropped.
     pub fn stop_on(self, token: &Token) -> Self {
         Serve { stop: Some(token.clone()), ..self }
     }
@@ -160,12 +161,12 @@ where
     ///
     /// # Cancellation
     ///
-    /// Connections are children of a scope. A cancelled server drops them, or waits for the cleanup
-    /// that is in them, and closes the listener.
+    /// A server that foster cancels closes the listener, drops its connections, and waits for those
+    /// that need time to end. Dropping the future drops the listener and all connections at once.
     ///
     /// # Panics
     ///
-    /// Resumes a panic of a handler, when the other connections have been dropped.
+    /// Resumes a panic of a handler, when all other connections have ended.
     pub async fn run(self) -> Served {
         let Serve { listener, mut handler, limit, stop, grace } = self;
         let stop = stop.or_else(Token::current);
@@ -265,7 +266,7 @@ impl Served {
         self.completed
     }
 
-    /// Returns how many connections were cancelled, because the grace was over.
+    /// Returns how many connections were cancelled, because the grace had passed.
     pub fn cancelled(&self) -> u64 {
         self.accepted - self.completed
     }

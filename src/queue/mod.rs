@@ -65,13 +65,14 @@
 //!
 //! # A queue that is never empty
 //!
-//! Who finds an item, or room, goes on at once, in the same poll. A child of a scope, or a member
-//! of a set such as [`gather`](crate::gather) of a `Vec`, does so 128 times in one poll, and then
-//! yields once. So its siblings have their turn, and a timeout or a cancellation can end it.
-//! tokio's channels have such a budget, too.
+//! A future that finds an item, or room, completes in the same poll. In the body or a child of a
+//! scope, or in a member of a set such as [`gather`](crate::gather) of a `Vec`, this happens up to
+//! 128 times in one poll. Then the next such future yields once, so that the siblings have their
+//! turn, and a timeout or a cancellation can end it. tokio's channels have such a budget, too.
 //!
-//! The polls of others are not counted. So outside of every scope, a loop that always finds an item
-//! and awaits nothing else is not interrupted: call [`yield_now`](crate::yield_now) in it.
+//! Where foster does not poll the code, as in a bare task of a runtime, nothing is counted. There a
+//! loop that always finds an item, and awaits nothing else, is not interrupted: call
+//! [`yield_now`](crate::yield_now) in it.
 //!
 //! ```
 //! # futures::executor::block_on(async {

@@ -33,15 +33,15 @@ const KEPT: u32 = 75;
 ///
 /// # Overloads
 ///
-/// What an overload is, the caller says: a timeout, a "503 Service Unavailable", a full queue. With
+/// The caller says what an overload is: a timeout, a "503 Service Unavailable", a full queue. With
 /// [`slow_after`](AdaptiveLimit::slow_after) a call that succeeds late is one, too. An error that
 /// says nothing about the load is neither, and its permit is just dropped. So is the permit of a
 /// call that is cancelled.
 ///
 /// # Turns
 ///
-/// Who waits has its turn as in a [`Semaphore`]. When the limit is cut, calls that are under way go
-/// on, and nobody new begins until there are fewer than the new limit.
+/// Waiters have their turn as in a [`Semaphore`]. When the limit is cut, calls that are under way
+/// go on, and nobody new begins until there are fewer than the new limit.
 ///
 /// # Cost
 ///

@@ -27,7 +27,7 @@ use crate::time::{Sleep, now, sleep, sleep_until};
 ///
 /// # Turns
 ///
-/// Who waits has its turn in the order in which the futures were first polled. Nobody overtakes,
+/// Waiters have their turn in the order in which their futures were first polled. Nobody overtakes,
 /// not even by asking for less. Only the first one has a timer. It takes its tokens when they are
 /// there, not before: a future that is dropped has nothing to give back, and those behind it move
 /// up. If the first one belongs to a task that does not run for a while, all others wait for it.

@@ -1,4 +1,4 @@
-//! Limits on how often something is done, and on calls of what fails.
+//! Limits how often something is done, and keeps calls away from services that fail.
 //!
 //! | to limit | use | Python |
 //! |---|---|---|
@@ -28,11 +28,11 @@
 //! | 7 | [`timeout`](crate::timeout) | For one attempt. A call that hangs is a failure, and the breaker counts it. |
 //! | 8 | the call, which takes a connection of a [`Pool`](crate::resource::Pool) | To connect is a part of the call: it can fail, and must not be tried while the circuit is open. With as many connections as slots, nobody waits for one. |
 //!
-//! The breaker is inside of the limits and not around them for three reasons. When the circuit
-//! opens, those who wait for a slot are refused one after the other, where otherwise all of them
-//! would still call. A probe takes up its place while it calls, and not while it waits in a line.
-//! And what the breaker counts is what the server did, not what the limits did. The price is that a
-//! call which is refused has taken a token.
+//! The breaker is inside of the limits, for three reasons. When the circuit opens, those who wait
+//! for a slot are refused one after the other, where otherwise all of them would still call. A
+//! probe takes up its place while it calls, and not while it waits in a line. And what the breaker
+//! counts is what the server did, not what the limits did. The price is that a call which is
+//! refused has taken a token.
 //!
 //! An [`AdaptiveLimit`] that counts [slow](AdaptiveLimit::slow_after) calls comes after the rate
 //! limiter, because it must not count the wait for tokens.

@@ -255,7 +255,7 @@ where
     /// Begins no attempt when `elapsed` has passed since the first one began.
     ///
     /// It starts no wait that would end later, and cuts no attempt short. To limit the attempts as
-    /// well, put a [`timeout`](crate::timeout) around the retry. The counterpart of tenacity's
+    /// well, await the retry in a [`timeout`](crate::timeout). The counterpart of tenacity's
     /// `stop_before_delay`.
     pub fn max_elapsed(mut self, elapsed: Duration) -> Self {
         self.settings.elapsed = Some(elapsed);

@@ -118,11 +118,11 @@ impl<'env, F: Future, K: Kind> ScopeFuture<'env, F, K> {
 
     /// Bounds each step of a wind-down: first the children's end, then each finalizer.
     ///
-    /// What has not ended by then is dropped, and reported by name. Parallel children and adopted
-    /// futures are transferred to the enclosing scope. The finalizers that remain still have their
-    /// turn, each with a grace of the same length. Those of scopes inside a child that is dropped
-    /// are polled once before. [`Duration::MAX`] is no bound, and is the default. A scope that ends
-    /// by itself is not bounded.
+    /// What has not ended by then is dropped, and the [observer](ScopeFuture::observe) is told its
+    /// name. Parallel children and adopted futures are transferred to the enclosing scope. The
+    /// finalizers that remain still have their turn, each with a grace of the same length. Those of
+    /// scopes inside a child that is dropped are polled once before. [`Duration::MAX`] is no bound,
+    /// and is the default. A scope that ends by itself is not bounded.
     ///
     /// [`Duration::ZERO`] waits for nothing, and polls each finalizer once. A blocking job that is
     /// running cannot be interrupted. It is transferred to the enclosing scope, which waits for it.

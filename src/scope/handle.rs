@@ -114,9 +114,9 @@ impl<'env, N: Label> Scope<'env, N> {
     /// that runs the calling code as a child. Without them, with the feature `tokio`, it is the
     /// tokio runtime whose thread calls this.
     ///
-    /// Under another executor, which foster was not told of, there is none. Then children take
-    /// turns on this task, and one that computes for long delays the others. Otherwise as
-    /// [`spawn_on`](Scope::spawn_on).
+    /// Under an executor that foster was not told of, and on tokio without that feature, there is
+    /// none. Then children take turns on this task, and one that computes for long delays the
+    /// others. Otherwise as [`spawn_on`](Scope::spawn_on).
     ///
     /// ```
     /// # #[cfg(feature = "basic")]

@@ -30,8 +30,9 @@ impl Handle {
     /// # Panics
     ///
     /// Resumes `future`'s panic. Panics where [`try_run`](Handle::try_run) returns an error: with
-    /// [`Sim`](crate::runtimes) on a deadlock, and with `Tokio` and `Basic` if the thread already
-    /// runs async code of theirs. There, use [`enter`](Handle::enter).
+    /// [`Sim`](crate::runtimes) if the run cannot go on, such as on a deadlock, and with every
+    /// other adapter if the thread already runs async code of that runtime. There, use
+    /// [`enter`](Handle::enter).
     ///
     /// ```
     /// # #[cfg(feature = "basic")] {
@@ -99,6 +100,10 @@ impl Handle {
     /// Dropping the returned future drops `future`. On a thread of tokio's, with the feature
     /// `tokio`, that runtime finishes what is left. Elsewhere nobody does: adopted futures are
     /// dropped, and parallel children are cancelled, but not waited for.
+    ///
+    /// # Panics
+    ///
+    /// Resumes `future`'s panic. Panics if it is polled after it has completed.
     ///
     /// ```
     /// # #[cfg(feature = "smol")]

@@ -1,4 +1,4 @@
-//! Runs many things at a time, but not too many, and shapes streams.
+//! Runs futures for the items of an iterator or a stream, with a limit, and shapes streams.
 //!
 //! | to do | use | counterpart |
 //! |---|---|---|

@@ -141,7 +141,8 @@ impl Barrier {
         self.parties
     }
 
-    /// Returns how many have come in this round, and wait for the others. None is ever in use.
+    /// Returns how many have come in this round and wait for the others.
+    /// [`in_use`](Statistics::in_use) is always 0.
     pub fn statistics(&self) -> Statistics {
         self.list.with(|state| state.waiters.statistics(0))
     }

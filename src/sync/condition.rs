@@ -162,7 +162,8 @@ impl Condition {
         self.list.change(|waiters, wakes| waiters.answer_where(wakes, |()| Some(Notified::All)));
     }
 
-    /// Returns how many futures wait for a notification. None is ever in use.
+    /// Returns how many futures wait for a notification. [`in_use`](Statistics::in_use) is always
+    /// 0.
     pub fn statistics(&self) -> Statistics {
         self.list.with(|waiters| waiters.statistics(0))
     }

@@ -118,7 +118,7 @@ impl Event {
         EventWait { wait: Wait::new(self, ()) }
     }
 
-    /// Returns how many futures wait for the event. None is ever in use.
+    /// Returns how many futures wait for the event. [`in_use`](Statistics::in_use) is always 0.
     pub fn statistics(&self) -> Statistics {
         self.list.with(|waiters| waiters.statistics(0))
     }

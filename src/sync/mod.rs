@@ -10,7 +10,7 @@
 //! | wait until something has happened | [`Event`] | `Event` | `Notify` |
 //! | let several wait for each other | [`Barrier`] | `Barrier` | `Barrier` |
 //! | wait for a change of what a mutex protects | [`Condition`] | `Condition` | – |
-//! | give one value to who waits for it | [`oneshot`] | `Future` | `oneshot` |
+//! | give one value to whoever waits for it | [`oneshot`] | `Future` | `oneshot` |
 //! | tell many the latest value | [`watch`] | – | `watch` |
 //! | tell many every value | `async_broadcast`, with the feature `async-broadcast` | – | `broadcast` |
 //! | compute a value once, when it is needed | [`OnceCell`] | – | `OnceCell` |
@@ -30,20 +30,20 @@
 //!   its task runs.
 //! - A future that is dropped leaves the line. If it had its turn already, the next one has it.
 //!   Either way, those whom it kept waiting are let in by its drop.
-//! - Whoever is woken has its turn, and need not wait again. There are three exceptions. Who is
-//!   notified by a [`Condition`] still has to lock the mutex. Who waits for a [`OnceCell`] whose
-//!   initialiser has failed may wait for the next one. A `wait_for` whose predicate refuses the
-//!   value waits for another value.
+//! - A waiter that is woken has its turn, and need not wait again. There are three exceptions. One
+//!   that is notified by a [`Condition`] still has to lock the mutex. One that waits for a
+//!   [`OnceCell`] whose initialiser has failed may wait for the next one. A `wait_for` whose
+//!   predicate refuses the value waits for another value.
 //!
 //! This has a price. If the first waiter belongs to a task that does not run for a while, all
 //! others wait for it. Where this matters more than order, the crate `async-lock` has locks that
 //! newcomers may take first. With the features `async-lock` and `async-channel` they are here, as
 //! `async_lock` and `async_channel`, with a table of what is different.
 //!
-//! Who need not wait goes on at once, in the same poll. So a loop that locks what is always free,
-//! and awaits nothing else, keeps the siblings of its task from running: call
-//! [`yield_now`](crate::yield_now) in it. To count such steps would make each dearer by a tenth (9
-//! instructions of 80). A [queue](crate::queue#a-queue-that-is-never-empty) does count them.
+//! A future that need not wait completes in the same poll. So a loop that locks what is always
+//! free, and awaits nothing else, keeps the siblings of its task from running: call
+//! [`yield_now`](crate::yield_now) in it. A [queue](crate::queue#a-queue-that-is-never-empty)
+//! yields by itself.
 //!
 //! Only the initialisers of a [`OnceCell`] may begin in any order: what they compute is for all.
 //!

@@ -32,12 +32,12 @@ use crate::panic::catch;
 /// An initialiser is part of the future that [`get_or_init`](OnceCell::get_or_init) returned, and
 /// runs only while that future is polled. So this holds:
 ///
-/// - Who only waits keeps nobody waiting, also if it is not polled when it is woken: whoever is
-///   polled first begins.
-/// - Who has begun keeps all others waiting until its initialiser ends, or until its future is
-///   dropped. A future that has begun, and then is neither polled nor dropped, keeps them for ever.
-///   This is a *futurelock*. It needs a future that is kept and not polled, such as one that lost
-///   a `select` by reference, or one in a buffered stream whose consumer is busy.
+/// - A future that only waits delays no other. When the waiters are woken, whichever is polled
+///   first begins. It does not matter if another one is not polled.
+/// - A future that has begun delays all others until its initialiser ends, or until it is dropped.
+///   If it is neither polled nor dropped, the others wait for ever. This is a *futurelock*. It
+///   needs a future that is kept and not polled, such as one that lost a `select` by reference, or
+///   one in a buffered stream whose consumer is busy.
 ///
 /// [`race`](crate::race), [`select!`](crate::select), [`timeout`](crate::timeout) and scopes keep
 /// no such future: they poll it, or they drop it. Where others may keep one, let the initialiser
@@ -49,8 +49,8 @@ use crate::panic::catch;
 /// # Cost
 ///
 /// To get a value that is there is one atomic load. Nothing is allocated unless somebody waits. An
-/// initialiser that fails wakes all who wait, so if those of many fail in turn, the wake-ups are
-/// half the square of their number.
+/// initialiser that fails wakes all who wait. If *n* futures wait, and the initialiser of each
+/// fails in turn, that makes about *n*²/2 wake-ups.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -204,7 +204,8 @@ impl<T> OnceCell<T> {
         GetOrTryInit { stage: InitStage::new(self, init) }
     }
 
-    /// Returns how many futures wait. In use is one while an initialiser runs.
+    /// Returns how many futures wait. [`in_use`](Statistics::in_use) is 1 while an initialiser
+    /// runs.
     pub fn statistics(&self) -> Statistics {
         self.list.with(|state| state.waiters.statistics(usize::from(state.has_begun)))
     }

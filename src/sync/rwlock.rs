@@ -188,8 +188,8 @@ impl<T: ?Sized> RwLock<T> {
         self.turn.holders()
     }
 
-    /// Returns how many use the lock, and how many futures wait for it. In use is the number of
-    /// readers, or one if there is a writer.
+    /// Returns how many futures wait for the lock. [`in_use`](Statistics::in_use) is the number of
+    /// readers, or 1 if there is a writer.
     pub fn statistics(&self) -> Statistics {
         let statistics = self.turn.statistics();
         let in_use = if statistics.in_use == ALL { 1 } else { statistics.in_use };

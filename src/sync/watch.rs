@@ -1,4 +1,4 @@
-//! A value of which everybody wants the latest.
+//! A channel for the latest value only, with any number of senders and receivers.
 //!
 //! ```
 //! # futures::executor::block_on(async {
@@ -206,8 +206,8 @@ impl<T> Sender<T> {
         });
     }
 
-    /// Returns how many receivers there are, which are those in use, and how many futures wait for
-    /// a value.
+    /// Returns the number of receivers as [`in_use`](Statistics::in_use), and how many futures wait
+    /// for a value.
     pub fn statistics(&self) -> Statistics {
         self.shared.list.with(|state| state.waiters.statistics(state.receivers))
     }

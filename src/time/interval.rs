@@ -23,7 +23,8 @@ use crate::runtime::Instant;
 ///
 /// # Cost
 ///
-/// One allocation for the timer, made by the second tick.
+/// One allocation, made by the first tick that waits and used by all later ones. The timers of
+/// runtimes other than tokio allocate besides, as for [`sleep`](crate::sleep).
 ///
 /// ```
 /// # #[cfg(feature = "sim")]
@@ -107,8 +108,8 @@ pub struct Interval {
     next: Next,
     period: Duration,
     missed: MissedTick,
-    /// Boxed, so that an interval can be moved between ticks. The second tick makes it, and later
-    /// ticks use it again.
+    /// Boxed, so that an interval can be moved between ticks. The first tick that waits makes
+    /// it, and later ticks use it again.
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whether `sleep` has been set to the next tick.
     sleeping: bool,

@@ -178,6 +178,8 @@ enum TimeoutPhase {
 
 pin_project! {
     /// The future of [`timeout`], [`timeout_at`] and [`Deadline::timeout`].
+    ///
+    /// Polled again after it was ready, it stays pending, or returns [`Elapsed`] again.
     #[must_use = "futures do nothing unless polled"]
     pub struct Timeout<F> {
         #[pin]

@@ -191,8 +191,8 @@ where
     /// is in the batch already. Then all who ask for it get clones of one result.
     ///
     /// For items that are keys of what is to be loaded. To share also what is being loaded already,
-    /// put a [`Singleflight`](super::Singleflight) around it. `K`'s `Hash` and `Eq` run under a
-    /// lock, and must not use this value.
+    /// call this in the work of a [`Singleflight`](super::Singleflight). `K`'s `Hash` and `Eq` run
+    /// under a lock, and must not use this value.
     ///
     /// # Cancellation
     ///

@@ -49,8 +49,9 @@ use crate::scope::Spawner;
 /// If a resource cannot be created, everyone who waits gets the [error](super::GetError) at once,
 /// unless others have resources or are creating some: then they wait for those. After a failure
 /// there is one attempt at a time for all, and a pause before each, from 10 milliseconds to one
-/// second. Who comes during the pause waits for that attempt, or gets the last error at once if its
-/// [deadline](crate::deadline) comes first. To try again, use [`retry`](crate::retry()).
+/// second. A caller that comes during the pause waits for that attempt, or gets the last error at
+/// once if its [deadline](crate::deadline) comes first. To try again, use
+/// [`retry`](crate::retry()).
 ///
 /// # Cost
 ///
@@ -195,10 +196,10 @@ impl<M: Manager> Pool<M> {
 
     /// Closes the pool, and returns a future that waits until it has no resources left.
     ///
-    /// The pool is closed when this returns. Who waits gets an error, and what is being created is
-    /// dropped. What is idle is closed now, and what is in use when it comes back. To limit the
-    /// wait, use [`timeout`](crate::timeout). Then [`holders`](Pool::holders) says by name who
-    /// still has some.
+    /// The pool is closed when this returns. Callers that wait get an error, and what is being
+    /// created is dropped. What is idle is closed now, and what is in use when it comes back. To
+    /// limit the wait, use [`timeout`](crate::timeout). Then [`holders`](Pool::holders) says by
+    /// name who still has some.
     ///
     /// # Cancellation
     ///

@@ -138,11 +138,11 @@ impl Semaphore {
     /// Returns an error
     ///
     /// - if the semaphore is closed, also while this waits,
-    /// - if `count` is more than all permits there are, since they would never be enough. It is
-    ///   also the end of a wait if the number of permits is made smaller than that, or
-    ///   [resized](Semaphore::resize) from zero to less than that. If there are none at all,
-    ///   everybody waits. Who waits when the first are [added](Semaphore::add) goes on to wait,
-    ///   since more may be added.
+    /// - if `count` exceeds the total number of permits, so that there would never be enough. A
+    ///   future that waits gets this error when [`resize`](Semaphore::resize) or a `forget` leaves
+    ///   a total that is smaller than its `count`. A total of zero is the exception: then everybody
+    ///   waits, since permits may be [added](Semaphore::add). Adding permits never ends a wait with
+    ///   this error.
     ///
     /// # Panics
     ///
