@@ -133,8 +133,8 @@ impl<K, V> Singleflight<K, V> {
 
     /// Cancels work when the last caller that waits for it has been dropped.
     ///
-    /// The work is wound down, as by [`Token::run_until_cancelled`]. Who comes later starts anew,
-    /// even if what is left of the former work has not ended.
+    /// The work is wound down, as by [`Token::run_until_cancelled`]. A caller that comes later
+    /// starts anew, even if what is left of the former work has not ended.
     pub fn cancel_abandoned(self) -> Self {
         Singleflight { cancels_abandoned: true, ..self }
     }

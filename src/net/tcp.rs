@@ -127,7 +127,7 @@ impl TcpStream {
         tcp(&self.stream.peer)
     }
 
-    /// Ends one direction or both, at once. Who waits in it is woken.
+    /// Ends one direction or both, at once. Whoever waits in it is woken.
     ///
     /// # Errors
     ///

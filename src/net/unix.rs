@@ -122,7 +122,7 @@ impl UnixStream {
         unix(self.stream.peer.clone())
     }
 
-    /// Ends one direction or both, at once. Who waits in it is woken.
+    /// Ends one direction or both, at once. Whoever waits in it is woken.
     ///
     /// # Errors
     ///

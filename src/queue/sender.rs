@@ -54,8 +54,8 @@ impl<T> Sender<T> {
     /// If the future is dropped before it has completed, its item is dropped with it, and is not in
     /// the queue. To keep the item in this case, [`reserve`](Sender::reserve) a place first, and
     /// send it when there is one. In a [`rendezvous`](super::rendezvous) a receiver may have taken
-    /// the item since the last poll. Then it was sent, and who drops the future does not hear of
-    /// it.
+    /// the item since the last poll. Then it was sent, and whoever drops the future does not hear
+    /// of it.
     ///
     /// In a [cancelled region](crate::cancel#regions) the future sends if there is room, and does
     /// not begin to wait. In a rendezvous it does not begin to offer its item.

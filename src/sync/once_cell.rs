@@ -159,7 +159,7 @@ impl<T> OnceCell<T> {
     /// Dropping the future drops its initialiser where it is suspended, and another one has its
     /// turn at once. A future that only waits leaves no trace. In a [cancelled
     /// region](crate::cancel#regions) the future takes a value that is there, and begins neither to
-    /// initialise nor to wait. Who has been waiting already still has its turn.
+    /// initialise nor to wait. One that has been waiting already still has its turn.
     ///
     /// # Panics
     ///

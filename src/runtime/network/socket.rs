@@ -40,7 +40,7 @@ pub trait Connection: Send + Sync {
         self.poll_flush(cx).map(|flushed| flushed.and_then(|()| self.shutdown(Shutdown::Write)))
     }
 
-    /// Ends one direction or both. Who waits in it is woken.
+    /// Ends one direction or both. Whoever waits in it is woken.
     ///
     /// # Errors
     ///
