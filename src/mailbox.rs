@@ -18,7 +18,8 @@ use crate::engine::atomics::{AtomicU8, AtomicWaker, Ordering, ShortLock};
 
 /// The poller has seen everything, and sleeps. A ring wakes it.
 const ASLEEP: u8 = 1;
-/// A ring has found the poller asleep at some time, and may not have woken it yet.
+/// A ring has once found the poller asleep. This stays, because nobody can tell whether that ring
+/// has used its waker yet. It may be late, and take a newer one.
 const WOKEN: u8 = 2;
 /// Any call.
 const RUNG: u8 = Call::Other as u8 | Call::Inbox as u8 | Call::News as u8;
@@ -88,9 +89,9 @@ impl Bell {
     /// Rings for an item that was put into a lane, under the lane's lock.
     #[inline]
     fn ring_for_lane(&self, call: Call) {
-        // If the bell is rung for this lane already, the poller has yet to rouse itself, and looks
-        // there after that. Had it looked before this push, the lane's lock, which it took for
-        // that, would show it roused here.
+        // If the call is still noted, the poller has not roused itself since, and takes from the lane
+        // after that. If it had taken before this push, the lane's lock would have ordered its
+        // rousing before this load, which then could not see the earlier call.
         if self.status.load(Ordering::Relaxed) & call as u8 == 0 {
             self.ring_for(call);
         }

@@ -92,6 +92,7 @@ impl<F: Future + Send + 'static> Adopt<F> {
             let rest: Adopted = Box::pin(Transferred { inside, name: self.region.name.clone(), completed: false });
             context::adopt(self.adopter.take().as_ref(), rest);
         }
+        // Last, so that the adopting scope is waited for until it has the future.
         self.region.hold = None;
     }
 }

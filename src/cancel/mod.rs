@@ -58,7 +58,8 @@
 //! A region *needs time* while one of these is inside, at any depth:
 //!
 //! - a [`shield`], an [`adopt`] or a [`bracket`] that has begun,
-//! - a scope that has finalizers, parallel children, blocking jobs, or futures that it has adopted.
+//! - a scope that has finalizers, parallel children, blocking jobs, futures that it has adopted, or
+//!   an error or a panic that it has yet to return.
 //!
 //! Each of them takes a *hold* on its region, and releases it when it has ended. A region without
 //! holds and without listeners allocates nothing.

@@ -101,8 +101,13 @@ impl Moment {
         Moment(LATEST.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
     }
 
+    /// Returns the moment of the latest cancellation.
+    pub(crate) fn latest() -> Self {
+        Moment(LATEST.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn is_before(self, other: Moment) -> bool {
-        // Over half of the count lies between no two that are compared.
+        // Two moments that are compared are fewer than 2³¹ cancellations apart.
         self.0.wrapping_sub(other.0) > u32::MAX / 2
     }
 

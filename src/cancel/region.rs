@@ -30,6 +30,7 @@ pin_project! {
     impl<F> PinnedDrop for Region<F> {
         fn drop(this: Pin<&mut Self>) {
             if let Some(token) = this.project().token {
+                // Others may keep the token. They must not keep the waker of a poller that is gone.
                 token.forget_poller();
             }
         }
@@ -114,7 +115,9 @@ impl<F: Future> Region<F> {
     /// still there.
     ///
     /// The token is linked first, so that what is inside already finds its own token cancelled if
-    /// the enclosing region is.
+    /// the enclosing region is. After its own cancellation the inside is polled once more, since it
+    /// may still have a value, which the owner returns. Nobody wants a value of what lies in an
+    /// enclosing region that is cancelled.
     #[inline(never)]
     fn prepare(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
         self.as_mut().settle(ambient, cx);

@@ -126,6 +126,7 @@ pin_project! {
         // `None` once it has completed or was dropped.
         #[pin]
         inside: Option<F>,
+        // After the future, which is dropped before the hold is released.
         region: FreshRegion,
     }
 }

@@ -56,7 +56,7 @@ impl Ambient {
     #[inline]
     pub(crate) fn elsewhere<R>(&self, scope: Arc<Control>, place: Place, f: impl FnOnce() -> R) -> R {
         let (scope, place) = (ManuallyDrop::new(Some(scope)), ManuallyDrop::new(place));
-        // It stays here, since it would be copied as a whole to be returned.
+        // It is made here and not by a constructor, which would copy it as a whole to return it.
         let mut elsewhere = Elsewhere { ambient: self, child: None, scope, place };
         elsewhere.swap();
         f()

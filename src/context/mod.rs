@@ -77,11 +77,12 @@ pub(crate) struct Ambient {
     /// shield, a finalizer or an adopted future. The token of a member may not be linked to that of
     /// the scope before the member is first pending.
     pub(crate) member: Cell<bool>,
-    /// How many cancellations this thread [had asked for](asked_here) when nothing was cancelled
-    /// with which the nearest scope ends.
+    /// The value of [`asked_here`] at the last look that found nothing cancelled with which the
+    /// nearest scope ends.
     ///
-    /// The invariant: whatever is polled looks first whether it is cancelled itself. So as long as
-    /// no more are asked for, only the nearest region and scope need be looked at.
+    /// The invariant: as long as the two are equal, that look still holds, and the walk through the
+    /// enclosing scopes is spared. Cancellations of other threads are not counted. They arrive by
+    /// the tokens, at the next poll.
     pub(crate) calm: Cell<u32>,
     /// The innermost child.
     pub(crate) child: Cell<Option<Marked>>,
@@ -245,6 +246,9 @@ impl Drop for Ending {
 
 impl Ambient {
     /// Looks at the value of a cell without cloning it.
+    ///
+    /// `look` must not panic. It would drop the value, which may be a reference to a scope that was
+    /// only lent to the context ([`elsewhere`](Self::elsewhere)).
     #[inline(always)]
     fn peek<T, R>(cell: &Cell<Option<T>>, look: impl FnOnce(Option<&T>) -> R) -> R {
         let Some(value) = cell.take() else { return look(None) };
@@ -260,6 +264,8 @@ impl Ambient {
         if !self.inside.get() {
             return None;
         }
+        // The owner of the region links a new token when this poll returns. Until then `is_tripped`
+        // looks at the scopes as well.
         let token = self.token.take().unwrap_or_default();
         self.token.set(Some(token.clone()));
         Some(token)
@@ -539,6 +545,8 @@ impl Ambient {
 
     /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll
     /// or a drop.
+    ///
+    /// The innermost child stays: a root that is run in its poll must not await its task.
     pub(crate) fn apart<R>(&self, f: impl FnOnce() -> R) -> R {
         let (mut scope, mut values, mut ending) = (None, None, None);
         let _watch = Replaced::new(&self.watch, Watch::No);

@@ -212,7 +212,8 @@ impl<F, const N: usize> Store<F> for Inline<F, N> {
     #[inline]
     fn retain(mut self: Pin<&mut Self>, mut keep: impl FnMut(Pin<&mut F>) -> bool) {
         let mut left = self.round.occupied;
-        // What is captured lies in memory, for the sake of panics: the less, the better.
+        // What is captured has to be kept on the stack, because it lives across calls that may
+        // unwind. So this captures as little as it can.
         take_all(&mut move || {
             let Some(slot) = left.checked_ilog2() else { return false };
             let slot = slot as usize;

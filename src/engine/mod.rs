@@ -1,5 +1,5 @@
-//! Polls the members of a set that were woken. This is the engine, and the only poll loop in the
-//! crate.
+//! Polls the members of a set that were woken. Combinators of a dozen futures or fewer poll theirs
+//! by a loop of their own, in [`inline`].
 //!
 //! # Memory
 //!
@@ -485,8 +485,8 @@ impl<F> Drop for Set<F> {
             unsafe { block.release() };
         }
         if let Some(root) = self.root.take() {
-            // Wakers that stay behind must not keep the parent, nor wake it. Nobody is there: it
-            // goes with the block.
+            // Wakers that stay behind must neither keep nor wake the parent. If none stays behind,
+            // the parent's waker is dropped with the block.
             let parent = if root.is_sole() { None } else { root.stack.forget_parent() };
             // SAFETY: as above.
             unsafe { root.release() };

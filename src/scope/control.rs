@@ -19,7 +19,7 @@ use crate::engine::atomics::{AtomicBool, AtomicIsize, AtomicU8, AtomicUsize, Ord
 use crate::mailbox::{Bell, Call, Lane};
 use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::{Handle, WeakHandle};
-use crate::task::cell::{Runner, SharedNode};
+use crate::task::cell::{Header, Runner, SharedNode};
 use crate::task::crew::{Crew, Members};
 use crate::task::hub::Hub;
 use crate::task::mark::Mark;
@@ -74,7 +74,8 @@ pub(crate) struct Parts {
     /// How many parallel children were ever started. It is written under the roster's lock.
     started: AtomicUsize,
     roster: ShortLock<Roster>,
-    /// How many in-task children have ended. Only the scope's poll writes it.
+    /// How many in-task children have ended, those included that never began. Only who has the
+    /// scope's future to itself writes it.
     ended: AtomicUsize,
     /// Corrects the inbox's count of pushes to that of children. A finalizer subtracts one. A child
     /// that a `Spawner` sends as news adds one.
@@ -96,8 +97,9 @@ struct EnclosingScope {
     child: Option<Mark>,
     /// Whether this scope ends when they are cancelled. There may be a shield in between.
     ends_with_it: bool,
-    /// Why this scope was dropped before it had completed, if it was.
-    dropped: Option<Arc<Reason>>,
+    /// Why this scope was dropped before it had completed, if it was, and the moment after which
+    /// that was.
+    dropped: Option<(Moment, Arc<Reason>)>,
 }
 
 /// The first of several causes.
@@ -203,6 +205,7 @@ impl Control {
     }
 
     pub(crate) fn cancel(&self, reason: &Arc<Reason>) {
+        // The level first, because another thread may poll the scope as soon as the bell rings.
         self.token().raise(Level::Cancelled, reason);
         self.bell.ring();
     }
@@ -224,13 +227,23 @@ impl Control {
     /// Returns the reason for which the scope refuses children.
     pub(crate) fn refusal(&self) -> Arc<Reason> {
         let by_token = self.token.get().and_then(Token::shared_reason);
-        let first = by_token.or_else(|| self.enclosing.lock().dropped.clone());
-        first.unwrap_or_else(|| Arc::new(Reason::Parent))
+        let by_drop = || self.enclosing.lock().dropped.as_ref().map(|(_, reason)| Arc::clone(reason));
+        by_token.or_else(by_drop).unwrap_or_else(|| Arc::new(Reason::Parent))
+    }
+
+    /// Returns why `child`, of this scope, is ended: because of its task or of the scope, whichever
+    /// was first.
+    pub(crate) fn why_ends(&self, child: &Header) -> Arc<Reason> {
+        let is_first = |by_task: Moment| match self.known_token().and_then(Token::tripped_at) {
+            Some(by_scope) => by_task.is_before(by_scope),
+            None => self.enclosing.lock().dropped.as_ref().is_none_or(|(last, _)| !last.is_before(by_task)),
+        };
+        if child.cancelled_at().is_some_and(is_first) { Reason::by_task() } else { self.refusal() }
     }
 
     /// Sets why the scope is being dropped before it has completed. Nobody is woken by that.
     pub(crate) fn set_dropped(&self, reason: &Arc<Reason>) {
-        self.enclosing.lock().dropped = Some(Arc::clone(reason));
+        self.enclosing.lock().dropped = Some((Moment::latest(), Arc::clone(reason)));
     }
 
     /// Lets go of the enclosing child, when the scope has ended.
@@ -279,7 +292,8 @@ impl Control {
             let outer_child = look(enclosing.child.as_ref());
             let outer = enclosing.scope.clone().filter(|_| enclosing.ends_with_it);
             drop(enclosing);
-            // A child that encloses the scope, too, may do so with a shield in between.
+            // A child that encloses this scope as well counts with the outermost scope in it. The
+            // loop does not get there if a shield lies in between, and then the child does not count.
             if child.map(|(id, _)| id) != outer_child.map(|(id, _)| id) {
                 causes.add(child.and_then(|(_, at)| at), Reason::by_task);
             }
@@ -321,7 +335,8 @@ impl Control {
 
     /// Counts one in-task child that has ended.
     ///
-    /// Only the scope's poll calls this, so the load and the store need not be one operation.
+    /// Only who has the scope's future to itself calls this, so the load and the store need not be
+    /// one operation.
     #[inline]
     pub(crate) fn ended_one(&self) {
         self.ended.store(self.ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -414,6 +429,7 @@ impl Crew for Control {
         // A child that comes now is counted as a member first, and put on the roster after that. So
         // no such child is lost here.
         if self.parallel() == 0 {
+            // One stays, because most scopes use one runtime only, and may come back to it.
             roster.runtimes.truncate(1);
             ended = mem::take(&mut roster.remotes);
         }

@@ -183,8 +183,8 @@ where
     T: Send + 'static,
 {
     fn poll(&mut self, state: &RemoteState, cx: &mut Context<'_>) -> Poll<Ended> {
-        // It is dropped without another poll, as in-task children are. In that poll it would not
-        // know yet that it is cancelled.
+        // It is dropped without another poll, as in-task children are. What is inside would not find
+        // itself cancelled in that poll, and would start new things.
         let is_held = self.token.as_ref().is_some_and(Token::is_held);
         if self.is_cancelled() && !is_held {
             return Poll::Ready(self.refuse(None));
@@ -242,25 +242,17 @@ where
         self.runner.header().is_cancelled() || self.surroundings.scope.is_cancelled()
     }
 
-    /// Returns whether its task has cancelled it, and did so before its scope was cancelled.
-    fn is_cancelled_by_task(&self) -> bool {
-        let Some(task) = self.runner.header().cancelled_at() else { return false };
-        let scope = self.surroundings.scope.known_token().and_then(Token::tripped_at);
-        scope.is_none_or(|scope| task.is_before(scope))
-    }
-
     /// Drops the future, and leaves a reason to its task: `reason`, or that of the cancellation.
     ///
     /// Destructors find the child's surroundings, but no region, because that one is about to end.
     fn refuse(&mut self, reason: Option<Reason>) -> Ended {
         let reason = match reason {
             Some(reason) => Arc::new(reason),
-            None if self.is_cancelled_by_task() => Reason::by_task(),
-            None => self.surroundings.scope.refusal(),
+            None => self.surroundings.scope.why_ends(self.runner.header()),
         };
         let Child { runner, surroundings, rest, .. } = self;
         let rest = rest.as_deref_mut();
-        // For the scopes inside.
+        // Scopes inside that are dropped with it give this reason to their tasks.
         let _why = Ending::new(&reason);
         let refuse = || context::outside(|| runner.refuse(Some(reason)));
         match context::with(|ambient| surroundings.within(ambient, rest, refuse)) {
@@ -478,6 +470,7 @@ where
     let task = Task::new(reader, None);
     let member = if control.is_cancelled() { None } else { Membership::join(control) };
     let Some(scope) = member else {
+        // The scope takes no more panics of children, so whoever has called this hears of it.
         if let Err(payload) = runner.refuse(Some(control.refusal())) {
             std::panic::resume_unwind(payload);
         }

@@ -8,10 +8,12 @@ use std::task::{Context, Poll};
 
 use crate::cancel::reason::Reason;
 use crate::context;
+use crate::engine::atomics::Ordering;
 use crate::panic::FirstPanic;
 use crate::scope::control::{Control, News};
 
-/// Waits for the parallel children of a scope that is gone. They have been cancelled.
+/// Waits for the parallel children of a scope that no longer does: it was dropped, or its grace has
+/// passed. They have been cancelled.
 pub(crate) struct Orphans {
     /// The control of that scope.
     left: Arc<Control>,
@@ -40,7 +42,7 @@ impl Future for Orphans {
             let none_left = this.left.close_parallel();
             let news = if none_left { this.left.news().close() } else { Some(this.left.news().take()) };
             if let Some(news) = news {
-                news.for_each(|item| forward(item, this.enclosing.as_ref(), &mut this.panics));
+                news.for_each(|item| forward(item, &this.left, this.enclosing.as_ref(), &mut this.panics));
             }
             if none_left {
                 std::mem::take(&mut this.panics).resume();
@@ -58,7 +60,7 @@ impl Drop for Orphans {
         // Nobody listens any more, so what is sent from here on is refused.
         let Orphans { left, enclosing, panics } = &mut *self;
         if let Some(news) = left.news().close() {
-            news.for_each(|item| forward(item, enclosing.as_ref(), panics));
+            news.for_each(|item| forward(item, left, enclosing.as_ref(), panics));
         }
         self.left.bell.unhang();
         pass_up_panic(std::mem::take(&mut self.panics), self.enclosing.as_ref());
@@ -77,8 +79,8 @@ pub(crate) fn pass_up_panic(panics: FirstPanic, enclosing: Option<&Arc<Control>>
     }
 }
 
-/// Deals with news for a scope that is gone.
-pub(super) fn forward(item: News, enclosing: Option<&Arc<Control>>, panics: &mut FirstPanic) {
+/// Deals with news for a scope, `left`, that no longer hears them itself.
+pub(super) fn forward(item: News, left: &Control, enclosing: Option<&Arc<Control>>, panics: &mut FirstPanic) {
     match item {
         News::Adopt(future) => panics.run(|| context::adopt(enclosing, future)),
         News::Failed(mut runner, payload) => {
@@ -89,7 +91,10 @@ pub(super) fn forward(item: News, enclosing: Option<&Arc<Control>>, panics: &mut
             panics.run_result(context::outside(|| runner.refuse(Some(reason))));
         }
         News::Panicked(payload) => panics.add(payload),
-        News::Spawn(future, _) => panics.run(|| context::outside(|| drop(future))),
+        News::Spawn(future, _) => {
+            left.uncounted.fetch_sub(1, Ordering::Relaxed);
+            panics.run(|| context::outside(|| drop(future)));
+        }
         News::CancelChild(_) | News::Stop(..) => {}
     }
 }

@@ -58,8 +58,8 @@ pub(crate) enum Ended {
     Panicked(Payload),
 }
 
-/// Sees to it that whoever cancels a future from here on finds its place, and that whoever has
-/// cancelled one without is seen to have.
+/// Publishes the places that were set. A cancellation from here on finds the place, and one that
+/// came before has left its mark, which the next poll of the future sees.
 pub(crate) fn publish_places() {
     fence(Ordering::SeqCst);
 }

@@ -80,7 +80,7 @@ impl<T: Crew> Membership<T> {
         // SAFETY: "kept": this is a member until it is dropped, and then does not use `of` any
         // more.
         let member = Membership { of: unsafe { Lent::new(of) } };
-        // One that comes too late leaves as any other: it may be the last.
+        // One that comes too late is dropped here, and may be the last to leave.
         if before & CLOSED == 0 { Some(member) } else { None }
     }
 

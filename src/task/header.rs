@@ -72,7 +72,7 @@ impl Header {
         }
     }
 
-    /// The first call counts.
+    /// Notes that the reader's side asks for the end. Later calls change nothing.
     pub(super) fn cancel(&self) {
         let _ = self.cancelled.compare_exchange(0, Moment::next().to_raw(), Ordering::SeqCst, Ordering::SeqCst);
     }
@@ -102,19 +102,20 @@ impl Header {
         self.age.load(Ordering::Relaxed)
     }
 
-    /// For the runner, which alone leaves the states that it asks for, and so sees its own store.
+    /// Returns whether this is the state. Only the runner asks, and it alone leaves the states that it
+    /// asks for, so it sees its own store.
     #[inline]
     pub(super) fn is(&self, state: u8) -> bool {
         self.state.load(Ordering::Relaxed) == state
     }
 
-    /// For the runner, likewise.
+    /// Sets a state that is the runner's. Relaxed, because nobody acts on it before the hand-over.
     #[inline]
     pub(super) fn set(&self, state: u8) {
         self.state.store(state, Ordering::Relaxed);
     }
 
-    /// "Hand-over".
+    /// Gives the content to the reader. This is the release store of "hand-over".
     #[inline]
     pub(super) fn hand_over(&self) {
         let state = if self.is(DECIDED) { SETTLED } else { ABANDONED };

@@ -226,7 +226,8 @@ pub(crate) struct ErrorsOf<P, E> {
 impl<P, E> ErrorsOf<P, E> {
     /// Adds an error. It is dropped if the scope has ended without it.
     pub(crate) fn push(&self, name: Name, error: E) {
-        // An error that comes too late is dropped after the lock, which is taken later.
+        // It is declared before the guard of the lock. So an error that comes too late is dropped
+        // when the lock is free.
         let error = Box::new(error);
         let mut errors = self.hub.errors.lock();
         if self.hub.failed.fetch_or(SOME, Ordering::AcqRel) & CLOSED == 0 {

@@ -59,18 +59,19 @@ impl RemoteState {
         RemoteState { state: AtomicU8::new(QUEUED), waker: UnsafeCell::new(None) }
     }
 
-    /// For the runtime, before it polls or drops the child: whether the child is its to poll.
+    /// Returns whether the child is the runtime's to poll. The runtime calls this before it polls or
+    /// drops the child.
     #[inline]
     pub(crate) fn begin(&self) -> bool {
         match self.state.load(Ordering::Relaxed) {
             QUEUED => self.leave_queue(BEGUN).is_ok(),
-            // The runtime's own store.
+            // Relaxed: only the runtime itself has taken the child out of the queue.
             BEGUN | SUSPENDED | WAKING => true,
             _ => false,
         }
     }
 
-    /// For everybody else: takes the child, if it has not begun.
+    /// Takes the child from the runtime, if it has not begun. Everybody but the runtime calls this.
     pub(crate) fn claim(&self) -> Claim {
         match self.leave_queue(ENDED) {
             Ok(_) => Claim::Claimed,
@@ -85,7 +86,7 @@ impl RemoteState {
         self.state.compare_exchange(QUEUED, to, Ordering::Relaxed, Ordering::Relaxed)
     }
 
-    /// For the runtime: the child has ended, and nobody is to wake it any more.
+    /// Notes that the child has ended, and that nobody is to wake it any more. The runtime calls this.
     pub(crate) fn end(&self) {
         let before = match self.state.load(Ordering::Relaxed) {
             BEGUN => {
@@ -105,7 +106,7 @@ impl RemoteState {
         self.state.load(Ordering::Relaxed) == ENDED
     }
 
-    /// For the runtime: has `waker` woken by [`wake`](Self::wake). Whoever calls that has said
+    /// Has `waker` woken by [`wake`](Self::wake). The runtime calls this. Whoever calls `wake` has said
     /// before why, and what it said is seen after this, or in the poll for which it has woken.
     #[inline]
     pub(crate) fn suspend(&self, waker: &Waker) {
@@ -121,12 +122,13 @@ impl RemoteState {
             {
                 self.replace(waker);
             }
-            // Somebody is waking another waker.
+            // Another thread is still using the old waker, so the new one cannot be put there. The
+            // child is polled again instead.
             _ => waker.wake_by_ref(),
         }
     }
 
-    /// In `BEGUN`, which this leaves.
+    /// Stores the waker, and leaves `BEGUN`. The runtime calls this in that state.
     fn replace(&self, waker: &Waker) {
         let waker = waker.clone();
         // SAFETY: "one writer": it is BEGUN, and this is for the runtime.

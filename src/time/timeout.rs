@@ -49,8 +49,8 @@ use crate::runtime::{Instant, Timer};
 ///
 /// # Cost
 ///
-/// A future that is ready at its first poll costs no timer and no look at the clock. Otherwise the
-/// runtime's timer may allocate: tokio's does not, while those of smol, async-std and
+/// A future that is ready at its first poll costs no timer and, if it is no scope, no look at the
+/// clock. Otherwise the runtime's timer may allocate: tokio's does not, while those of smol, async-std and
 /// `futures-timer` do. The timeout itself allocates only if something inside asks for its token, or
 /// when it expires.
 ///
@@ -299,6 +299,8 @@ impl<F: Future> Timeout<F> {
         }
         let fired = this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready());
         if fired {
+            // An expired timeout may come back here. Then it reads the clock, because a timer that has
+            // fired is not polled again.
             this.timer.set(None);
             *this.timer_at = None;
         }
@@ -469,8 +471,8 @@ impl<F> fmt::Debug for Timeout<F> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
-    /// In one word, so that a result with this error is returned in registers. Shared, since the
-    /// end of that is shorter than the end of a box.
+    /// It takes one word, so that a result with this error is returned in registers. It is an `Arc`,
+    /// because the code that drops one is shorter than that for a `Box`.
     overrun: Option<Arc<Vec<Name>>>,
 }
 

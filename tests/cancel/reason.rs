@@ -1,6 +1,7 @@
 //! One reason for everybody: that of the first cause.
 
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{OptionFuture, poll_immediate};
 
-use crate::harness::{T, ok};
-use crate::probes::{Count, Gate, Log, boxed, turns, until, why};
+use crate::harness::{T, bare, ok};
+use crate::probes::{Count, Gate, Log, OnDrop, boxed, turns, until, why};
 
 /// Cancels a child twice, by its task and by its scope, and returns the reason that its task has.
 macro_rules! first_cause {
@@ -528,4 +529,62 @@ fn the_tasks_of_a_scope_in_a_parallel_child_have_the_reason_for_which_the_child_
             assert_eq!(kept.reason(), &Reason::from(reason));
         });
     }
+}
+
+/// Polls a scope of one child once, cancels the child by its task, and drops the scope by `end`.
+/// Returns the reason that the task has.
+async fn reason_after_a_drop(begins: bool, end: impl AsyncFnOnce(Pin<Box<dyn Future<Output = ()> + '_>>)) -> Reason {
+    let kept = Mutex::new(None);
+    let (go, gone) = oneshot::channel::<()>();
+    let mut left = Box::pin(scope(async |s| {
+        if !begins {
+            _ = gone.await;
+        }
+        *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+        pending::<()>().await
+    }));
+    assert!(poll_immediate(&mut left).await.is_none());
+    drop(go);
+    if !begins {
+        // The body spawns the child in the last of the rounds that it is polled in.
+        assert!(poll_immediate(&mut left).await.is_none());
+    }
+    let task: Task<()> = kept.lock().unwrap().take().unwrap();
+    task.cancel();
+    end(left).await;
+    task.outcome().await.unwrap_err().reason().clone()
+}
+
+/// The scope hears of the cancellation at its next poll, which there is none of.
+#[test]
+fn a_task_that_was_cancelled_before_its_scope_was_dropped_has_its_own_reason() {
+    bare(|| async {
+        for begins in [true, false] {
+            let reason = reason_after_a_drop(begins, async |left| drop(left)).await;
+            assert_eq!(reason, "its task was cancelled".into(), "begins: {begins}");
+            let reason = reason_after_a_drop(begins, async |left| race((left, std::future::ready(()))).await).await;
+            assert_eq!(reason, "its task was cancelled".into(), "begins: {begins}, and a lost race");
+        }
+    });
+}
+
+/// The drop was first, and the first cause counts.
+#[test]
+fn a_task_that_a_destructor_cancels_while_its_scope_is_dropped_has_the_reason_of_the_drop() {
+    bare(|| async {
+        let kept = Arc::new(Mutex::new(None::<Task<()>>));
+        let mut left = Box::pin(scope(async |s| {
+            *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+            let kept = Arc::clone(&kept);
+            s.spawn(async move {
+                let _cancels = OnDrop(move || kept.lock().unwrap().as_ref().unwrap().cancel());
+                pending::<()>().await
+            });
+            pending::<()>().await
+        }));
+        assert!(poll_immediate(&mut left).await.is_none());
+        drop(left);
+        let task = kept.lock().unwrap().take().unwrap();
+        assert_eq!(*task.outcome().await.unwrap_err().reason(), Reason::Dropped);
+    });
 }

@@ -13,7 +13,7 @@ use futures::future::poll_immediate;
 use futures::poll;
 
 use crate::harness::{self, bare, run};
-use crate::probes::{Count, Log, OnDrop, Probe, dropping, why};
+use crate::probes::{Count, Log, OnDrop, Probe, dropping, turns, why};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -235,4 +235,81 @@ fn the_drop_of_a_scope_wakes_nobody() {
     assert!(left.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
     drop(left);
     assert_eq!(woken.get(), 0);
+}
+
+/// What is pending and notes its drop as `name`.
+async fn noted(log: &Log, name: &'static str) {
+    let _dropped = log.on_drop(name);
+    pending::<()>().await
+}
+
+/// The body's place was used again for a child, which was taken for older than its siblings.
+#[test]
+fn a_child_that_came_after_the_end_of_the_body_is_dropped_before_older_ones() {
+    bare(|| async {
+        let log = &Log::new();
+        scope(async |s| {
+            let own = s.clone();
+            s.spawn(async move {
+                let _older = log.on_drop("older");
+                turns().await;
+                own.spawn(noted(log, "newer"));
+                turns().await;
+                own.cancel("enough");
+                pending::<()>().await
+            });
+            yield_now().await;
+        })
+        .await;
+        assert_eq!(log.entries(), ["newer", "older"]);
+    });
+}
+
+#[test]
+fn a_child_that_came_after_the_end_of_a_finalizer_is_dropped_before_older_ones() {
+    bare(|| async {
+        let log = &Log::new();
+        scope(async |s| {
+            let (first, last) = (s.clone(), s.clone());
+            s.defer(async {});
+            s.defer(async move {
+                first.spawn(async move {
+                    let _older = log.on_drop("older");
+                    turns().await;
+                    last.spawn(noted(log, "newer"));
+                    turns().await;
+                    last.cancel("enough");
+                    pending::<()>().await
+                });
+                yield_now().await;
+            });
+        })
+        .await;
+        assert_eq!(log.entries(), ["newer", "older"]);
+    });
+}
+
+#[test]
+fn children_that_are_dropped_before_they_begin_are_no_longer_counted() {
+    use futures::task::SpawnExt;
+    bare(|| async {
+        for by_spawner in [false, true] {
+            let kept: Mutex<Option<Scope<'static>>> = Mutex::new(None);
+            let mut left = Box::pin(scope(async |s| {
+                *kept.lock().unwrap() = Some(s.clone());
+                pending::<()>().await
+            }));
+            assert!(poll!(left.as_mut()).is_pending());
+            let s = kept.lock().unwrap().take().unwrap();
+            if by_spawner {
+                s.spawner().spawn(async {}).unwrap();
+            } else {
+                s.spawn(async {});
+                s.defer(async {});
+            }
+            assert_eq!(s.len(), 1);
+            drop(left);
+            assert_eq!(s.len(), 0, "by a spawner: {by_spawner}");
+        }
+    });
 }

@@ -464,3 +464,77 @@ fn a_closure_that_panics_instead_of_making_the_body_leaves_none_of_its_children(
     assert!(made.is_err());
     assert_eq!(Arc::strong_count(&kept), 1);
 }
+
+/// A body whose destructor panics. Its poll returns at once, or panics, too.
+struct BoomingBody {
+    poll_booms: bool,
+}
+
+impl Future for BoomingBody {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.poll_booms {
+            boom("in the poll");
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for BoomingBody {
+    fn drop(&mut self) {
+        boom("in the destructor");
+    }
+}
+
+/// The siblings ran on, and the scope waited for them for ever.
+#[test]
+fn a_panic_of_the_bodys_destructor_cancels_the_children() {
+    watched(|| {
+        for (poll_booms, heard) in [(false, "in the destructor"), (true, "in the poll")] {
+            let panicked = caught(scope(move |s| {
+                s.spawn(pending::<()>());
+                BoomingBody { poll_booms }
+            }));
+            assert_eq!(block_on(panicked), Err(heard));
+        }
+    });
+}
+
+/// Cancels a child whose destructor panics, before it begins, while it is pending or while it is
+/// held. A sibling is pending, which the panic cancels.
+async fn boom_by_cancel(begins: bool, held: bool, on: Option<Handle>) -> Result<(), &'static str> {
+    caught(scope(async |s| {
+        s.spawn(pending::<()>());
+        let bomb = BoomOnDrop("by the destructor");
+        let child = async move {
+            let _bomb = bomb;
+            if held {
+                shield(turns()).await;
+            }
+            pending::<()>().await
+        };
+        let task = match &on {
+            Some(rt) => s.spawn_on(child, rt),
+            None => s.spawn(child),
+        };
+        if begins {
+            yield_now().await;
+        }
+        task.cancel();
+    }))
+    .await
+}
+
+/// In a child on the scope's own task the panic was kept, and nobody was cancelled.
+#[test]
+fn a_destructor_that_panics_because_a_task_was_cancelled_cancels_the_siblings() {
+    watched(|| {
+        let rt = harness::basic();
+        for on in [None, Some(rt.clone())] {
+            for (begins, held) in [(false, false), (true, false), (true, true)] {
+                let panicked = rt.run(boom_by_cancel(begins, held, on.clone()));
+                assert_eq!(panicked, Err("by the destructor"), "{begins} {held} {}", on.is_some());
+            }
+        }
+    });
+}

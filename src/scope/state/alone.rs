@@ -95,6 +95,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     where
         B: Future<Output = Result<T, E>>,
     {
+        // A set counts the steps of its members, and this poll is made by none.
         let _counted = Counted::begin();
         self.within(ambient, |machine| {
             let Some(future) = body.as_mut().as_pin_mut() else { return false };
@@ -125,6 +126,8 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     }
 
     /// Sees that the bell has the caller's waker. Returns false if the scope is no longer alone.
+    ///
+    /// That is asked last: what comes after the bell has the waker wakes the scope.
     #[inline]
     fn keep_asleep(&mut self, waker: &Waker) -> bool {
         let known = self.alone.knows(waker);
@@ -135,7 +138,7 @@ impl<T, E, K: Kind> Machine<'_, T, E, K> {
     #[cold]
     fn sleep_again(&mut self, waker: &Waker, known: bool) -> bool {
         let asleep = self.control().bell.sleep(waker);
-        if let (true, false, Alone::Known(_)) = (asleep, known, &self.alone) {
+        if asleep && !known && matches!(self.alone, Alone::Known(_)) {
             self.alone = Alone::with(waker);
         }
         asleep

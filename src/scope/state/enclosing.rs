@@ -53,6 +53,9 @@ impl Enclosing {
     }
 
     /// Lets go of the child in which the scope lies, when the scope has ended.
+    ///
+    /// A task that is kept would keep the memory of that child. The enclosing scope stays, because
+    /// what is sent to this one later passes on to it.
     pub(super) fn forget_child(&self, control: &Control) {
         if self.place.has_child() {
             control.forget_child();

@@ -22,20 +22,31 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.refuse(runner, Arc::new(Reason::Failed(name)));
     }
 
+    /// Drops a child that its task or the scope has cancelled.
+    pub(super) fn refuse_cancelled(&mut self, runner: ChildRunner<'env, K>) {
+        let reason = self.control().why_ends(runner.header());
+        self.refuse(runner, reason);
+    }
+
+    /// Drops a child, or a finalizer, that has not become a member.
+    pub(super) fn refuse_before_it_begins(&mut self, runner: ChildRunner<'env, K>) {
+        // Its push was counted as that of a child, so its end is, too.
+        if !runner.header().finalizer {
+            self.control().ended_one();
+        }
+        self.refuse_cancelled(runner);
+    }
+
     /// Drops a child, and leaves `reason` to its task, which hears of it when this returns.
-    pub(super) fn refuse<R>(&mut self, mut runner: Runner<R>, reason: Arc<Reason>)
+    fn refuse<R>(&mut self, mut runner: Runner<R>, reason: Arc<Reason>)
     where
         R: Run<Reason = Arc<Reason>> + ?Sized,
     {
-        // For the scopes inside.
+        // Scopes inside that are dropped with it give this reason to their tasks.
         let _why = Ending::new(&reason);
-        self.panics.run_result(context::outside(|| runner.refuse(Some(reason))));
-    }
-
-    /// Drops a child that its task, or else the scope, has cancelled.
-    pub(super) fn refuse_cancelled(&mut self, runner: ChildRunner<'env, K>) {
-        let reason = if runner.header().is_cancelled() { Reason::by_task() } else { self.control().refusal() };
-        self.refuse(runner, reason);
+        if let Err(payload) = context::outside(|| runner.refuse(Some(reason))) {
+            self.fail_by_drop(payload);
+        }
     }
 
     /// Notes a failure, and cancels the rest unless the scope keeps going.
@@ -46,6 +57,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         if panicked || !self.policy.keep_going {
             self.control().cancel(&Arc::new(Reason::Failed(name.clone())));
+        }
+    }
+
+    /// Notes that a destructor has panicked, which cancels the rest as any panic does.
+    pub(super) fn fail_by_drop(&mut self, payload: Payload) {
+        if self.is_running() {
+            self.fail(&Name::from("a destructor"), Some(payload));
+        } else {
+            // There is nobody to cancel any more, and the end of a dropped scope wakes nobody.
+            self.panics.add(payload);
         }
     }
 
@@ -60,9 +81,4 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
         }
     }
-}
-
-/// Names the failure of a value that nobody awaited, and that panicked when it was dropped.
-pub(super) fn by_drop() -> Name {
-    Name::from("the destructor of a value")
 }

@@ -1,8 +1,9 @@
 //! What happens inside a scope's future: one poll loop, and the phases that a scope goes through.
 //!
 //! The body and the in-task children lie in one [`Set`]. The [`Control`] counts the parallel
-//! children. A scope is *running* until everything in it has ended, also while it joins. It is
-//! *winding down* once its token is cancelled, by the scope itself or by an enclosing region.
+//! children. A scope is *running* until it is cancelled or has completed, also while it joins. It is
+//! *winding down* from when its token is cancelled, by the scope itself or by an enclosing region,
+//! until everything in it has ended.
 //! Either way the finalizers come last, one after the other, and then the scope has completed. A
 //! body that has the scope to itself is polled without the set (`alone.rs`).
 //!
@@ -32,14 +33,13 @@ use std::task::{Context, Poll};
 
 use self::alone::Alone;
 use self::enclosing::Enclosing;
-use self::failure::by_drop;
 use self::poll_member::{Exit, Visit};
 use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Policy};
 use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Token, TokenListener};
-use crate::context::{self, Ambient, Ending, Replaced, Swap, Watch};
+use crate::context::{self, Ambient, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
@@ -54,6 +54,9 @@ use crate::trace::tree;
 pub(super) type Core<'env, E, K> = Typed<Parts, ChildRunner<'env, K>, E>;
 
 /// How many rounds one poll of a scope makes at most.
+///
+/// Three are the fewest in which a scope can complete at once: the body spawns, the children run,
+/// and the body awaits them.
 const ROUNDS: usize = 3;
 
 /// How far a scope is.
@@ -81,13 +84,6 @@ enum Grace {
 }
 
 impl Phase {
-    fn reason(&self) -> Option<&Arc<Reason>> {
-        match self {
-            Phase::WindingDown { reason, .. } => Some(reason),
-            _ => None,
-        }
-    }
-
     fn into_reason(self) -> Option<Arc<Reason>> {
         match self {
             Phase::WindingDown { reason, .. } => Some(reason),
@@ -134,11 +130,11 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     /// Those that have not run yet. The last one runs first.
     finalizers: Vec<ChildRunner<'env, K>>,
     finalizing: Option<Key>,
-    /// The age of the next child: its number in the order of arrival. Slots are no longer in the
-    /// order of age once they were `reordered`.
+    /// The age of the next child: its number in the order of arrival.
     births: u32,
-    reordered: bool,
     enclosing: Enclosing,
+    /// Wakes the scope when the level of its own token rises. The poller's place in that token would
+    /// also wake it when its own hold ends.
     listener: Option<TokenListener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
@@ -169,7 +165,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             finalizers: Vec::new(),
             finalizing: None,
             births: 0,
-            reordered: false,
             enclosing: Enclosing::default(),
             listener: None,
             hold: None,
@@ -209,6 +204,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         match self.phase {
             Phase::Ended => panic!("scope `{}` was polled after it was ready", self.policy.name),
             Phase::Detached => return Poll::Pending,
+            // Nothing new starts in a cancelled region. Its owner drops this scope.
             Phase::Fresh if is_tripped => return Poll::Pending,
             Phase::Fresh => self.start(ambient),
             Phase::Running | Phase::WindingDown { .. } => {}
@@ -234,6 +230,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
         });
         if flow.is_break() {
+            // First, because `finish` may leave the scope pending. The enclosing region drops it
+            // when this hold has ended.
             self.hold = None;
             return self.finish(ambient);
         }
@@ -272,6 +270,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             self.set = Set::with_capacity(64);
         }
         self.set.insert(Member::body());
+        // The body has the age 0, and so is dropped last.
         self.births = 1;
     }
 
@@ -346,19 +345,23 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         B: Future<Output = Result<T, E>>,
     {
         for round in 1..=ROUNDS {
+            // The news of cancelled children come before the wind-down, which tells the reason of
+            // the scope to all others. The wind-down comes before the polls, so that nothing that it
+            // drops is polled.
             self.take_in(ambient);
             self.check(body, ambient, cx);
             self.poll_adopted(ambient, cx);
             let ended = self.control().ended();
             self.poll_members(body, ambient);
             if self.is_running() && self.control().is_cancelled() {
+                // By a member in this round. `check` drops the others before anything else.
                 continue;
             }
             if self.enclosing.is_cancelled {
                 // The next poll finds the enclosing region cancelled.
                 break;
             }
-            if self.is_overdue() && !self.drop_overdue_finalizer() {
+            if self.is_overdue() && self.drop_overdue_finalizer() {
                 continue;
             }
             if self.set.is_empty() && !self.has_adopted() && self.next(ambient)? {
@@ -368,7 +371,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.ring(body);
                 continue;
             }
-            // After `transfer` the bell belongs to the `Orphans`, and no child is taken in.
+            // After `transfer` nobody rings for this scope. `take_in` looks at the inbox in each
+            // round, refuses the children, and keeps the finalizers.
             let own = self.custody == Custody::Own;
             if own && self.control().bell.is_rung() {
                 continue;
@@ -399,8 +403,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         ControlFlow::Continue(())
     }
 
-    /// Goes on when both sets are empty: waits for the parallel children, then runs the next
-    /// finalizer.
+    /// Takes the next step of a scope in which no member and no adopted future is left: starts the
+    /// next finalizer, or ends the scope. Does nothing while there are parallel children.
     ///
     /// Returns true if there is more to do now, and `Break` if the scope has completed.
     fn next(&mut self, ambient: &Ambient) -> ControlFlow<(), bool> {
@@ -409,7 +413,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             return ControlFlow::Continue(false);
         }
         // The bell is looked at after the count of parallel children, so that what the last of them
-        // sent is seen.
+        // sent is seen. Without custody the bell tells nothing of the inbox, because the `Orphans`
+        // rouse it for all calls.
         let arrived = if own { self.control().bell.is_rung() } else { !self.core.is_empty() };
         if arrived {
             return ControlFlow::Continue(true);
@@ -440,6 +445,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.custody != Custody::Own || Arc::strong_count(self.control()) > 2 {
             return false;
         }
+        // It pairs with the release by which the last other owner let go, whose rings are seen below.
         fence(Ordering::Acquire);
         !self.control().bell.is_rung()
     }
@@ -488,9 +494,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     return Poll::Pending;
                 }
                 visit.poll(member.get_mut(), cx).map(|()| {
-                    if visit.exit.is_none() && finalizing.is_none() && (winding_down || !control.is_cancelled()) {
+                    if visit.exit.is_none() && finalizing != Some(key) {
                         // The common case, in which there is no need to return.
-                        control.ended_one();
                         Answer::Done
                     } else {
                         Answer::Last(key)
@@ -509,38 +514,42 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     fn exit<B>(&mut self, key: Key, exit: Option<Exit<'env, K, T, E>>, body: &mut Body<'_, B>, ambient: &Ambient) {
         if self.finalizing == Some(key) {
             self.finalizing = None;
-        } else if !matches!(exit, Some(Exit::Body(_))) {
-            self.control().ended_one();
         }
         match exit {
             None => {}
-            Some(Exit::Panicked(payload)) => self.fail(&by_drop(), Some(payload)),
+            Some(Exit::Panicked(payload)) => self.fail_by_drop(payload),
             Some(Exit::Failed(runner, payload)) => self.fail_child(runner, payload),
             Some(Exit::Stopped(runner)) => self.refuse_cancelled(runner),
-            Some(Exit::Body(result)) => {
-                let _why = result.is_none().then(|| Ending::new(&self.control().refusal()));
-                self.panics.run(|| context::outside(|| body.set(None)));
+            Some(Exit::Body(None)) => {
+                self.drop_body(body);
+                self.control().begin_to_join();
+            }
+            Some(Exit::Body(Some(result))) => {
+                let dropped = catch(|| context::outside(|| body.set(None)));
+                // The body's own panic counts, and not one of its destructor after it.
                 self.ended_body(ambient, result);
+                if let Err(payload) = dropped {
+                    self.fail_by_drop(payload);
+                }
             }
         }
     }
 
-    fn ended_body(&mut self, ambient: &Ambient, result: Option<Result<Result<T, E>, Payload>>) {
+    fn ended_body(&mut self, ambient: &Ambient, result: Result<Result<T, E>, Payload>) {
         self.control().begin_to_join();
         match result {
-            Some(Ok(Ok(output))) => {
+            Ok(Ok(output)) => {
                 self.output = Some(output);
                 if self.policy.linger.is_some() {
                     self.set_alarm(Alarm::Grace, self.policy.linger, ambient);
                 }
             }
-            Some(Ok(Err(error))) => {
+            Ok(Err(error)) => {
                 let name = self.policy.name.clone();
                 self.core.errors().push(name.clone(), error);
                 self.fail(&name, None);
             }
-            Some(Err(payload)) => self.fail(&self.policy.name.clone(), Some(payload)),
-            None => {}
+            Err(payload) => self.fail(&self.policy.name.clone(), Some(payload)),
         }
     }
 
@@ -562,6 +571,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.panics.is_some() {
             self.report(mem::take(&mut errors));
         }
+        // Before a panic is resumed, so that the drop that follows has nothing to do.
         let reason = mem::replace(&mut self.phase, Phase::Ended).into_reason();
         let from_around = reason.is_some() && ambient.is_tripped();
         mem::take(&mut self.panics).resume();

@@ -59,10 +59,10 @@ where
     fn poll_inside(&mut self, member: &mut Member<'env, K>, cx: &mut Context<'_>) -> Poll<()> {
         let ambient = self.ambient;
         if member.is_cancelled() {
-            // Its task has cancelled it before it began. The task does not know the slot of a child
-            // that has not been polled, so it could only mark it. Or the news of it is to come.
+            // By its task. The news of that is still to come, or there is none, because the task did
+            // not know the place of a child that had not been taken in.
             if !member.is_held() {
-                return self.ended(member.runner.take().map(Exit::Stopped));
+                return self.ended(take_out(&mut member.runner, self.control).map(Exit::Stopped));
             }
             member.trip();
         }
@@ -83,19 +83,22 @@ where
         let failed = match polled {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ended::Value) => {
-                let runner = member.runner.take();
+                let runner = take_out(&mut member.runner, self.control);
+                // The drop hands the value to the task and wakes it, or drops a value that nobody
+                // awaits. Both run code of the user.
                 return self.ended(catch(|| drop(runner)).err().map(Exit::Panicked));
             }
             Poll::Ready(Ended::Failed) => None,
             Poll::Ready(Ended::Panicked(payload)) => Some(payload),
         };
-        self.ended(member.runner.take().map(|runner| Exit::Failed(runner, failed)))
+        self.ended(take_out(&mut member.runner, self.control).map(|runner| Exit::Failed(runner, failed)))
     }
 
     /// A member that has a token was suspended: puts the token in its place, and sees whether it is
     /// time to drop the member.
     fn suspended(&mut self, member: &mut Member<'env, K>, cx: &Context<'_>) -> Poll<()> {
         if member.is_finalizer() {
+            // Its token is linked to nothing, and so its region is a fresh one.
             return Poll::Pending;
         }
         let Some(token) = &member.token else { return Poll::Pending };
@@ -111,7 +114,7 @@ where
                 return Poll::Pending;
             }
         }
-        self.ended(Some(member.runner.take().map_or(Exit::Body(None), Exit::Stopped)))
+        self.ended(Some(take_out(&mut member.runner, self.control).map_or(Exit::Body(None), Exit::Stopped)))
     }
 
     #[inline]
@@ -119,6 +122,17 @@ where
         self.exit = exit;
         Poll::Ready(())
     }
+}
+
+/// Takes a child or a finalizer out of its member, and counts the end of a child. Whoever hears of
+/// the end by the task finds the child counted.
+#[inline]
+pub(super) fn take_out<R: ?Sized + Run>(runner: &mut Option<Runner<R>>, control: &Control) -> Option<Runner<R>> {
+    let runner = runner.take()?;
+    if !runner.header().finalizer {
+        control.ended_one();
+    }
+    Some(runner)
 }
 
 /// Polls a child, or a finalizer in a region of its own.

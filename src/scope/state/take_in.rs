@@ -1,6 +1,5 @@
 //! Takes in what was sent to a scope: children and finalizers by its handles, and news.
 
-use super::failure::by_drop;
 use super::{AdoptedMember, Alarm, Custody, Machine};
 use crate::context::Ambient;
 #[cfg(feature = "sim")]
@@ -47,10 +46,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if header.finalizer {
             self.finalizers.push(runner);
         } else if self.control().is_cancelled() || header.is_cancelled() {
-            self.control().ended_one();
-            self.refuse_cancelled(runner);
+            self.refuse_before_it_begins(runner);
         } else {
-            self.reordered |= self.control().ended() > 0;
             header.set_age(self.births);
             self.births = self.births.wrapping_add(1);
             self.set.insert_with(|key| {
@@ -66,14 +63,16 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 let adopted = self.adopted.get_or_insert_with(|| Box::new(Set::new()));
                 adopted.insert(AdoptedMember { future, token: None });
             }
+            // It has no task that could look for its place, so that need not be published.
             News::Spawn(future, at) => self.arrive(K::child(future, at)),
             News::CancelChild(key) => self.cancel_child(key),
             News::Stop(reason, grace) => {
+                // A second stop replaces the alarm. The token keeps the first reason.
                 if self.is_running() {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
                 }
             }
-            News::Panicked(payload) => self.fail(&by_drop(), Some(payload)),
+            News::Panicked(payload) => self.fail_by_drop(payload),
             News::Failed(runner, payload) => self.fail_child(runner, payload),
         }
     }

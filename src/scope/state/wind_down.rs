@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
+use super::poll_member::take_out;
 use super::{AdoptedMember, Alarm, Body, Custody, Grace, Machine, Phase};
 use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
@@ -37,12 +38,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 *grace = Grace::Overdue;
                 self.overrun(body);
             }
-            Phase::WindingDown { grace: Grace::Passed(idle), reason } => {
+            Phase::WindingDown { grace: Grace::Passed(idle), .. } => {
                 // A finalizer has a grace of its own, and is alone in the set by now.
                 let has_members = self.finalizing.is_none() && !self.set.is_empty();
                 if has_members && idle.is_stuck(self.core.hub().known_token(), cx) {
-                    let reason = Arc::clone(reason);
-                    self.stop_all(body, &reason, |_| true);
+                    self.stop_all(body, |_| true);
                 }
             }
             _ => {}
@@ -52,12 +52,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Begins the wind-down: drops what needs no time to end, newest first.
     ///
     /// The reason is noted first, because the tasks of what is dropped have it. Parallel children
-    /// are told to end after the drops.
+    /// are told to end after the drops, as the page on scopes promises.
     pub(super) fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
         let reason = self.control().refusal();
-        self.phase = Phase::WindingDown { reason: Arc::clone(&reason), grace: Grace::Running };
+        self.phase = Phase::WindingDown { reason, grace: Grace::Running };
+        // This replaces the alarm of a stop, which has nothing left to do.
         self.set_alarm(Alarm::Grace, self.policy.grace.or(self.policy.linger), ambient);
-        self.stop_all(body, &reason, |member| !member.is_finalizer() && !member.is_held());
+        self.stop_all(body, |member| !member.is_finalizer() && !member.is_held());
         Arc::clone(self.control()).tell_parallel(&mut self.panics);
         // The members that are left are polled once more, so that they wait for their last hold.
         let keys: Vec<Key> = self.set.keys().collect();
@@ -78,33 +79,27 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if member.is_held() {
             self.set.wake(key);
         } else {
-            self.stop(key, &Reason::by_task());
+            self.stop(key);
         }
     }
 
-    /// Drops a member, and leaves `reason` to its task.
-    pub(super) fn stop(&mut self, key: Key, reason: &Arc<Reason>) {
+    /// Drops a child or a finalizer.
+    pub(super) fn stop(&mut self, key: Key) {
         let Some(member) = self.set.get(key) else { return };
-        let runner = member.get_mut().runner.take();
-        let _why = Ending::new(reason);
+        // The runner is taken out first. `refuse` drops the future outside of its region, keeps its
+        // panic and tells the task the reason, and the set would do none of this.
+        let runner = take_out(&mut member.get_mut().runner, self.core.hub());
         self.set.remove(key);
         if self.finalizing == Some(key) {
             self.finalizing = None;
-        } else {
-            self.control().ended_one();
         }
         if let Some(runner) = runner {
-            self.refuse(runner, Arc::clone(reason));
+            self.refuse_cancelled(runner);
         }
     }
 
     /// Drops the members that `which` picks, newest first.
-    pub(super) fn stop_all<B>(
-        &mut self,
-        body: &mut Body<'_, B>,
-        reason: &Arc<Reason>,
-        which: impl Fn(&Member<'env, K>) -> bool,
-    ) {
+    pub(super) fn stop_all<B>(&mut self, body: &mut Body<'_, B>, which: impl Fn(&Member<'env, K>) -> bool) {
         let keys: Vec<Key> = self.set.keys().collect();
         let mut ages = Vec::with_capacity(keys.len());
         for key in keys {
@@ -115,18 +110,22 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 }
             }
         }
-        if self.reordered {
-            ages.sort_unstable_by_key(|&(age, ..)| age);
-        }
+        // Vacant slots are used again, so the order of the slots need not be that of age.
+        ages.sort_unstable_by_key(|&(age, ..)| age);
         for (_, key, is_body) in ages.into_iter().rev() {
             if is_body {
-                let _why = Ending::new(reason);
-                self.panics.run(|| context::outside(|| body.set(None)));
+                self.drop_body(body);
                 self.set.remove(key);
             } else {
-                self.stop(key, reason);
+                self.stop(key);
             }
         }
+    }
+
+    /// Drops the body of a scope that is cancelled, or dropped itself.
+    pub(super) fn drop_body<B>(&mut self, body: &mut Body<'_, B>) {
+        let _why = Ending::new(&self.control().refusal());
+        self.panics.run(|| context::outside(|| body.set(None)));
     }
 
     /// Sets the alarm for `after` from now. `None` clears it.
@@ -159,7 +158,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// A member with holds is told by its token, and lets go of them in a few polls. So a scope in
     /// there gives its finalizers their turn. The member is dropped after that.
     fn overrun<B>(&mut self, body: &mut Body<'_, B>) {
-        let reason = self.phase.reason().cloned().unwrap_or_else(|| self.control().refusal());
+        let reason = self.control().refusal();
         let is_overdue = self.is_overdue();
         let stays = |member: &Member<'env, K>| if member.is_finalizer() { is_overdue } else { member.is_held() };
         let keys: Vec<Key> = self.set.keys().collect();
@@ -180,7 +179,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.set.wake(key);
             }
         }
-        self.stop_all(body, &reason, |member| !stays(member));
+        self.stop_all(body, |member| !stays(member));
         self.transfer(None);
     }
 
@@ -197,15 +196,14 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// Drops the running finalizer, which has had its one poll, in a wind-down whose grace has
     /// passed.
     ///
-    /// Returns false if there was one, so that there is more to do.
+    /// Returns whether there was one, so that there is more to do.
     pub(super) fn drop_overdue_finalizer(&mut self) -> bool {
-        let Some(key) = self.finalizing else { return true };
+        let Some(key) = self.finalizing else { return false };
         if let Some(name) = self.set.get(key).and_then(|member| member.runner.as_ref().map(|runner| runner.name())) {
             self.report_overrun(name);
-            let reason = self.control().refusal();
-            self.stop(key, &reason);
+            self.stop(key);
         }
-        false
+        true
     }
 
     /// Transfers what is `'static` and has not ended: adopted futures, and the wait for parallel
@@ -257,10 +255,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Closes both lanes, and deals with what is still in them.
     pub(super) fn close(&mut self, enclosing: Option<&Arc<Control>>) {
-        if let Some(children) = self.core.close() {
-            let reason = self.control().refusal();
-            children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
-        }
+        self.close_inbox();
         if self.custody == Custody::Orphaned {
             // The lane and the bell are the `Orphans`' now, even if the last child has just ended:
             // it may be about to ring.
@@ -270,12 +265,19 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.control().bell.unhang();
     }
 
+    /// Closes the inbox, and refuses the children and finalizers that are still in it.
+    fn close_inbox(&mut self) {
+        if let Some(children) = self.core.close() {
+            children.for_each_rev(|runner| self.refuse_before_it_begins(runner));
+        }
+    }
+
     /// Closes the lane of the news, and transfers what is still in it to `enclosing`, or to the
     /// scope in which this one was polled last.
     fn close_news(&mut self, enclosing: Option<&Arc<Control>>) {
         let Some(news) = self.control().news().close() else { return };
         let enclosing = enclosing.cloned().or_else(|| self.control().enclosing());
-        news.for_each(|item| transfer::forward(item, enclosing.as_ref(), &mut self.panics));
+        news.for_each(|item| transfer::forward(item, self.core.hub(), enclosing.as_ref(), &mut self.panics));
     }
 
     /// Ends a scope whose future is dropped before it completed.
@@ -288,6 +290,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         // it is the one in which this one is dropped.
         let last = self.control().enclosing();
         let living = last.clone().filter(|last| !last.news().is_closed());
+        // If both are none, the search goes on outwards from the last one, although that has completed.
         let enclosing = living.or(here).or(last);
         let wound_down = mem::replace(&mut self.phase, Phase::Ended).into_reason();
         let known = self.control().known_token().and_then(Token::shared_reason);
@@ -296,16 +299,17 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         // New children are refused before anything is dropped, because a destructor may spawn.
         self.control().set_dropped(&reason);
         self.control().refuse_parallel();
+        // Nobody else could see a cancellation, which would allocate a token, and wake the poller.
         if self.control().parallel() > 0 || self.control().known_token().is_some() {
             let control = Arc::clone(self.control());
             self.panics.run(|| control.cancel(&reason));
         }
-        if let Some(children) = self.core.close() {
-            children.for_each_rev(|runner| self.refuse(runner, Arc::clone(&reason)));
-        }
-        self.stop_all(body, &reason, |_| true);
+        // What waits in the inbox is newer than every member.
+        self.close_inbox();
+        self.stop_all(body, |_| true);
+        // In a scope that was never polled, the body is no member yet.
+        self.drop_body(body);
         let _why = Ending::new(&reason);
-        self.panics.run(|| context::outside(|| body.set(None)));
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(context::outside(|| finalizer.refuse(None)));
         }
