@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use foster::runtimes::Sim;
 use foster::testing::harness::Test;
-use foster::testing::{Explore, Faults, Trace, advance, explore, explore_all, settle};
+use foster::testing::{EveryAwait, Explore, Faults, Trace, advance, explore, explore_all, settle};
 use foster::{adopt, local, now, scope, sleep, timeout, yield_now};
 use futures::task::SpawnExt;
 
@@ -175,6 +175,7 @@ fn more_schedules_than_the_limit_are_an_error() {
     watched(|| {
         let failure = Explore::new().all(10).run(|| async { drop(order_of(4).await) }).unwrap_err();
         assert!(failure.message().contains("more than 10 schedules"), "{failure}");
+        assert!(Explore::new().all(23).run(|| async { drop(order_of(4).await) }).is_err());
         assert_eq!(Explore::new().all(24).run(|| async { drop(order_of(4).await) }).unwrap().schedules(), 24);
     });
 }
@@ -213,10 +214,15 @@ fn a_failure_says_how_to_run_it_again() {
 
 /// The test below, in a process of its own, with a replay in the environment.
 fn in_child(replay: &str) -> String {
-    let (name, value) = replay.split_once('=').unwrap();
+    test_in_child("explores_as_the_environment_says", replay)
+}
+
+/// Runs one test in a process of its own. Returns what it prints.
+fn test_in_child(test: &str, replay: &str) -> String {
+    let variables = replay.split_whitespace().map(|variable| variable.split_once('=').unwrap());
     let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["--exact", "explores_as_the_environment_says", "--nocapture", "--include-ignored"]);
-    let output = child.env("FOSTER_CHILD", "1").env(name, value).output().unwrap();
+    child.args(["--exact", test, "--nocapture", "--include-ignored"]);
+    let output = child.env("FOSTER_CHILD", "1").envs(variables).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -247,7 +253,39 @@ fn the_environment_replays_exactly_one_run() {
         assert!(in_child(&format!("FOSTER_SEED={passing}")).contains("schedules: 1"));
         assert!(in_child("FOSTER_TAPE=0").contains("schedules: 1"));
         assert!(in_child("FOSTER_SEED=x").contains("FOSTER_SEED=x is no seed"));
+        assert!(in_child("FOSTER_SEED=18446744073709551615").contains("is too large for a seed"));
         assert!(in_child("FOSTER_TAPE=1.x").contains("FOSTER_TAPE=1.x is no tape"));
+    });
+}
+
+#[test]
+fn cancels_as_the_environment_says() {
+    watched(|| {
+        if env::var_os("FOSTER_CHILD").is_none() {
+            return;
+        }
+        let body = || async {
+            yield_now().await;
+            sleep(SECOND).await;
+        };
+        println!("{}", EveryAwait::new().seeds(0..3).run(body, || ()).unwrap());
+    });
+}
+
+#[test]
+fn the_environment_replays_the_cancellation_at_one_await() {
+    watched(|| {
+        let in_child = |replay| test_in_child("cancels_as_the_environment_says", replay);
+        let names = "suspended 2 times under the first seed\n  1: yield\n  2: sleep of 1s\n";
+        let text = in_child("");
+        assert!(text.contains(&format!("9 runs; {names}")), "{text}");
+        let text = in_child("FOSTER_SEED=7");
+        assert!(text.contains(&format!("3 runs; {names}")), "{text}");
+        let text = in_child("FOSTER_SEED=7 FOSTER_SUSPENSION=2");
+        assert!(text.contains("1 runs; suspended 0 times"), "{text}");
+        let text = in_child("FOSTER_SUSPENSION=1");
+        assert!(text.contains("3 runs; suspended 0 times"), "{text}");
+        assert!(in_child("FOSTER_SUSPENSION=two").contains("FOSTER_SUSPENSION=\"two\" is no number"));
     });
 }
 
@@ -284,8 +322,12 @@ fn priorities_find_what_a_uniform_choice_hardly_does() {
             .await;
         };
         assert!(Explore::new().run(program).is_ok());
-        let failure = Explore::new().priority(3).run(program).unwrap_err();
-        assert!(failure.message().contains("overtaken"), "{failure}");
+        for explore in [Explore::new().priority(3), Explore::new().priority(3).seeds(0..1_000)] {
+            let failure = explore.run(program).unwrap_err();
+            assert!(failure.message().contains("overtaken"), "{failure}");
+        }
+        // One more to measure how long it runs is not counted.
+        assert_eq!(Explore::new().seeds(3..7).priority(3).run(yield_now).unwrap().schedules(), 4);
     });
 }
 

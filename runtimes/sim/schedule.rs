@@ -194,3 +194,80 @@ impl Priority {
         self.of.insert(number, self.lowest);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(depth: usize, length: usize) -> Schedule {
+        Schedule::new(7, &ChoicePolicy::Priority { depth, length })
+    }
+
+    /// Picks one of two tasks that are always ready, so many times.
+    fn picked(schedule: &mut Schedule, times: usize) -> Vec<u64> {
+        let mut both = || {
+            let mut ready = vec![1, 2];
+            schedule.pick(&mut ready, |&number| number).unwrap()
+        };
+        (0..times).map(|_| both()).collect()
+    }
+
+    #[test]
+    fn a_task_with_priority_runs_until_its_patience_ends() {
+        let picked = picked(&mut schedule(1, 10), 3 * Priority::PATIENCE);
+        let first = Priority::PATIENCE + 1;
+        assert!(picked[..first].iter().all(|&number| number == picked[0]));
+        // Whoever lost its turn comes after the one that has never run.
+        assert!(picked[first..2 * first].iter().all(|&number| number == 3 - picked[0]));
+        assert_eq!(picked[2 * first], picked[0]);
+    }
+
+    #[test]
+    fn who_is_alone_loses_no_turn() {
+        let mut schedule = schedule(1, 10);
+        let mut alone = |number| schedule.pick(&mut vec![number], |&number| number);
+        (0..2 * Priority::PATIENCE).for_each(|_| assert_eq!(alone(1), Some(1)));
+        let ChoiceKind::Priority(priority) = &schedule.kind else { unreachable!("it is one") };
+        assert!(priority.of[&1] >= 1 << 63);
+        schedule.forget(1);
+        let ChoiceKind::Priority(priority) = &schedule.kind else { unreachable!("it is one") };
+        assert!(priority.of.is_empty());
+    }
+
+    #[test]
+    fn there_is_one_change_less_than_the_depth_and_each_comes_at_its_step() {
+        for depth in 1..5 {
+            let mut schedule = schedule(depth, 100);
+            let ChoiceKind::Priority(priority) = &schedule.kind else { unreachable!("it is one") };
+            let mut changes = priority.changes.clone();
+            assert_eq!(changes.len(), depth - 1);
+            assert!(changes.is_sorted_by(|later, earlier| later >= earlier) && changes.iter().all(|&at| at < 100));
+            changes.reverse();
+            changes.dedup();
+            let picked = picked(&mut schedule, 200);
+            let changed = (1..200).filter(|&step| picked[step - 1] != picked[step]);
+            // The step at which it is demoted is still its own.
+            assert_eq!(changed.map(|step| step - 1).collect::<Vec<_>>(), changes);
+        }
+    }
+
+    #[test]
+    fn a_tape_chooses_the_oldest_and_no_more_than_there_are() {
+        let mut schedule = Schedule::new(0, &ChoicePolicy::Tape(vec![0, 9, 1]));
+        let mut ready = vec![10, 11, 12, 13];
+        let order: Vec<u64> = std::iter::from_fn(|| schedule.pick(&mut ready, |&number| number)).collect();
+        assert_eq!(order, [10, 13, 12, 11]);
+    }
+
+    #[test]
+    fn the_longest_time_is_among_those_that_are_drawn() {
+        let nanos = |nanos| Duration::from_nanos(nanos);
+        let mut random = Random(3);
+        let drawn: Vec<Duration> = (0..100).map(|_| random.up_to(nanos(2))).collect();
+        for expected in 0..3 {
+            assert!(drawn.contains(&nanos(expected)), "{expected}");
+        }
+        assert!(drawn.iter().all(|&time| time <= nanos(2)));
+        assert_eq!(random.up_to(Duration::ZERO), Duration::ZERO);
+    }
+}

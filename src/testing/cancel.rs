@@ -219,7 +219,7 @@ impl EveryAwait {
             sim.try_run(async {
                 let (token, left) = (Token::new(), suspension);
                 let by = if self.wind_down { By::Token(token.clone()) } else { By::Drop };
-                drop(token.run_until_cancelled(Cut { future: Some(future()), left, by, run }).await);
+                drop(token.run_until_cancelled(Cut { future: future(), left, by, run }).await);
             })
         });
         let result = simulated.and_then(|ended| ended.map_err(|error| error.to_string()));
@@ -229,8 +229,8 @@ impl EveryAwait {
         if result.is_ok() && !left_behind.is_empty() {
             return (run, Err(format!("it left tasks behind: {}", left_behind.join(", "))));
         }
-        let dropped = caught("a task that was left behind", || drop(sim));
-        let result = result.and(dropped).and_then(|()| caught("the check", check));
+        drop(sim);
+        let result = result.and_then(|()| caught("the check", check));
         (run, result)
     }
 }
@@ -265,7 +265,7 @@ pin_project! {
     /// A future that is cancelled at one of its suspensions.
     struct Cut<'a, F> {
         #[pin]
-        future: Option<F>,
+        future: F,
         left: usize,
         by: By,
         run: &'a mut CancelRun,
@@ -277,32 +277,31 @@ impl<F: Future> Future for Cut<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        let Some(mut future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         // The drawing of a deadlock polls once more, which is not a suspension.
         if context::with(|ambient| ambient.is_drawing()) {
-            return future.poll(cx).map(drop);
+            return this.future.poll(cx).map(drop);
         }
         *this.left = this.left.saturating_sub(1);
         if *this.left > 0 || this.run.reached {
-            return future.poll(cx).map(drop);
+            return this.future.poll(cx).map(drop);
         }
         // The poll that suspends it also draws it. Another poll would be allowed, but might take
         // the future further.
         let mut polled = Poll::Pending;
-        let lines = tree::draw(|| polled = future.as_mut().poll(cx).map(drop));
+        let lines = tree::draw(|| polled = this.future.as_mut().poll(cx).map(drop));
         if polled.is_ready() {
             return polled;
         }
         this.run.reached = true;
         this.run.waiting_for = named(&lines);
         match this.by {
-            By::Token(token) => token.cancel("cancelled by a test"),
-            By::Drop => {
-                this.future.set(None);
-                return Poll::Ready(());
+            By::Token(token) => {
+                token.cancel("cancelled by a test");
+                Poll::Pending
             }
+            // Who polls this drops the future when it is ready.
+            By::Drop => Poll::Ready(()),
         }
-        Poll::Pending
     }
 }
 

@@ -374,3 +374,25 @@ fn message(payload: Payload) -> String {
     discard(payload);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{next_path, repeats};
+
+    #[test]
+    fn a_run_repeats_the_choices_up_to_the_one_that_differs() {
+        let path = [(1, 3), (1, 2)];
+        assert!(repeats(&[], &[(0, 2)]));
+        assert!(repeats(&path, &[(1, 3), (1, 2), (0, 4)]));
+        for other in [&[(0, 3), (1, 2)][..], &[(1, 4), (1, 2)], &[(1, 3), (1, 3)], &[(1, 3)]] {
+            assert!(!repeats(&path, other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_next_path_takes_the_next_alternative_of_the_last_choice_that_has_one() {
+        assert_eq!(next_path(&[(0, 2), (1, 3), (1, 2)]), Some(vec![(0, 2), (2, 3)]));
+        assert_eq!(next_path(&[(1, 2), (2, 3)]), None);
+        assert_eq!(next_path(&[]), None);
+    }
+}

@@ -91,7 +91,7 @@ impl std::error::Error for Failure {}
 
 /// Returns the text of a tape, up to the last choice that was not the first one.
 fn write_tape(tape: &[u32]) -> String {
-    let end = tape.iter().rposition(|&choice| choice != 0).map_or(1, |last| last + 1);
+    let end = tape.iter().rposition(|&choice| choice != 0).map_or(0, |last| last + 1);
     let choices: Vec<String> = tape.iter().take(end).map(u32::to_string).collect();
     if choices.is_empty() { "0".into() } else { choices.join(".") }
 }
@@ -99,4 +99,18 @@ fn write_tape(tape: &[u32]) -> String {
 /// Reads the text of a tape.
 pub(super) fn read_tape(text: &str) -> Option<Vec<u32>> {
     text.split('.').map(|choice| choice.trim().parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{read_tape, write_tape};
+
+    #[test]
+    fn a_tape_is_written_without_the_choices_that_are_made_anyway() {
+        for (tape, text) in [(&[][..], "0"), (&[0], "0"), (&[0, 0], "0"), (&[0, 2, 1, 0, 0], "0.2.1"), (&[3], "3")] {
+            assert_eq!(write_tape(tape), text);
+        }
+        assert_eq!(read_tape("0.2. 1"), Some(vec![0, 2, 1]));
+        assert_eq!(read_tape("0..1"), None);
+    }
 }

@@ -296,9 +296,8 @@ impl Future for GateWait {
         let this = &mut *self;
         let waker = cx.waker().clone();
         let mut state = this.gate.lock();
+        // Whoever opened the gate has taken all tickets.
         if state.open {
-            drop(state);
-            this.leave();
             return Poll::Ready(());
         }
         let ticket = *this.ticket.get_or_insert_with(|| {
@@ -514,6 +513,24 @@ mod tests {
         assert!(waker.poll(second.as_mut()).is_pending());
         assert!(catch(|| gate.open()).is_err());
         assert_eq!(waker.count(), 1);
+    }
+
+    #[test]
+    fn drops_are_awaited_until_the_last_one_or_no_longer_than_that() {
+        let (drops, patience) = (Drops::new(), Duration::from_secs(60));
+        assert!(drops.await_all(patience));
+        let guard = drops.guard();
+        assert!(!drops.await_all(Duration::ZERO));
+        let begun = std::time::Instant::now();
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                // Most likely it is awaited by then, and so has to be told.
+                std::thread::sleep(Duration::from_millis(10));
+                drop(guard);
+            });
+            assert!(drops.await_all(patience));
+        });
+        assert!(begun.elapsed() < patience);
     }
 
     #[test]

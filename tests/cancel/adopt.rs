@@ -3,8 +3,8 @@
 use std::future::{Future, pending, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -282,6 +282,31 @@ fn what_the_bodys_drop_adopts_is_finished_first() {
         })
         .await;
         assert!(ran.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
+fn an_adopted_future_that_has_moved_out_of_all_scopes_is_finished_by_the_last_one() {
+    bare(|| async {
+        let (log, gate) = (Log::new(), Gate::new());
+        let adopted = {
+            let (log, gate) = (log.clone(), gate.clone());
+            Mutex::new(Some(Box::pin(adopt(async move {
+                gate.wait().await;
+                log.note("saved");
+            }))))
+        };
+        let mut last = pin!(scope(async |_| {
+            assert!(adopted.lock().unwrap().as_mut().unwrap().now_or_never().is_none());
+            yield_now().await;
+        }));
+        assert!(poll!(last.as_mut()).is_pending());
+        let outside = adopted.lock().unwrap().take();
+        assert!(poll_immediate(outside.unwrap()).await.is_none());
+        gate.open();
+        assert_eq!(log.entries(), [""; 0]);
+        last.await;
+        assert_eq!(log.entries(), ["saved"]);
     });
 }
 

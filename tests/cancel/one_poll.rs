@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use foster::runtimes::{Basic, Sim};
@@ -115,6 +116,11 @@ async fn cancelled_before_it_starts(cancels: Cancels, between: Between, starts: 
     .await;
 }
 
+/// Does it on another thread.
+fn elsewhere(what: impl FnOnce() + Send) {
+    thread::scope(|threads| threads.spawn(what).join().unwrap());
+}
+
 /// Polls a shield when it is dropped.
 struct Cleans(Log);
 
@@ -125,6 +131,35 @@ impl Drop for Cleans {
 }
 
 matrix! {
+    // A thread counts only what it has cancelled itself.
+    async fn what_another_thread_cancels_is_seen_in_the_same_poll() {
+        let log = &Log::new();
+        scope(async |s| {
+            let own = s.clone();
+            s.spawn(async move {
+                elsewhere(|| own.cancel("enough"));
+                shield(async { log.note("started") }).await;
+            });
+        })
+        .await;
+        scope(async |s| {
+            let own = s.clone();
+            s.spawn(scope(async |s| {
+                s.spawn(async move {
+                    let token = Token::new();
+                    elsewhere(|| {
+                        own.cancel("enough");
+                        token.cancel("too late");
+                    });
+                    drop(token.run_until_cancelled(pending::<()>()).await);
+                    log.note("reported");
+                });
+            }));
+        })
+        .await;
+        assert_eq!(log.entries(), [""; 0]);
+    }
+
     // S4. What has begun is polled in that poll, too, and starts nothing.
     async fn nothing_starts_beside_the_code_that_cancels_what_encloses_both() {
         let log = &Log::new();

@@ -1,14 +1,17 @@
 //! Shields: what is inside completes under every cancellation of ours.
 
 use std::future::pending;
+use std::pin::pin;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use foster::{
-    Deadline, Reason, Token, gather, now, remaining, scope, shield, sleep, timeout, timeout_detach, yield_now,
+    Deadline, Reason, Token, adopt, gather, now, remaining, scope, shield, sleep, timeout, timeout_detach, yield_now,
 };
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{join_all, poll_immediate};
 
-use crate::harness::T;
+use crate::harness::{T, bare};
 use crate::probes::{Gate, Log, Probe, secs, turns};
 
 matrix! {
@@ -31,6 +34,17 @@ matrix! {
         .await;
         assert!(cancelled.is_err());
         probe.assert_all_gone();
+    }
+
+    async fn what_has_completed_but_is_not_dropped_holds_nothing_up() {
+        let late = timeout(T, async {
+            let mut shielded = pin!(shield(turns()));
+            shielded.as_mut().await;
+            let mut adopted = pin!(adopt(turns()));
+            adopted.as_mut().await;
+            pending::<()>().await
+        });
+        assert!(late.await.is_err());
     }
 
     // C067
@@ -241,4 +255,22 @@ sim! {
         assert!(late.await.is_err());
         assert_eq!(now(), start + secs(2));
     }
+}
+
+#[test]
+fn a_shield_that_has_moved_out_of_a_region_does_not_hold_it_up() {
+    bare(|| async {
+        let shielded = Mutex::new(Box::pin(shield(pending::<()>())));
+        let token = Token::new();
+        let mut inside = pin!(token.run_until_cancelled(async {
+            assert!(shielded.lock().unwrap().as_mut().now_or_never().is_none());
+            pending::<()>().await
+        }));
+        assert!(poll_immediate(inside.as_mut()).await.is_none());
+        token.cancel("enough");
+        assert!(poll_immediate(inside.as_mut()).await.is_none(), "the shield holds it up");
+        // No region encloses this.
+        assert!(shielded.lock().unwrap().as_mut().now_or_never().is_none());
+        assert!(inside.await.is_err());
+    });
 }

@@ -331,3 +331,87 @@ fn every_schedule_of_a_client_and_a_server() {
     });
     assert!(explored.schedules() > 10, "{explored:?}");
 }
+
+#[test]
+fn hosts_have_ports_of_their_own() {
+    for_seeds(|sim| {
+        let hosts = ["one", "two"].map(|name| sim.host(name));
+        for (host, greeting) in hosts.iter().zip([b"1", b"2"]) {
+            host.program(move || async move {
+                let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    stream.write_all(greeting).await.unwrap();
+                }
+            });
+        }
+        sim.run(async {
+            settle().await;
+            for (address, greeting) in [("one:80", b"1"), ("two:80", b"2")] {
+                assert_eq!(all_of(&TcpStream::connect(address).await.unwrap()).await, greeting);
+            }
+        });
+    });
+}
+
+#[test]
+fn nothing_at_all_is_read_and_written_without_a_wait_and_nothing_after_the_end() {
+    for_seeds(|sim| {
+        sim.run(async {
+            let listener = TcpListener::bind("127.0.0.1:80").await.unwrap();
+            let mut client = TcpStream::connect("127.0.0.1:80").await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            assert_eq!(client.read(&mut []).await.unwrap(), 0);
+            assert_eq!(client.write(&[]).await.unwrap(), 0);
+            client.close().await.unwrap();
+            assert_eq!(client.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+            assert_eq!(all_of(&server).await, b"");
+        });
+    });
+}
+
+#[test]
+fn the_links_between_hosts_are_not_those_within_one() {
+    for_seeds(|sim| {
+        sim.network().set_all(Link::new().buffer(1));
+        sim.run(async {
+            let listener = TcpListener::bind("127.0.0.1:80").await.unwrap();
+            let mut client = TcpStream::connect("127.0.0.1:80").await.unwrap();
+            let (_server, _) = listener.accept().await.unwrap();
+            let mut written = 0;
+            for _ in 0..20 {
+                written += client.write(&[0; 1000]).await.unwrap();
+            }
+            assert!(written > 20, "{written}");
+        });
+    });
+}
+
+#[test]
+fn a_connection_is_a_socket_of_its_client() {
+    for_seeds(|sim| {
+        let (client, server) = (sim.host("client"), sim.host("server"));
+        server.program(|| async { echo(TcpListener::bind("server:80").await.unwrap()).await });
+        client.run(async {
+            settle().await;
+            client.limit_sockets(1);
+            let first = TcpStream::connect("server:80").await.unwrap();
+            TcpStream::connect("server:80").await.unwrap_err();
+            drop(first);
+            TcpStream::connect("server:80").await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn where_all_schedules_are_explored_the_network_makes_no_choice() {
+    let explored = explore_all(async || {
+        let listener = TcpListener::bind("127.0.0.1:80").await.unwrap();
+        let mut client = TcpStream::connect("127.0.0.1:80").await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        for _ in 0..50 {
+            assert_eq!(client.write(&[0; 100]).await.unwrap(), 100);
+            assert_eq!(server.read(&mut [0; 1000]).await.unwrap(), 100);
+        }
+    });
+    assert_eq!(explored.schedules(), 1);
+}

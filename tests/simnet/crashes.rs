@@ -2,11 +2,12 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use foster::net::{TcpListener, TcpStream};
+use foster::net::{TcpListener, TcpStream, UdpSocket};
 use foster::runtimes::Sim;
-use foster::runtimes::sim::Link;
+use foster::runtimes::sim::{Fault, Faults, Link, Moment};
 use foster::testing::settle;
 use foster::{scope, sleep, timeout, yield_now};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
@@ -150,4 +151,79 @@ fn a_crash_of_nobody_is_none() {
         assert!(server.is_up());
     });
     assert_eq!(format!("{:?}", sim.trace()).matches("server crashes").count(), 1);
+}
+
+// What is polled by others is not dropped with the tasks of the host.
+#[test]
+fn who_waits_elsewhere_at_sockets_of_a_host_hears_of_its_crash() {
+    for_seeds(|sim| {
+        let (server, client) = (sim.host("server"), sim.host("client"));
+        sim.run(scope(async |s| {
+            let listener = server.enter(TcpListener::bind("server:80")).await.unwrap();
+            let unanswered = s.spawn(client.enter(async { TcpStream::connect("server:81").await.unwrap_err().kind() }));
+            let connected = client.enter(TcpStream::connect("server:80")).await.unwrap();
+            let _accepted = listener.accept().await.unwrap();
+            assert_eq!(unanswered.await, ErrorKind::ConnectionRefused);
+            sim.network().clog("client", "server");
+            let unanswered = s.spawn(client.enter(async { TcpStream::connect("server:80").await.unwrap_err().kind() }));
+            let receiver = client.enter(UdpSocket::bind("client:53")).await.unwrap();
+            let received = s.spawn(async move { receiver.recv(&mut [0]).await.unwrap_err().kind() });
+            let read = s.spawn(async move { (&connected).read(&mut [0]).await.unwrap_err().kind() });
+            settle().await;
+            client.crash();
+            let heard = [unanswered.await, received.await, read.await];
+            assert_eq!(heard, [ErrorKind::NotConnected; 3]);
+        }));
+    });
+}
+
+#[test]
+fn a_program_begins_when_its_host_is_up_and_once() {
+    let begun = Arc::new(AtomicU32::new(0));
+    let counted = begun.clone();
+    let faults = Faults::none().plan(|moment| match moment {
+        Moment::Write { to: "server", number: 1, .. } => Some(Fault::Crash(SECOND)),
+        _ => None,
+    });
+    let sim = Sim::builder().faults(faults).strict().build();
+    let (server, client) = (sim.host("server"), sim.host("client"));
+    client.run(async {
+        server.crash();
+        server.program(move || {
+            counted.fetch_add(1, Relaxed);
+            async { echo(TcpListener::bind("server:80").await.unwrap()).await }
+        });
+        settle().await;
+        assert_eq!(begun.load(Relaxed), 0);
+        server.restart();
+        settle().await;
+        assert_eq!(begun.load(Relaxed), 1);
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        stream.write_all(b"crash").await.unwrap();
+        settle().await;
+        assert!(!server.is_up());
+        // Before it is due.
+        server.restart();
+        sleep(2 * SECOND).await;
+        assert_eq!(begun.load(Relaxed), 2);
+    });
+}
+
+#[test]
+fn an_isolated_host_still_reaches_itself() {
+    for_seeds(|sim| {
+        let alone = sim.host("alone");
+        alone.program(|| async { echo(TcpListener::bind("0.0.0.0:80").await.unwrap()).await });
+        alone.run(async {
+            settle().await;
+            sim.network().isolate("alone");
+            TcpStream::connect("alone:80").await.unwrap();
+        });
+    });
+}
+
+#[test]
+#[should_panic(expected = "no host \"nobody\"")]
+fn a_host_that_is_not_there_is_not_isolated() {
+    Sim::new(0).network().isolate("nobody");
 }

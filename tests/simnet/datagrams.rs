@@ -6,11 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foster::net::{TcpListener, UdpSocket};
+use foster::net::{TcpListener, TcpStream, UdpSocket};
 use foster::runtimes::Sim;
 use foster::runtimes::sim::{Fault, Faults, Host, Link, Moment};
 use foster::testing::{EveryAwait, Explore, cancel_at_every_await, settle};
 use foster::{bracket, gather, scope, sleep, timeout, try_gather, yield_now};
+use futures::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::for_seeds;
 
@@ -454,4 +455,66 @@ fn a_cancelled_receive_leaves_the_datagrams_to_the_release() {
         let found = found.unwrap();
         assert!(found.suspensions().iter().any(|wait| wait.contains("a datagram to port 53")), "{found:?}");
     }
+}
+
+#[test]
+fn hosts_have_ports_of_their_own() {
+    for_seeds(|sim| {
+        let [one, two] = ["one", "two"].map(|name| sim.host(name));
+        sim.run(async {
+            let [first, second] = [&one, &two].map(|host| host.enter(UdpSocket::bind("0.0.0.0:53")));
+            let (first, second) = (first.await.unwrap(), second.await.unwrap());
+            let sender = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+            sender.send_to(b"two", (two.address(), 53)).await.unwrap();
+            sender.send_to(b"one", (one.address(), 53)).await.unwrap();
+            assert_eq!((next(&first).await.unwrap(), next(&second).await.unwrap()), (b"one".to_vec(), b"two".to_vec()));
+        });
+    });
+}
+
+#[test]
+fn the_trace_tells_of_datagrams_that_are_lost_or_refused_but_not_of_what_arrives_within_a_host() {
+    let faults = Faults::none().plan(|moment| match moment {
+        Moment::Write { number: 1, .. } => Some(Fault::Lose),
+        _ => None,
+    });
+    let sim = Sim::builder().faults(faults).strict().build();
+    sim.run(async {
+        let [one, two] = ["127.0.0.1:1", "127.0.0.1:2"].map(UdpSocket::bind);
+        let (one, two) = (one.await.unwrap(), two.await.unwrap());
+        for datagram in [&b"1"[..], b"22"] {
+            one.send_to(datagram, two.local_addr().unwrap()).await.unwrap();
+        }
+        assert_eq!(next(&two).await.unwrap(), b"22");
+        one.connect("127.0.0.1:3").await.unwrap();
+        one.send(b"333").await.unwrap();
+        next(&one).await.unwrap_err();
+    });
+    let lines = lines_of(&sim);
+    for line in ["1 byte, lost", "3 bytes, lost", "refused"] {
+        assert_eq!(lines.matches(&format!("localhost → localhost: {line}")).count(), 1, "{line}: {lines}");
+    }
+    assert!(!lines.contains("2 bytes"), "{lines}");
+}
+
+#[test]
+fn a_fault_of_connections_strikes_no_datagram_and_the_other_way_round() {
+    let asked = |faults: Faults| {
+        let sim = Sim::builder().faults(faults).strict().build();
+        let (client, _server) = client_and_server(&sim);
+        client.run(async {
+            let socket = connected().await;
+            ask(&socket, b"hello").await
+        })
+    };
+    assert_eq!(asked(Faults::none().reset_connections(1.0)).as_deref(), Some(&b"hello"[..]));
+    assert_eq!(asked(Faults::none().reset_connections(1.0).lose_packets(1.0)), None);
+    let sim = Sim::builder().faults(Faults::none().duplicate_datagrams(1.0).reset_connections(1.0)).strict().build();
+    sim.run(async {
+        let listener = TcpListener::bind("127.0.0.1:80").await.unwrap();
+        let mut client = TcpStream::connect("127.0.0.1:80").await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        assert_eq!(server.read_exact(&mut [0; 5]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
 }

@@ -72,7 +72,6 @@ impl Links {
     /// Cuts the links between a host and all others that there are.
     #[track_caller]
     pub fn isolate(&self, host: &str) {
-        self.hosts(host, host);
         for other in self.others(host) {
             self.partition(host, &other);
         }

@@ -107,6 +107,31 @@ fn a_task_that_is_left_behind_is_an_error() {
 }
 
 #[test]
+fn a_panic_comes_before_the_tasks_that_are_left_behind_by_it() {
+    use futures_util::task::SpawnExt;
+    let body = || async {
+        crate::Handle::current().spawn(pending()).unwrap();
+        panic_quietly("early");
+    };
+    let failure = EveryAwait::new().run(body, || ()).unwrap_err();
+    assert_eq!((failure.suspension(), failure.what()), (None, "the future panicked: early"));
+}
+
+#[test]
+fn a_wind_down_is_named_by_the_await_at_which_it_began() {
+    let body = || {
+        shield(async {
+            yield_now().await;
+            sleep(SECOND).await;
+        })
+    };
+    let report = EveryAwait::new().wind_down().run(body, || ()).unwrap();
+    let names = report.suspensions();
+    assert_eq!(names.len(), 2, "{report}");
+    assert!(names[0].ends_with(" > yield") && names[1].ends_with(" > sleep of 1s"), "{report}");
+}
+
+#[test]
 fn a_child_that_is_dropped_before_its_first_poll_is_not_left_behind() {
     // Its task is empty then, and still waits for its turn: that was reported as a task left
     // behind.
