@@ -297,3 +297,72 @@ impl Injector {
         Duration::new(seconds, (nanos % 1_000_000_000) as u32)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_fault_is_one_even_alone() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let none = Faults::none;
+        assert!(none().is_none());
+        let some = [
+            none().refuse_spawns(0.1),
+            none().drop_tasks(0.1),
+            none().delay_timers(SECOND),
+            none().coalesce_timers(SECOND),
+            none().spurious_wakes(0.1),
+            none().late_blocking(),
+            none().plan(|_| None),
+            #[cfg(feature = "net")]
+            none().refuse_connections(0.1),
+            #[cfg(feature = "net")]
+            none().reset_connections(0.1),
+            #[cfg(feature = "net")]
+            none().lose_packets(0.1),
+            #[cfg(feature = "net")]
+            none().duplicate_datagrams(0.1),
+            #[cfg(feature = "net")]
+            none().cut_links(0.1, SECOND),
+            #[cfg(feature = "net")]
+            none().crash_hosts(0.1, SECOND),
+        ];
+        for faults in some {
+            assert!(!faults.is_none(), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_job_is_late_and_a_plan_says_what_happens_to_which() {
+        let spawned = |faults: Faults, label: &TaskLabel| Injector::new(0, faults).spawn(label);
+        let (task, job) = (TaskLabel::Task(1), TaskLabel::Job(None, 2));
+        let late = Faults::none().late_blocking();
+        assert_eq!((spawned(late.clone(), &task), spawned(late, &job)), (None, Some(Fault::Late)));
+        let planned = Faults::none().plan(|_| Some(Fault::Late));
+        assert_eq!((spawned(planned.clone(), &task), spawned(planned, &job)), (None, Some(Fault::Late)));
+        let by_kind = Faults::none().plan(|moment| match moment {
+            Moment::Spawn { task: "task 1" } => Some(Fault::Drop),
+            Moment::Job { task: "job 2" } => Some(Fault::Refuse),
+            _ => None,
+        });
+        assert_eq!(spawned(by_kind.clone(), &task), Some(Fault::Drop));
+        assert_eq!(spawned(by_kind, &job), Some(Fault::Refuse));
+        assert_eq!(spawned(Faults::none().refuse_spawns(1.0), &task), Some(Fault::Refuse));
+    }
+
+    #[test]
+    fn timers_are_late_by_the_plan_and_then_come_to_the_grid() {
+        let milli = Duration::from_millis;
+        let due = |faults: Faults, due| Injector::new(0, faults).due(due, 1);
+        let grid = Faults::none().coalesce_timers(milli(10));
+        for (at, expected) in [(0, 0), (1, 10), (10, 10), (11, 20)] {
+            assert_eq!(due(grid.clone(), milli(at)), milli(expected));
+        }
+        let planned =
+            grid.plan(move |moment| matches!(moment, Moment::Timer { number: 1 }).then_some(Fault::Delay(milli(5))));
+        assert_eq!(due(planned, milli(6)), milli(20));
+        let delayed = due(Faults::none().delay_timers(milli(1_000)), milli(1));
+        assert!(delayed > milli(1) && delayed <= milli(1_001), "{delayed:?}");
+    }
+}

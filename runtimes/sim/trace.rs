@@ -239,3 +239,29 @@ impl fmt::Debug for Trace {
         f.debug_struct("Trace").field("len", &self.count).field("lines", &self.lines()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_shown_and_an_ellipsis_for_those_before() {
+        let mut trace = Trace::new();
+        (0..Trace::SHOWN as u64).for_each(|number| trace.run(&TaskLabel::Task(number), number));
+        assert!(trace.to_string().starts_with("task 0\ntask 1\n"), "{trace}");
+        trace.run(&TaskLabel::Main, 0);
+        assert!(trace.to_string().starts_with("…\ntask 1\n"), "{trace}");
+    }
+
+    #[test]
+    fn the_children_of_a_turn_are_on_its_line_also_when_it_has_been_forgotten() {
+        let mut trace = Trace::new();
+        trace.run(&TaskLabel::Main, 0);
+        let mut child = |number| trace.child(PolledChild { name: "child".into(), number });
+        (0..2).for_each(&mut child);
+        (2..Trace::KEPT as u32).for_each(child);
+        let text = trace.to_string();
+        assert!(text.starts_with("…\n… > `child` #0 > `child` #1 > "), "{}", &text[..100]);
+        assert_eq!((text.lines().count(), trace.len()), (2, Trace::KEPT + 1));
+    }
+}
