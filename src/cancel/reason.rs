@@ -121,6 +121,25 @@ impl Moment {
     }
 }
 
+/// The first of several causes.
+#[derive(Default)]
+pub(crate) struct Causes {
+    first: Option<(Moment, Arc<Reason>)>,
+}
+
+impl Causes {
+    pub(crate) fn add(&mut self, at: Option<Moment>, reason: impl FnOnce() -> Arc<Reason>) {
+        let Some(at) = at else { return };
+        if self.first.as_ref().is_none_or(|(first, _)| at.is_before(*first)) {
+            self.first = Some((at, reason()));
+        }
+    }
+
+    pub(crate) fn into_first(self) -> Option<Arc<Reason>> {
+        self.first.map(|(_, reason)| reason)
+    }
+}
+
 impl Reason {
     /// Returns the reason of a child that [`Task::cancel`](crate::Task::cancel) ended.
     pub(crate) fn by_task() -> Arc<Reason> {

@@ -27,7 +27,8 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use super::reason::{Moment, Reason};
+use super::reason::{Causes, Moment, Reason};
+use crate::context::list::List;
 use crate::engine::atomics::{AtomicU8, Ordering, ShortLock};
 use crate::name::Name;
 use crate::panic::wake_all;
@@ -95,8 +96,8 @@ struct TokenNode {
 }
 
 struct State {
-    /// There is a reason if, and only if, the level is above `Live`.
-    reason: Option<Arc<Reason>>,
+    /// When the level first rose, and why. It is there if, and only if, the level is above `Live`.
+    cause: Option<(Moment, Arc<Reason>)>,
     /// When the level rose to `Cancelled`, if it did.
     tripped_at: Option<Moment>,
     /// The parent, which this keeps alive, and this token's key in its `children`.
@@ -118,7 +119,7 @@ impl Token {
     /// Creates a token that has no parent.
     pub fn new() -> Self {
         let state = State {
-            reason: None,
+            cause: None,
             tripped_at: None,
             parent: None,
             children: Slab::new(),
@@ -179,8 +180,13 @@ impl Token {
 
     /// Returns the reason without a copy of its text.
     pub(crate) fn shared_reason(&self) -> Option<Arc<Reason>> {
-        // Whoever knows that it was cancelled sees the level, and behind the lock the reason.
-        if self.is_cancelled() { self.inner.state.lock().reason.clone() } else { None }
+        self.cause().map(|(_, reason)| reason)
+    }
+
+    /// Returns when it was cancelled, and why.
+    pub(crate) fn cause(&self) -> Option<(Moment, Arc<Reason>)> {
+        // Whoever knows that it was cancelled sees the level, and behind the lock the cause.
+        if self.is_cancelled() { self.inner.state.lock().cause.clone() } else { None }
     }
 
     /// Waits until the token is cancelled, and returns the reason.
@@ -248,8 +254,8 @@ impl Token {
                 // What is below it has this level, too: the first invariant.
                 continue;
             }
-            if state.reason.is_none() {
-                state.reason = Some(reason.clone());
+            if state.cause.is_none() {
+                state.cause = Some((moment, reason.clone()));
             }
             if level >= Level::Cancelled {
                 state.tripped_at.get_or_insert(moment);
@@ -278,10 +284,8 @@ impl Token {
         }
         // After the insertion: a parent that is raised before it is seen here, and one that is
         // raised after it finds this token among its children.
-        let level = parent.level();
-        if level > Level::Live {
-            let reason = parent.shared_reason().unwrap_or_else(|| Arc::new(Reason::Parent));
-            self.raise_at(level, &reason, parent.tripped_at().unwrap_or_else(Moment::next));
+        if let Some((at, reason)) = parent.cause() {
+            self.raise_at(parent.level(), &reason, parent.tripped_at().unwrap_or(at));
         }
     }
 
@@ -389,6 +393,20 @@ impl Token {
     /// Takes the names that were noted with this token.
     pub(crate) fn take_overrun(&self) -> Vec<Name> {
         std::mem::take(&mut self.inner.state.lock().overrun)
+    }
+}
+
+/// The tokens with which what is polled at one place ends, up to the nearest scope or shield.
+pub(crate) type Tokens = List<Token>;
+
+/// Adds those of `tokens` that are cancelled.
+pub(crate) fn add_causes(tokens: &Tokens, causes: &mut Causes) {
+    let mut next = tokens.as_ref();
+    while let Some(here) = next {
+        if let Some((at, reason)) = here.item.cause() {
+            causes.add(Some(at), || reason);
+        }
+        next = here.next.as_ref();
     }
 }
 

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::region::Region;
 use crate::cancel::reason::{Cancelled, Reason};
-use crate::cancel::token::{Level, Token, TokenListener};
+use crate::cancel::token::{Level, Token, TokenListener, Tokens};
 use crate::context;
 
 impl Token {
@@ -35,7 +35,7 @@ impl Token {
     ///
     /// # Cost
     ///
-    /// Each poll takes the token's lock for a moment. There is no allocation.
+    /// One allocation. Each poll takes the token's lock for a moment.
     ///
     /// ```
     /// # futures::executor::block_on(async {
@@ -52,8 +52,9 @@ impl Token {
     /// # });
     /// ```
     pub fn run_until_cancelled<F: Future>(&self, future: F) -> RunUntilCancelled<F> {
+        let until = Until { future, token: self.clone(), tokens: None };
         RunUntilCancelled {
-            region: Region::new(future),
+            region: Region::new(until),
             listener: TokenListener::new(self.clone()),
             phase: RunPhase::Fresh,
         }
@@ -105,9 +106,29 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct RunUntilCancelled<F> {
         #[pin]
-        region: Region<F>,
+        region: Region<Until<F>>,
         listener: TokenListener,
         phase: RunPhase,
+    }
+}
+
+pin_project! {
+    /// A future that finds the token among those with which it ends.
+    struct Until<F> {
+        #[pin]
+        future: F,
+        token: Token,
+        // Begins with the token. Those that enclose the last poll come after it.
+        tokens: Tokens,
+    }
+}
+
+impl<F: Future> Future for Until<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        context::with(|ambient| ambient.until(this.token, this.tokens, || this.future.poll(cx)))
     }
 }
 

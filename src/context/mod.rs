@@ -9,6 +9,7 @@
 
 mod current;
 pub(crate) mod deadlines;
+pub(crate) mod ends;
 mod guards;
 pub(crate) mod inherited;
 pub(crate) mod list;
@@ -24,9 +25,10 @@ use std::time::Duration;
 pub(crate) use guards::{Entered, Replaced, Swap};
 
 use self::deadlines::{Deadlines, MovableDeadlines, NO_DEADLINE};
+use self::ends::EndsWith;
 use self::list::{List, ListNode};
-use crate::cancel::reason::{Reason, Siblings, asked_here};
-use crate::cancel::token::Token;
+use crate::cancel::reason::{Causes, Reason, Siblings, asked_here};
+use crate::cancel::token::{Token, Tokens, add_causes};
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::scope::control::{Adopted, Control};
 use crate::task::mark::{Mark, Marked};
@@ -52,11 +54,12 @@ thread_local! {
         ManuallyDrop::new(Ambient {
             watch: Cell::new(Watch::No),
             inside: Cell::new(false),
-            member: Cell::new(false),
+            ends_with: Cell::new(EndsWith::NOTHING),
             calm: Cell::new(0),
             child: Cell::new(None),
             token: Cell::new(None),
             scope: Cell::new(None),
+            tokens: Cell::new(None),
             runtime: RefCell::new(Place::Nowhere),
             due: Cell::new(None),
             due_after: Cell::new(NO_DEADLINE),
@@ -73,10 +76,10 @@ pub(crate) struct Ambient {
     pub(crate) watch: Cell<Watch>,
     /// Whether it lies in a region. Outside of regions there is no token to ask for.
     pub(crate) inside: Cell<bool>,
-    /// Whether it ends with the nearest scope. That is so for a member of the scope, and not for a
-    /// shield, a finalizer or an adopted future. The token of a member may not be linked to that of
-    /// the scope before the member is first pending.
-    pub(crate) member: Cell<bool>,
+    /// Whether it ends with the nearest scope, and with the `tokens`. A member of the scope does,
+    /// and a shield, a finalizer or an adopted future does not. The token of a region may not be
+    /// linked to those of the enclosing ones before the region is first pending.
+    pub(crate) ends_with: Cell<EndsWith>,
     /// The value of [`asked_here`] at the last look that found nothing cancelled with which the
     /// nearest scope ends.
     ///
@@ -90,6 +93,9 @@ pub(crate) struct Ambient {
     pub(crate) token: Cell<Option<Token>>,
     /// The nearest scope or root. What outlives a drop is transferred to it.
     pub(crate) scope: Cell<Option<Arc<Control>>>,
+    /// The tokens with which it ends, up to the nearest scope or shield. The scope keeps those that
+    /// enclose the scope. They are in force only if it [ends with](Self::ends_with) tokens.
+    tokens: Cell<Tokens>,
     /// The runtime in force. It is borrowed only to swap and read it, and never while code runs
     /// that could swap it: `now` and `timer` are the runtime's own.
     runtime: RefCell<Place>,
@@ -117,13 +123,15 @@ pub(crate) enum Place {
     Child(Arc<WeakHandle>),
 }
 
-/// Stands for the [scope](Ambient::scope) and the [child](Ambient::child) in which something is
-/// polled, and for whether it ends with them.
+/// Stands for the [scope](Ambient::scope), the [child](Ambient::child) and the
+/// [tokens](Ambient::tokens) in which something is polled, and for whether it ends with them.
 #[derive(Default, PartialEq, Eq)]
 pub(crate) struct Enclosure {
-    /// The address, or 0 if there is none, with the lowest bit for [`member`](Ambient::member).
+    /// The address, or 0 if there is none. The lowest bits say what it [ends
+    /// with](Ambient::ends_with).
     scope: usize,
     child: usize,
+    tokens: usize,
 }
 
 impl Enclosure {
@@ -157,18 +165,19 @@ pub(crate) fn with<R>(f: impl FnOnce(&Ambient) -> R) -> R {
 ///
 /// What `f` uses must be able to start, although the region that `f` belongs to is ending.
 pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
-    struct Back(bool, bool, Option<Token>);
+    struct Back(bool, EndsWith, Option<Token>);
     impl Drop for Back {
         fn drop(&mut self) {
             with(|ambient| {
                 ambient.inside.set(self.0);
-                ambient.member.set(self.1);
+                ambient.ends_with.set(self.1);
                 ambient.token.set(self.2.take());
             });
         }
     }
-    let _back =
-        with(|ambient| Back(ambient.inside.replace(false), ambient.member.replace(false), ambient.token.take()));
+    let _back = with(|ambient| {
+        Back(ambient.inside.replace(false), ambient.ends_with.replace(EndsWith::NOTHING), ambient.token.take())
+    });
     f()
 }
 
@@ -283,13 +292,15 @@ impl Ambient {
     /// Whether a region with `token` is cancelled.
     #[inline]
     fn trips(&self, token: Option<&Token>) -> bool {
-        token.is_some_and(Token::is_tripped) || self.member.get() && self.ends_with_its_scope()
+        let ends_with = self.ends_with.get();
+        token.is_some_and(Token::is_tripped)
+            || ends_with.contains(EndsWith::SCOPE) && self.is_scope_cancelled()
+            || ends_with != EndsWith::NOTHING && !self.is_calm() && self.is_doomed_further_out()
     }
 
-    /// Whether the nearest scope is cancelled, or what encloses it was, in the present poll.
-    fn ends_with_its_scope(&self) -> bool {
+    /// Whether the nearest scope is cancelled.
+    fn is_scope_cancelled(&self) -> bool {
         Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
-            || !self.is_calm() && self.is_doomed_further_out()
     }
 
     /// Whether this thread has asked for no cancellation since nothing was cancelled here.
@@ -322,7 +333,7 @@ impl Ambient {
 
     /// Polls a region that no enclosing cancellation and no enclosing deadline reaches.
     pub(crate) fn enter_fresh<R>(&self, token: &mut Option<Token>, inside: impl FnOnce() -> R) -> R {
-        let _member = Replaced::new(&self.member, false);
+        let _ends_with = Replaced::new(&self.ends_with, EndsWith::NOTHING);
         self.without_deadline(|| self.enter(token, inside))
     }
 
@@ -340,8 +351,9 @@ impl Ambient {
 
     #[inline]
     pub(crate) fn enclosure(&self) -> Enclosure {
-        // The lowest bit of the address is free.
-        Enclosure { scope: self.scope_address() | usize::from(self.member.get()), child: self.child_id() }
+        // The lowest bits of the address are free.
+        let scope = self.scope_address() | self.ends_with.get().bits();
+        Enclosure { scope, child: self.child_id(), tokens: self.tokens_address() }
     }
 
     /// Returns the [id](crate::task::cell::Reader::id) of the innermost child, or 0 outside of
@@ -357,10 +369,10 @@ impl Ambient {
     }
 
     /// Whether something has been cancelled with which the future that is polled here ends: its
-    /// region, or a scope that encloses it, whoever has cancelled that, and in whichever poll. The
-    /// tokens in between may not tell yet.
+    /// region, or a scope, child or token that encloses it, whoever has cancelled that, and in
+    /// whichever poll. The tokens of the regions in between may not tell yet.
     pub(crate) fn is_doomed(&self) -> bool {
-        self.is_tripped() || self.is_doomed_further_out()
+        Self::peek(&self.token, |token| token.is_some_and(Token::is_tripped)) || self.is_doomed_further_out()
     }
 
     /// Whether there is something that [`why_doomed`](Self::why_doomed) returns.
@@ -370,10 +382,17 @@ impl Ambient {
         self.why_doomed().is_some()
     }
 
-    /// Returns why the innermost child or the nearest scope is cancelled, or another one with which
-    /// they end. That is the first cause, if there are several.
+    /// Returns why a token, the innermost child or the nearest scope is cancelled, or another one
+    /// with which they end. That is the first cause, if there are several.
     fn why_doomed(&self) -> Option<Arc<Reason>> {
-        if self.member.get() { self.scope()?.why_doomed(self.mark()) } else { None }
+        let mut causes = Causes::default();
+        add_causes(&self.tokens(), &mut causes);
+        if self.ends_with.get().contains(EndsWith::SCOPE) {
+            if let Some(scope) = self.scope() {
+                scope.add_causes(self.mark(), &mut causes);
+            }
+        }
+        causes.into_first()
     }
 
     /// Returns the nearest scope or root.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures_task::FutureObj;
 
-use crate::cancel::reason::{Moment, Reason};
-use crate::cancel::token::{Level, Token};
+use crate::cancel::reason::{Causes, Moment, Reason};
+use crate::cancel::token::{Level, Token, Tokens, add_causes};
 use crate::context::deadlines::Deadlines;
 use crate::engine::Key;
 use crate::engine::atomics::{AtomicBool, AtomicIsize, AtomicU8, AtomicUsize, Ordering, ShortLock};
@@ -97,24 +97,11 @@ struct EnclosingScope {
     child: Option<Mark>,
     /// Whether this scope ends when they are cancelled. There may be a shield in between.
     ends_with_it: bool,
+    /// The tokens with which this scope ends, up to the enclosing scope.
+    tokens: Tokens,
     /// Why this scope was dropped before it had completed, if it was, and the moment after which
     /// that was.
     dropped: Option<(Moment, Arc<Reason>)>,
-}
-
-/// The first of several causes.
-#[derive(Default)]
-struct Causes {
-    first: Option<(Moment, Arc<Reason>)>,
-}
-
-impl Causes {
-    fn add(&mut self, at: Option<Moment>, reason: impl FnOnce() -> Arc<Reason>) {
-        let Some(at) = at else { return };
-        if self.first.as_ref().is_none_or(|(first, _)| at.is_before(*first)) {
-            self.first = Some((at, reason()));
-        }
-    }
 }
 
 /// Whether a scope only waits for its children.
@@ -256,11 +243,17 @@ impl Control {
         self.enclosing.lock().scope.clone()
     }
 
-    /// Sets the enclosing scope and the innermost enclosing child, and whether this scope ends when
-    /// they are cancelled.
-    pub(crate) fn set_enclosing(&self, scope: Option<Arc<Control>>, child: Option<Mark>, ends_with_it: bool) {
-        let before =
-            mem::replace(&mut *self.enclosing.lock(), EnclosingScope { scope, child, ends_with_it, dropped: None });
+    /// Sets the enclosing scope and the innermost enclosing child, whether this scope ends when they
+    /// are cancelled, and the tokens with which it ends.
+    pub(crate) fn set_enclosing(
+        &self,
+        scope: Option<Arc<Control>>,
+        child: Option<Mark>,
+        ends_with_it: bool,
+        tokens: Tokens,
+    ) {
+        let enclosing = EnclosingScope { scope, child, ends_with_it, tokens, dropped: None };
+        let before = mem::replace(&mut *self.enclosing.lock(), enclosing);
         drop(before);
     }
 
@@ -277,21 +270,22 @@ impl Control {
         if self.has_deadline.load(Ordering::Acquire) { self.deadlines.lock().clone() } else { Deadlines::none() }
     }
 
-    /// Returns the first cause for which what is polled in `child` of this scope is cancelled: with
-    /// the child, with this scope, or with an enclosing child or scope. `child` is the innermost
+    /// Adds the causes for which what is polled in `child` of this scope is cancelled: with the
+    /// child, with this scope, or with an enclosing child, scope or token. `child` is the innermost
     /// one, and may enclose this scope.
     ///
     /// A scope's token is linked after a poll of the scope. What is polled before that finds here
     /// what encloses it cancelled, and not by the token.
-    pub(crate) fn why_doomed(self: &Arc<Self>, child: Option<Mark>) -> Option<Arc<Reason>> {
-        let mut causes = Causes::default();
+    pub(crate) fn add_causes(self: &Arc<Self>, child: Option<Mark>, causes: &mut Causes) {
         let look = |child: Option<&Mark>| child.map(|child| (child.id(), child.cancelled_at()));
         let (mut next, mut child) = (Some(Arc::clone(self)), look(child.as_ref()));
         while let Some(scope) = next {
             let enclosing = scope.enclosing.lock();
             let outer_child = look(enclosing.child.as_ref());
             let outer = enclosing.scope.clone().filter(|_| enclosing.ends_with_it);
+            let tokens = enclosing.tokens.clone();
             drop(enclosing);
+            add_causes(&tokens, causes);
             // A child that encloses this scope as well counts with the outermost scope in it. The
             // loop does not get there if a shield lies in between, and then the child does not count.
             if child.map(|(id, _)| id) != outer_child.map(|(id, _)| id) {
@@ -300,7 +294,6 @@ impl Control {
             causes.add(scope.known_token().and_then(Token::tripped_at), || scope.refusal());
             (next, child) = (outer, outer_child);
         }
-        causes.first.map(|(_, reason)| reason)
     }
 
     /// Sends `news` to this scope, or to the nearest enclosing one that has not completed.

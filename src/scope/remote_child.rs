@@ -26,6 +26,7 @@ use futures_task::{FutureObj, UnsafeFutureObj};
 use super::task::Task;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Level, Token, TokenListener};
+use crate::context::ends::EndsWith;
 use crate::context::{self, Ambient, Ending, Inheritance, Place, Replaced, Watch};
 use crate::engine::budget::Counted;
 use crate::name::Name;
@@ -209,7 +210,7 @@ where
         context::with(|ambient| {
             surroundings.within(ambient, rest.as_deref_mut(), || {
                 ambient.enter(token, || {
-                    let _member = Replaced::new(&ambient.member, true);
+                    let _ends_with = Replaced::new(&ambient.ends_with, EndsWith::SCOPE);
                     let _calm = ambient.note_calm(true);
                     let _counted = Counted::begin();
                     runner.poll(&ambient.child, cx)

@@ -17,17 +17,19 @@ use crate::probes::{Gate, Log, turns, why};
 /// What is cancelled.
 #[derive(Clone, Copy, Debug)]
 enum Cancels {
-    TheScope,
-    TheTask,
+    Scope,
+    Task,
+    Token,
 }
 
-const CANCELS: [Cancels; 2] = [Cancels::TheScope, Cancels::TheTask];
+const CANCELS: [Cancels; 3] = [Cancels::Scope, Cancels::Task, Cancels::Token];
 
 impl Cancels {
-    fn cancel(self, scope: &Scope<'_>, task: &Task<()>) {
+    fn cancel(self, scope: &Scope<'_>, task: &Task<()>, token: &Token) {
         match self {
-            Cancels::TheScope => scope.cancel("enough"),
-            Cancels::TheTask => task.cancel(),
+            Cancels::Scope => scope.cancel("enough"),
+            Cancels::Task => task.cancel(),
+            Cancels::Token => token.cancel("no longer"),
         }
     }
 }
@@ -100,14 +102,18 @@ impl Starts {
 async fn cancelled_before_it_starts(cancels: Cancels, between: Between, starts: Starts, parallel: bool, log: Log) {
     scope(async |s| {
         let (own, (give, given)) = (s.clone(), oneshot::channel::<Task<()>>());
+        let (token, ending) = (Token::new(), Token::new());
+        let until = token.child();
         let inside = async move {
             let task = given.await.unwrap();
-            cancels.cancel(&own, &task);
+            cancels.cancel(&own, &task, &token);
             log.note("cancelled");
             starts.start(log.clone()).await;
             log.note("went on");
         };
-        let child = between.around(inside.boxed());
+        let inside = between.around(inside.boxed());
+        // It ends with that of two tokens which is not the nearer one.
+        let child = async move { drop(until.run_until_cancelled(ending.run_until_cancelled(inside)).await) };
         let task = if parallel { s.spawn_parallel(child) } else { s.spawn(child) };
         // Nothing in between has a token after its first poll.
         yield_now().await;
@@ -244,14 +250,19 @@ matrix! {
             let noting = log.clone();
             scope(async |s| {
                 let (own, (give, given)) = (s.clone(), oneshot::channel::<Task<()>>());
-                let task = s.spawn(shield(scope(async move |_| {
+                let token = Token::new();
+                let until = token.clone();
+                let inside = shield(scope(async move |_| {
                     let task = given.await.unwrap();
-                    cancels.cancel(&own, &task);
+                    cancels.cancel(&own, &task, &token);
                     for starts in STARTS {
+                        Token::new().cancel("another");
                         starts.start(noting.clone()).await;
                     }
                     noting.note("went on");
-                })));
+                }));
+                let child = async move { drop(until.run_until_cancelled(inside).await) };
+                let task = s.spawn(child);
                 drop(give.send(task));
             })
             .await;
@@ -286,30 +297,94 @@ matrix! {
 
     // S7. What is dropped in that poll has the reason, too, and the first one.
     async fn what_is_dropped_in_the_poll_of_a_cancellation_has_the_first_cause_for_its_reason() {
-        for (first, reason) in [(Cancels::TheScope, "enough"), (Cancels::TheTask, "its task was cancelled")] {
+        let reasons = ["enough", "its task was cancelled", "no longer"];
+        for (first, reason) in CANCELS.into_iter().zip(reasons) {
             let kept = Mutex::new(None);
             scope(async |outer| {
                 let (give, given) = oneshot::channel::<Task<()>>();
                 let (inside, own) = (&kept, outer.clone());
-                let task = outer.spawn(async move {
+                let token = Token::new();
+                let until = token.clone();
+                let child = async move {
                     let keeping = scope(async |s| {
                         *inside.lock().unwrap() = Some(s.spawn(pending::<()>()));
                         pending::<()>().await
                     });
                     let cancelling = async {
                         let task = given.await.unwrap();
-                        first.cancel(&own, &task);
-                        Cancels::TheTask.cancel(&own, &task);
-                        Cancels::TheScope.cancel(&own, &task);
+                        first.cancel(&own, &task, &token);
+                        for other in CANCELS {
+                            other.cancel(&own, &task, &token);
+                        }
                     };
                     _ = futures::join!(cancelling, timeout(10_000 * T, keeping));
-                });
+                };
+                let task = outer.spawn(async move { drop(until.run_until_cancelled(child).await) });
                 yield_now().await;
                 drop(give.send(task));
             })
             .await;
             assert_eq!(why(&kept).await, reason.into());
         }
+    }
+
+    // S4. Nothing but the token tells that it ends: there is no scope between the shield and it.
+    async fn nothing_starts_in_a_shield_in_the_poll_in_which_a_token_inside_the_shield_is_cancelled() {
+        for (between, starts) in BETWEEN.into_iter().flat_map(|between| STARTS.map(|starts| (between, starts))) {
+            let log = Log::new();
+            let token = Token::new();
+            let (noting, ending) = (log.clone(), token.clone());
+            let inside = between.around(
+                async move {
+                    yield_now().await;
+                    ending.cancel("no longer");
+                    noting.note("cancelled");
+                    starts.start(noting.clone()).await;
+                    noting.note("went on");
+                }
+                .boxed(),
+            );
+            shield(async {
+                assert!(token.run_until_cancelled(inside).await.is_err());
+                starts.start(log.clone()).await;
+            })
+            .await;
+            assert_eq!(log.entries(), ["cancelled", "started"], "{between:?}, {starts:?}");
+        }
+    }
+
+    // S9. What is found there says nothing of the child that has the shield.
+    async fn nothing_starts_beside_a_shield_in_which_something_starts_after_a_cancellation() {
+        let log = Log::new();
+        let noting = log.clone();
+        scope(async |s| {
+            let (give, given) = oneshot::channel::<Task<()>>();
+            let task = s.spawn(async move {
+                let cancelling = async {
+                    given.await.unwrap().cancel();
+                    noting.note("cancelled");
+                };
+                let cancelled = async || {
+                    while !noting.has("cancelled") {
+                        yield_now().await;
+                    }
+                };
+                let in_shield = shield(async {
+                    cancelled().await;
+                    _ = Token::new().run_until_cancelled(Starts::Shield.start(noting.clone())).await;
+                    noting.note("in the shield");
+                });
+                let beside = async {
+                    cancelled().await;
+                    Starts::Scope.start(noting.clone()).await;
+                };
+                _ = futures::join!(cancelling, in_shield, beside);
+            });
+            yield_now().await;
+            drop(give.send(task));
+        })
+        .await;
+        assert_eq!(log.entries(), ["cancelled", "started", "in the shield"]);
     }
 
     // The destructors of what loses a race ran in the enclosing region, which is cancelled.
@@ -349,10 +424,10 @@ matrix! {
 }
 
 /// Runs a child beside the poll of an inner scope. It cancels the outer scope, or the child of that
-/// in which the inner scope lies. The tokens are linked after that poll. Then `late` is awaited,
-/// which must not return.
+/// in which the inner scope lies, or the token with which that child ends. The tokens of the regions
+/// are linked after that poll. Then `late` is awaited, which must not return.
 fn cancels_what_encloses_it_first<F: Future<Output = ()> + Send + 'static>(
-    by_task: bool,
+    cancels: Cancels,
     late: impl FnOnce() -> F + Send + 'static,
 ) {
     crate::harness::watched(move || {
@@ -360,13 +435,11 @@ fn cancels_what_encloses_it_first<F: Future<Output = ()> + Send + 'static>(
         let noting = log.clone();
         let outer = scope(|outer: Scope<'_>| async move {
             let (end, (give, given)) = (outer.clone(), std::sync::mpsc::channel::<Task<()>>());
-            let task = outer.spawn(scope(async move |inner: Scope<'_>| {
+            let token = Token::new();
+            let until = token.clone();
+            let inside = scope(async move |inner: Scope<'_>| {
                 let child = async move {
-                    if by_task {
-                        given.recv().unwrap().cancel();
-                    } else {
-                        end.cancel("first");
-                    }
+                    cancels.cancel(&end, &given.recv().unwrap(), &token);
                     noting.note("cancelled");
                     late().await;
                     noting.note("went on");
@@ -384,57 +457,100 @@ fn cancels_what_encloses_it_first<F: Future<Output = ()> + Send + 'static>(
                 inner.spawn_on(beside, &pool);
                 wait.recv().unwrap();
                 pending::<()>().await
-            }));
+            });
+            let task = outer.spawn(async move { drop(until.run_until_cancelled(inside).await) });
             give.send(task).unwrap();
-            if !by_task {
+            if let Cancels::Scope = cancels {
                 pending::<()>().await
             }
         });
         let outcome = futures::executor::block_on(outer.outcome());
         let reason = outcome.err().map(|cancelled| cancelled.reason().clone());
-        assert_eq!(reason, (!by_task).then(|| Reason::from("first")));
+        assert_eq!(reason, matches!(cancels, Cancels::Scope).then(|| Reason::from("enough")));
         assert_eq!(log.entries(), ["cancelled"]);
     });
 }
 
 // S7. The timeout reported `Elapsed`.
 #[test]
-fn a_deadline_that_passes_while_the_cancelled_scope_is_being_polled_comes_second() {
-    cancels_what_encloses_it_first(false, async || drop(timeout(Duration::ZERO, pending::<()>()).await));
-}
-
-// S7. Likewise.
-#[test]
-fn a_deadline_that_passes_while_the_cancelled_child_is_being_polled_comes_second() {
-    cancels_what_encloses_it_first(true, async || drop(timeout(Duration::ZERO, pending::<()>()).await));
+fn a_deadline_that_passes_while_what_is_cancelled_and_encloses_it_is_being_polled_comes_second() {
+    for cancels in CANCELS {
+        cancels_what_encloses_it_first(cancels, async || drop(timeout(Duration::ZERO, pending::<()>()).await));
+    }
 }
 
 // S4. The cancellation is asked for by another thread than that on which the scope is polled.
 #[test]
 fn nothing_starts_while_what_is_cancelled_and_encloses_it_is_being_polled() {
-    for by_task in [false, true] {
-        cancels_what_encloses_it_first(by_task, async || shield(async {}).await);
-        cancels_what_encloses_it_first(by_task, async || scope(async |_| {}).await);
+    for cancels in CANCELS {
+        cancels_what_encloses_it_first(cancels, async || shield(async {}).await);
+        cancels_what_encloses_it_first(cancels, async || scope(async |_| {}).await);
     }
 }
 
 // S7
 #[test]
-fn a_token_that_is_cancelled_while_the_cancelled_scope_is_being_polled_comes_second() {
-    cancels_what_encloses_it_first(false, async || {
-        let token = Token::new();
-        token.cancel("second");
-        drop(token.run_until_cancelled(pending::<()>()).await);
+fn a_token_that_is_cancelled_while_what_is_cancelled_and_encloses_it_is_being_polled_comes_second() {
+    for cancels in CANCELS {
+        cancels_what_encloses_it_first(cancels, async || {
+            let token = Token::new();
+            token.cancel("second");
+            drop(token.run_until_cancelled(pending::<()>()).await);
+        });
+        cancels_what_encloses_it_first(cancels, async || {
+            let token = Token::new();
+            let ending = token.clone();
+            let inside = async move {
+                ending.cancel("second");
+                pending::<()>().await
+            };
+            drop(token.run_until_cancelled(inside).await);
+        });
+    }
+}
+
+// S4. No scope encloses it, nor a root.
+#[test]
+fn nothing_starts_outside_of_scopes_in_the_poll_in_which_its_token_is_cancelled() {
+    crate::harness::watched(|| {
+        for (between, starts) in BETWEEN.into_iter().flat_map(|between| STARTS.map(|starts| (between, starts))) {
+            let log = Log::new();
+            let (outer, inner) = (Token::new(), Token::new());
+            let (noting, ending) = (log.clone(), outer.clone());
+            let inside = async move {
+                ending.cancel("no longer");
+                noting.note("cancelled");
+                starts.start(noting.clone()).await;
+                noting.note("went on");
+            };
+            let inside = inner.run_until_cancelled(between.around(inside.boxed()));
+            let cancelled = outer.run_until_cancelled(inside).now_or_never().expect("the token was cancelled");
+            assert_eq!(cancelled.unwrap_err().reason(), &Reason::from("no longer"));
+            assert_eq!(log.entries(), ["cancelled"], "{between:?}, {starts:?}");
+        }
     });
-    cancels_what_encloses_it_first(false, async || {
-        let token = Token::new();
-        let ending = token.clone();
-        let inside = async move {
-            ending.cancel("second");
-            pending::<()>().await
-        };
-        drop(token.run_until_cancelled(inside).await);
+}
+
+// S7. The inner one returned the error, into code that was cancelled before.
+#[test]
+fn of_two_that_run_until_the_same_token_is_cancelled_the_outer_one_returns_the_error() {
+    let token = Token::new();
+    let inside = token.run_until_cancelled(async {
+        token.cancel("no longer");
+        pending::<()>().await
     });
+    assert!(token.run_until_cancelled(inside).now_or_never().expect("the token was cancelled").is_err());
+}
+
+// S7. Likewise.
+#[test]
+fn a_timeout_that_expires_in_the_poll_in_which_its_token_is_cancelled_says_nothing() {
+    let token = Token::new();
+    let inside = timeout(Duration::ZERO, async {
+        token.cancel("no longer");
+        pending::<()>().await
+    });
+    assert!(token.run_until_cancelled(inside).now_or_never().expect("the token was cancelled").is_err());
 }
 
 // S7. The moment of a cancellation is that of its cause, and not that at which it is passed on.

@@ -1,6 +1,7 @@
 //! What a scope knows of what encloses it.
 
 use crate::cancel::reason::asked_here;
+use crate::context::ends::EndsWith;
 use crate::context::{Ambient, Enclosure};
 use crate::runtime::Instant;
 use crate::scope::control::Control;
@@ -48,7 +49,8 @@ impl Enclosing {
     pub(super) fn follow(&mut self, control: &Control, ambient: &Ambient) {
         if !self.is_as_before(ambient) {
             self.place = ambient.enclosure();
-            control.set_enclosing(ambient.scope(), ambient.mark(), ambient.member.get());
+            let ends_with_it = ambient.ends_with.get().contains(EndsWith::SCOPE);
+            control.set_enclosing(ambient.scope(), ambient.mark(), ends_with_it, ambient.tokens());
         }
     }
 

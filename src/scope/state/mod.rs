@@ -39,6 +39,7 @@ use super::options::{End, Policy};
 use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
 use crate::cancel::token::{Hold, Level, Token, TokenListener};
+use crate::context::ends::EndsWith;
 use crate::context::{self, Ambient, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
@@ -255,7 +256,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let result = {
             let _scope = Swap::new(&ambient.scope, &mut scope);
             let _inside = Replaced::new(&ambient.inside, true);
-            let _member = Replaced::new(&ambient.member, true);
+            let _ends_with = Replaced::new(&ambient.ends_with, EndsWith::SCOPE);
             f(self)
         };
         self.lent = scope;
@@ -459,7 +460,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     #[cold]
     fn poll_adopted_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
-        let _member = Replaced::new(&ambient.member, false);
+        let _ends_with = Replaced::new(&ambient.ends_with, EndsWith::NOTHING);
         while let Some(adopted) = &mut self.adopted {
             let polled = adopted.poll_next(cx, |_, member, cx| {
                 let member = member.get_mut();

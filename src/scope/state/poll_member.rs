@@ -4,6 +4,7 @@ use std::future::Future;
 use std::task::{Context, Poll};
 
 use super::Body;
+use crate::context::ends::EndsWith;
 use crate::context::{Ambient, Replaced, Swap, Watch};
 use crate::panic::{Payload, catch};
 use crate::scope::control::Control;
@@ -141,6 +142,6 @@ fn poll_runner<R: ?Sized + Run>(runner: &mut Runner<R>, ambient: &Ambient, cx: &
     if !runner.header().finalizer {
         return runner.poll(&ambient.child, cx);
     }
-    let _member = Replaced::new(&ambient.member, false);
+    let _ends_with = Replaced::new(&ambient.ends_with, EndsWith::NOTHING);
     ambient.without_deadline(|| runner.poll(&ambient.child, cx))
 }
