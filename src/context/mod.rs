@@ -375,11 +375,17 @@ impl Ambient {
         Self::peek(&self.token, |token| token.is_some_and(Token::is_tripped)) || self.is_doomed_further_out()
     }
 
-    /// Whether there is something that [`why_doomed`](Self::why_doomed) returns.
+    /// Whether there is something that [`why_doomed`](Self::why_doomed) returns. If there is not,
+    /// the next looks need not walk outwards.
     #[cold]
     #[inline(never)]
     fn is_doomed_further_out(&self) -> bool {
-        self.why_doomed().is_some()
+        let is_doomed = self.why_doomed().is_some();
+        // In a shield the walk ends before the nearest scope.
+        if !is_doomed && self.ends_with.get().contains(EndsWith::SCOPE) {
+            self.calm.set(asked_here());
+        }
+        is_doomed
     }
 
     /// Returns why a token, the innermost child or the nearest scope is cancelled, or another one

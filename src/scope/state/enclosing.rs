@@ -1,6 +1,5 @@
 //! What a scope knows of what encloses it.
 
-use crate::cancel::reason::asked_here;
 use crate::context::ends::EndsWith;
 use crate::context::{Ambient, Enclosure};
 use crate::runtime::Instant;
@@ -69,11 +68,7 @@ impl Enclosing {
     #[inline]
     pub(super) fn look(&mut self, ambient: &Ambient) -> bool {
         if !self.is_cancelled && !ambient.is_calm() {
-            if ambient.is_doomed() {
-                self.is_cancelled = true;
-            } else {
-                ambient.calm.set(asked_here());
-            }
+            self.is_cancelled = ambient.is_tripped();
         }
         self.is_cancelled
     }
