@@ -11,7 +11,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::deadline::{Deadline, When};
-use crate::cancel::reason::{Reason, asked_here};
+use crate::cancel::reason::Reason;
 use crate::cancel::token::Level;
 use crate::cancel::{Idle, Region};
 use crate::context::deadlines::{MovableDeadlines, NO_DEADLINE};
@@ -158,9 +158,9 @@ impl TimeoutDeadline {
     }
 }
 
-/// How many polls an expired timeout waits for what may have come first to show: an enclosing
-/// timeout, or a cancellation. What lies between may poll more than once before it returns:
-/// `FuturesUnordered` twice, a scope three times.
+/// How many polls an expired timeout waits for an enclosing one to report first. What lies between
+/// the two may poll more than once before it returns: `FuturesUnordered` twice, a scope three
+/// times.
 const PATIENCE: u8 = 8;
 
 /// How far a timeout has come.
@@ -193,10 +193,8 @@ pin_project! {
         #[pin]
         timer: Option<Timer>,
         timer_at: Option<Instant>,
-        // How many polls this has been expired and has left the end to what may have come first.
+        // How many polls this has been expired and has left the report to an enclosing timeout.
         deferred: u8,
-        // Whether something was cancelled in the poll in which this expired.
-        doubted: bool,
     }
 }
 
@@ -210,7 +208,6 @@ impl<F: Future> Timeout<F> {
             timer: None,
             timer_at: None,
             deferred: 0,
-            doubted: false,
         }
     }
 
@@ -308,8 +305,7 @@ impl<F: Future> Timeout<F> {
     }
 
     /// Moves to the next phase if it is time. Returns true if the future must be polled again.
-    /// `asked` cancellations had been asked for here before it was polled.
-    fn advance(mut self: Pin<&mut Self>, asked: u32, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
+    fn advance(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> bool {
         let mut now = None;
         if self.phase == TimeoutPhase::Fresh {
             let this = self.as_mut().project();
@@ -319,7 +315,7 @@ impl<F: Future> Timeout<F> {
         match self.phase {
             TimeoutPhase::Running => {
                 let Some(at) = self.limit.listen(cx) else { return false };
-                self.as_mut().poll_timer(at, now, ambient, cx) && self.expire(at, asked, ambient, cx)
+                self.as_mut().poll_timer(at, now, ambient, cx) && self.expire(at, ambient, cx)
             }
             TimeoutPhase::WindingDown => {
                 let Some(at) = self.timer_at else { return false };
@@ -336,7 +332,7 @@ impl<F: Future> Timeout<F> {
     /// Begins the wind-down at the deadline `at`, unless somebody else came first. Returns true if
     /// the future must be polled again.
     #[cold]
-    fn expire(self: Pin<&mut Self>, at: Instant, asked: u32, ambient: &Ambient, cx: &Context<'_>) -> bool {
+    fn expire(self: Pin<&mut Self>, at: Instant, ambient: &Ambient, cx: &Context<'_>) -> bool {
         let mut this = self.project();
         if ambient.is_doomed() {
             // The enclosing region was cancelled first. Its owner drops this timeout, which reports
@@ -346,13 +342,10 @@ impl<F: Future> Timeout<F> {
         if !this.limit.expire(at) {
             return true;
         }
-        // If what was cancelled in this poll encloses this timeout, it came first. It shows when
-        // the next polls find the region cancelled.
-        *this.doubted |= asked != asked_here();
         // The enclosing timeout expires at this instant, too, and reports it. In a destructor or in
         // a blocking job nobody does so, which shows when the next polls still find this timeout
         // here.
-        let is_second = *this.doubted || ambient.deadline().is_some_and(|enclosing| enclosing <= at);
+        let is_second = ambient.deadline().is_some_and(|enclosing| enclosing <= at);
         if is_second && *this.deferred < PATIENCE {
             *this.deferred += 1;
             cx.waker().wake_by_ref();
@@ -378,7 +371,6 @@ impl<F: Future> Timeout<F> {
     #[inline(never)]
     fn poll_in(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Result<F::Output, Elapsed>> {
         loop {
-            let asked = asked_here();
             // The future goes before the clock: its result wins a tie.
             match self.as_mut().poll_inside(ambient, cx) {
                 Poll::Ready(Some(value)) => {
@@ -386,7 +378,7 @@ impl<F: Future> Timeout<F> {
                     return Poll::Ready(Ok(value));
                 }
                 Poll::Ready(None) => return self.dropped().map(Err),
-                Poll::Pending => match self.as_mut().suspend(asked, ambient, cx) {
+                Poll::Pending => match self.as_mut().suspend(ambient, cx) {
                     Poll::Ready(Some(elapsed)) => return Poll::Ready(Err(elapsed)),
                     Poll::Ready(None) => {}
                     Poll::Pending => return Poll::Pending,
@@ -408,12 +400,12 @@ impl<F: Future> Timeout<F> {
     /// Looks at the clock after a poll that was pending. Returns `Ready(None)` if the future must
     /// be polled again.
     #[inline(never)]
-    fn suspend(mut self: Pin<&mut Self>, asked: u32, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<Elapsed>> {
+    fn suspend(mut self: Pin<&mut Self>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<Option<Elapsed>> {
         if self.as_mut().is_stuck(cx) {
             self.as_mut().project().region.give_up();
             return Poll::Ready(Some(self.elapsed()));
         }
-        if self.advance(asked, ambient, cx) { Poll::Ready(None) } else { Poll::Pending }
+        if self.advance(ambient, cx) { Poll::Ready(None) } else { Poll::Pending }
     }
 
     /// Returns whether the grace has passed, and what still has holds is not polled any more.
