@@ -21,6 +21,7 @@
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -105,14 +106,21 @@ struct State {
     children: Slab<Weak<TokenNode>>,
     /// The waker of whoever polls the region of this token. It is woken as a listener is.
     poller: Option<Waker>,
-    /// The waker of each listener. It is `None` for one that was woken, and has not listened since.
-    listeners: Slab<Option<Waker>>,
+    listeners: Slab<Listening>,
     /// The holds on this token, and one for each child that has some.
     holds: isize,
     /// The names of what did not end within the grace.
     overrun: Vec<Name>,
     /// Whether something inside has made progress since it was last asked. Noted past the grace.
     progress: bool,
+}
+
+/// What a token keeps of a listener.
+struct Listening {
+    /// `None` if it was woken, and has not listened since.
+    waker: Option<Waker>,
+    /// The token of the region that is cancelled with this token, if there is one.
+    region: Weak<TokenNode>,
 }
 
 impl Token {
@@ -237,7 +245,8 @@ impl Token {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Raises this token and all tokens below it to `level`, and wakes their listeners.
+    /// Raises this token and all tokens below it to `level`, and wakes their listeners. Cancels the
+    /// regions that end with one of them.
     ///
     /// The wakers are called last, when all levels are raised and no lock is held: a waker may run
     /// code that looks at any of these tokens.
@@ -247,8 +256,8 @@ impl Token {
 
     fn raise_at(&self, level: Level, reason: &Arc<Reason>, moment: Moment) {
         let mut wakers = Vec::new();
-        let mut queue = vec![self.clone()];
-        while let Some(token) = queue.pop() {
+        let mut queue = vec![(self.clone(), level)];
+        while let Some((token, level)) = queue.pop() {
             let mut state = token.inner.state.lock();
             if token.level() >= level {
                 // What is below it has this level, too: the first invariant.
@@ -262,7 +271,10 @@ impl Token {
             }
             token.inner.level.store(level as u8, Ordering::Release);
             state.take_wakers(&mut wakers);
-            queue.extend(state.children.iter().filter_map(|(_, child)| Some(Token { inner: child.upgrade()? })));
+            let children = state.children.iter().map(|(_, child)| (child, level));
+            let regions = state.listeners.iter().map(|(_, listening)| (&listening.region, Level::Cancelled));
+            let below = children.chain(regions);
+            queue.extend(below.filter_map(|(token, level)| Some((Token { inner: token.upgrade()? }, level))));
         }
         wake_all(wakers);
     }
@@ -371,7 +383,7 @@ impl Token {
 
     /// Returns whether [progress](Token::note_progress) was noted since the last call.
     pub(crate) fn take_progress(&self) -> bool {
-        std::mem::take(&mut self.inner.state.lock().progress)
+        mem::take(&mut self.inner.state.lock().progress)
     }
 
     /// Notes the name of what did not end in time, with the outermost token that is overdue.
@@ -392,7 +404,7 @@ impl Token {
 
     /// Takes the names that were noted with this token.
     pub(crate) fn take_overrun(&self) -> Vec<Name> {
-        std::mem::take(&mut self.inner.state.lock().overrun)
+        mem::take(&mut self.inner.state.lock().overrun)
     }
 }
 
@@ -441,7 +453,7 @@ impl State {
     /// Takes the wakers of all who listen.
     fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
         wakers.extend(self.poller.take());
-        wakers.extend(self.listeners.iter_mut().filter_map(|(_, waker)| waker.take()));
+        wakers.extend(self.listeners.iter_mut().filter_map(|(_, listening)| listening.waker.take()));
     }
 }
 
@@ -503,27 +515,43 @@ impl TokenListener {
     pub(crate) fn listen(&mut self, waker: &Waker) {
         if let Some(key) = self.key {
             let state = self.token.inner.state.lock();
-            if state.listeners[key].as_ref().is_some_and(|known| known.will_wake(waker)) {
+            if state.listeners[key].waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
                 return;
             }
         }
         let waker = waker.clone();
         let mut state = self.token.inner.state.lock();
         let (key, before) = match self.key {
-            Some(key) => (key, state.listeners[key].replace(waker)),
-            None => (state.listeners.insert(Some(waker)), None),
+            Some(key) => (key, state.listeners[key].waker.replace(waker)),
+            None => (state.listeners.insert(Listening { waker: Some(waker), region: Weak::new() }), None),
         };
         drop(state);
         drop(before);
         self.key = Some(key);
+    }
+
+    /// Cancels the region that has the token `region` as soon as the token is cancelled. If that is
+    /// so already, the caller must do it.
+    pub(crate) fn cancel_region(&self, region: &Token) {
+        let Some(key) = self.key else { return };
+        let known = &mut self.token.inner.state.lock().listeners[key].region;
+        if known.as_ptr() != Arc::as_ptr(&region.inner) {
+            *known = Arc::downgrade(&region.inner);
+        }
+    }
+
+    /// Cancels no region any more, because it has ended.
+    pub(crate) fn cancel_no_region(&self) {
+        let Some(key) = self.key else { return };
+        self.token.inner.state.lock().listeners[key].region = Weak::new();
     }
 }
 
 impl Drop for TokenListener {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            let waker = self.token.inner.state.lock().listeners.remove(key);
-            drop(waker);
+            let listening = self.token.inner.state.lock().listeners.remove(key);
+            drop(listening);
         }
     }
 }

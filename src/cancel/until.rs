@@ -162,20 +162,28 @@ impl<F: Future> Future for RunUntilCancelled<F> {
             _ => {}
         }
         loop {
-            match (this.region.as_mut().poll(cx), &*this.phase) {
+            let polled = this.region.as_mut().poll(cx);
+            // Before the token is looked at. What is inside on other threads then hears of a
+            // cancellation at once, and not when this is polled.
+            match this.region.token() {
+                Some(region) if polled.is_pending() => this.listener.cancel_region(region),
+                Some(_) => this.listener.cancel_no_region(),
+                None => {}
+            }
+            match (polled, &*this.phase) {
                 (Poll::Ready(Some(value)), _) => return Poll::Ready(Ok(value)),
                 (Poll::Ready(None), RunPhase::WindingDown(reason)) => {
                     return Poll::Ready(Err(Cancelled::new(reason.clone())));
                 }
-                (Poll::Pending, RunPhase::Running) => {
+                (_, RunPhase::Running) => {
+                    // If an enclosing region was cancelled first, whoever did that drops this.
                     let reason = this.listener.token().shared_reason().filter(|_| !is_second());
                     let Some(reason) = reason else { return Poll::Pending };
                     this.region.as_mut().trip(Level::Cancelled, &reason);
                     *this.phase = RunPhase::WindingDown(reason);
                 }
-                // It is still ending, or an enclosing region is cancelled, and whoever did that
-                // drops this.
-                (Poll::Pending | Poll::Ready(None), _) => return Poll::Pending,
+                // It is still ending.
+                _ => return Poll::Pending,
             }
         }
     }

@@ -82,9 +82,10 @@ enum Starts {
     Scope,
     Timeout,
     Race,
+    Until,
 }
 
-const STARTS: [Starts; 4] = [Starts::Shield, Starts::Scope, Starts::Timeout, Starts::Race];
+const STARTS: [Starts; 5] = [Starts::Shield, Starts::Scope, Starts::Timeout, Starts::Race, Starts::Until];
 
 impl Starts {
     fn start(self, log: Log) -> BoxFuture<'static, ()> {
@@ -94,6 +95,7 @@ impl Starts {
             Starts::Scope => scope(async |_| inside.await).boxed(),
             Starts::Timeout => timeout(10_000 * T, inside).map(drop).boxed(),
             Starts::Race => race([inside]).map(drop).boxed(),
+            Starts::Until => async { drop(Token::new().run_until_cancelled(shield(inside)).await) }.boxed(),
         }
     }
 }
@@ -240,7 +242,7 @@ matrix! {
             task.cancel();
         })
         .await;
-        assert_eq!(log.entries(), ["started", "started", "started", "started", "went on"]);
+        assert_eq!(log.entries(), ["started", "started", "started", "started", "started", "went on"]);
     }
 
     // S9
@@ -266,7 +268,7 @@ matrix! {
                 drop(give.send(task));
             })
             .await;
-            assert_eq!(log.entries(), ["started", "started", "started", "started", "went on"], "{cancels:?}");
+            assert_eq!(log.entries(), ["started", "started", "started", "started", "started", "went on"], "{cancels:?}");
         }
     }
 
@@ -292,6 +294,29 @@ matrix! {
             drop(give.send(left));
         })
         .await;
+        assert_eq!(log.entries(), ["started"]);
+    }
+
+    async fn a_scope_that_has_left_what_runs_until_a_token_goes_on_although_that_is_cancelled() {
+        let (log, token) = (Log::new(), Token::new());
+        let (noting, ending) = (log.clone(), token.clone());
+        let (give, given) = oneshot::channel();
+        let mut moving = scope(async move |s| {
+            s.spawn_parallel(async move {
+                given.await.unwrap();
+                ending.cancel("no longer");
+                Starts::Shield.start(noting).await;
+            })
+            .await
+        })
+        .boxed();
+        assert!(token.run_until_cancelled(poll_immediate(&mut moving)).await.unwrap().is_none());
+        let elsewhere = async {
+            assert!(poll_immediate(&mut moving).await.is_none());
+            give.send(()).unwrap();
+            moving.await
+        };
+        Token::new().run_until_cancelled(elsewhere).await.unwrap();
         assert_eq!(log.entries(), ["started"]);
     }
 

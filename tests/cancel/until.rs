@@ -1,11 +1,16 @@
 //! `run_until_cancelled`.
 
 use std::future::pending;
+use std::pin::pin;
 
+use foster::runtimes::Basic;
 use foster::testing::Polls;
-use foster::{Reason, Token, scope, shield, sleep, yield_now};
+use foster::{Reason, Scope, Token, scope, shield, sleep, yield_now};
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::executor::block_on;
 
-use crate::harness::T;
+use crate::harness::{T, watched};
 use crate::probes::Log;
 
 matrix! {
@@ -73,4 +78,54 @@ matrix! {
             assert_eq!(task.await, Ok(42));
         }).await;
     }
+}
+
+// S4, S5. The child heard of it when what runs until then was polled.
+#[test]
+fn a_parallel_child_begins_nothing_once_the_token_is_cancelled() {
+    struct Dropped(Log);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.note("dropped");
+        }
+    }
+    watched(|| {
+        let (pool, log, token) = (Basic::thread_pool(1).unwrap(), &Log::new(), Token::new());
+        let (give, given) = oneshot::channel::<()>();
+        let dropped = Dropped(log.clone());
+        let inside = scope(async |s: Scope<'_>| {
+            s.spawn_on(
+                async move {
+                    _ = given.await;
+                    shield(async { dropped.0.note("started") }).await;
+                },
+                &pool,
+            );
+            pending::<()>().await
+        });
+        let mut run = pin!(token.run_until_cancelled(inside));
+        assert!(run.as_mut().now_or_never().is_none());
+        token.cancel("enough");
+        drop(give);
+        while !log.has("dropped") {
+            std::thread::yield_now();
+        }
+        assert!(block_on(run).is_err());
+        assert_eq!(log.entries(), ["dropped"]);
+    });
+}
+
+// The token of a region is not that of what has run in it, which may be elsewhere by now.
+#[test]
+fn a_token_that_is_cancelled_after_the_value_cancels_nothing() {
+    let token = Token::new();
+    let mut run = pin!(token.run_until_cancelled(async {
+        let inside = Token::current().unwrap();
+        yield_now().await;
+        inside
+    }));
+    assert!(run.as_mut().now_or_never().is_none());
+    let inside = run.as_mut().now_or_never().expect("it has a value").unwrap();
+    token.cancel("late");
+    assert!(!inside.is_cancelled());
 }
