@@ -125,7 +125,7 @@ pub(crate) enum Place {
 
 /// Stands for the [scope](Ambient::scope), the [child](Ambient::child) and the
 /// [tokens](Ambient::tokens) in which something is polled, and for whether it ends with them.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(crate) struct Enclosure {
     /// The address, or 0 if there is none. The lowest bits say what it [ends
     /// with](Ambient::ends_with).
@@ -292,15 +292,15 @@ impl Ambient {
     /// Whether a region with `token` is cancelled.
     #[inline]
     fn trips(&self, token: Option<&Token>) -> bool {
-        let ends_with = self.ends_with.get();
         token.is_some_and(Token::is_tripped)
-            || ends_with.contains(EndsWith::SCOPE) && self.is_scope_cancelled()
-            || ends_with != EndsWith::NOTHING && !self.is_calm() && self.is_doomed_further_out()
+            || self.ends_with.get() != EndsWith::NOTHING && self.ends_with_what_encloses_it()
     }
 
-    /// Whether the nearest scope is cancelled.
-    fn is_scope_cancelled(&self) -> bool {
-        Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()))
+    /// Whether the nearest scope is cancelled, or what encloses it was, in the present poll.
+    fn ends_with_what_encloses_it(&self) -> bool {
+        let is_cancelled = || Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()));
+        self.ends_with.get().contains(EndsWith::SCOPE) && is_cancelled()
+            || !self.is_calm() && self.is_doomed_further_out()
     }
 
     /// Whether this thread has asked for no cancellation since nothing was cancelled here.
@@ -354,6 +354,14 @@ impl Ambient {
         // The lowest bits of the address are free.
         let scope = self.scope_address() | self.ends_with.get().bits();
         Enclosure { scope, child: self.child_id(), tokens: self.tokens_address() }
+    }
+
+    /// Whether `enclosure` stands for this place.
+    #[inline]
+    pub(crate) fn is_in(&self, enclosure: &Enclosure) -> bool {
+        enclosure.scope == self.scope_address() | self.ends_with.get().bits()
+            && enclosure.child == self.child_id()
+            && (!self.ends_with.get().contains(EndsWith::TOKENS) || enclosure.tokens == self.tokens_address())
     }
 
     /// Returns the [id](crate::task::cell::Reader::id) of the innermost child, or 0 outside of

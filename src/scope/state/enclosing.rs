@@ -40,7 +40,7 @@ impl Enclosing {
     /// Whether the scope is polled where it was polled last.
     #[inline]
     pub(super) fn is_as_before(&self, ambient: &Ambient) -> bool {
-        ambient.enclosure() == self.place
+        ambient.is_in(&self.place)
     }
 
     /// Notes the enclosing scope and child. They are others than before if the future was moved
