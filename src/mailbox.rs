@@ -89,8 +89,8 @@ impl Bell {
     /// Rings for an item that was put into a lane, under the lane's lock.
     #[inline]
     fn ring_for_lane(&self, call: Call) {
-        // If the call is still noted, the poller has not roused itself since, and takes from the lane
-        // after that. If it had taken before this push, the lane's lock would have ordered its
+        // If the call is still noted, the poller has not roused itself since, and takes from the
+        // lane after that. If it had taken before this push, the lane's lock would have ordered its
         // rousing before this load, which then could not see the earlier call.
         if self.status.load(Ordering::Relaxed) & call as u8 == 0 {
             self.ring_for(call);

@@ -4,9 +4,10 @@ use std::task::Context;
 
 use super::token::Token;
 
-/// How many polls in a row, or rounds of a scope, may bring no progress once the grace has passed. After that, what still
-/// has holds counts as something that nobody polls. What lies between may return early, with other
-/// futures polled: the engine after its budget, and so do sets of other crates.
+/// How many polls in a row, or rounds of a scope, may bring no progress once the grace has passed.
+/// After that, what still has holds counts as something that nobody polls. What lies between may
+/// return early, with other futures polled: the engine after its budget, and so do sets of other
+/// crates.
 const LIMIT: u16 = 256;
 
 /// Counts the polls in a row, past a grace, in which nothing inside has made progress.

@@ -102,8 +102,8 @@ impl<K: Room, F: Future> Regions<K, F> {
     /// Cancels all futures, because of what their siblings did, and drops those without holds, the
     /// newest first, before this returns.
     ///
-    /// `because` is a function without captures. A value would have to be kept on the stack, because
-    /// it lives across calls that may unwind.
+    /// `because` is a function without captures. A value would have to be kept on the stack,
+    /// because it lives across calls that may unwind.
     #[inline]
     pub(crate) fn cancel(self: Pin<&mut Self>, because: impl Fn() -> Siblings) {
         let this = self.project();

@@ -364,13 +364,13 @@ impl Token {
         drop(waker);
     }
 
-    /// Notes that something inside has ended, or had its last turn. Does nothing if this token is not
-    /// overdue.
+    /// Notes that something inside has ended, or had its last turn. Does nothing if this token is
+    /// not overdue.
     ///
     /// It is noted with this token and outwards, as far as tokens are overdue, and with the first
-    /// one that is not. The owner of each goes on polling then. That first one may be the token of a
-    /// scope whose own grace has passed. It has raised the tokens of its members, and looks at its
-    /// own one for progress.
+    /// one that is not. The owner of each goes on polling then. That first one may be the token of
+    /// a scope whose own grace has passed. It has raised the tokens of its members, and looks at
+    /// its own one for progress.
     pub(crate) fn note_progress(&self) {
         let mut next = (self.level() == Level::Overdue).then(|| self.clone());
         while let Some(token) = next {
@@ -459,8 +459,9 @@ impl State {
 
 impl Drop for TokenNode {
     fn drop(&mut self) {
-        // This is a loop and not a recursion, because a chain of parents may be thousands long. There
-        // are no holds left to take off the parent's count, because a hold keeps its token alive.
+        // This is a loop and not a recursion, because a chain of parents may be thousands long.
+        // There are no holds left to take off the parent's count, because a hold keeps its token
+        // alive.
         let state = self.state.get_mut();
         let mut next = state.parent.take();
         while let Some((parent, key)) = next.take() {

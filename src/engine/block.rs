@@ -148,8 +148,8 @@ impl Block {
     #[inline]
     pub(super) fn wake(self, bits: usize) {
         // Release: what the caller did before is seen by the poll that follows. Acquire: what the
-        // set did with `next` before it took `ready` to 0 is over. Both orderings are needed even if
-        // the bit was set before.
+        // set did with `next` before it took `ready` to 0 is over. Both orderings are needed even
+        // if the bit was set before.
         if self.ready.fetch_or(bits, Ordering::AcqRel) == 0 {
             self.root().stack.push(self);
         }

@@ -2,13 +2,13 @@
 //!
 //! **The budget** says how many members may be polled before the executor gets its turn. A pass of
 //! the outermost set on a thread has [`BUDGET`] polls, and the sets inside its members spend from
-//! the same ones. A scope makes up to three passes in one poll, and goes on after the first one only
-//! if something came or has ended. The budget keeps members that are always ready from holding the thread for ever, and it
-//! keeps below the number of operations after which a runtime makes its own leaf futures answer
-//! `Pending` (128 in tokio), without knowing any runtime. A poll that leads to another set is not
-//! counted besides those that are made there, so a pass gets as far through nested sets as through
-//! one: the poll of a member is *lent* to the set inside it, which gives it back if it polls
-//! nobody.
+//! the same ones. A scope makes up to three passes in one poll, and goes on after the first one
+//! only if something came or has ended. The budget keeps members that are always ready from holding
+//! the thread for ever, and it keeps below the number of operations after which a runtime makes its
+//! own leaf futures answer `Pending` (128 in tokio), without knowing any runtime. A poll that leads
+//! to another set is not counted besides those that are made there, so a pass gets as far through
+//! nested sets as through one: the poll of a member is *lent* to the set inside it, which gives it
+//! back if it polls nobody.
 //!
 //! A wake-up deep inside is a poll of each enclosing set, and that costs time although it is not
 //! counted. So where sets are nested deeper than [`BUDGET`], each second level adds a poll to the

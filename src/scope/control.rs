@@ -287,7 +287,8 @@ impl Control {
             drop(enclosing);
             add_causes(&tokens, causes);
             // A child that encloses this scope as well counts with the outermost scope in it. The
-            // loop does not get there if a shield lies in between, and then the child does not count.
+            // loop does not get there if a shield lies in between, and then the child does not
+            // count.
             if child.map(|(id, _)| id) != outer_child.map(|(id, _)| id) {
                 causes.add(child.and_then(|(_, at)| at), Reason::by_task);
             }

@@ -184,8 +184,8 @@ where
     T: Send + 'static,
 {
     fn poll(&mut self, state: &RemoteState, cx: &mut Context<'_>) -> Poll<Ended> {
-        // It is dropped without another poll, as in-task children are. What is inside would not find
-        // itself cancelled in that poll, and would start new things.
+        // It is dropped without another poll, as in-task children are. What is inside would not
+        // find itself cancelled in that poll, and would start new things.
         let is_held = self.token.as_ref().is_some_and(Token::is_held);
         if self.is_cancelled() && !is_held {
             return Poll::Ready(self.refuse(None));

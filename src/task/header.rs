@@ -102,8 +102,8 @@ impl Header {
         self.age.load(Ordering::Relaxed)
     }
 
-    /// Returns whether this is the state. Only the runner asks, and it alone leaves the states that it
-    /// asks for, so it sees its own store.
+    /// Returns whether this is the state. Only the runner asks, and it alone leaves the states that
+    /// it asks for, so it sees its own store.
     #[inline]
     pub(super) fn is(&self, state: u8) -> bool {
         self.state.load(Ordering::Relaxed) == state

@@ -59,8 +59,8 @@ impl RemoteState {
         RemoteState { state: AtomicU8::new(QUEUED), waker: UnsafeCell::new(None) }
     }
 
-    /// Returns whether the child is the runtime's to poll. The runtime calls this before it polls or
-    /// drops the child.
+    /// Returns whether the child is the runtime's to poll. The runtime calls this before it polls
+    /// or drops the child.
     #[inline]
     pub(crate) fn begin(&self) -> bool {
         match self.state.load(Ordering::Relaxed) {
@@ -86,7 +86,8 @@ impl RemoteState {
         self.state.compare_exchange(QUEUED, to, Ordering::Relaxed, Ordering::Relaxed)
     }
 
-    /// Notes that the child has ended, and that nobody is to wake it any more. The runtime calls this.
+    /// Notes that the child has ended, and that nobody is to wake it any more. The runtime calls
+    /// this.
     pub(crate) fn end(&self) {
         let before = match self.state.load(Ordering::Relaxed) {
             BEGUN => {
@@ -106,8 +107,8 @@ impl RemoteState {
         self.state.load(Ordering::Relaxed) == ENDED
     }
 
-    /// Has `waker` woken by [`wake`](Self::wake). The runtime calls this. Whoever calls `wake` has said
-    /// before why, and what it said is seen after this, or in the poll for which it has woken.
+    /// Has `waker` woken by [`wake`](Self::wake). The runtime calls this. Whoever calls `wake` has
+    /// said before why, and what it said is seen after this, or in the poll for which it has woken.
     #[inline]
     pub(crate) fn suspend(&self, waker: &Waker) {
         // SAFETY: "one writer": that is the caller, which does not write it now.

@@ -256,8 +256,8 @@ impl Deadline {
 
     /// Registers `waker` to be woken when the deadline is moved, and returns when it is due.
     pub(super) fn listen(&self, waker: &Waker) -> When {
-        // The waker is cloned without the lock. The instant is read after the waker is there, so that
-        // a move in between is either seen here, or wakes.
+        // The waker is cloned without the lock. The instant is read after the waker is there, so
+        // that a move in between is either seen here, or wakes.
         let mut state = self.shared.state.lock();
         if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             drop(state);

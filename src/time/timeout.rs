@@ -50,9 +50,9 @@ use crate::runtime::{Instant, Timer};
 /// # Cost
 ///
 /// A future that is ready at its first poll costs no timer and, if it is no scope, no look at the
-/// clock. Otherwise the runtime's timer may allocate: tokio's does not, while those of smol, async-std and
-/// `futures-timer` do. The timeout itself allocates only if something inside asks for its token, or
-/// when it expires.
+/// clock. Otherwise the runtime's timer may allocate: tokio's does not, while those of smol,
+/// async-std and `futures-timer` do. The timeout itself allocates only if something inside asks for
+/// its token, or when it expires.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -296,8 +296,8 @@ impl<F: Future> Timeout<F> {
         }
         let fired = this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready());
         if fired {
-            // An expired timeout may come back here. Then it reads the clock, because a timer that has
-            // fired is not polled again.
+            // An expired timeout may come back here. Then it reads the clock, because a timer that
+            // has fired is not polled again.
             this.timer.set(None);
             *this.timer_at = None;
         }
@@ -463,8 +463,8 @@ impl<F> fmt::Debug for Timeout<F> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
-    /// It takes one word, so that a result with this error is returned in registers. It is an `Arc`,
-    /// because the code that drops one is shorter than that for a `Box`.
+    /// It takes one word, so that a result with this error is returned in registers. It is an
+    /// `Arc`, because the code that drops one is shorter than that for a `Box`.
     overrun: Option<Arc<Vec<Name>>>,
 }
 

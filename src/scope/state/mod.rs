@@ -1,11 +1,11 @@
 //! What happens inside a scope's future: one poll loop, and the phases that a scope goes through.
 //!
 //! The body and the in-task children lie in one [`Set`]. The [`Control`] counts the parallel
-//! children. A scope is *running* until it is cancelled or has completed, also while it joins. It is
-//! *winding down* from when its token is cancelled, by the scope itself or by an enclosing region,
-//! until everything in it has ended.
-//! Either way the finalizers come last, one after the other, and then the scope has completed. A
-//! body that has the scope to itself is polled without the set (`alone.rs`).
+//! children. A scope is *running* until it is cancelled or has completed, also while it joins. It
+//! is *winding down* from when its token is cancelled, by the scope itself or by an enclosing
+//! region, until everything in it has ended. Either way the finalizers come last, one after the
+//! other, and then the scope has completed. A body that has the scope to itself is polled without
+//! the set (`alone.rs`).
 //!
 //! Invariants:
 //!
@@ -134,8 +134,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     /// The age of the next child: its number in the order of arrival.
     births: u32,
     enclosing: Enclosing,
-    /// Wakes the scope when the level of its own token rises. The poller's place in that token would
-    /// also wake it when its own hold ends.
+    /// Wakes the scope when the level of its own token rises. The poller's place in that token
+    /// would also wake it when its own hold ends.
     listener: Option<TokenListener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
@@ -347,8 +347,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     {
         for round in 1..=ROUNDS {
             // The news of cancelled children come before the wind-down, which tells the reason of
-            // the scope to all others. The wind-down comes before the polls, so that nothing that it
-            // drops is polled.
+            // the scope to all others. The wind-down comes before the polls, so that nothing that
+            // it drops is polled.
             self.take_in(ambient);
             self.check(body, ambient, cx);
             self.poll_adopted(ambient, cx);
@@ -372,27 +372,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 self.ring(body);
                 continue;
             }
-            // After `transfer` nobody rings for this scope. `take_in` looks at the inbox in each
-            // round, refuses the children, and keeps the finalizers.
-            let own = self.custody == Custody::Own;
-            if own && self.control().bell.is_rung() {
-                continue;
-            }
-            if !self.set.is_empty() && !self.set.sleep(cx.waker()) {
-                // Whoever awaits a child that has ended goes on now. Members that only wake
-                // themselves and each other wait until other tasks have had a turn. A simulation
-                // has its turn between any two, so that it can cancel the scope there.
-                if round < ROUNDS && self.control().ended() != ended && ambient.watch.get() == Watch::No {
-                    continue;
-                }
-                cx.waker().wake_by_ref();
-                // What is polled again need not sleep on the bell. A body without children does, as
-                // it may be alone from now on.
-                if self.set.len() > 1 {
-                    return ControlFlow::Continue(());
-                }
-            }
-            if !own || self.control().bell.sleep(cx.waker()) {
+            if self.fall_asleep(round, ended, ambient, cx) {
                 return ControlFlow::Continue(());
             }
         }
@@ -402,6 +382,33 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.take_in(ambient);
         cx.waker().wake_by_ref();
         ControlFlow::Continue(())
+    }
+
+    /// Goes to sleep after a round, on the set and on the bell. `ended` children had ended before
+    /// the round. Returns false if there is more to do now.
+    #[inline]
+    fn fall_asleep(&mut self, round: usize, ended: usize, ambient: &Ambient, cx: &Context<'_>) -> bool {
+        // After `transfer` nobody rings for this scope. `take_in` looks at the inbox in each round,
+        // refuses the children, and keeps the finalizers.
+        let own = self.custody == Custody::Own;
+        if own && self.control().bell.is_rung() {
+            return false;
+        }
+        if !self.set.is_empty() && !self.set.sleep(cx.waker()) {
+            // Whoever awaits a child that has ended goes on now. Members that only wake themselves
+            // and each other wait until other tasks have had a turn. A simulation has its turn
+            // between any two, so that it can cancel the scope there.
+            if round < ROUNDS && self.control().ended() != ended && ambient.watch.get() == Watch::No {
+                return false;
+            }
+            cx.waker().wake_by_ref();
+            // What is polled again need not sleep on the bell. A body without children does, as it
+            // may be alone from now on.
+            if self.set.len() > 1 {
+                return true;
+            }
+        }
+        !own || self.control().bell.sleep(cx.waker())
     }
 
     /// Takes the next step of a scope in which no member and no adopted future is left: starts the
@@ -446,7 +453,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if self.custody != Custody::Own || Arc::strong_count(self.control()) > 2 {
             return false;
         }
-        // It pairs with the release by which the last other owner let go, whose rings are seen below.
+        // It pairs with the release by which the last other owner let go, whose rings are seen
+        // below.
         fence(Ordering::Acquire);
         !self.control().bell.is_rung()
     }

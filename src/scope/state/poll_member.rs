@@ -60,8 +60,8 @@ where
     fn poll_inside(&mut self, member: &mut Member<'env, K>, cx: &mut Context<'_>) -> Poll<()> {
         let ambient = self.ambient;
         if member.is_cancelled() {
-            // By its task. The news of that is still to come, or there is none, because the task did
-            // not know the place of a child that had not been taken in.
+            // By its task. The news of that is still to come, or there is none, because the task
+            // did not know the place of a child that had not been taken in.
             if !member.is_held() {
                 return self.ended(take_out(&mut member.runner, self.control).map(Exit::Stopped));
             }

@@ -211,37 +211,50 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     ///
     /// They go to the enclosing scope, or to the runtime that is found if there is none.
     pub(super) fn transfer(&mut self, enclosing: Option<Arc<Control>>) {
-        let before = self.custody != Custody::Own;
-        if !before {
+        let had_custody = self.custody == Custody::Own;
+        if had_custody {
             self.custody = Custody::Transferred;
+            self.end_parallel();
         }
-        let control = Arc::clone(self.control());
-        if !before && !control.close_parallel() {
-            // They have been told already, unless nobody has cancelled the scope, or they were
-            // spawned just now.
-            control.cancel(&Arc::new(Reason::Dropped));
-            control.tell_parallel(&mut self.panics);
-        }
-        let enclosing = enclosing.or_else(|| control.enclosing());
+        let enclosing = enclosing.or_else(|| self.control().enclosing());
         if enclosing.is_none() && !context::finishes() {
             if let Some(mut adopted) = self.adopted.take() {
                 self.panics.run(|| context::outside(|| lose(&mut adopted)));
             }
             return;
         }
-        if let Some(adopted) = &mut self.adopted {
-            let keys: Vec<Key> = adopted.keys().collect();
-            for key in keys {
-                if let Some(member) = adopted.get(key) {
-                    let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
-                    adopted.remove(key);
-                    self.panics.run(|| context::adopt(enclosing.as_ref(), future));
-                }
+        self.transfer_adopted(enclosing.as_ref());
+        if had_custody {
+            self.transfer_parallel(enclosing);
+        }
+    }
+
+    /// Tells the parallel children to end, if they have not been told.
+    ///
+    /// They have been, unless nobody has cancelled the scope, or they were spawned just now.
+    fn end_parallel(&mut self) {
+        let control = Arc::clone(self.control());
+        if !control.close_parallel() {
+            control.cancel(&Arc::new(Reason::Dropped));
+            control.tell_parallel(&mut self.panics);
+        }
+    }
+
+    fn transfer_adopted(&mut self, enclosing: Option<&Arc<Control>>) {
+        let Some(adopted) = &mut self.adopted else { return };
+        let keys: Vec<Key> = adopted.keys().collect();
+        for key in keys {
+            if let Some(member) = adopted.get(key) {
+                let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
+                adopted.remove(key);
+                self.panics.run(|| context::adopt(enclosing, future));
             }
         }
-        if before {
-            return;
-        }
+    }
+
+    /// Leaves the wait for the parallel children to `enclosing`, if there are any left.
+    fn transfer_parallel(&mut self, enclosing: Option<Arc<Control>>) {
+        let control = Arc::clone(self.control());
         if control.close_parallel() {
             // From here on, what is sent goes to the enclosing scope at once. The finalizers, which
             // still have their turn, may wait for it.
@@ -290,7 +303,8 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         // it is the one in which this one is dropped.
         let last = self.control().enclosing();
         let living = last.clone().filter(|last| !last.news().is_closed());
-        // If both are none, the search goes on outwards from the last one, although that has completed.
+        // If both are none, the search goes on outwards from the last one, although that has
+        // completed.
         let enclosing = living.or(here).or(last);
         let wound_down = mem::replace(&mut self.phase, Phase::Ended).into_reason();
         let known = self.control().known_token().and_then(Token::shared_reason);
