@@ -101,9 +101,9 @@ impl Moment {
         Moment(LATEST.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
     }
 
-    /// Returns the moment of the latest cancellation.
-    pub(crate) fn latest() -> Self {
-        Moment(LATEST.load(Ordering::Relaxed))
+    /// Returns the moment after all cancellations so far, and not after the next one.
+    pub(crate) fn now() -> Self {
+        Moment(LATEST.load(Ordering::Relaxed).wrapping_add(1))
     }
 
     pub(crate) fn is_before(self, other: Moment) -> bool {
@@ -121,22 +121,41 @@ impl Moment {
     }
 }
 
+/// Why something ends, and when that came about. Of several causes, the first counts.
+#[derive(Clone)]
+pub(crate) struct Cause {
+    pub(crate) at: Moment,
+    pub(crate) reason: Arc<Reason>,
+}
+
+impl Cause {
+    /// Makes the cause of what ends because of something that happens now.
+    pub(crate) fn now(reason: Arc<Reason>) -> Self {
+        Cause { at: Moment::now(), reason }
+    }
+
+    /// Makes the cause of a child that [`Task::cancel`](crate::Task::cancel) ends.
+    pub(crate) fn by_task(at: Moment) -> Self {
+        Cause { at, reason: Reason::by_task() }
+    }
+}
+
 /// The first of several causes.
 #[derive(Default)]
 pub(crate) struct Causes {
-    first: Option<(Moment, Arc<Reason>)>,
+    first: Option<Cause>,
 }
 
 impl Causes {
-    pub(crate) fn add(&mut self, at: Option<Moment>, reason: impl FnOnce() -> Arc<Reason>) {
-        let Some(at) = at else { return };
-        if self.first.as_ref().is_none_or(|(first, _)| at.is_before(*first)) {
-            self.first = Some((at, reason()));
+    pub(crate) fn add(&mut self, cause: Option<Cause>) {
+        let Some(cause) = cause else { return };
+        if self.first.as_ref().is_none_or(|first| cause.at.is_before(first.at)) {
+            self.first = Some(cause);
         }
     }
 
-    pub(crate) fn into_first(self) -> Option<Arc<Reason>> {
-        self.first.map(|(_, reason)| reason)
+    pub(crate) fn into_first(self) -> Option<Cause> {
+        self.first
     }
 }
 

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::{Cause, Reason};
 use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Ending, Entered};
 
@@ -123,7 +123,7 @@ impl<F: Future> Region<F> {
         self.as_mut().settle(ambient, cx);
         if ambient.is_tripped() && !self.is_held() {
             // The reason, for the tasks of the scopes that are dropped with the inside.
-            let _why = ambient.why_tripped().as_ref().map(Ending::new);
+            let _why = ambient.why_tripped().map(Ending::new);
             self.as_mut().drop_inside();
         }
         self.inside.is_some()
@@ -157,7 +157,8 @@ impl<F: Future> Region<F> {
     /// Otherwise it is gone when [`poll`](Region::poll) is ready.
     pub(crate) fn trip(mut self: Pin<&mut Self>, level: Level, reason: &Arc<Reason>) {
         if !self.raise(level, reason) {
-            let _why = Ending::new(reason);
+            let tripped = self.token().and_then(Token::tripped);
+            let _why = Ending::new(tripped.unwrap_or_else(|| Cause::now(Arc::clone(reason))));
             self.as_mut().drop_inside();
         }
     }
@@ -170,7 +171,7 @@ impl<F: Future> Region<F> {
 
     /// Drops the inside, although it may have holds.
     pub(crate) fn give_up(self: Pin<&mut Self>) {
-        let _why = self.token().and_then(Token::shared_reason).as_ref().map(Ending::new);
+        let _why = self.token().and_then(Token::tripped).map(Ending::new);
         self.drop_inside();
     }
 

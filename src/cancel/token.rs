@@ -28,7 +28,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use super::reason::{Causes, Moment, Reason};
+use super::reason::{Cause, Causes, Moment, Reason};
 use crate::context::list::List;
 use crate::engine::atomics::{AtomicU8, Ordering, ShortLock};
 use crate::name::Name;
@@ -98,7 +98,7 @@ struct TokenNode {
 
 struct State {
     /// When the level first rose, and why. It is there if, and only if, the level is above `Live`.
-    cause: Option<(Moment, Arc<Reason>)>,
+    cause: Option<Cause>,
     /// When the level rose to `Cancelled`, if it did.
     tripped_at: Option<Moment>,
     /// The parent, which this keeps alive, and this token's key in its `children`.
@@ -188,11 +188,11 @@ impl Token {
 
     /// Returns the reason without a copy of its text.
     pub(crate) fn shared_reason(&self) -> Option<Arc<Reason>> {
-        self.cause().map(|(_, reason)| reason)
+        self.cause().map(|cause| cause.reason)
     }
 
     /// Returns when it was cancelled, and why.
-    pub(crate) fn cause(&self) -> Option<(Moment, Arc<Reason>)> {
+    pub(crate) fn cause(&self) -> Option<Cause> {
         // Whoever knows that it was cancelled sees the level, and behind the lock the cause.
         if self.is_cancelled() { self.inner.state.lock().cause.clone() } else { None }
     }
@@ -230,9 +230,10 @@ impl Token {
         self.level() >= Level::Cancelled
     }
 
-    /// Returns when the region of this token began to be wound down, if it did.
-    pub(crate) fn tripped_at(&self) -> Option<Moment> {
-        self.inner.state.lock().tripped_at
+    /// Returns why and when the region of this token began to be wound down, if it did.
+    pub(crate) fn tripped(&self) -> Option<Cause> {
+        let state = self.inner.state.lock();
+        Some(Cause { at: state.tripped_at?, ..state.cause.clone()? })
     }
 
     /// Returns whether something inside the region of this token needs time to end.
@@ -264,7 +265,7 @@ impl Token {
                 continue;
             }
             if state.cause.is_none() {
-                state.cause = Some((moment, reason.clone()));
+                state.cause = Some(Cause { at: moment, reason: Arc::clone(reason) });
             }
             if level >= Level::Cancelled {
                 state.tripped_at.get_or_insert(moment);
@@ -296,8 +297,9 @@ impl Token {
         }
         // After the insertion: a parent that is raised before it is seen here, and one that is
         // raised after it finds this token among its children.
-        if let Some((at, reason)) = parent.cause() {
-            self.raise_at(parent.level(), &reason, parent.tripped_at().unwrap_or(at));
+        if let Some(cause) = parent.cause() {
+            let at = parent.tripped().map_or(cause.at, |tripped| tripped.at);
+            self.raise_at(parent.level(), &cause.reason, at);
         }
     }
 
@@ -415,9 +417,7 @@ pub(crate) type Tokens = List<Token>;
 pub(crate) fn add_causes(tokens: &Tokens, causes: &mut Causes) {
     let mut next = tokens.as_ref();
     while let Some(here) = next {
-        if let Some((at, reason)) = here.item.cause() {
-            causes.add(Some(at), || reason);
-        }
+        causes.add(here.item.cause());
         next = here.next.as_ref();
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use guards::{Entered, Replaced, Swap};
 use self::deadlines::{Deadlines, MovableDeadlines, NO_DEADLINE};
 use self::ends::EndsWith;
 use self::list::{List, ListNode};
-use crate::cancel::reason::{Causes, Reason, Siblings, asked_here};
+use crate::cancel::reason::{Cause, Causes, Moment, Siblings, asked_here};
 use crate::cancel::token::{Token, Tokens, add_causes};
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::scope::control::{Adopted, Control};
@@ -210,33 +210,33 @@ pub(crate) fn adopt(scope: Option<&Arc<Control>>, future: Adopted) {
 enum Why {
     /// Their siblings have won, or one has failed. Nothing is counted for this, since it is the end
     /// of each race.
-    Siblings(Siblings),
-    Other(Arc<Reason>),
+    Siblings(Siblings, Moment),
+    Other(Cause),
 }
 
 impl Why {
-    fn reason(&self) -> &Arc<Reason> {
+    fn cause(&self) -> Cause {
         match self {
-            Why::Siblings(siblings) => siblings.reason(),
-            Why::Other(reason) => reason,
+            Why::Siblings(siblings, at) => Cause { at: *at, reason: Arc::clone(siblings.reason()) },
+            Why::Other(cause) => cause.clone(),
         }
     }
 }
 
-/// Guard that sets the reason for which things are being dropped, until it is dropped itself.
+/// Guard that sets why things are being dropped, until it is dropped itself.
 pub(crate) struct Ending {
     before: Option<Why>,
 }
 
 impl Ending {
-    pub(crate) fn new(reason: &Arc<Reason>) -> Self {
-        Self::of(Why::Other(Arc::clone(reason)))
+    pub(crate) fn new(cause: Cause) -> Self {
+        Self::of(Why::Other(cause))
     }
 
-    /// Sets the reason of [`Siblings`].
+    /// Sets the cause that [`Siblings`] are now.
     #[inline]
     pub(crate) fn of_siblings(siblings: Siblings) -> Self {
-        Self::of(Why::Siblings(siblings))
+        Self::of(Why::Siblings(siblings, Moment::now()))
     }
 
     #[inline]
@@ -398,7 +398,7 @@ impl Ambient {
 
     /// Returns why a token, the innermost child or the nearest scope is cancelled, or another one
     /// with which they end. That is the first cause, if there are several.
-    fn why_doomed(&self) -> Option<Arc<Reason>> {
+    fn why_doomed(&self) -> Option<Cause> {
         let mut causes = Causes::default();
         add_causes(&self.tokens(), &mut causes);
         if self.ends_with.get().contains(EndsWith::SCOPE) {
@@ -414,14 +414,14 @@ impl Ambient {
         Self::peek(&self.scope, |scope| scope.cloned())
     }
 
-    /// Returns the reason of the cancellation that is dropping things now, if there is one.
-    pub(crate) fn why_ending(&self) -> Option<Arc<Reason>> {
-        Self::peek(&self.ending, |why| why.map(|why| Arc::clone(why.reason())))
+    /// Returns the cause of the cancellation that is dropping things now, if there is one.
+    pub(crate) fn why_ending(&self) -> Option<Cause> {
+        Self::peek(&self.ending, |why| why.map(Why::cause))
     }
 
     /// Returns why the innermost region is cancelled, which it is. Its token may not tell yet.
-    pub(crate) fn why_tripped(&self) -> Option<Arc<Reason>> {
-        Self::peek(&self.token, |token| token?.shared_reason()).or_else(|| self.why_doomed())
+    pub(crate) fn why_tripped(&self) -> Option<Cause> {
+        Self::peek(&self.token, |token| token?.tripped()).or_else(|| self.why_doomed())
     }
 
     /// Returns the inherited values in force.

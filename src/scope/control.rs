@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_task::FutureObj;
 
-use crate::cancel::reason::{Causes, Moment, Reason};
+use crate::cancel::reason::{Cause, Causes, Moment, Reason};
 use crate::cancel::token::{Level, Token, Tokens, add_causes};
 use crate::context::deadlines::Deadlines;
 use crate::engine::Key;
@@ -43,7 +43,8 @@ pub(crate) enum News {
     Stop(Arc<Reason>, Duration),
     /// A parallel child failed. Its future has been dropped, and its task does not know yet.
     Failed(ParallelRunner, Option<Payload>),
-    /// A value or a token of a parallel child panicked when it was dropped.
+    /// Something that was dropped has panicked, such as a value of a parallel child, or a scope
+    /// inside had a panic in hand when it was dropped.
     Panicked(Payload),
 }
 
@@ -99,9 +100,8 @@ struct EnclosingScope {
     ends_with_it: bool,
     /// The tokens with which this scope ends, up to the enclosing scope.
     tokens: Tokens,
-    /// Why this scope was dropped before it had completed, if it was, and the moment after which
-    /// that was.
-    dropped: Option<(Moment, Arc<Reason>)>,
+    /// Why this scope was dropped before it had completed, if it was.
+    dropped: Option<Cause>,
 }
 
 /// Whether a scope only waits for its children.
@@ -213,24 +213,33 @@ impl Control {
 
     /// Returns the reason for which the scope refuses children.
     pub(crate) fn refusal(&self) -> Arc<Reason> {
-        let by_token = self.token.get().and_then(Token::shared_reason);
-        let by_drop = || self.enclosing.lock().dropped.as_ref().map(|(_, reason)| Arc::clone(reason));
-        by_token.or_else(by_drop).unwrap_or_else(|| Arc::new(Reason::Parent))
+        let by_drop = self.enclosing.lock().dropped.as_ref().map(|cause| Arc::clone(&cause.reason));
+        let first = by_drop.or_else(|| self.known_token().and_then(Token::shared_reason));
+        first.unwrap_or_else(|| Arc::new(Reason::Parent))
     }
 
-    /// Returns why `child`, of this scope, is ended: because of its task or of the scope, whichever
-    /// was first.
-    pub(crate) fn why_ends(&self, child: &Header) -> Arc<Reason> {
-        let is_first = |by_task: Moment| match self.known_token().and_then(Token::tripped_at) {
-            Some(by_scope) => by_task.is_before(by_scope),
-            None => self.enclosing.lock().dropped.as_ref().is_none_or(|(last, _)| !last.is_before(by_task)),
-        };
-        if child.cancelled_at().is_some_and(is_first) { Reason::by_task() } else { self.refusal() }
+    /// Returns why the scope ends, if it is dropped or cancelled. What has cancelled a scope that
+    /// is dropped is why it was dropped.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        let by_drop = self.enclosing.lock().dropped.clone();
+        by_drop.or_else(|| self.known_token().and_then(Token::tripped))
+    }
+
+    /// Returns why `child`, of this scope, is ended: because of its task, of the scope, or of what
+    /// encloses the scope, whichever was first.
+    pub(crate) fn why_ends(&self, child: &Header) -> Cause {
+        let mut causes = Causes::default();
+        match self.cause() {
+            Some(cause) => causes.add(Some(cause)),
+            None => self.add_causes(None, &mut causes),
+        }
+        causes.add(child.cancelled_at().map(Cause::by_task));
+        causes.into_first().unwrap_or_else(|| Cause::now(self.refusal()))
     }
 
     /// Sets why the scope is being dropped before it has completed. Nobody is woken by that.
-    pub(crate) fn set_dropped(&self, reason: &Arc<Reason>) {
-        self.enclosing.lock().dropped = Some((Moment::latest(), Arc::clone(reason)));
+    pub(crate) fn set_dropped(&self, cause: Cause) {
+        self.enclosing.lock().dropped = Some(cause);
     }
 
     /// Lets go of the enclosing child, when the scope has ended.
@@ -243,8 +252,8 @@ impl Control {
         self.enclosing.lock().scope.clone()
     }
 
-    /// Sets the enclosing scope and the innermost enclosing child, whether this scope ends when they
-    /// are cancelled, and the tokens with which it ends.
+    /// Sets the enclosing scope and the innermost enclosing child, whether this scope ends when
+    /// they are cancelled, and the tokens with which it ends.
     pub(crate) fn set_enclosing(
         &self,
         scope: Option<Arc<Control>>,
@@ -276,24 +285,26 @@ impl Control {
     ///
     /// A scope's token is linked after a poll of the scope. What is polled before that finds here
     /// what encloses it cancelled, and not by the token.
-    pub(crate) fn add_causes(self: &Arc<Self>, child: Option<Mark>, causes: &mut Causes) {
+    pub(crate) fn add_causes(&self, child: Option<Mark>, causes: &mut Causes) {
         let look = |child: Option<&Mark>| child.map(|child| (child.id(), child.cancelled_at()));
-        let (mut next, mut child) = (Some(Arc::clone(self)), look(child.as_ref()));
-        while let Some(scope) = next {
+        let mut ask = |scope: &Control, child: Option<(usize, Option<Moment>)>| {
             let enclosing = scope.enclosing.lock();
             let outer_child = look(enclosing.child.as_ref());
             let outer = enclosing.scope.clone().filter(|_| enclosing.ends_with_it);
             let tokens = enclosing.tokens.clone();
             drop(enclosing);
             add_causes(&tokens, causes);
-            // A child that encloses this scope as well counts with the outermost scope in it. The
-            // loop does not get there if a shield lies in between, and then the child does not
-            // count.
+            // A child that encloses this scope as well counts with the scope whose child it is.
+            // That one is not asked if a shield lies in between, and then the child does not count.
             if child.map(|(id, _)| id) != outer_child.map(|(id, _)| id) {
-                causes.add(child.and_then(|(_, at)| at), Reason::by_task);
+                causes.add(child.and_then(|(_, at)| at).map(Cause::by_task));
             }
-            causes.add(scope.known_token().and_then(Token::tripped_at), || scope.refusal());
-            (next, child) = (outer, outer_child);
+            causes.add(scope.cause());
+            (outer, outer_child)
+        };
+        let (mut next, mut child) = ask(self, look(child.as_ref()));
+        while let Some(scope) = next {
+            (next, child) = ask(&scope, child);
         }
     }
 

@@ -186,7 +186,7 @@ impl<'env, E, K: Kind, N: Label> Inner<'env, E, K, N> {
         let refused = if control.is_cancelled() { Err(runner) } else { self.core.push(runner, &control.bell) };
         if let Err(refused) = refused {
             runner = refused;
-            // The scope takes no more panics of children, so whoever has called this hears of it.
+            // The scope does not have this child, so whoever has called this hears of its panic.
             if let Err(payload) = runner.refuse(Some(control.refusal())) {
                 resume_unwind(payload);
             }

@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 use futures_task::{FutureObj, UnsafeFutureObj};
 
 use super::task::Task;
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::{Cause, Reason};
 use crate::cancel::token::{Level, Token, TokenListener};
 use crate::context::ends::EndsWith;
 use crate::context::{self, Ambient, Ending, Inheritance, Place, Replaced, Watch};
@@ -184,8 +184,8 @@ where
     T: Send + 'static,
 {
     fn poll(&mut self, state: &RemoteState, cx: &mut Context<'_>) -> Poll<Ended> {
-        // It is dropped without another poll, as in-task children are. What is inside would not
-        // find itself cancelled in that poll, and would start new things.
+        // It is dropped without another poll, as in-task children are. If its task has cancelled
+        // it, what is inside would not find that in the poll, and would start new things.
         let is_held = self.token.as_ref().is_some_and(Token::is_held);
         if self.is_cancelled() && !is_held {
             return Poll::Ready(self.refuse(None));
@@ -247,14 +247,15 @@ where
     ///
     /// Destructors find the child's surroundings, but no region, because that one is about to end.
     fn refuse(&mut self, reason: Option<Reason>) -> Ended {
-        let reason = match reason {
-            Some(reason) => Arc::new(reason),
-            None => self.surroundings.scope.why_ends(self.runner.header()),
+        let cause = match reason {
+            Some(reason) if !self.is_cancelled() => Cause::now(Arc::new(reason)),
+            _ => self.surroundings.scope.why_ends(self.runner.header()),
         };
         let Child { runner, surroundings, rest, .. } = self;
         let rest = rest.as_deref_mut();
         // Scopes inside that are dropped with it give this reason to their tasks.
-        let _why = Ending::new(&reason);
+        let reason = Arc::clone(&cause.reason);
+        let _why = Ending::new(cause);
         let refuse = || context::outside(|| runner.refuse(Some(reason)));
         match context::with(|ambient| surroundings.within(ambient, rest, refuse)) {
             Ok(()) => Ended::Value,
@@ -471,7 +472,7 @@ where
     let task = Task::new(reader, None);
     let member = if control.is_cancelled() { None } else { Membership::join(control) };
     let Some(scope) = member else {
-        // The scope takes no more panics of children, so whoever has called this hears of it.
+        // The scope does not have this child, so whoever has called this hears of its panic.
         if let Err(payload) = runner.refuse(Some(control.refusal())) {
             std::panic::resume_unwind(payload);
         }

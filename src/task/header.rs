@@ -109,7 +109,7 @@ impl Header {
         self.state.load(Ordering::Relaxed) == state
     }
 
-    /// Sets a state that is the runner's. Relaxed, because nobody acts on it before the hand-over.
+    /// Sets a state that is the caller's. Relaxed, because nobody else acts on it.
     #[inline]
     pub(super) fn set(&self, state: u8) {
         self.state.store(state, Ordering::Relaxed);

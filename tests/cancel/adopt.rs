@@ -323,3 +323,33 @@ fn an_adopted_future_that_panicked_is_not_polled_again() {
         assert!(caught.await);
     });
 }
+
+/// The panic left the scope's poll at once, and neither finalizers nor children had their end.
+#[test]
+fn an_adopted_future_that_panics_when_it_is_dropped_cancels_the_scope_that_finishes_it() {
+    struct Bomb(bool);
+    impl std::future::Future for Bomb {
+        type Output = ();
+        fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+            cx.waker().wake_by_ref();
+            if std::mem::replace(&mut self.0, true) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        }
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            boom("in the destructor");
+        }
+    }
+    crate::harness::bare(|| async {
+        let log = &Log::new();
+        let panicked = caught(scope(async |s| {
+            s.defer(async { log.note("finalizer") });
+            let mut left = Box::pin(adopt(Bomb(false)));
+            assert!(poll_immediate(&mut left).await.is_none());
+            drop(left);
+            pending::<()>().await
+        }));
+        assert_eq!(panicked.await, Err("in the destructor"));
+        assert_eq!(log.entries(), ["finalizer"]);
+    });
+}

@@ -588,3 +588,82 @@ fn a_task_that_a_destructor_cancels_while_its_scope_is_dropped_has_the_reason_of
         assert_eq!(*task.outcome().await.unwrap_err().reason(), Reason::Dropped);
     });
 }
+
+/// As long as nobody asks for its token, a scope is not told that what encloses it was cancelled.
+#[test]
+fn a_task_that_is_cancelled_after_what_encloses_its_scope_has_the_first_reason() {
+    bare(|| async {
+        for (has_token, by_child) in [(false, false), (true, false), (false, true), (true, true)] {
+            let kept = &Mutex::new(None::<Task<()>>);
+            let cancel = &|outer: Scope<'_>| {
+                outer.cancel("first");
+                kept.lock().unwrap().as_ref().unwrap().cancel();
+            };
+            scope(async |outer| {
+                let own = outer.clone();
+                outer.spawn(scope(async move |s| {
+                    let _token = has_token.then(|| s.stop_token());
+                    *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+                    turns().await;
+                    if by_child {
+                        cancel(own);
+                    }
+                    pending::<()>().await
+                }));
+                if !by_child {
+                    turns().await;
+                    cancel(outer);
+                }
+                pending::<()>().await
+            })
+            .await;
+            let task = kept.lock().unwrap().take().unwrap();
+            let reason = task.outcome().await.unwrap_err().reason().clone();
+            assert_eq!(reason, "first".into(), "{has_token} {by_child}");
+        }
+    });
+}
+
+/// The scope was dropped before, and so were its other children.
+#[test]
+fn a_destructor_that_cancels_its_scope_while_that_is_dropped_gives_it_no_other_reason() {
+    bare(|| async {
+        let kept = Mutex::new(None::<Task<()>>);
+        let mut left = Box::pin(scope(async |s| {
+            *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+            let own = s.clone();
+            let kept = &kept;
+            s.spawn(async move {
+                let _cancels = OnDrop(move || {
+                    kept.lock().unwrap().as_ref().unwrap().cancel();
+                    own.cancel("late");
+                });
+                pending::<()>().await
+            });
+            pending::<()>().await
+        }));
+        assert!(poll_immediate(&mut left).await.is_none());
+        drop(left);
+        let task = kept.lock().unwrap().take().unwrap();
+        assert_eq!(*task.outcome().await.unwrap_err().reason(), Reason::Dropped);
+    });
+}
+
+/// The loser that is dropped first cancels a task in the other one, which has lost before.
+#[test]
+fn a_task_that_a_loser_of_a_race_cancels_in_another_loser_has_lost() {
+    bare(|| async {
+        let kept = Mutex::new(None::<Task<()>>);
+        let older = boxed(scope(async |s| {
+            *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+            pending::<()>().await
+        }));
+        let newer = boxed(async {
+            let _cancels = OnDrop(|| kept.lock().unwrap().as_ref().unwrap().cancel());
+            pending::<()>().await
+        });
+        race([older, newer, boxed(turns())]).await;
+        let task = kept.lock().unwrap().take().unwrap();
+        assert_eq!(*task.outcome().await.unwrap_err().reason(), Reason::Lost);
+    });
+}

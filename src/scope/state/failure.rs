@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Machine;
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::{Cause, Reason};
 use crate::context::{self, Ending};
 use crate::name::Name;
-use crate::panic::Payload;
+use crate::panic::{Payload, catch};
 use crate::scope::kind::{ChildRunner, Kind};
 use crate::scope::options::Notice;
 use crate::task::cell::{Run, Runner};
@@ -19,13 +19,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     {
         let name = runner.name();
         self.fail(&name, payload);
-        self.refuse(runner, Arc::new(Reason::Failed(name)));
+        self.refuse(runner, Cause::now(Arc::new(Reason::Failed(name))));
     }
 
     /// Drops a child that its task or the scope has cancelled.
     pub(super) fn refuse_cancelled(&mut self, runner: ChildRunner<'env, K>) {
-        let reason = self.control().why_ends(runner.header());
-        self.refuse(runner, reason);
+        let cause = self.control().why_ends(runner.header());
+        self.refuse(runner, cause);
     }
 
     /// Drops a child, or a finalizer, that has not become a member.
@@ -37,15 +37,20 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.refuse_cancelled(runner);
     }
 
-    /// Drops a child, and leaves `reason` to its task, which hears of it when this returns.
-    fn refuse<R>(&mut self, mut runner: Runner<R>, reason: Arc<Reason>)
+    /// Drops a child, and leaves the reason to its task, which hears of it when this returns.
+    fn refuse<R>(&mut self, mut runner: Runner<R>, cause: Cause)
     where
         R: Run<Reason = Arc<Reason>> + ?Sized,
     {
+        let reason = Arc::clone(&cause.reason);
         // Scopes inside that are dropped with it give this reason to their tasks.
-        let _why = Ending::new(&reason);
-        if let Err(payload) = context::outside(|| runner.refuse(Some(reason))) {
-            self.fail_by_drop(payload);
+        let _why = Ending::new(cause);
+        let dropped = context::outside(|| runner.refuse(Some(reason)));
+        let name = dropped.is_err().then(|| runner.name());
+        // The task's waker may panic, too.
+        let told = catch(|| drop(runner));
+        if let Err(payload) = dropped.and(told) {
+            self.fail_by_drop(&name.unwrap_or_else(by_drop), payload);
         }
     }
 
@@ -60,10 +65,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
     }
 
-    /// Notes that a destructor has panicked, which cancels the rest as any panic does.
-    pub(super) fn fail_by_drop(&mut self, payload: Payload) {
+    /// Notes a panic of a destructor, or of something that was dropped, which cancels the rest as
+    /// any panic does.
+    pub(super) fn fail_by_drop(&mut self, name: &Name, payload: Payload) {
         if self.is_running() {
-            self.fail(&Name::from("a destructor"), Some(payload));
+            self.fail(name, Some(payload));
         } else {
             // There is nobody to cancel any more, and the end of a dropped scope wakes nobody.
             self.panics.add(payload);
@@ -81,4 +87,9 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
             }
         }
     }
+}
+
+/// Names a panic of something that was dropped, where nothing better is known.
+pub(super) fn by_drop() -> Name {
+    Name::from("a destructor")
 }

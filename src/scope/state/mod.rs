@@ -33,6 +33,7 @@ use std::task::{Context, Poll};
 
 use self::alone::Alone;
 use self::enclosing::Enclosing;
+use self::failure::by_drop;
 use self::poll_member::{Exit, Visit};
 use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Policy};
@@ -44,7 +45,7 @@ use crate::context::{self, Ambient, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
-use crate::panic::{FirstPanic, Payload, catch};
+use crate::panic::{FirstPanic, Payload, catch, discard};
 use crate::runtime::Timer;
 use crate::scope::control::{Adopted, Control, Parts};
 use crate::task::hub::Typed;
@@ -134,8 +135,7 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     /// The age of the next child: its number in the order of arrival.
     births: u32,
     enclosing: Enclosing,
-    /// Wakes the scope when the level of its own token rises. The poller's place in that token
-    /// would also wake it when its own hold ends.
+    /// Wakes the scope when the level of its own token rises.
     listener: Option<TokenListener>,
     hold: Option<Hold>,
     alarm: Option<(Alarm, Pin<Box<Timer>>)>,
@@ -145,7 +145,8 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
 }
 
 struct AdoptedMember {
-    future: Adopted,
+    /// `None` once it has completed or was transferred.
+    future: Option<Adopted>,
     token: Option<Token>,
 }
 
@@ -471,12 +472,23 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let _ends_with = Replaced::new(&ambient.ends_with, EndsWith::NOTHING);
         while let Some(adopted) = &mut self.adopted {
             let polled = adopted.poll_next(cx, |_, member, cx| {
-                let member = member.get_mut();
-                let _token = Swap::new(&ambient.token, &mut member.token);
-                match catch(|| member.future.as_mut().poll(cx)) {
-                    Ok(polled) => polled.map(Ok),
-                    Err(payload) => Poll::Ready(Err(payload)),
+                let AdoptedMember { future, token } = member.get_mut();
+                let Some(running) = future else { return Poll::Ready(Ok(())) };
+                let polled = {
+                    let _token = Swap::new(&ambient.token, token);
+                    catch(|| running.as_mut().poll(cx))
+                };
+                if let Ok(Poll::Pending) = polled {
+                    return Poll::Pending;
                 }
+                let dropped = catch(|| context::outside(|| *future = None));
+                Poll::Ready(match polled {
+                    Ok(_) => dropped,
+                    Err(payload) => {
+                        discard(dropped);
+                        Err(payload)
+                    }
+                })
             });
             match polled {
                 Poll::Ready(Some((_, Ok(())))) => {}
@@ -526,7 +538,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         match exit {
             None => {}
-            Some(Exit::Panicked(payload)) => self.fail_by_drop(payload),
+            Some(Exit::Panicked(payload)) => self.fail_by_drop(&by_drop(), payload),
             Some(Exit::Failed(runner, payload)) => self.fail_child(runner, payload),
             Some(Exit::Stopped(runner)) => self.refuse_cancelled(runner),
             Some(Exit::Body(None)) => {
@@ -538,7 +550,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                 // The body's own panic counts, and not one of its destructor after it.
                 self.ended_body(ambient, result);
                 if let Err(payload) = dropped {
-                    self.fail_by_drop(payload);
+                    self.fail_by_drop(&self.policy.name.clone(), payload);
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::trace::tree;
 /// How a member ended that leaves something to do.
 pub(super) enum Exit<'env, K: Kind, T, E> {
     Failed(ChildRunner<'env, K>, Option<Payload>),
-    /// Its value, which nobody awaits, panicked when it was dropped.
+    /// Its value panicked when it was dropped, which nobody awaited, or the waker of whoever did.
     Panicked(Payload),
     /// It is to be dropped: it is cancelled, and needs no more time.
     Stopped(ChildRunner<'env, K>),

@@ -1,5 +1,6 @@
 //! Takes in what was sent to a scope: children and finalizers by its handles, and news.
 
+use super::failure::by_drop;
 use super::{AdoptedMember, Alarm, Custody, Machine};
 use crate::context::Ambient;
 #[cfg(feature = "sim")]
@@ -61,7 +62,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         match item {
             News::Adopt(future) => {
                 let adopted = self.adopted.get_or_insert_with(|| Box::new(Set::new()));
-                adopted.insert(AdoptedMember { future, token: None });
+                adopted.insert(AdoptedMember { future: Some(future), token: None });
             }
             // It has no task that could look for its place, so that need not be published.
             News::Spawn(future, at) => self.arrive(K::child(future, at)),
@@ -72,7 +73,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
                     self.set_alarm(Alarm::Stop(reason), Some(grace), ambient);
                 }
             }
-            News::Panicked(payload) => self.fail_by_drop(payload),
+            News::Panicked(payload) => self.fail_by_drop(&by_drop(), payload),
             News::Failed(runner, payload) => self.fail_child(runner, payload),
         }
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::poll_member::take_out;
 use super::{AdoptedMember, Alarm, Body, Custody, Grace, Machine, Phase};
 use crate::cancel::Idle;
-use crate::cancel::reason::Reason;
+use crate::cancel::reason::{Cause, Reason};
 use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Ending};
 use crate::engine::{Key, Set};
@@ -124,7 +124,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     /// Drops the body of a scope that is cancelled, or dropped itself.
     pub(super) fn drop_body<B>(&mut self, body: &mut Body<'_, B>) {
-        let _why = Ending::new(&self.control().refusal());
+        let _why = self.control().cause().map(Ending::new);
         self.panics.run(|| context::outside(|| body.set(None)));
     }
 
@@ -244,8 +244,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let Some(adopted) = &mut self.adopted else { return };
         let keys: Vec<Key> = adopted.keys().collect();
         for key in keys {
-            if let Some(member) = adopted.get(key) {
-                let future = mem::replace(&mut member.get_mut().future, Box::pin(std::future::ready(())));
+            if let Some(future) = adopted.get(key).and_then(|member| member.get_mut().future.take()) {
                 adopted.remove(key);
                 self.panics.run(|| context::adopt(enclosing, future));
             }
@@ -306,24 +305,26 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         // If both are none, the search goes on outwards from the last one, although that has
         // completed.
         let enclosing = living.or(here).or(last);
-        let wound_down = mem::replace(&mut self.phase, Phase::Ended).into_reason();
-        let known = self.control().known_token().and_then(Token::shared_reason);
-        let first = wound_down.or(known).or(why);
-        let reason = first.unwrap_or_else(|| Arc::new(Reason::Dropped));
+        self.phase = Phase::Ended;
+        // The first cause is that of the scope's token, if it is cancelled. If it was only asked to
+        // stop, that is why it ends.
+        let asked = || Some(Cause::now(self.control().known_token()?.shared_reason()?));
+        let first = self.control().cause().or_else(asked).or(why);
+        let cause = first.unwrap_or_else(|| Cause::now(Arc::new(Reason::Dropped)));
         // New children are refused before anything is dropped, because a destructor may spawn.
-        self.control().set_dropped(&reason);
+        self.control().set_dropped(cause.clone());
         self.control().refuse_parallel();
         // Nobody else could see a cancellation, which would allocate a token, and wake the poller.
         if self.control().parallel() > 0 || self.control().known_token().is_some() {
             let control = Arc::clone(self.control());
-            self.panics.run(|| control.cancel(&reason));
+            self.panics.run(|| control.cancel(&cause.reason));
         }
         // What waits in the inbox is newer than every member.
         self.close_inbox();
         self.stop_all(body, |_| true);
         // In a scope that was never polled, the body is no member yet.
         self.drop_body(body);
-        let _why = Ending::new(&reason);
+        let _why = Ending::new(cause);
         for mut finalizer in mem::take(&mut self.finalizers).into_iter().rev() {
             self.panics.run_result(context::outside(|| finalizer.refuse(None)));
         }
