@@ -260,18 +260,23 @@ impl Token {
         let mut queue = vec![(self.clone(), level)];
         while let Some((token, level)) = queue.pop() {
             let mut state = token.inner.state.lock();
-            if token.level() >= level {
+            let rises = token.level() < level;
+            // A token that is linked late hears of the first cause after the second one.
+            let is_first = state.cause.as_ref().is_none_or(|cause| moment.is_before(cause.at));
+            if !rises && !is_first {
                 // What is below it has this level, too: the first invariant.
                 continue;
             }
-            if state.cause.is_none() {
+            if is_first {
                 state.cause = Some(Cause { at: moment, reason: Arc::clone(reason) });
             }
-            if level >= Level::Cancelled {
-                state.tripped_at.get_or_insert(moment);
+            if level >= Level::Cancelled && state.tripped_at.is_none_or(|at| moment.is_before(at)) {
+                state.tripped_at = Some(moment);
             }
-            token.inner.level.store(level as u8, Ordering::Release);
-            state.take_wakers(&mut wakers);
+            if rises {
+                token.inner.level.store(level as u8, Ordering::Release);
+                state.take_wakers(&mut wakers);
+            }
             let children = state.children.iter().map(|(_, child)| (child, level));
             let regions = state.listeners.iter().map(|(_, listening)| (&listening.region, Level::Cancelled));
             let below = children.chain(regions);
@@ -297,9 +302,12 @@ impl Token {
         }
         // After the insertion: a parent that is raised before it is seen here, and one that is
         // raised after it finds this token among its children.
-        if let Some(cause) = parent.cause() {
-            let at = parent.tripped().map_or(cause.at, |tripped| tripped.at);
-            self.raise_at(parent.level(), &cause.reason, at);
+        //
+        // The level is read first, so that what was seen as cancelled has the moment of that.
+        let level = parent.level();
+        if let Some(cause) = parent.cause().filter(|_| level > Level::Live) {
+            let tripped = parent.tripped().filter(|_| level >= Level::Cancelled);
+            self.raise_at(level, &cause.reason, tripped.map_or(cause.at, |tripped| tripped.at));
         }
     }
 
@@ -541,7 +549,8 @@ impl TokenListener {
         }
     }
 
-    /// Cancels no region any more, because it has ended.
+    /// Cancels no region any more, because it has ended. Whoever has cancelled the token before may
+    /// still do so.
     pub(crate) fn cancel_no_region(&self) {
         let Some(key) = self.key else { return };
         self.token.inner.state.lock().listeners[key].region = Weak::new();

@@ -136,8 +136,8 @@ pub(crate) struct Enclosure {
 
 impl Enclosure {
     #[inline]
-    pub(crate) fn has_child(&self) -> bool {
-        self.child != 0
+    pub(crate) fn has_child_or_tokens(&self) -> bool {
+        self.child != 0 || self.tokens != 0
     }
 }
 
@@ -312,7 +312,8 @@ impl Ambient {
     /// Notes whether nothing is cancelled here, until the guard is dropped.
     #[inline]
     pub(crate) fn note_calm(&self, is_calm: bool) -> Replaced<'_, u32> {
-        Replaced::new(&self.calm, if is_calm { asked_here() } else { self.calm.get() })
+        // Any other number than the present one is not calm.
+        Replaced::new(&self.calm, if is_calm { asked_here() } else { asked_here().wrapping_sub(1) })
     }
 
     /// Links `token`, of a region that is being polled here, below that of the enclosing region.

@@ -218,21 +218,33 @@ impl Control {
         first.unwrap_or_else(|| Arc::new(Reason::Parent))
     }
 
-    /// Returns why the scope ends, if it is dropped or cancelled. What has cancelled a scope that
-    /// is dropped is why it was dropped.
+    /// Returns why the scope ends, if it is dropped, cancelled, or has a token with which it ends.
+    /// If it is dropped, that cause is among those that were looked at then.
     pub(crate) fn cause(&self) -> Option<Cause> {
-        let by_drop = self.enclosing.lock().dropped.clone();
-        by_drop.or_else(|| self.known_token().and_then(Token::tripped))
+        let enclosing = self.enclosing.lock();
+        let (dropped, tokens) = (enclosing.dropped.clone(), enclosing.tokens.clone());
+        drop(enclosing);
+        if dropped.is_some() {
+            return dropped;
+        }
+        let mut causes = Causes::default();
+        causes.add(self.known_token().and_then(Token::tripped));
+        add_causes(&tokens, &mut causes);
+        causes.into_first()
+    }
+
+    /// Returns why the scope ends, or why what encloses it ends, if that was first.
+    pub(crate) fn why_doomed(&self) -> Option<Cause> {
+        let mut causes = Causes::default();
+        self.add_causes(None, &mut causes);
+        causes.into_first()
     }
 
     /// Returns why `child`, of this scope, is ended: because of its task, of the scope, or of what
     /// encloses the scope, whichever was first.
     pub(crate) fn why_ends(&self, child: &Header) -> Cause {
         let mut causes = Causes::default();
-        match self.cause() {
-            Some(cause) => causes.add(Some(cause)),
-            None => self.add_causes(None, &mut causes),
-        }
+        causes.add(self.cause().or_else(|| self.why_doomed()));
         causes.add(child.cancelled_at().map(Cause::by_task));
         causes.into_first().unwrap_or_else(|| Cause::now(self.refusal()))
     }
@@ -242,10 +254,12 @@ impl Control {
         self.enclosing.lock().dropped = Some(cause);
     }
 
-    /// Lets go of the enclosing child, when the scope has ended.
+    /// Lets go of the enclosing child and tokens, when the scope has ended.
     pub(crate) fn forget_child(&self) {
-        let child = self.enclosing.lock().child.take();
-        drop(child);
+        let mut enclosing = self.enclosing.lock();
+        let before = (enclosing.child.take(), enclosing.tokens.take());
+        drop(enclosing);
+        drop(before);
     }
 
     pub(crate) fn enclosing(&self) -> Option<Arc<Control>> {
@@ -291,9 +305,7 @@ impl Control {
             let enclosing = scope.enclosing.lock();
             let outer_child = look(enclosing.child.as_ref());
             let outer = enclosing.scope.clone().filter(|_| enclosing.ends_with_it);
-            let tokens = enclosing.tokens.clone();
             drop(enclosing);
-            add_causes(&tokens, causes);
             // A child that encloses this scope as well counts with the scope whose child it is.
             // That one is not asked if a shield lies in between, and then the child does not count.
             if child.map(|(id, _)| id) != outer_child.map(|(id, _)| id) {

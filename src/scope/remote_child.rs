@@ -305,6 +305,7 @@ where
     if let Err(News::Failed(mut runner, payload)) = control.send(News::Failed(runner.shared(), payload)) {
         let name = runner.name();
         discard(runner.refuse(Some(Arc::new(Reason::Failed(name)))));
+        discard(runner);
         discard(payload);
     }
 }

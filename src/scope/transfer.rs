@@ -89,6 +89,8 @@ pub(super) fn forward(item: News, left: &Control, enclosing: Option<&Arc<Control
             }
             let reason = Arc::new(Reason::Failed(runner.name()));
             panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+            // The waker of the task may panic, too.
+            panics.run(|| drop(runner));
         }
         News::Panicked(payload) => panics.add(payload),
         News::Spawn(future, _) => {

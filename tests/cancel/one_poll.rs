@@ -661,3 +661,26 @@ fn a_root_that_is_run_in_a_cancelled_child_is_not_cancelled() {
         assert_eq!(log.entries(), ["went on"]);
     });
 }
+
+/// The scope is cancelled from elsewhere, which this thread has not asked for.
+#[test]
+fn nothing_starts_in_a_scope_that_finds_what_encloses_it_cancelled_from_elsewhere() {
+    crate::harness::watched(|| {
+        let log = &Log::new();
+        futures::executor::block_on(scope(async |s| {
+            let own = s.clone();
+            s.spawn(async move {
+                let cancelling = async {
+                    yield_now().await;
+                    elsewhere(|| own.cancel("enough"));
+                };
+                let inner = scope(async |_| {
+                    yield_now().await;
+                    shield(async { log.note("started") }).await;
+                });
+                futures::join!(cancelling, inner);
+            });
+        }));
+        assert!(log.entries().is_empty());
+    });
+}

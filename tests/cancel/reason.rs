@@ -667,3 +667,150 @@ fn a_task_that_a_loser_of_a_race_cancels_in_another_loser_has_lost() {
         assert_eq!(*task.outcome().await.unwrap_err().reason(), Reason::Lost);
     });
 }
+
+/// The region heard of its own token before it was linked to what was cancelled first.
+#[test]
+fn what_is_cancelled_after_what_encloses_it_in_one_poll_has_the_first_reason() {
+    bare(|| async {
+        let token = &Token::new();
+        let log = &Log::new();
+        scope(async |outer| {
+            let own = outer.clone();
+            outer.spawn(async move {
+                let run = token.run_until_cancelled(async {
+                    let here = Token::current().unwrap();
+                    shield(async { log.note(here.cancelled().await.to_string()) }).await;
+                });
+                let cancelling = async {
+                    own.cancel("first");
+                    token.cancel("second");
+                };
+                _ = futures::join!(run, cancelling);
+            });
+        })
+        .await;
+        assert_eq!(log.entries(), ["requested: first"]);
+    });
+}
+
+/// Where a task is cancelled first, or its token, or what encloses its scope.
+#[derive(Clone, Copy, Debug)]
+enum First {
+    OuterScope,
+    OuterTask,
+    Token,
+    Race,
+}
+
+/// Keeps a task of a scope, which has a token or not, and which two causes end. Returns the reason
+/// of the task.
+async fn ended_twice(first: First, has_token: bool) -> Reason {
+    let kept = &Mutex::new(None::<Task<()>>);
+    let token = &Token::new();
+    let inner = boxed(scope(async move |s| {
+        let _token = has_token.then(|| s.stop_token());
+        *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+        pending::<()>().await
+    }));
+    scope(async |outer| match first {
+        First::OuterScope => {
+            let own = outer.clone();
+            outer.spawn(async move {
+                let mut inner = inner;
+                assert!(poll_immediate(&mut inner).await.is_none());
+                yield_now().await;
+                own.cancel("first");
+                drop(inner);
+            });
+        }
+        First::OuterTask => {
+            let task = outer.spawn(inner);
+            turns().await;
+            task.cancel();
+            outer.cancel("second");
+        }
+        First::Token => {
+            outer.spawn(async move { drop(token.run_until_cancelled(inner).await) });
+            turns().await;
+            token.cancel("first");
+            outer.cancel("second");
+        }
+        First::Race => {
+            let newer = boxed(async {
+                let _cancels = OnDrop(|| kept.lock().unwrap().as_ref().unwrap().cancel());
+                pending::<()>().await
+            });
+            race([inner, newer, boxed(turns())]).await;
+        }
+    })
+    .await;
+    let task = kept.lock().unwrap().take().unwrap();
+    task.outcome().await.unwrap_err().reason().clone()
+}
+
+#[test]
+fn the_first_of_two_causes_counts_whether_or_not_a_scope_has_a_token() {
+    bare(|| async {
+        for has_token in [false, true] {
+            let reason = async |first| (first, ended_twice(first, has_token).await);
+            let expected = "first".into();
+            assert!(matches!(reason(First::OuterScope).await, (_, reason) if reason == expected), "{has_token}");
+            assert!(matches!(reason(First::Token).await, (_, reason) if reason == expected), "{has_token}");
+            let by_task = "its task was cancelled".into();
+            assert!(matches!(reason(First::OuterTask).await, (_, reason) if reason == by_task), "{has_token}");
+            assert!(matches!(reason(First::Race).await, (_, Reason::Lost)), "{has_token}");
+        }
+    });
+}
+
+/// It was moved out of what is cancelled before that was cancelled.
+#[test]
+fn a_scope_that_has_left_what_is_cancelled_has_only_been_dropped() {
+    bare(|| async {
+        let (mut left, kept) = (None, &Mutex::new(None::<Task<()>>));
+        let out = &mut left;
+        _ = scope(async |outer| {
+            let mut inner = boxed(scope(async move |s| {
+                *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+                pending::<()>().await
+            }));
+            assert!(poll_immediate(&mut inner).await.is_none());
+            *out = Some(inner);
+            outer.cancel("outer");
+        })
+        .outcome()
+        .await;
+        drop(left);
+        let task = kept.lock().unwrap().take().unwrap();
+        assert_eq!(*task.outcome().await.unwrap_err().reason(), Reason::Dropped);
+    });
+}
+
+#[test]
+fn a_scope_that_is_asked_to_stop_after_a_cancellation_is_dropped_because_of_that() {
+    bare(|| async {
+        for has_token in [false, true] {
+            let kept = &Mutex::new(None::<(Scope<'static>, Task<()>)>);
+            scope(async |outer| {
+                let own = outer.clone();
+                outer.spawn(async move {
+                    let mut inner = Box::pin(scope(async |s| {
+                        let _token = has_token.then(|| s.stop_token());
+                        let task = s.spawn(pending::<()>());
+                        *kept.lock().unwrap() = Some((s, task));
+                        pending::<()>().await
+                    }));
+                    assert!(poll_immediate(&mut inner).await.is_none());
+                    yield_now().await;
+                    own.cancel("first");
+                    kept.lock().unwrap().as_ref().unwrap().0.stop("second", Duration::from_secs(3600));
+                    drop(inner);
+                });
+            })
+            .await;
+            let (_, task) = kept.lock().unwrap().take().unwrap();
+            let reason = task.outcome().await.unwrap_err().reason().clone();
+            assert_eq!(reason, "first".into(), "{has_token}");
+        }
+    });
+}

@@ -53,12 +53,12 @@ impl Enclosing {
         }
     }
 
-    /// Lets go of the child in which the scope lies, when the scope has ended.
+    /// Lets go of the child and the tokens in which the scope lies, when the scope has ended.
     ///
-    /// A task that is kept would keep the memory of that child. The enclosing scope stays, because
-    /// what is sent to this one later passes on to it.
+    /// A task that is kept would keep the memory of that child, and the tokens. The enclosing scope
+    /// stays, because what is sent to this one later passes on to it.
     pub(super) fn forget_child(&self, control: &Control) {
-        if self.place.has_child() {
+        if self.place.has_child_or_tokens() {
             control.forget_child();
         }
     }

@@ -6,7 +6,7 @@ use super::Machine;
 use crate::cancel::reason::{Cause, Reason};
 use crate::context::{self, Ending};
 use crate::name::Name;
-use crate::panic::{Payload, catch};
+use crate::panic::{FirstPanic, Payload};
 use crate::scope::kind::{ChildRunner, Kind};
 use crate::scope::options::Notice;
 use crate::task::cell::{Run, Runner};
@@ -45,11 +45,12 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         let reason = Arc::clone(&cause.reason);
         // Scopes inside that are dropped with it give this reason to their tasks.
         let _why = Ending::new(cause);
-        let dropped = context::outside(|| runner.refuse(Some(reason)));
-        let name = dropped.is_err().then(|| runner.name());
-        // The task's waker may panic, too.
-        let told = catch(|| drop(runner));
-        if let Err(payload) = dropped.and(told) {
+        let mut panics = FirstPanic::default();
+        panics.run_result(context::outside(|| runner.refuse(Some(reason))));
+        let name = panics.is_some().then(|| runner.name());
+        // The waker of the task may panic, too.
+        panics.run(|| drop(runner));
+        if let Some(payload) = panics.into_payload() {
             self.fail_by_drop(&name.unwrap_or_else(by_drop), payload);
         }
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::poll_member::take_out;
 use super::{AdoptedMember, Alarm, Body, Custody, Grace, Machine, Phase};
 use crate::cancel::Idle;
-use crate::cancel::reason::{Cause, Reason};
+use crate::cancel::reason::{Cause, Causes, Reason};
 use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Ending};
 use crate::engine::{Key, Set};
@@ -297,7 +297,11 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if matches!(self.phase, Phase::Ended | Phase::Detached) {
             return;
         }
-        let (here, why) = context::with(|ambient| (ambient.scope(), ambient.why_ending()));
+        let (here, why) = context::with(|ambient| {
+            let doomed = || if ambient.is_tripped() { ambient.why_tripped() } else { None };
+            // What is dropping this has looked outwards.
+            (ambient.scope(), ambient.why_ending().or_else(doomed))
+        });
         // The enclosing scope is the one in which this one was polled last. If that has completed,
         // it is the one in which this one is dropped.
         let last = self.control().enclosing();
@@ -306,11 +310,15 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         // completed.
         let enclosing = living.or(here).or(last);
         self.phase = Phase::Ended;
-        // The first cause is that of the scope's token, if it is cancelled. If it was only asked to
-        // stop, that is why it ends.
-        let asked = || Some(Cause::now(self.control().known_token()?.shared_reason()?));
-        let first = self.control().cause().or_else(asked).or(why);
-        let cause = first.unwrap_or_else(|| Cause::now(Arc::new(Reason::Dropped)));
+        let mut causes = Causes::default();
+        causes.add(why);
+        causes.add(self.control().cause());
+        let mut cause = causes.into_first().unwrap_or_else(|| Cause::now(Arc::new(Reason::Dropped)));
+        // As with a token, the reason stays that of a stop that came before.
+        let asked = self.control().known_token().filter(|token| !token.is_tripped());
+        if let Some(asked) = asked.and_then(Token::cause).filter(|asked| asked.at.is_before(cause.at)) {
+            cause.reason = asked.reason;
+        }
         // New children are refused before anything is dropped, because a destructor may spawn.
         self.control().set_dropped(cause.clone());
         self.control().refuse_parallel();
