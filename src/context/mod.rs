@@ -9,6 +9,7 @@
 
 mod current;
 pub(crate) mod deadlines;
+mod ending;
 pub(crate) mod ends;
 mod guards;
 pub(crate) mod inherited;
@@ -22,12 +23,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use ending::Ending;
 pub(crate) use guards::{Entered, Replaced, Swap};
 
 use self::deadlines::{Deadlines, MovableDeadlines, NO_DEADLINE};
+use self::ending::Why;
 use self::ends::EndsWith;
 use self::list::{List, ListNode};
-use crate::cancel::reason::{Cause, Causes, Moment, Siblings, asked_here};
+use crate::cancel::reason::{Cause, Causes, asked_here};
 use crate::cancel::token::{Token, Tokens, add_causes};
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::scope::control::{Adopted, Control};
@@ -203,53 +206,6 @@ pub(crate) fn adopt(scope: Option<&Arc<Control>>, future: Adopted) {
     let refused = refused.or_else(|future| if is_nowhere() { found::finish(future) } else { Err(future) });
     if let Err(refused) = refused {
         outside(|| drop(refused));
-    }
-}
-
-/// Why things are being dropped.
-enum Why {
-    /// Their siblings have won, or one has failed. Nothing is counted for this, since it is the end
-    /// of each race.
-    Siblings(Siblings, Moment),
-    Other(Cause),
-}
-
-impl Why {
-    fn cause(&self) -> Cause {
-        match self {
-            Why::Siblings(siblings, at) => Cause { at: *at, reason: Arc::clone(siblings.reason()) },
-            Why::Other(cause) => cause.clone(),
-        }
-    }
-}
-
-/// Guard that sets why things are being dropped, until it is dropped itself.
-pub(crate) struct Ending {
-    before: Option<Why>,
-}
-
-impl Ending {
-    pub(crate) fn new(cause: Cause) -> Self {
-        Self::of(Why::Other(cause))
-    }
-
-    /// Sets the cause that [`Siblings`] are now.
-    #[inline]
-    pub(crate) fn of_siblings(siblings: Siblings) -> Self {
-        Self::of(Why::Siblings(siblings, Moment::now()))
-    }
-
-    #[inline]
-    fn of(why: Why) -> Self {
-        Ending { before: with(|ambient| ambient.ending.replace(Some(why))) }
-    }
-}
-
-impl Drop for Ending {
-    #[inline]
-    fn drop(&mut self) {
-        let before = self.before.take();
-        drop(with(|ambient| ambient.ending.replace(before)));
     }
 }
 

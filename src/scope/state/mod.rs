@@ -17,6 +17,7 @@
 //! - No user code runs, and nothing of the user's is dropped, while the inbox or the news are
 //!   locked.
 
+mod adopted;
 mod alone;
 mod enclosing;
 mod failure;
@@ -31,6 +32,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use self::adopted::AdoptedMember;
 use self::alone::Alone;
 use self::enclosing::Enclosing;
 use self::failure::by_drop;
@@ -39,15 +41,15 @@ use super::kind::{ChildRunner, Kind, Member};
 use super::options::{End, Policy};
 use crate::cancel::Idle;
 use crate::cancel::reason::Reason;
-use crate::cancel::token::{Hold, Level, Token, TokenListener};
+use crate::cancel::token::{Hold, Level, TokenListener};
 use crate::context::ends::EndsWith;
 use crate::context::{self, Ambient, Replaced, Swap, Watch};
 use crate::engine::atomics::{Ordering, fence};
 use crate::engine::{Answer, Key, Set};
 use crate::name::Name;
-use crate::panic::{FirstPanic, Payload, catch, discard};
+use crate::panic::{FirstPanic, Payload, catch};
 use crate::runtime::Timer;
-use crate::scope::control::{Adopted, Control, Parts};
+use crate::scope::control::{Control, Parts};
 use crate::task::hub::Typed;
 use crate::trace::tree;
 
@@ -144,12 +146,6 @@ pub(super) struct Machine<'env, T, E, K: Kind> {
     panics: FirstPanic,
 }
 
-struct AdoptedMember {
-    /// `None` once it has completed or was transferred.
-    future: Option<Adopted>,
-    token: Option<Token>,
-}
-
 /// The body, as the machine polls it and drops it.
 pub(super) type Body<'a, B> = Pin<&'a mut Option<B>>;
 
@@ -191,11 +187,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     fn is_overdue(&self) -> bool {
         matches!(self.phase, Phase::WindingDown { grace: Grace::Overdue, .. })
-    }
-
-    #[inline]
-    fn has_adopted(&self) -> bool {
-        self.adopted.as_ref().is_some_and(|adopted| !adopted.is_empty())
     }
 
     pub(super) fn poll<B>(&mut self, mut body: Body<'_, B>, ambient: &Ambient, cx: &mut Context<'_>) -> Poll<End<T, E>>
@@ -458,44 +449,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         // below.
         fence(Ordering::Acquire);
         !self.control().bell.is_rung()
-    }
-
-    #[inline]
-    fn poll_adopted(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
-        if self.has_adopted() {
-            ambient.without_deadline(|| self.poll_adopted_inside(ambient, cx));
-        }
-    }
-
-    #[cold]
-    fn poll_adopted_inside(&mut self, ambient: &Ambient, cx: &mut Context<'_>) {
-        let _ends_with = Replaced::new(&ambient.ends_with, EndsWith::NOTHING);
-        while let Some(adopted) = &mut self.adopted {
-            let polled = adopted.poll_next(cx, |_, member, cx| {
-                let AdoptedMember { future, token } = member.get_mut();
-                let Some(running) = future else { return Poll::Ready(Ok(())) };
-                let polled = {
-                    let _token = Swap::new(&ambient.token, token);
-                    catch(|| running.as_mut().poll(cx))
-                };
-                if let Ok(Poll::Pending) = polled {
-                    return Poll::Pending;
-                }
-                let dropped = catch(|| context::outside(|| *future = None));
-                Poll::Ready(match polled {
-                    Ok(_) => dropped,
-                    Err(payload) => {
-                        discard(dropped);
-                        Err(payload)
-                    }
-                })
-            });
-            match polled {
-                Poll::Ready(Some((_, Ok(())))) => {}
-                Poll::Ready(Some((_, Err(payload)))) => self.fail(&Name::from("an adopted future"), Some(payload)),
-                Poll::Ready(None) | Poll::Pending => return,
-            }
-        }
     }
 
     /// Polls the members that are ready, until the pass is over. Once the scope has been cancelled,

@@ -1,11 +1,10 @@
 //! Takes in what was sent to a scope: children and finalizers by its handles, and news.
 
 use super::failure::by_drop;
-use super::{AdoptedMember, Alarm, Custody, Machine};
+use super::{Alarm, Custody, Machine};
 use crate::context::Ambient;
 #[cfg(feature = "sim")]
 use crate::context::Watch;
-use crate::engine::Set;
 use crate::mailbox::Call;
 use crate::scope::control::News;
 use crate::scope::kind::{ChildRunner, Kind, Member};
@@ -60,10 +59,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
 
     fn hear(&mut self, item: News, ambient: &Ambient) {
         match item {
-            News::Adopt(future) => {
-                let adopted = self.adopted.get_or_insert_with(|| Box::new(Set::new()));
-                adopted.insert(AdoptedMember { future: Some(future), token: None });
-            }
+            News::Adopt(future) => self.adopt(future),
             // It has no task that could look for its place, so that need not be published.
             News::Spawn(future, at) => self.arrive(K::child(future, at)),
             News::CancelChild(key) => self.cancel_child(key),

@@ -13,12 +13,12 @@ use std::task::Context;
 use std::time::Duration;
 
 use super::poll_member::take_out;
-use super::{AdoptedMember, Alarm, Body, Custody, Grace, Machine, Phase};
+use super::{Alarm, Body, Custody, Grace, Machine, Phase};
 use crate::cancel::Idle;
 use crate::cancel::reason::{Cause, Causes, Reason};
 use crate::cancel::token::{Level, Token};
 use crate::context::{self, Ambient, Ending};
-use crate::engine::{Key, Set};
+use crate::engine::Key;
 use crate::name::Name;
 use crate::scope::control::Control;
 use crate::scope::kind::{Kind, Member};
@@ -218,9 +218,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         let enclosing = enclosing.or_else(|| self.control().enclosing());
         if enclosing.is_none() && !context::finishes() {
-            if let Some(mut adopted) = self.adopted.take() {
-                self.panics.run(|| context::outside(|| lose(&mut adopted)));
-            }
+            self.lose_adopted();
             return;
         }
         self.transfer_adopted(enclosing.as_ref());
@@ -237,17 +235,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         if !control.close_parallel() {
             control.cancel(&Arc::new(Reason::Dropped));
             control.tell_parallel(&mut self.panics);
-        }
-    }
-
-    fn transfer_adopted(&mut self, enclosing: Option<&Arc<Control>>) {
-        let Some(adopted) = &mut self.adopted else { return };
-        let keys: Vec<Key> = adopted.keys().collect();
-        for key in keys {
-            if let Some(future) = adopted.get(key).and_then(|member| member.get_mut().future.take()) {
-                adopted.remove(key);
-                self.panics.run(|| context::adopt(enclosing, future));
-            }
         }
     }
 
@@ -342,14 +329,6 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         self.enclosing.forget_child(self.control());
         transfer::pass_up_panic(mem::take(&mut self.panics), enclosing.as_ref());
     }
-}
-
-/// Drops adopted futures that no scope is left to finish.
-fn lose(adopted: &mut Set<AdoptedMember>) {
-    #[cfg(feature = "sim")]
-    crate::trace::living::losing(|| adopted.clear());
-    #[cfg(not(feature = "sim"))]
-    adopted.clear();
 }
 
 #[cfg(test)]
