@@ -18,6 +18,8 @@
 //!   lock. So a change of the holds reaches the ancestors in the order in which it was made below.
 //! - No waker is cloned, woken or dropped under a lock.
 
+mod listener;
+
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
@@ -28,6 +30,8 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
+use self::listener::Listening;
+pub(crate) use self::listener::TokenListener;
 use super::reason::{Cause, Causes, Moment, Reason};
 use crate::context::list::List;
 use crate::engine::atomics::{AtomicU8, Ordering, ShortLock};
@@ -113,14 +117,6 @@ struct State {
     overrun: Vec<Name>,
     /// Whether something inside has made progress since it was last asked. Noted past the grace.
     progress: bool,
-}
-
-/// What a token keeps of a listener.
-struct Listening {
-    /// `None` if it was woken, and has not listened since.
-    waker: Option<Waker>,
-    /// The token of the region that is cancelled with this token, if there is one.
-    region: Weak<TokenNode>,
 }
 
 impl Token {
@@ -500,72 +496,6 @@ impl Drop for Hold {
     }
 }
 
-/// A place among a token's listeners. It is given up when this is dropped.
-pub(crate) struct TokenListener {
-    token: Token,
-    /// There from the first [`listen`](TokenListener::listen) on.
-    key: Option<usize>,
-}
-
-impl TokenListener {
-    pub(crate) fn new(token: Token) -> Self {
-        TokenListener { token, key: None }
-    }
-
-    pub(crate) fn token(&self) -> &Token {
-        &self.token
-    }
-
-    /// Wakes `waker` when the token's level rises, or when it loses its last hold while it is wound
-    /// down.
-    ///
-    /// Call this before you look at the level or the holds: a change between the two would be
-    /// missed.
-    pub(crate) fn listen(&mut self, waker: &Waker) {
-        if let Some(key) = self.key {
-            let state = self.token.inner.state.lock();
-            if state.listeners[key].waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-                return;
-            }
-        }
-        let waker = waker.clone();
-        let mut state = self.token.inner.state.lock();
-        let (key, before) = match self.key {
-            Some(key) => (key, state.listeners[key].waker.replace(waker)),
-            None => (state.listeners.insert(Listening { waker: Some(waker), region: Weak::new() }), None),
-        };
-        drop(state);
-        drop(before);
-        self.key = Some(key);
-    }
-
-    /// Cancels the region that has the token `region` as soon as the token is cancelled. If that is
-    /// so already, the caller must do it.
-    pub(crate) fn cancel_region(&self, region: &Token) {
-        let Some(key) = self.key else { return };
-        let known = &mut self.token.inner.state.lock().listeners[key].region;
-        if known.as_ptr() != Arc::as_ptr(&region.inner) {
-            *known = Arc::downgrade(&region.inner);
-        }
-    }
-
-    /// Cancels no region any more, because it has ended. Whoever has cancelled the token before may
-    /// still do so.
-    pub(crate) fn cancel_no_region(&self) {
-        let Some(key) = self.key else { return };
-        self.token.inner.state.lock().listeners[key].region = Weak::new();
-    }
-}
-
-impl Drop for TokenListener {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            let listening = self.token.inner.state.lock().listeners.remove(key);
-            drop(listening);
-        }
-    }
-}
-
 /// The future that [`Token::cancelled`] returns.
 #[must_use = "futures do nothing unless polled"]
 pub struct WaitCancelled {
@@ -576,11 +506,11 @@ impl Future for WaitCancelled {
     type Output = Reason;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
-        if !self.listener.token.is_cancelled() {
+        if !self.listener.token().is_cancelled() {
             self.listener.listen(cx.waker());
         }
-        if self.listener.token.is_cancelled() {
-            return Poll::Ready(self.listener.token.reason().unwrap_or(Reason::Parent));
+        if self.listener.token().is_cancelled() {
+            return Poll::Ready(self.listener.token().reason().unwrap_or(Reason::Parent));
         }
         Poll::Pending
     }
@@ -588,7 +518,7 @@ impl Future for WaitCancelled {
 
 impl fmt::Debug for WaitCancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitCancelled").field("token", &self.listener.token).finish()
+        f.debug_struct("WaitCancelled").field("token", self.listener.token()).finish()
     }
 }
 

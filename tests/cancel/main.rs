@@ -12,6 +12,7 @@ mod harness;
 mod probes;
 
 mod adopt;
+mod first_cause;
 mod foreign;
 mod one_poll;
 mod reason;
