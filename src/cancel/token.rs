@@ -248,26 +248,27 @@ impl Token {
     /// The wakers are called last, when all levels are raised and no lock is held: a waker may run
     /// code that looks at any of these tokens.
     pub(crate) fn raise(&self, level: Level, reason: &Arc<Reason>) {
-        self.raise_at(level, reason, Moment::next());
+        self.raise_for(level, &Cause { at: Moment::next(), reason: Arc::clone(reason) });
     }
 
-    fn raise_at(&self, level: Level, reason: &Arc<Reason>, moment: Moment) {
+    /// Does what [`raise`](Self::raise) does, for a cause that may have come before the token's own.
+    pub(crate) fn raise_for(&self, level: Level, cause: &Cause) {
         let mut wakers = Vec::new();
         let mut queue = vec![(self.clone(), level)];
         while let Some((token, level)) = queue.pop() {
             let mut state = token.inner.state.lock();
             let rises = token.level() < level;
             // A token that is linked late hears of the first cause after the second one.
-            let is_first = state.cause.as_ref().is_none_or(|cause| moment.is_before(cause.at));
+            let is_first = state.cause.as_ref().is_none_or(|known| cause.at.is_before(known.at));
             if !rises && !is_first {
                 // What is below it has this level, too: the first invariant.
                 continue;
             }
             if is_first {
-                state.cause = Some(Cause { at: moment, reason: Arc::clone(reason) });
+                state.cause = Some(cause.clone());
             }
-            if level >= Level::Cancelled && state.tripped_at.is_none_or(|at| moment.is_before(at)) {
-                state.tripped_at = Some(moment);
+            if level >= Level::Cancelled && state.tripped_at.is_none_or(|at| cause.at.is_before(at)) {
+                state.tripped_at = Some(cause.at);
             }
             if rises {
                 token.inner.level.store(level as u8, Ordering::Release);
@@ -303,7 +304,7 @@ impl Token {
         let level = parent.level();
         if let Some(cause) = parent.cause().filter(|_| level > Level::Live) {
             let tripped = parent.tripped().filter(|_| level >= Level::Cancelled);
-            self.raise_at(level, &cause.reason, tripped.map_or(cause.at, |tripped| tripped.at));
+            self.raise_for(level, &tripped.unwrap_or(cause));
         }
     }
 

@@ -20,6 +20,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use self::deadlines::{Deadlines, MovableDeadlines, NO_DEADLINE};
 use self::ending::Why;
 use self::ends::EndsWith;
 use self::list::{List, ListNode};
-use crate::cancel::reason::{Cause, Causes, asked_here};
+use crate::cancel::reason::{Cause, Causes, Reason, asked_here};
 use crate::cancel::token::{Token, Tokens, add_causes};
 use crate::runtime::{Clock, Handle, Instant, Timer, WeakHandle, found};
 use crate::scope::control::{Adopted, Control};
@@ -379,6 +380,19 @@ impl Ambient {
     /// Returns why the innermost region is cancelled, which it is. Its token may not tell yet.
     pub(crate) fn why_tripped(&self) -> Option<Cause> {
         Self::peek(&self.token, |token| token?.tripped()).or_else(|| self.why_doomed())
+    }
+
+    /// Returns why `scope` refuses what is spawned here, if it does.
+    ///
+    /// In the scope's own poll, that is so also if something that encloses the scope was cancelled
+    /// in it. What runs on another task would begin before the scope's token tells.
+    pub(crate) fn refusal(&self, scope: &Control) -> Option<Arc<Reason>> {
+        if scope.is_cancelled() || scope.refuses_parallel() {
+            return Some(scope.refusal());
+        }
+        // What encloses the scope is up to date while the scope is the nearest one.
+        let is_nearest = self.scope_address() == ptr::from_ref(scope).addr();
+        if is_nearest && !self.is_calm() { scope.why_doomed().map(|cause| cause.reason) } else { None }
     }
 
     /// Returns the inherited values in force.

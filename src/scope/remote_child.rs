@@ -471,10 +471,12 @@ where
 {
     let (mut runner, reader, [memory, remote]) = Runner::with_memories(future, at, Seat::new(name));
     let task = Task::new(reader, None);
-    let member = if control.is_cancelled() { None } else { Membership::join(control) };
+    let refusal = context::with(|ambient| ambient.refusal(control));
+    let member = if refusal.is_none() { Membership::join(control) } else { None };
     let Some(scope) = member else {
         // The scope does not have this child, so whoever has called this hears of its panic.
-        if let Err(payload) = runner.refuse(Some(control.refusal())) {
+        let reason = refusal.unwrap_or_else(|| control.refusal());
+        if let Err(payload) = runner.refuse(Some(reason)) {
             std::panic::resume_unwind(payload);
         }
         return task;

@@ -103,13 +103,13 @@ impl Spawner {
         context::adopt(Some(&self.control), future);
     }
 
+    fn refused(&self) -> Option<Arc<Reason>> {
+        context::with(|ambient| ambient.refusal(&self.control))
+    }
+
     /// Returns why what was spawned has no outcome: it was refused, or dropped.
     pub(crate) fn refusal(&self) -> Arc<Reason> {
-        if self.control.is_cancelled() || self.control.refuses_parallel() {
-            self.control.refusal()
-        } else {
-            Arc::new(Reason::Shutdown)
-        }
+        self.refused().unwrap_or_else(|| Arc::new(Reason::Shutdown))
     }
 }
 
@@ -137,11 +137,7 @@ impl Spawn for Spawner {
     }
 
     fn status(&self) -> Result<(), SpawnError> {
-        if self.control.is_cancelled() || self.control.refuses_parallel() {
-            Err(SpawnError::shutdown())
-        } else {
-            Ok(())
-        }
+        if self.refused().is_some() { Err(SpawnError::shutdown()) } else { Ok(()) }
     }
 }
 

@@ -258,3 +258,34 @@ fn a_scope_that_is_asked_to_stop_after_a_cancellation_is_dropped_because_of_that
         }
     });
 }
+
+/// The scope's token is linked below what encloses the scope only after the poll.
+#[test]
+fn a_scope_that_is_cancelled_after_what_encloses_it_in_one_poll_ends_for_the_first_reason() {
+    bare(|| async {
+        for (has_token, has_finalizer) in [(false, false), (true, false), (false, true), (true, true)] {
+            let (kept, log) = (&Mutex::new(None::<Task<()>>), &Log::new());
+            scope(async |outer| {
+                let own = outer.clone();
+                outer.spawn(scope(async move |s| {
+                    let _token = has_token.then(|| s.stop_token());
+                    if has_finalizer {
+                        let scope = s.clone();
+                        s.defer(async move { log.note(scope.stop_token().reason().unwrap().to_string()) });
+                    }
+                    *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+                    turns().await;
+                    own.cancel("first");
+                    s.cancel("second");
+                    pending::<()>().await
+                }));
+                pending::<()>().await
+            })
+            .await;
+            let task = kept.lock().unwrap().take().unwrap();
+            let reason = task.outcome().await.unwrap_err().reason().clone();
+            assert_eq!(reason, "first".into(), "{has_token} {has_finalizer}");
+            assert_eq!(log.entries(), vec!["requested: first"; usize::from(has_finalizer)]);
+        }
+    });
+}

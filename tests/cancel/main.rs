@@ -18,5 +18,6 @@ mod one_poll;
 mod reason;
 mod region;
 mod shield;
+mod spawned;
 mod token;
 mod until;

@@ -54,6 +54,13 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
     /// The reason is noted first, because the tasks of what is dropped have it. Parallel children
     /// are told to end after the drops, as the page on scopes promises.
     pub(super) fn wind_down<B>(&mut self, body: &mut Body<'_, B>, ambient: &Ambient) {
+        if !ambient.is_calm() {
+            // Something that encloses the scope may have been cancelled before it, in this poll. The
+            // scope's token is linked after that.
+            if let Some(first) = self.control().why_doomed() {
+                self.control().token().raise_for(Level::Cancelled, &first);
+            }
+        }
         let reason = self.control().refusal();
         self.phase = Phase::WindingDown { reason, grace: Grace::Running };
         // This replaces the alarm of a stop, which has nothing left to do.
