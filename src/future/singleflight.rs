@@ -228,7 +228,7 @@ where
         if Arc::ptr_eq(&caller.work, &new) {
             let landing =
                 FlightLanding { spawner: self.spawner.clone(), board: self.board.clone(), key: own, work: new };
-            let child = Box::pin(fly(landing, work));
+            let child = Box::pin(fly(work, landing));
             // It inherits nothing from this caller. Where it is refused, it is dropped, and lands.
             _ = context::with(|ambient| ambient.inheriting(None, || self.spawner.spawn_obj(child.into())));
         }
@@ -249,16 +249,18 @@ impl<K, V> fmt::Debug for Singleflight<K, V> {
     }
 }
 
-/// What the scope's child does.
-async fn fly<K, V, F>(landing: FlightLanding<K, V>, work: F)
+/// What the scope's child does. If it is refused, it drops the work before the landing, in the order
+/// of these parameters.
+async fn fly<K, V, F>(work: F, landing: FlightLanding<K, V>)
 where
     K: Hash + Eq,
     F: Future<Output = V>,
 {
-    let outcome = match landing.work.token.run_until_cancelled(catch_panic(work)).await {
+    // What is caught is also a panic of the destructors of work that nobody waits for any more.
+    let outcome = match catch_panic(landing.work.token.run_until_cancelled(work)).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(panicked)) => Err(FlightError { cause: FlightCause::Panicked(Arc::new(panicked)) }),
-        Err(cancelled) => Err(FlightError { cause: FlightCause::Cancelled(Arc::new(cancelled.reason().clone())) }),
+        Ok(Err(cancelled)) => Err(FlightError { cause: FlightCause::Cancelled(Arc::new(cancelled.reason().clone())) }),
+        Err(panicked) => Err(FlightError { cause: FlightCause::Panicked(Arc::new(panicked)) }),
     };
     landing.land(outcome);
 }

@@ -31,12 +31,32 @@ pub(super) struct Bucket {
     /// How many parts there were at `at`. It is full before the first look at a clock.
     parts: u128,
     at: Option<Instant>,
-    paused_until: Option<Instant>,
+    pause: Pause,
+}
+
+/// How long nobody passes. A later variant is a longer pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pause {
+    No,
+    Until(Instant),
+    /// Until an instant that the clock never reaches.
+    ForEver,
+}
+
+impl Pause {
+    /// Returns how long it is from `now`.
+    fn left(self, now: Instant) -> Duration {
+        match self {
+            Pause::No => Duration::ZERO,
+            Pause::Until(until) => until.saturating_duration_since(now),
+            Pause::ForEver => Duration::MAX,
+        }
+    }
 }
 
 impl Bucket {
     pub(super) fn full(rate: Rate) -> Self {
-        Bucket { parts: rate.parts(rate.burst), at: None, paused_until: None }
+        Bucket { parts: rate.parts(rate.burst), at: None, pause: Pause::No }
     }
 
     /// Adds what has come since the last look. An instant that lies before it adds nothing.
@@ -64,7 +84,7 @@ impl Bucket {
     #[inline]
     pub(super) fn take(&mut self, rate: Rate, tokens: u32, now: Instant) -> Result<(), Duration> {
         self.refill(rate, now);
-        let paused = self.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let paused = self.pause.left(now);
         let missing = rate.parts(tokens).saturating_sub(self.parts);
         if missing == 0 && paused.is_zero() {
             self.parts -= rate.parts(tokens);
@@ -75,7 +95,8 @@ impl Bucket {
 
     /// Lets nobody pass for `pause`, or longer if that was said before.
     pub(super) fn pause(&mut self, now: Instant, pause: Duration) {
-        self.paused_until = self.paused_until.max(now.checked_add(pause.min(LONGEST)));
+        let until = now.checked_add(pause.min(LONGEST));
+        self.pause = self.pause.max(until.map_or(Pause::ForEver, Pause::Until));
     }
 
     /// Returns how many tokens there are at `now`.
@@ -87,7 +108,7 @@ impl Bucket {
     /// Returns whether it is at `now` as one that nobody has ever used.
     pub(super) fn is_fresh(&mut self, rate: Rate, now: Instant) -> bool {
         self.refill(rate, now);
-        self.parts == rate.parts(rate.burst) && self.paused_until.is_none_or(|until| until <= now)
+        self.parts == rate.parts(rate.burst) && self.pause.left(now).is_zero()
     }
 }
 

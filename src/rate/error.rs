@@ -33,7 +33,8 @@ impl RateLimited {
         self.kind == LimitedBy::NotYet
     }
 
-    /// Returns true if the tokens would have come after the effective [deadline](crate::deadline).
+    /// Returns true if the tokens would not have come before the effective
+    /// [deadline](crate::deadline).
     pub fn is_deadline(&self) -> bool {
         self.kind == LimitedBy::Deadline
     }

@@ -154,15 +154,34 @@ impl<T> YieldSlot<T> {
         value
     }
 
-    /// Takes no more values, and wakes those who wait, who then get their values back.
-    fn close(&self) {
+    /// Takes the last value there is, if there is one, and otherwise no more.
+    fn take_or_close(&self) -> Option<T> {
+        loop {
+            let value = self.take();
+            // Again, now under the lock: a value may have come since.
+            if value.is_some() || self.close(|state| state.value.is_none()) {
+                return value;
+            }
+        }
+    }
+
+    /// Takes no more values, if `may_close`, and wakes those who wait, who then get their values
+    /// back.
+    fn close(&self, may_close: impl FnOnce(&State<T>) -> bool) -> bool {
         let mut state = self.state.lock();
+        if !may_close(&state) {
+            return false;
+        }
         state.ended = true;
+        // The first in the line waits with a waker, unless it has left its value here.
+        let is_left = state.line.front().is_some_and(|first| first.waker.is_none());
+        let left = if is_left { state.value.take() } else { None };
         let stream = state.stream.take();
         let wakers: Vec<_> = state.line.iter_mut().filter_map(|waiting| waiting.waker.take()).collect();
         drop(state);
-        drop(stream);
         wake_all(wakers);
+        drop((stream, left));
+        true
     }
 
     /// Waits for a value, which may come from another thread.
@@ -189,7 +208,7 @@ struct Outlet<T> {
 
 impl<T> Drop for Outlet<T> {
     fn drop(&mut self) {
-        self.slot.close();
+        self.slot.close(|_| true);
     }
 }
 
@@ -316,16 +335,18 @@ impl<T> Drop for Emit<'_, T> {
         let mut state = self.slot.state.lock();
         let Some(place) = state.place(ticket) else { return };
         let own = state.line[place].waker.take();
-        // If the value is in the slot, its place stays, as the slot's value is that of the first.
-        if self.value.is_some() {
+        // A value in the slot is that of the first. It and its place stay for the stream, if there
+        // still is one.
+        let left = if self.value.is_none() && state.ended { state.value.take() } else { None };
+        if self.value.is_some() || left.is_some() {
             state.line.remove(place);
         }
         let next = if place == 0 && state.value.is_none() { state.next() } else { None };
         drop(state);
-        drop(own);
         if let Some(next) = next {
             next.wake();
         }
+        drop((own, left));
     }
 }
 
@@ -386,13 +407,13 @@ impl<T, Fut: Future> Generator<T, Fut> {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Fut::Output>>> {
         let slot = &self.outlet.slot;
         loop {
+            let Some(body) = &mut self.body else {
+                let value = slot.take_or_close().map(Ok);
+                return Poll::Ready(value.or_else(|| self.output.take().map(Err)));
+            };
             if let Some(value) = slot.take() {
                 return Poll::Ready(Some(Ok(value)));
             }
-            let Some(body) = &mut self.body else {
-                slot.close();
-                return Poll::Ready(self.output.take().map(Err));
-            };
             match body.as_mut().poll(cx) {
                 Poll::Ready(output) => {
                     self.body = None;

@@ -12,7 +12,7 @@ use futures_core::stream::FusedStream;
 
 use super::source::BATCH;
 use crate::engine::atomics::ShortLock;
-use crate::panic::wake_all;
+use crate::panic::{discard, wake_all};
 use crate::scope::AnyScope;
 use crate::time::yield_now;
 
@@ -111,6 +111,8 @@ impl<T> Buffer<T> {
         };
         let producer = if state.full { state.producer.take() } else { None };
         drop(state);
+        // Its destructor may panic, and the item would be lost.
+        discard(waker);
         if let Some(producer) = producer {
             producer.wake();
         }

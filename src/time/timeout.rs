@@ -41,7 +41,7 @@ use crate::runtime::{Instant, Timer};
 /// # Errors
 ///
 /// Returns [`Elapsed`] if the time is up first. If two nested timeouts expire at the same instant,
-/// the outer one returns it.
+/// the outer one returns it. One in a parallel child may return it before that.
 ///
 /// # Cancellation
 ///

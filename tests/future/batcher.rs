@@ -2,16 +2,18 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::future::{BatchError, Batched, Batcher};
 use foster::scope::Spawner;
 use foster::testing::{CountingWaker, Drops, Gate, cancel_at_every_await, explore_all, poll_once};
-use foster::{Inherited, Reason, deadline, gather, local, now, scope, sleep, timeout, yield_now};
+use foster::{Inherited, Reason, deadline, gather, local, now, race, scope, sleep, timeout, yield_now};
 use futures::FutureExt as _;
 
 use crate::harness::{T, watched};
@@ -465,4 +467,81 @@ fn batchers_and_their_errors_may_go_to_other_threads() {
     assert_send_sync::<BatchError<String>>();
     fn assert_send<T: Send>() {}
     assert_send::<Batched<'_, u32, std::cell::Cell<u32>, String>>();
+}
+
+#[test]
+fn a_batch_that_all_its_callers_have_left_ends() {
+    watched(|| {
+        futures::executor::block_on(scope(async |s| {
+            let seen = Seen::default();
+            let batcher = seen.doubling(s.spawner(), 2).delay(Duration::MAX);
+            for item in 0..2 {
+                assert!(poll_once(batcher.run(item)).await.is_pending());
+                assert_eq!(batcher.gathered(), 0);
+            }
+            // Those who come later are in a batch of their own.
+            assert_eq!(gather([7, 8].map(|item| batcher.run(item))).await.map(Result::unwrap), [14, 16]);
+            assert_eq!(seen.batches(), [[7, 8]]);
+            assert!(poll_once(batcher.run(9)).await.is_pending());
+        }));
+    });
+}
+
+#[test]
+fn callers_that_come_and_go_do_not_keep_a_batch_from_beginning() {
+    watched(|| {
+        futures::executor::block_on(scope(async |s| {
+            let batcher = Seen::default().doubling(s.spawner(), 100);
+            let comes_and_goes = poll_fn(|cx| {
+                assert!(batcher.run(1).poll_unpin(cx).is_pending());
+                cx.waker().wake_by_ref();
+                Poll::<u32>::Pending
+            });
+            assert_eq!(race((batcher.run(7).map(Result::unwrap), comes_and_goes)).await, 14);
+        }));
+    });
+}
+
+/// A key that panics when it is hashed, if it is 13, and asks the batcher when it is dropped.
+struct Asks(u32, &'static OnceLock<Batcher<Asks, u32, Infallible>>);
+
+impl PartialEq for Asks {
+    fn eq(&self, other: &Self) -> bool {
+        assert!(self.0 != 14 && other.0 != 14, "it is compared");
+        self.0 == other.0
+    }
+}
+
+impl Eq for Asks {}
+
+impl Hash for Asks {
+    fn hash<H: Hasher>(&self, _: &mut H) {
+        assert_ne!(self.0, 13, "it is hashed");
+    }
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        self.1.get().unwrap().gathered();
+    }
+}
+
+#[test]
+fn an_item_whose_hash_or_eq_panics_is_not_added_and_is_dropped_without_a_lock() {
+    static BATCHER: OnceLock<Batcher<Asks, u32, Infallible>> = OnceLock::new();
+    watched(|| {
+        futures::executor::block_on(scope(async |s| {
+            let worker = async |items: Vec<Asks>| Ok(items.iter().map(|item| item.0).collect());
+            let batcher = BATCHER.get_or_init(|| Batcher::new(s.spawner(), 2, worker));
+            let mut first = Box::pin(batcher.run_shared(Asks(1, &BATCHER)));
+            assert!(poll_once(&mut first).await.is_pending());
+            for item in [13, 14] {
+                let panics = AssertUnwindSafe(|| batcher.run_shared(Asks(item, &BATCHER)).now_or_never());
+                assert!(catch_unwind(panics).is_err());
+            }
+            assert_eq!(batcher.gathered(), 1);
+            let (first, second) = gather((first, batcher.run_shared(Asks(2, &BATCHER)))).await;
+            assert_eq!((first.unwrap(), second.unwrap()), (1, 2));
+        }));
+    });
 }

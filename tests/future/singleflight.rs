@@ -14,6 +14,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 
 use crate::harness::T;
+use crate::probes::{OnDrop, turns};
 
 /// Polls until `condition` holds.
 async fn until(condition: impl Fn() -> bool) {
@@ -514,4 +515,36 @@ fn under_every_schedule_all_callers_get_the_value_of_some_work() {
         assert!((1..=3).contains(&begun.load(SeqCst)));
     });
     assert!(explored.schedules() > 20, "{explored:?}");
+}
+
+#[test]
+fn a_panic_of_the_destructors_of_abandoned_work_does_not_fail_the_scope() {
+    futures::executor::block_on(scope(async |s| {
+        let flights = Singleflight::new(s.spawner()).cancel_abandoned();
+        let work = async {
+            let _panics = OnDrop(|| panic!("in a destructor"));
+            pending::<()>().await
+        };
+        let mut call = Box::pin(flights.run((), work));
+        assert!(poll_once(&mut call).await.is_pending());
+        turns().await;
+        drop(call);
+        turns().await;
+        assert!(flights.is_empty());
+    }));
+}
+
+#[test]
+fn work_that_is_refused_has_been_dropped_when_its_callers_hear_of_it() {
+    futures::executor::block_on(async {
+        let flights = scope(async |s| Singleflight::new(s.spawner())).await;
+        let (seen, asked) = (Arc::new(AtomicUsize::new(7)), flights.clone());
+        let noted = seen.clone();
+        let dropped = OnDrop(move || noted.store(asked.len(), SeqCst));
+        let work = async move {
+            let _dropped = dropped;
+        };
+        assert!(flights.run((), work).outcome().await.is_err());
+        assert_eq!((seen.load(SeqCst), flights.len()), (1, 0));
+    });
 }

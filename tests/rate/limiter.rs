@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use foster::rate::RateLimiter;
+use foster::runtimes::Sim;
 use foster::testing::{CountingWaker, cancel_at_every_await, explore_all};
 use foster::{local, now, race, scope, shield, sleep, timeout, yield_now};
 use futures::FutureExt as _;
@@ -252,4 +253,20 @@ fn an_acquire_is_not_polled_after_it_has_completed() {
         let again = std::panic::AssertUnwindSafe(|| waker.poll(acquire.as_mut()));
         assert!(std::panic::catch_unwind(again).is_err());
     }
+}
+
+#[test]
+fn a_pause_whose_end_the_clock_never_reaches_lasts_for_ever() {
+    Sim::default().run(async {
+        let mut far = Duration::from_secs(i64::MAX as u64);
+        while now().checked_add(far).is_none() {
+            far -= Duration::from_secs(1_000_000);
+        }
+        sleep(far).await;
+        let limiter = RateLimiter::new(10, T);
+        limiter.pause(Duration::MAX);
+        assert!(limiter.try_acquire(1).is_err());
+        limiter.pause(T);
+        assert!(limiter.try_acquire(1).is_err(), "the longer pause stays");
+    });
 }

@@ -5,12 +5,15 @@ use std::error::Error;
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::thread;
 
 use foster::stream::{Emit, Emitter, generator, try_generator};
 use foster::testing::CountingWaker;
 use foster::{scope, yield_now};
+use futures::FutureExt;
 use futures::stream::{FusedStream, StreamExt, TryStreamExt};
 
 use crate::probes::turns;
@@ -244,4 +247,65 @@ fn what_is_emitted_while_the_stream_goes_to_sleep_is_not_overlooked() {
     let polled = pin!(&mut numbers).poll_next_unpin(&mut Context::from_waker(&waker));
     assert!(polled == Poll::Ready(Some(7)) || inside.waker.count() > 0, "seen, or woken to see it");
     drop(numbers);
+}
+
+#[test]
+fn a_value_that_nobody_can_get_any_more_is_dropped() {
+    for stream_first in [true, false] {
+        let mut kept = None;
+        let stream = generator(|y| {
+            kept = Some(y);
+            pending::<()>()
+        });
+        let (y, value) = (kept.unwrap(), Rc::new(()));
+        let mut emit = Box::pin(y.emit(value.clone()));
+        assert!(emit.as_mut().now_or_never().is_none());
+        if stream_first {
+            drop(stream);
+            drop(emit);
+        } else {
+            drop(emit);
+            drop(stream);
+        }
+        assert_eq!(Rc::strong_count(&value), 1, "{stream_first}");
+    }
+}
+
+/// The slot was found empty, and closed after that.
+#[test]
+fn nothing_is_emitted_after_the_error() {
+    crate::harness::rounds(200, |round| {
+        let mut kept = None;
+        let mut stream = try_generator(|y| {
+            kept = Some(y);
+            async { Err::<(), _>("failed") }
+        });
+        let (y, start, is_over) = (kept.unwrap(), Barrier::new(2), AtomicBool::new(false));
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                start.wait();
+                while !is_over.load(Ordering::Relaxed) {
+                    let mut emit = pin!(y.emit(7));
+                    while !is_over.load(Ordering::Relaxed) {
+                        match emit.as_mut().now_or_never() {
+                            None => {}
+                            Some(Ok(())) => break,
+                            Some(Err(_)) => return,
+                        }
+                    }
+                }
+            });
+            start.wait();
+            let mut has_failed = false;
+            for _ in 0..10_000 {
+                match stream.next().now_or_never() {
+                    Some(Some(Err(_))) => has_failed = true,
+                    Some(Some(Ok(_))) => assert!(!has_failed, "an item after the error, in round {round}"),
+                    Some(None) => break,
+                    None => {}
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+    });
 }

@@ -4,12 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{self, SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use foster::scope::Notice;
 use foster::stream::generator;
 use foster::{ConcurrentIterator, StreamExt as _, gather, scope, sleep, try_scope, yield_now};
 use futures::stream::{self, StreamExt};
 
+use crate::faulty::{Fault, Faulty};
 use crate::harness::T;
 
 /// Lets everybody else come to rest.
@@ -234,4 +236,19 @@ matrix! {
             assert_eq!(two.pop().unwrap().count().await, 20, "one that is dropped is not waited for");
         }).await;
     }
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_loses_no_item() {
+    futures::executor::block_on(scope(async |s| {
+        let mut items = stream::iter([1, 2, 3]).in_scope(&s, 3);
+        settled().await;
+        let faulty = Faulty::new();
+        let waker = faulty.waker();
+        faulty.arm(Fault::Drop);
+        let polled = items.poll_next_unpin(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Ready(Some(1)));
+        assert!(faulty.has_met());
+        assert_eq!(items.collect::<Vec<_>>().await, [2, 3]);
+    }));
 }

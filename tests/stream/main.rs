@@ -12,6 +12,10 @@ mod harness;
 #[path = "../support/probes.rs"]
 mod probes;
 
+#[allow(dead_code, reason = "another program has this file for what waits")]
+#[path = "../support/faulty_wakers.rs"]
+mod faulty;
+
 mod adapters;
 mod ext;
 mod generator;

@@ -1,12 +1,12 @@
 //! One batch: what is in it, who waits for it, and how its results come to them.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::SharedBatcher;
 use super::error::{BatchCause, BatchError};
 use crate::runtime::Instant;
 use crate::sync::Event;
@@ -25,7 +25,7 @@ pub(super) struct Batch<K, V, E> {
 
 /// How long a batch waits for more items.
 enum Waits {
-    /// Until all have had their turn and none has added an item.
+    /// Until all have had their turn and there are no more callers than before.
     Quiet,
     Until(Instant),
     /// Until it is told to go.
@@ -37,10 +37,13 @@ pub(super) struct State<K, V, E> {
     progress: Progress<K, V, E>,
     /// How many items there are.
     pub(super) count: usize,
+    /// How many callers wait for an item.
+    callers: usize,
     /// Which of the items each caller waits for, by its place. `None` if it has left.
     places: Vec<Option<usize>>,
-    /// Which item is there for a key that callers share.
-    shared: HashMap<K, usize>,
+    /// Which items callers may share, by their hashes. What has its place there is not hashed
+    /// again, so that a `Hash` that panics changes nothing.
+    shared: HashMap<u64, Vec<usize>>,
     /// Clones a result that callers share.
     clone: Option<fn(&V) -> V>,
     waiters: Waiters<(), ()>,
@@ -61,6 +64,8 @@ struct BatchItem<K> {
     callers: usize,
 }
 
+const GATHERING: &str = "the open batch is being gathered";
+
 /// Whose the results of a batch are.
 pub(super) struct Shares<V> {
     /// How many callers wait for each item.
@@ -78,6 +83,7 @@ impl<K, V, E> Batch<K, V, E> {
         let state = State {
             progress: Progress::Gathering { items: Vec::new() },
             count: 0,
+            callers: 0,
             places: Vec::new(),
             shared: HashMap::new(),
             clone: None,
@@ -101,12 +107,12 @@ impl<K, V, E> Batch<K, V, E> {
             Waits::Until(due) => _ = timeout_at(due, self.goes.wait()).await,
             Waits::Told => self.goes.wait().await,
             Waits::Quiet => {
-                let places = || self.list.with(|state| state.places.len());
-                let mut before = places();
+                let callers = || self.list.with(|state| state.callers);
+                let mut before = callers();
                 while !self.goes.is_set() {
                     yield_now().await;
-                    let now = places();
-                    if now == before {
+                    let now = callers();
+                    if now <= before {
                         return;
                     }
                     before = now;
@@ -151,52 +157,75 @@ impl<K, V, E> Batch<K, V, E> {
 impl<K, V, E> State<K, V, E> {
     /// Adds an item. Returns the place of its caller.
     pub(super) fn add(&mut self, item: K) -> usize {
-        let Progress::Gathering { items } = &mut self.progress else {
-            unreachable!("the open batch is being gathered");
-        };
+        let items = self.items();
+        items.push(BatchItem { item: Some(item), callers: 0 });
+        let index = items.len() - 1;
         self.count += 1;
-        self.places.push(Some(items.len()));
-        items.push(BatchItem { item: Some(item), callers: 1 });
+        self.seat(index)
+    }
+
+    /// Adds an item, whose hash is given, or a caller to one that is equal. An item that is not
+    /// needed stays where it is, so that it is not dropped under the lock, also if `Eq` panics.
+    pub(super) fn add_shared(&mut self, hash: u64, item: &mut Option<K>) -> usize
+    where
+        K: Eq,
+        V: Clone,
+    {
+        let indices = self.shared.get(&hash).map_or(&[][..], |indices| indices);
+        let Progress::Gathering { items } = &self.progress else { unreachable!("{GATHERING}") };
+        let equal = indices.iter().copied().find(|&index| items[index].item == *item);
+        // All who asked for what was in its place have left.
+        let vacant = || indices.iter().copied().find(|&index| items[index].item.is_none());
+        let index = equal.or_else(vacant).unwrap_or(items.len());
+        self.clone = Some(V::clone);
+        if equal.is_some() {
+            return self.seat(index);
+        }
+        let items = self.items();
+        match items.get_mut(index) {
+            Some(vacant) => vacant.item = item.take(),
+            None => {
+                items.push(BatchItem { item: item.take(), callers: 0 });
+                self.shared.entry(hash).or_default().push(index);
+            }
+        }
+        self.count += 1;
+        self.seat(index)
+    }
+
+    fn items(&mut self) -> &mut Vec<BatchItem<K>> {
+        match &mut self.progress {
+            Progress::Gathering { items } => items,
+            Progress::UnderWay | Progress::Ended(_) => unreachable!("{GATHERING}"),
+        }
+    }
+
+    /// Adds a caller of an item. Returns its place.
+    fn seat(&mut self, index: usize) -> usize {
+        self.items()[index].callers += 1;
+        self.callers += 1;
+        self.places.push(Some(index));
         self.places.len() - 1
     }
 
-    /// Adds an item, or a caller to one that is equal. Returns also what is not needed of the item
-    /// and its clone.
-    pub(super) fn add_shared(&mut self, item: K, key: K) -> (usize, [Option<K>; 2])
-    where
-        K: Hash + Eq,
-        V: Clone,
-    {
-        self.clone = Some(V::clone);
-        let Some(&index) = self.shared.get(&key) else {
-            let place = self.add(item);
-            self.shared.insert(key, self.places[place].expect("it has just come"));
-            return (place, [None, None]);
-        };
-        let Progress::Gathering { items } = &mut self.progress else {
-            unreachable!("the open batch is being gathered");
-        };
-        self.places.push(Some(index));
-        items[index].callers += 1;
-        let mut spare = Some(item);
-        if items[index].item.is_none() {
-            // All who asked for it have left.
-            items[index].item = spare.take();
-            self.count += 1;
-        }
-        (self.places.len() - 1, [spare, Some(key)])
-    }
-
-    /// Lets a caller leave. Returns its item if nobody else waits for it.
-    fn leave(&mut self, place: usize) -> Option<K> {
-        let Progress::Gathering { items } = &mut self.progress else { return None };
-        let item = &mut items[self.places[place].take()?];
+    /// Lets a caller leave. Returns its item if nobody else waits for it, and whether nobody waits
+    /// for any.
+    fn leave(&mut self, place: usize) -> (Option<K>, bool) {
+        let Progress::Gathering { items } = &mut self.progress else { return (None, false) };
+        let Some(index) = self.places[place].take() else { return (None, false) };
+        self.callers -= 1;
+        let item = &mut items[index];
         item.callers -= 1;
         if item.callers > 0 {
-            return None;
+            return (None, false);
         }
         self.count -= 1;
-        item.item.take()
+        (item.item.take(), self.callers == 0)
+    }
+
+    /// Whether nobody waits for an item.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.callers == 0
     }
 }
 
@@ -226,6 +255,7 @@ impl<V> Shares<V> {
 
 /// The place of a caller in a batch.
 pub(super) struct BatchSeat<K, V, E> {
+    pub(super) board: Arc<SharedBatcher<K, V, E>>,
     pub(super) batch: Arc<Batch<K, V, E>>,
     pub(super) place: usize,
 }
@@ -251,8 +281,11 @@ impl<K, V, E> Deref for BatchSeat<K, V, E> {
 
 impl<K, V, E> Drop for BatchSeat<K, V, E> {
     fn drop(&mut self) {
-        // The item is dropped when the lock has been released.
-        let _item = self.batch.list.with(|state| state.leave(self.place));
+        // The item is dropped last, when no lock is held.
+        let (_item, is_last) = self.batch.list.with(|state| state.leave(self.place));
+        if is_last {
+            self.board.desert(&self.batch);
+        }
     }
 }
 

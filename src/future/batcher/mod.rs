@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,7 +94,9 @@ struct SharedBatcher<K, V, E> {
     worker: Box<Worker<K, V, E>>,
     max: usize,
     delay: Option<Duration>,
-    /// The batch that items join. It is taken out when it is full, and when its work begins.
+    hasher: RandomState,
+    /// The batch that items join. It is taken out when it is full, when its work begins, and when
+    /// all its callers have left.
     ///
     /// The lock of a batch is taken under this one, and never the other way round.
     open: ShortLock<Option<Arc<Batch<K, V, E>>>>,
@@ -125,7 +127,7 @@ where
     {
         assert!(max > 0, "a batcher whose batches have at most 0 items would never do any");
         let worker = Box::new(move |items| Box::pin(worker(items)) as BatchWork<V, E>);
-        let board = SharedBatcher { worker, max, delay: None, open: ShortLock::new(None) };
+        let board = SharedBatcher { worker, max, delay: None, hasher: RandomState::new(), open: ShortLock::new(None) };
         Batcher { spawner, board: Arc::new(board) }
     }
 
@@ -133,7 +135,7 @@ where
     ///
     /// This is for callers that come one after the other, such as the requests to a server. It
     /// costs each of them up to this time. With [`Duration::MAX`] only full batches begin, and
-    /// those that are [flushed](Batcher::flush).
+    /// those that are [flushed](Batcher::flush). One that all its callers have left ends at once.
     ///
     /// # Panics
     ///
@@ -191,8 +193,8 @@ where
     /// is in the batch already. Then all who ask for it get clones of one result.
     ///
     /// For items that are keys of what is to be loaded. To share also what is being loaded already,
-    /// call this in the work of a [`Singleflight`](super::Singleflight). `K`'s `Hash` and `Eq` run
-    /// under a lock, and must not use this value.
+    /// call this in the work of a [`Singleflight`](super::Singleflight). `K`'s `Eq` runs under a
+    /// lock, and must not use this value.
     ///
     /// # Cancellation
     ///
@@ -220,7 +222,7 @@ where
     /// ```
     pub fn run_shared(&self, item: K) -> Batched<'_, K, V, E>
     where
-        K: Hash + Eq + Clone,
+        K: Hash + Eq,
         V: Clone,
     {
         Batched { stage: BatchedStage::Fresh { batcher: self, item, join: Self::join_shared } }
@@ -232,17 +234,13 @@ where
 
     fn join_shared(&self, item: K) -> BatchSeat<K, V, E>
     where
-        K: Hash + Eq + Clone,
+        K: Hash + Eq,
         V: Clone,
     {
-        let key = item.clone();
-        let mut spare = None;
+        let hash = self.board.hasher.hash_one(&item);
         // What is not needed is dropped when the locks have been released.
-        self.add(|state| {
-            let (seat, not_needed) = state.add_shared(item, key);
-            spare = Some(not_needed);
-            seat
-        })
+        let mut item = Some(item);
+        self.add(|state| state.add_shared(hash, &mut item))
     }
 
     /// Adds an item to the open batch, or opens one.
@@ -267,7 +265,7 @@ where
             // It inherits nothing from this caller. Where it is refused, it is dropped, and lands.
             _ = context::with(|ambient| ambient.inheriting(None, || self.spawner.spawn_obj(child.into())));
         }
-        BatchSeat { batch, place }
+        BatchSeat { board: board.clone(), batch, place }
     }
 }
 
@@ -312,6 +310,19 @@ impl<K, V, E> SharedBatcher<K, V, E> {
         if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, batch)) {
             // It is not the last reference, so nothing is dropped under the lock.
             *open = None;
+        }
+    }
+
+    /// Ends `batch`, if it is open and its last caller has left.
+    fn desert(&self, batch: &Arc<Batch<K, V, E>>) {
+        let mut open = self.open.lock();
+        // Under the lock, as another one may have joined it meanwhile.
+        let is_open = open.as_ref().is_some_and(|open| Arc::ptr_eq(open, batch));
+        if is_open && batch.list.with(|state| state.is_deserted()) {
+            // As in `close`.
+            *open = None;
+            drop(open);
+            batch.goes.set();
         }
     }
 }
