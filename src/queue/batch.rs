@@ -13,7 +13,6 @@ use pin_project_lite::pin_project;
 use super::item::Item;
 use super::receiver::{Receiver, take_many, take_promised};
 use super::shared::{Fillers, SharedQueue, Takers};
-use super::state::Coming;
 use crate::context;
 use crate::sync::wait_list::Wait;
 use crate::time::{Sleep, sleep};
@@ -56,7 +55,13 @@ impl<T> Receiver<T> {
     pub fn recv_many_within(&self, max: usize, within: Duration) -> RecvManyWithin<'_, T> {
         assert!(max > 0, "a batch has at least one item: `max` must not be 0");
         let shared = self.shared();
-        RecvManyWithin { shared, max, within, timer: sleep(within), stage: FillStage::first(shared, Coming::New) }
+        RecvManyWithin {
+            shared,
+            max,
+            within,
+            timer: sleep(within),
+            stage: FillStage::First(Wait::new(Takers(shared), ())),
+        }
     }
 }
 
@@ -83,10 +88,6 @@ enum FillStage<'a, T> {
 }
 
 impl<'a, T> FillStage<'a, T> {
-    fn first(shared: &'a SharedQueue<T>, coming: Coming) -> Self {
-        FillStage::First(Wait::new(Takers(shared), coming))
-    }
-
     fn filling(promise: Promise<'a, T>, max: usize) -> Self {
         FillStage::Filling(Wait::new(Fillers(promise.shared), max), promise)
     }
@@ -158,7 +159,7 @@ impl<T> Future for RecvManyWithin<'_, T> {
             match take_promised(shared, |shared, state, wakes| take_many(shared, state, wakes, max)) {
                 Some(items) => return Poll::Ready(items),
                 None => {
-                    *this.stage = FillStage::first(shared, Coming::Again);
+                    *this.stage = FillStage::First(Wait::going_on(Takers(shared), ()));
                     this.timer.set(sleep(*this.within));
                 }
             }

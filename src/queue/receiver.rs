@@ -13,7 +13,7 @@ use super::ends::both_ends;
 use super::error::TryRecvError;
 use super::item::Item;
 use super::shared::{SharedQueue, Takers};
-use super::state::{Coming, State};
+use super::state::State;
 use crate::engine::budget;
 use crate::sync::wait_list::{Wait, yields};
 use crate::sync::wakes::Wakes;
@@ -139,7 +139,7 @@ impl<T> Stream for Receiver<T> {
                 }
             }
         }
-        let wait = waiting.get_or_insert_with(|| Wait::new(Takers(shared.clone()), Coming::New));
+        let wait = waiting.get_or_insert_with(|| Wait::new(Takers(shared.clone()), ()));
         let polled = poll_turn(shared, wait, cx, take_one);
         if let Poll::Ready(item) = &polled {
             *waiting = None;
@@ -221,7 +221,7 @@ fn poll_turn<T, P: Deref<Target = SharedQueue<T>>, R>(
         }
         match take_promised(shared, &take) {
             Some(taken) => return Poll::Ready(Some(taken)),
-            None => *wait = Wait::new(line, Coming::Again),
+            None => *wait = Wait::going_on(line, ()),
         }
     }
 }
@@ -241,7 +241,7 @@ enum TakeStage {
 
 impl<'a, T> Taking<'a, T> {
     fn new(shared: &'a Arc<SharedQueue<T>>) -> Self {
-        Taking { shared, stage: TakeStage::New, wait: Wait::new(Takers(&**shared), Coming::New) }
+        Taking { shared, stage: TakeStage::New, wait: Wait::new(Takers(&**shared), ()) }
     }
 
     /// Takes with `take`. Returns `None` if the queue has ended.

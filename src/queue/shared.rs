@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::panic::resume_unwind;
 
 use super::error::{SendError, TrySendError};
-use super::state::{Capacity, Coming, QueueClosed, Refused, State};
+use super::state::{Capacity, QueueClosed, Refused, State};
 use super::store::ItemStore;
 use crate::panic::Payload;
 use crate::sync::wait_list::{Line, WaitList};
@@ -123,30 +123,29 @@ pub(super) struct Takers<P>(pub(super) P);
 
 impl<T, P: Deref<Target = SharedQueue<T>>> Line for Takers<P> {
     type State = State<T>;
-    type Ask = Coming;
+    type Ask = ();
     type Answer = Result<(), QueueClosed>;
+
+    /// What it was promised may have been withdrawn.
+    const KEEPS_PLACE: bool = true;
 
     fn list(&self) -> &WaitList<State<T>> {
         &self.0.list
     }
 
-    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters<Coming, Self::Answer> {
+    fn waiters<'s>(&self, state: &'s mut State<T>) -> &'s mut Waiters<(), Self::Answer> {
         &mut state.takers
     }
 
-    fn join(&self, state: &mut State<T>, coming: Coming, _: &mut Wakes) -> Result<Self::Answer, Coming> {
-        state.keep_item().ok_or(coming)
+    fn join(&self, state: &mut State<T>, (): (), _: &mut Wakes) -> Result<Self::Answer, ()> {
+        state.keep_item().ok_or(())
     }
 
-    fn take_free(&self, _: &Coming) -> Option<Self::Answer> {
+    fn take_free(&self, (): &()) -> Option<Self::Answer> {
         self.0.list.with(State::keep_item)
     }
 
-    fn comes_again(coming: &Coming) -> bool {
-        *coming == Coming::Again
-    }
-
-    fn leave(&self, state: &mut State<T>, _: Coming, answer: Option<Self::Answer>, wakes: &mut Wakes) {
+    fn leave(&self, state: &mut State<T>, (): (), answer: Option<Self::Answer>, wakes: &mut Wakes) {
         if let Some(Ok(())) = answer {
             state.end_promise();
             state.settle(wakes);

@@ -54,7 +54,7 @@ pub(super) struct State<T> {
     is_closed: bool,
     /// The most items that have been here at once.
     peak: usize,
-    pub(super) takers: Waiters<Coming, Result<(), QueueClosed>>,
+    pub(super) takers: Waiters<(), Result<(), QueueClosed>>,
     pub(super) putters: Waiters<(), Result<(), QueueClosed>>,
     /// Those who offer an item, in a rendezvous. It is with them until it is taken. Then there is
     /// none any more, and they are answered.
@@ -64,14 +64,6 @@ pub(super) struct State<T> {
     /// Those who have a promise, and wait until so many items are there for them.
     pub(super) fillers: Waiters<usize>,
     pub(super) joiners: Waiters,
-}
-
-/// Whether a receiver joins the line for the first time, or once more, because what it was promised
-/// has been withdrawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coming {
-    New,
-    Again,
 }
 
 /// What the last receiver leaves behind. It is to be dropped when the lock has been released.

@@ -111,7 +111,7 @@ impl Condition {
     /// lock it itself. A future that was never polled drops the guard.
     ///
     /// In a [cancelled region](crate::cancel#regions) a wait does not begin: the mutex is released,
-    /// and the future stays pending.
+    /// and the future stays pending. A wait that had begun goes on there, and locks the mutex.
     ///
     /// # Panics
     ///
@@ -121,7 +121,7 @@ impl Condition {
         P: Deref<Target = Mutex<T>>,
         T: ?Sized,
     {
-        ConditionWait { stage: ConditionStage::Holding { guard, wait: Wait::new(self, ()) } }
+        ConditionWait::new(guard, Wait::new(self, ()))
     }
 
     /// Waits as [`wait`](Condition::wait) does, until `predicate` accepts the value, and returns
@@ -258,6 +258,10 @@ enum ConditionStage<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> {
 }
 
 impl<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> ConditionWait<'a, P, T> {
+    fn new(guard: Guard<P, T>, wait: Wait<&'a Condition>) -> Self {
+        ConditionWait { stage: ConditionStage::Holding { guard, wait } }
+    }
+
     /// Waits until the mutex is locked again. The caller has the notification to hear.
     fn poll_notified(&mut self, cx: &mut Context<'_>) -> Poll<(Guard<P, T>, Notification<'a>)>
     where
@@ -275,7 +279,7 @@ impl<'a, P: Deref<Target = Mutex<T>>, T: ?Sized> ConditionWait<'a, P, T> {
                     Poll::Ready((condition, notified)) => {
                         let condition = (notified == Notified::One).then_some(condition);
                         let notification = Notification { condition };
-                        self.stage = ConditionStage::Locking { locking: Locking::new(mutex), notification };
+                        self.stage = ConditionStage::Locking { locking: Locking::going_on(mutex), notification };
                     }
                     Poll::Pending => {
                         self.stage = ConditionStage::Waiting { mutex, wait };
@@ -349,13 +353,13 @@ where
             match mem::replace(&mut self.stage, PredicateStage::Completed) {
                 PredicateStage::Look { mut guard, notification } => {
                     let accepts = (self.predicate)(&mut guard);
-                    if let Some(notification) = notification {
-                        notification.hear();
-                    }
+                    let has_begun = notification.map(Notification::hear).is_some();
                     if accepts {
                         return Poll::Ready(guard);
                     }
-                    self.stage = PredicateStage::Wait(self.condition.wait(guard));
+                    let wait =
+                        if has_begun { Wait::going_on(self.condition, ()) } else { Wait::new(self.condition, ()) };
+                    self.stage = PredicateStage::Wait(ConditionWait::new(guard, wait));
                 }
                 PredicateStage::Wait(mut wait) => match wait.poll_notified(cx) {
                     Poll::Ready((guard, notification)) => {

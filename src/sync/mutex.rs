@@ -211,8 +211,13 @@ pub struct Locking<P: Deref<Target = Mutex<T>>, T: ?Sized> {
 }
 
 impl<P: Deref<Target = Mutex<T>>, T: ?Sized> Locking<P, T> {
-    pub(super) fn new(mutex: P) -> Self {
+    fn new(mutex: P) -> Self {
         Locking { wait: Wait::new(mutex, 1) }
+    }
+
+    /// Locks for one who has waited for something else before.
+    pub(super) fn going_on(mutex: P) -> Self {
+        Locking { wait: Wait::going_on(mutex, 1) }
     }
 }
 

@@ -362,7 +362,7 @@ fn poll_turn<'a, T>(
             Poll::Ready((_, InitAnswer::Begin)) => Some(Initializer { cell }),
             // Also in a cancelled region, or the turn would be nobody's.
             Poll::Ready((_, InitAnswer::Look)) => {
-                *wait = Wait::new(cell, ());
+                *wait = Wait::going_on(cell, ());
                 cell.begin()
             }
             Poll::Pending => return Poll::Pending,

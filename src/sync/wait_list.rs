@@ -32,7 +32,9 @@
 //!
 //! *In a cancelled region nothing new starts.* A wait that is first polled there, and can neither
 //! [pass](Line::pass) nor [take what is free](Line::take_free), stays pending and does not join the
-//! line, as a [`sleep`](crate::sleep) does not start.
+//! line, as a [`sleep`](crate::sleep) does not start. What had begun before goes on: an operation
+//! that leaves a line and joins it again, or another one, does so [as part of one
+//! wait](Wait::going_on).
 //!
 //! # How the primitives stand on it
 //!
@@ -105,6 +107,10 @@ pub(crate) trait Line {
     /// What it is told.
     type Answer;
 
+    /// Whether one that [goes on](Wait::going_on) joins at the head of the line, because it had its
+    /// turn already and has lost it again.
+    const KEEPS_PLACE: bool = false;
+
     fn list(&self) -> &WaitList<Self::State>;
 
     /// Changes the state, and does what is to be done without the lock then.
@@ -131,12 +137,6 @@ pub(crate) trait Line {
     /// it must wait. Then it has let in nobody, and joins the line before the lock is released.
     fn join(&self, state: &mut Self::State, ask: Self::Ask, wakes: &mut Wakes) -> Result<Self::Answer, Self::Ask>;
 
-    /// Whether it joins at the head of the line, because it had its turn already and has lost it
-    /// again.
-    fn comes_again(_ask: &Self::Ask) -> bool {
-        false
-    }
-
     /// Lets in those who can go on now that one has left, and takes back its answer, if it had got
     /// one. It is no longer among the waiters.
     fn leave(&self, state: &mut Self::State, ask: Self::Ask, answer: Option<Self::Answer>, wakes: &mut Wakes);
@@ -150,6 +150,8 @@ impl<P: Deref<Target: Line>> Line for P {
     type State = <P::Target as Line>::State;
     type Ask = <P::Target as Line>::Ask;
     type Answer = <P::Target as Line>::Answer;
+
+    const KEEPS_PLACE: bool = P::Target::KEEPS_PLACE;
 
     fn list(&self) -> &WaitList<Self::State> {
         (**self).list()
@@ -177,10 +179,6 @@ impl<P: Deref<Target: Line>> Line for P {
         (**self).join(state, ask, wakes)
     }
 
-    fn comes_again(ask: &Self::Ask) -> bool {
-        P::Target::comes_again(ask)
-    }
-
     fn leave(&self, state: &mut Self::State, ask: Self::Ask, answer: Option<Self::Answer>, wakes: &mut Wakes) {
         (**self).leave(state, ask, answer, wakes);
     }
@@ -196,8 +194,8 @@ pub(crate) struct Wait<L: Line> {
 }
 
 enum WaitStage<L, Q> {
-    /// Not in the line.
-    Outside { line: L, ask: Q },
+    /// Not in the line. Whether it has begun says if it may join in a cancelled region.
+    Outside { line: L, ask: Q, has_begun: bool },
     /// In the line, or answered.
     Inside { line: L, key: WaiterKey },
     /// It has its answer.
@@ -206,10 +204,18 @@ enum WaitStage<L, Q> {
 
 impl<L: Line> Wait<L> {
     pub(crate) fn new(line: L, ask: L::Ask) -> Self {
-        Wait { stage: WaitStage::Outside { line, ask } }
+        Wait { stage: WaitStage::Outside { line, ask, has_begun: false } }
     }
 
-    /// Whether it has not joined the line. In a cancelled region it does not join by being polled.
+    /// Goes on with a wait that had begun, in this line or in another one. So it joins the line in
+    /// a cancelled region, too: nobody else would do what it was told to do, such as to lock a
+    /// mutex, or to look at a value.
+    pub(crate) fn going_on(line: L, ask: L::Ask) -> Self {
+        Wait { stage: WaitStage::Outside { line, ask, has_begun: true } }
+    }
+
+    /// Whether it has not joined the line. In a cancelled region a new one does not join by being
+    /// polled.
     pub(crate) fn is_outside(&self) -> bool {
         matches!(self.stage, WaitStage::Outside { .. })
     }
@@ -218,7 +224,7 @@ impl<L: Line> Wait<L> {
     #[inline]
     pub(crate) fn outside(&mut self) -> Option<(&mut L, &mut L::Ask)> {
         match &mut self.stage {
-            WaitStage::Outside { line, ask } => Some((line, ask)),
+            WaitStage::Outside { line, ask, .. } => Some((line, ask)),
             WaitStage::Inside { .. } | WaitStage::Completed => None,
         }
     }
@@ -230,7 +236,7 @@ impl<L: Line> Wait<L> {
     /// Panics if it was ready before.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(L, L::Answer)> {
-        if let WaitStage::Outside { line, ask } = &self.stage {
+        if let WaitStage::Outside { line, ask, .. } = &self.stage {
             // Not a step, which would make a lock that is free dearer by a tenth.
             if let Some(answer) = line.pass(ask) {
                 return self.end(answer);
@@ -241,16 +247,15 @@ impl<L: Line> Wait<L> {
 
     fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<(L, L::Answer)> {
         let polled = match &self.stage {
-            WaitStage::Outside { line, ask } if context::with(|ambient| ambient.is_tripped()) => {
+            // It is part of a wait that has begun, whose place must not be left to others.
+            WaitStage::Outside { has_begun: true, .. } => self.join(cx),
+            WaitStage::Outside { line, ask, .. } if context::with(|ambient| ambient.is_tripped()) => {
                 match line.take_free(ask) {
                     Some(answer) => self.end(answer),
                     None => Poll::Pending,
                 }
             }
-            // Who comes again has its place in the line, and must not leave it to others.
-            WaitStage::Outside { ask, .. } if !L::comes_again(ask) && !budget::take_step() && yields(cx) => {
-                return Poll::Pending;
-            }
+            WaitStage::Outside { .. } if !budget::take_step() && yields(cx) => return Poll::Pending,
             WaitStage::Outside { .. } => self.join(cx),
             WaitStage::Inside { line, key } => match look(line, *key, cx) {
                 Some(answer) => self.end(answer),
@@ -268,9 +273,10 @@ impl<L: Line> Wait<L> {
 
     /// Joins a line in which everybody waits, with this very call. A poll may yield before.
     ///
-    /// In a cancelled region this does nothing, as nothing new starts there.
+    /// In a cancelled region a new one does nothing.
     pub(crate) fn begin(&mut self, cx: &Context<'_>) {
-        if !context::with(|ambient| ambient.is_tripped()) {
+        let goes_on = matches!(self.stage, WaitStage::Outside { has_begun: true, .. });
+        if goes_on || !context::with(|ambient| ambient.is_tripped()) {
             let joined = self.join(cx);
             debug_assert!(joined.is_pending(), "a wait is answered by those who come later");
         }
@@ -283,13 +289,13 @@ impl<L: Line> Wait<L> {
     fn join(&mut self, cx: &Context<'_>) -> Poll<(L, L::Answer)> {
         // Before anything is moved, because it may panic.
         let waker = cx.waker().clone();
-        let WaitStage::Outside { line, ask } = mem::replace(&mut self.stage, WaitStage::Completed) else {
+        let WaitStage::Outside { line, ask, has_begun } = mem::replace(&mut self.stage, WaitStage::Completed) else {
             unreachable!("it has not joined");
         };
         let joined = line.update(|state, wakes| match line.join(state, ask, wakes) {
             // With the waker, which is not to be dropped under the lock.
             Ok(answer) => Err((answer, waker)),
-            Err(ask) if L::comes_again(&ask) => Ok(line.waiters(state).push_first(ask, waker)),
+            Err(ask) if has_begun && L::KEEPS_PLACE => Ok(line.waiters(state).push_first(ask, waker)),
             Err(ask) => Ok(line.waiters(state).push(ask, waker)),
         });
         match joined {

@@ -511,7 +511,7 @@ impl<'a, T> Follow<'a, T> {
                 return Poll::Ready(Err(RecvError));
             }
             self.known = version;
-            self.wait = Wait::new(shared, version);
+            self.wait = Wait::going_on(shared, version);
         }
     }
 }

@@ -7,6 +7,7 @@ use futures::future::poll_immediate;
 use futures::{FutureExt, SinkExt, StreamExt};
 
 use crate::by_hand::ByHand;
+use crate::cancelled::in_a_cancelled_region;
 
 #[test]
 fn a_send_completes_when_its_item_is_taken() {
@@ -257,6 +258,20 @@ matrix! {
             }
         })
         .await;
+    }
+
+    // It joined the line no more once its item was withdrawn.
+    async fn a_receiver_that_had_begun_to_wait_keeps_its_place_in_a_cancelled_region() {
+        let (jobs, work) = queue::rendezvous();
+        let mut reader = ByHand::waiting(work.recv());
+        drop(ByHand::waiting(jobs.send(1)));
+        let goes_on = in_a_cancelled_region(async {
+            assert!(reader.poll().is_none());
+            jobs.try_send(2).expect("a receiver waits");
+            assert_eq!(reader.wakes(), 2);
+            assert_eq!(*reader.poll().unwrap().unwrap(), 2);
+        });
+        assert!(goes_on.await);
     }
 
     async fn a_sink_meets_a_stream() {

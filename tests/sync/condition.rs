@@ -501,6 +501,37 @@ matrix! {
         assert!(!waits.await);
     }
 
+    // It joined no line there, and kept its notification from the others.
+    async fn a_wait_that_had_begun_locks_the_mutex_in_a_cancelled_region() {
+        let (condition, mutex) = (Condition::new(), Mutex::new(()));
+        let mut waiter = waiting(&condition, &mutex);
+        let guard = mutex.lock().await;
+        condition.notify(1);
+        let goes_on = in_a_cancelled_region(async {
+            assert!(waiter.poll().is_none());
+            assert_eq!(mutex.statistics().waiting(), 1);
+            drop(guard);
+            assert!(waiter.poll().is_some());
+        });
+        assert!(goes_on.await);
+    }
+
+    // It joined the line no more once its predicate had refused a value there.
+    async fn a_wait_that_had_begun_looks_at_each_value_in_a_cancelled_region() {
+        let (condition, mutex) = (Condition::new(), Mutex::new(0));
+        let mut waiter = ByHand::waiting(condition.wait_for(mutex.lock().await, |value| *value == 2));
+        let goes_on = in_a_cancelled_region(async {
+            *mutex.lock().await = 1;
+            condition.notify_all();
+            assert!(waiter.poll().is_none());
+            *mutex.lock().await = 2;
+            condition.notify_all();
+            assert_eq!(waiter.wakes(), 2);
+            assert!(waiter.poll().is_some());
+        });
+        assert!(goes_on.await);
+    }
+
     async fn a_finalizer_waits_for_a_condition() {
         let (condition, mutex) = (Condition::new(), Mutex::new(false));
         scope(async |s| {

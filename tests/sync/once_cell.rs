@@ -377,6 +377,23 @@ matrix! {
         drop(second);
         assert_eq!(usage(&cell), (0, 0));
     }
+
+    // It joined the line no more once another one had the turn.
+    async fn who_has_begun_to_wait_and_loses_the_turn_in_a_cancelled_region_waits_for_the_next() {
+        let cell = OnceCell::new();
+        let first = endless(&cell);
+        let mut waiter = ready(&cell, 7);
+        assert!(waiter.poll().is_none());
+        drop(first);
+        let second = endless(&cell);
+        let goes_on = in_a_cancelled_region(async {
+            assert!(waiter.poll().is_none());
+            drop(second);
+            assert_eq!(waiter.wakes(), 2);
+            assert_eq!(waiter.poll(), Some(&7));
+        });
+        assert!(goes_on.await);
+    }
 }
 
 /// One of the callers of the model.

@@ -554,4 +554,18 @@ matrix! {
         });
         assert!(waits.await, "it did not have to wait");
     }
+
+    // It joined the line no more once its predicate had refused a value there.
+    async fn a_wait_that_had_begun_looks_at_each_value_in_a_cancelled_region() {
+        let (sender, mut receiver) = watch::channel(0);
+        let mut waiter = ByHand::waiting(receiver.wait_for(|value| *value == 2));
+        let goes_on = in_a_cancelled_region(async {
+            sender.send(1);
+            assert!(waiter.poll().is_none());
+            sender.send(2);
+            assert_eq!(waiter.wakes(), 2);
+            assert!(waiter.poll().is_some());
+        });
+        assert!(goes_on.await);
+    }
 }
