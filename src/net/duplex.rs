@@ -256,7 +256,8 @@ impl Pipe {
         result
     }
 
-    /// Tries; and if that does nothing, leaves a waker and tries again under the same lock.
+    /// Tries, unless it is to give way. If that does nothing, leaves a waker and tries again under
+    /// the same lock.
     fn poll<R>(
         &self,
         cx: &mut Context<'_>,
@@ -264,6 +265,9 @@ impl Pipe {
         place: fn(&mut State) -> &mut Option<Waker>,
         what: &str,
     ) -> Poll<R> {
+        if super::gives_way(cx) {
+            return Poll::Pending;
+        }
         if let Some(done) = self.change(&mut attempt) {
             return Poll::Ready(done);
         }

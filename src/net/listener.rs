@@ -16,7 +16,7 @@ use super::options::TcpOptions;
 use super::stream::PeerSocket;
 use super::tcp::{TcpStream, tcp};
 use super::turn::SocketTurn;
-use super::{error, on_network};
+use super::{error, gives_way, on_network};
 use crate::runtime::network::{Address, Listener, Socket, SystemListener, unsupported};
 use crate::sync::Mutex;
 use crate::trace::tree;
@@ -46,6 +46,9 @@ impl SharedListener {
 
     /// Accepts, for who has the turn. In a cancelled region it takes what is there.
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Address)>> {
+        if gives_way(cx) {
+            return Poll::Pending;
+        }
         let polled = if super::is_tripped() {
             self.listener.poll_accept(&mut Context::from_waker(std::task::Waker::noop()))
         } else {

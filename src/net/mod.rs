@@ -89,7 +89,17 @@
 //!
 //! In a [cancelled region](crate::cancel#regions), where nothing new starts, a read takes the bytes
 //! that are there, a write writes what fits, and neither begins to wait. The same holds for
-//! datagrams. Finalizers and shields lie in no cancelled region, and can wait.
+//! datagrams and for connections to accept. On tokio, what is there is what its reactor has heard
+//! of. Finalizers and shields lie in no cancelled region, and can wait.
+//!
+//! # A peer that never pauses
+//!
+//! A read that finds bytes, and a write that finds room, completes in the same poll. So do their
+//! like: to accept, to receive and send a datagram, and what a [`Duplex`] does. In the body or a
+//! child of a scope this happens up to 128 times in one poll. Then the next such future yields
+//! once, so that one busy peer keeps nobody else from being served, and a timeout or a cancellation
+//! can end it. Where foster does not poll the code, nothing is counted, as the page of
+//! [queues](crate::queue#a-queue-that-is-never-empty) says.
 //!
 //! # Errors
 //!
@@ -103,7 +113,9 @@ use std::io;
 use std::task::Context;
 
 use crate::context;
+use crate::engine::budget;
 use crate::runtime::network::{self, Network, Waits};
+use crate::sync::wait_list::yields;
 
 mod connect;
 mod duplex;
@@ -171,6 +183,13 @@ use wraps;
 /// Calls `f` with the network in force.
 fn on_network<R>(f: impl FnOnce(&dyn Network) -> io::Result<R>) -> io::Result<R> {
     network::with(context::with(|ambient| ambient.runtime()), f)
+}
+
+/// Whether the poll has taken so many steps that it yields now, before it makes another call. A
+/// peer that always sends would keep the siblings of who reads from their polls.
+#[inline(always)]
+fn gives_way(cx: &Context<'_>) -> bool {
+    !budget::take_step() && yields(cx)
 }
 
 /// Who is woken. In a cancelled region that is nobody, so no wait begins.

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
-use super::{error, on_network, waits};
+use super::{error, gives_way, on_network, waits};
 use crate::runtime::network::{Address, Socket, SystemStream};
 use crate::trace::tree;
 
@@ -30,16 +30,25 @@ impl PeerSocket {
 
     #[inline]
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if gives_way(cx) {
+            return Poll::Pending;
+        }
         self.ended(self.socket.poll_read(waits(cx), buffer), "read from")
     }
 
     #[inline]
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if gives_way(cx) {
+            return Poll::Pending;
+        }
         self.ended(self.socket.poll_write(waits(cx), bytes), "write to")
     }
 
     #[inline]
     pub(super) fn poll_write_vectored(&self, cx: &mut Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if gives_way(cx) {
+            return Poll::Pending;
+        }
         self.ended(self.socket.poll_write_vectored(waits(cx), buffers), "write to")
     }
 

@@ -12,8 +12,8 @@ use super::connect::begin;
 use super::endpoint::Endpoint;
 use super::lookup::first_to;
 use super::turn::SocketTurn;
-use super::{error, on_network, waits};
-use crate::runtime::network::DatagramSocket;
+use super::{error, gives_way, on_network, waits};
+use crate::runtime::network::{DatagramSocket, Waits};
 use crate::sync::Mutex;
 use crate::trace::tree;
 
@@ -174,7 +174,7 @@ impl UdpSocket {
     /// As for [`recv_from`](Self::recv_from).
     pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let mut turn = SocketTurn::new(&self.receiving);
-        poll_fn(|cx| turn.poll(cx, |cx| self.received(self.socket.poll_peek(waits(cx), buffer)))).await
+        poll_fn(|cx| turn.poll(cx, |cx| self.received(cx, |waits| self.socket.poll_peek(waits, buffer)))).await
     }
 
     /// Receives a datagram as [`recv_from`](Self::recv_from) does, and returns its length.
@@ -341,6 +341,9 @@ impl UdpSocket {
         let _turn = if self.socket.is_of_the_system() { None } else { Some(self.sending.lock().await) };
         let mut room = pin!(self.socket.writable());
         poll_fn(|cx| {
+            if gives_way(cx) {
+                return Poll::Pending;
+            }
             let polled = room.as_mut().poll(cx);
             if polled.is_pending() {
                 tree::waiting(|| format!("room for a datagram, at {}", error::place(self.local_addr())));
@@ -365,7 +368,7 @@ impl UdpSocket {
     ///
     /// As for [`recv_from`](Self::recv_from).
     pub fn poll_recv_from(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.received(self.socket.poll_receive(waits(cx), buffer))
+        self.received(cx, |waits| self.socket.poll_receive(waits, buffer))
     }
 
     /// Sends a datagram as [`send_to`](Self::send_to) does, for a protocol that is written as a
@@ -382,6 +385,9 @@ impl UdpSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<usize>> {
+        if gives_way(cx) {
+            return Poll::Pending;
+        }
         let sent = self.socket.poll_send(waits(cx), datagram, to);
         if sent.is_pending() {
             tree::waiting(|| format!("room for a datagram to {}", self.receiver(to)));
@@ -400,8 +406,16 @@ impl UdpSocket {
         error::at(failed, "send to", self.receiver(to))
     }
 
-    /// Notes what is waited for.
-    fn received<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Receives by `receive`, and notes what is waited for.
+    fn received<T>(
+        &self,
+        cx: &mut Context<'_>,
+        receive: impl FnOnce(Waits<'_, '_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if gives_way(cx) {
+            return Poll::Pending;
+        }
+        let polled = receive(waits(cx));
         if polled.is_pending() {
             tree::waiting(|| format!("datagram at {}", error::place(self.local_addr())));
         }

@@ -9,6 +9,7 @@ mod harness;
 
 mod attempts;
 mod bridge;
+mod busy;
 #[allow(dead_code)]
 #[path = "../sync/by_hand.rs"]
 mod by_hand;

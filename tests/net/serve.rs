@@ -229,6 +229,33 @@ fn connections_have_the_grace_to_end_by_themselves() {
     });
 }
 
+// It always found bytes, never gave way, and nobody heard the token or the end of the grace.
+#[test]
+fn a_client_that_never_pauses_keeps_no_server_from_stopping() {
+    with_listener(async |listener, feed| {
+        let (stop, start, frames) = (Token::new(), now(), AtomicUsize::new(0));
+        let (mut client, end) = duplex(100_000);
+        client.write_all(&vec![7; 100_000]).await.unwrap();
+        feed.unbounded_send(Ok(end)).unwrap();
+        let handler = async |mut stream: TcpStream| {
+            while stream.read_exact(&mut [0; 4]).await.is_ok() {
+                frames.fetch_add(1, Relaxed);
+            }
+        };
+        let stopping = async {
+            while frames.load(Relaxed) == 0 {
+                yield_now().await;
+            }
+            stop.cancel("closing time");
+        };
+        let server = serve(listener, handler).stop_on(&stop).grace(Duration::ZERO).run();
+        let (served, ()) = gather((server, stopping)).await;
+        assert_eq!((served.cancelled(), now() - start), (1, Duration::ZERO));
+        assert!(frames.load(Relaxed) < 2_500, "some of what it sent was never read");
+        drop(client);
+    });
+}
+
 #[test]
 fn a_server_without_settings_gives_ten_seconds_and_any_limit_fits() {
     with_listener(async |listener, feed| {
