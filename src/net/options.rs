@@ -57,14 +57,25 @@ impl TcpOptions {
 
     /// Probes the peer after so much silence (`SO_KEEPALIVE`).
     ///
-    /// So a peer that has gone without a word is noticed in the end.
+    /// So a peer that has gone without a word is noticed in the end. The time is rounded up to
+    /// whole seconds, from 1 to 32,767, which is 9 hours. Each system takes these.
     pub fn keep_alive(self, after: Duration) -> Self {
         TcpOptions { keep_alive: Some(after), ..self }
     }
 
-    /// Sets for how long the system goes on to send after the socket was dropped (`SO_LINGER`).
+    /// Sets how long the drop of a connection waits until what was written has arrived
+    /// (`SO_LINGER`).
     ///
-    /// With zero, the connection is reset instead.
+    /// **Such a drop blocks its thread**, and with it all tasks there, for up to that long, while
+    /// the peer takes nothing. A time is rounded up to whole seconds, of at most 32,767. With
+    /// [`Duration::ZERO`], the drop does not block: it resets the connection, and what was not sent
+    /// is lost. Without this setting, the drop does not block either, and the system goes on to
+    /// send.
+    ///
+    /// To know that everything has arrived, do without this: [`close`] the direction that writes,
+    /// and read until the peer ends the other one, in a [`timeout`](crate::timeout).
+    ///
+    /// [`close`]: futures_io::AsyncWrite::poll_close
     pub fn linger(self, linger: Duration) -> Self {
         TcpOptions { linger: Some(linger), ..self }
     }

@@ -147,6 +147,8 @@ impl TcpStream {
 
     /// Sets after how much silence the peer is probed, or `None` for never.
     ///
+    /// The time is rounded up to whole seconds, from 1 to 32,767.
+    ///
     /// # Errors
     ///
     /// Returns the error of the operating system.
@@ -154,8 +156,16 @@ impl TcpStream {
         self.stream.socket.set_option(SocketOption::KeepAlive(after))
     }
 
-    /// Sets for how long the system goes on to send after the socket was dropped. Zero resets the
-    /// connection then, and `None` leaves it to the system.
+    /// Sets how long the drop of the stream waits until what was written has arrived. With `None`,
+    /// as at first, the system goes on to send, and the drop does not wait.
+    ///
+    /// **A drop that waits blocks its thread**, and with it all tasks there, for up to that long,
+    /// while the peer takes nothing. A time is rounded up to whole seconds, of at most 32,767. With
+    /// [`Duration::ZERO`], the drop does not block: it resets the connection, and what was not sent
+    /// is lost. To know that everything has arrived, leave this at `None`: [`close`] the direction
+    /// that writes, and read until the peer ends the other one, in a [`timeout`](crate::timeout).
+    ///
+    /// [`close`]: futures_io::AsyncWrite::poll_close
     ///
     /// # Errors
     ///

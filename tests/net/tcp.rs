@@ -363,6 +363,33 @@ sockets! {
         assert_eq!(options_of(listener.accept().await.unwrap().0), (true, Some(Duration::ZERO)));
     }
 
+    // Systems take whole seconds, and what was less became zero, which resets the connection.
+    async fn a_linger_of_less_than_a_second_loses_nothing() {
+        let listener = listen().await;
+        let options = TcpOptions::new().linger(Duration::from_nanos(1));
+        let mut client = options.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        drop(client);
+        assert_eq!(all_of(&server).await, b"hello");
+        for (linger, kept) in [(1_001, 2), (1 << 45, 32_767)] {
+            let (stream, _peer) = pair().await;
+            stream.set_linger(Some(Duration::from_millis(linger))).unwrap();
+            assert_eq!(options_of(stream).1, Some(Duration::from_secs(kept)));
+        }
+    }
+
+    // The system refused it for each connection, so that a server dropped all of them.
+    async fn any_silence_before_a_probe_can_be_had() {
+        for after in [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(12 * 3600), Duration::MAX] {
+            let listener = TcpOptions::new().keep_alive(after).bind("127.0.0.1:0").await.unwrap();
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            let std = server.into_std().unwrap();
+            assert!(socket2::SockRef::from(&std).keepalive().unwrap());
+        }
+    }
+
     async fn sockets_of_std_come_and_go() {
         let std = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listener = TcpListener::from_std(std).unwrap();

@@ -207,9 +207,12 @@ impl Default for ListenOptions {
 pub enum SocketOption {
     /// Whether small writes are sent at once.
     NoDelay(bool),
-    /// After how much silence the peer is probed, or `None` for never.
+    /// After how much silence the peer is probed, or `None` for never. Sockets of the operating
+    /// system take whole seconds, rounded up, from 1 to 32,767.
     KeepAlive(Option<Duration>),
-    /// How long a closed socket goes on to send, or `None` for as long as the system likes.
+    /// How long the drop of a socket waits until what was written has arrived. Zero resets the
+    /// connection, and with `None` the system goes on to send, and the drop does not wait. Sockets
+    /// of the operating system take whole seconds, rounded up, of at most 32,767.
     Linger(Option<Duration>),
 }
 

@@ -5,7 +5,8 @@ use std::net::{Shutdown, TcpListener};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 #[cfg(unix)]
-use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, SockRef, TcpKeepalive, Type};
 
@@ -90,12 +91,26 @@ pub(super) fn shutdown(socket: &impl System, how: Shutdown) -> io::Result<()> {
     }
 }
 
+/// The longest time, in seconds, that each system takes. It is what Linux takes for the silence
+/// before a probe.
+const LONGEST: u64 = 32_767;
+
+/// Rounds a time up to whole seconds. The systems would cut the rest off, and a linger of zero
+/// resets the connection.
+fn whole_seconds(time: Duration) -> Duration {
+    let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+    Duration::from_secs(seconds.min(LONGEST))
+}
+
 pub(super) fn set_option(socket: &impl System, option: SocketOption) -> io::Result<()> {
     let socket = SockRef::from(socket);
     match option {
         SocketOption::NoDelay(nodelay) => socket.set_tcp_nodelay(nodelay),
         SocketOption::KeepAlive(None) => socket.set_keepalive(false),
-        SocketOption::KeepAlive(Some(after)) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after)),
-        SocketOption::Linger(linger) => socket.set_linger(linger),
+        SocketOption::KeepAlive(Some(after)) => {
+            let after = whole_seconds(after).max(Duration::from_secs(1));
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))
+        }
+        SocketOption::Linger(linger) => socket.set_linger(linger.map(whole_seconds)),
     }
 }
