@@ -8,6 +8,7 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_core::stream::{FusedStream, Stream};
 use futures_io::{AsyncRead, AsyncWrite};
@@ -18,6 +19,10 @@ use super::split::{self, ReadHalf, Split, WriteHalf};
 use super::stream::{PeerSocket, byte_stream};
 use super::{error, on_network};
 use crate::runtime::network::{Address, ListenOptions, Socket, SystemListener, SystemStream, unsupported};
+use crate::time::sleep;
+
+/// How long it waits for room at a listener before it tries again, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
 /// A connection by a Unix socket, on the network of whatever runtime it was made on.
 ///
@@ -33,6 +38,10 @@ byte_stream!(UnixStream);
 impl UnixStream {
     /// Connects to the socket at `path`.
     ///
+    /// While the listener has no room for another connection, this waits. The system tells nobody
+    /// when there is room again, so it tries after pauses, which grow from 1 to 100 milliseconds.
+    /// Those who wait have no order.
+    ///
     /// # Cancellation
     ///
     /// As for [`TcpStream::connect`](super::TcpStream::connect).
@@ -43,11 +52,41 @@ impl UnixStream {
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
         let path = path.as_ref();
         begin().await;
-        let connected = async {
-            let address = Address::Unix(SocketAddr::from_pathname(path)?);
-            Ok((open(&address).await?, address))
-        };
-        let (socket, peer) = connected.await.map_err(|failed| error::at(failed, "connect to", path.display()))?;
+        match SocketAddr::from_pathname(path) {
+            Ok(address) => Self::connect_addr(&address).await,
+            Err(failed) => Err(error::at(failed, "connect to", path.display())),
+        }
+    }
+
+    /// Connects to the socket at `address`, as [`connect`](Self::connect) does.
+    ///
+    /// On Linux that may be an abstract name, which is no file.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`connect`](Self::connect).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, which names the address, if nobody listens there.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "async-io", target_os = "linux"))]
+    /// # futures::executor::block_on(async {
+    /// use foster::net::{UnixListener, UnixStream};
+    /// use std::os::linux::net::SocketAddrExt;
+    /// use std::os::unix::net::SocketAddr;
+    ///
+    /// let name = format!("example-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let listener = UnixListener::bind_addr(&address)?;
+    /// let client = UnixStream::connect_addr(&address).await?;
+    /// # drop((listener, client)); std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub async fn connect_addr(address: &SocketAddr) -> io::Result<UnixStream> {
+        begin().await;
+        let peer = Address::Unix(address.clone());
+        let socket = open_with_patience(&peer).await.map_err(|failed| error::at(failed, "connect to", &peer))?;
         Ok(UnixStream { stream: PeerSocket::new(socket, peer) })
     }
 
@@ -165,11 +204,24 @@ impl UnixListener {
     /// has left behind.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
         let path = path.as_ref();
-        let listening = || {
-            let address = Address::Unix(SocketAddr::from_pathname(path)?);
-            on_network(|network| network.listen(&address, &ListenOptions::new()))
-        };
-        let listener = listening().map_err(|failed| error::at(failed, "listen at", path.display()))?;
+        match SocketAddr::from_pathname(path) {
+            Ok(address) => Self::bind_addr(&address),
+            Err(failed) => Err(error::at(failed, "listen at", path.display())),
+        }
+    }
+
+    /// Listens at `address`, as [`bind`](Self::bind) does.
+    ///
+    /// On Linux that may be an abstract name, which is no file and is free again when the listener
+    /// is dropped. [`UnixStream::connect_addr`] connects to it, and has an example.
+    ///
+    /// # Errors
+    ///
+    /// As for [`bind`](Self::bind).
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixListener> {
+        let address = Address::Unix(address.clone());
+        let listening = on_network(|network| network.listen(&address, &ListenOptions::new()));
+        let listener = listening.map_err(|failed| error::at(failed, "listen at", &address))?;
         Ok(UnixListener { shared: SharedListener::new(listener) })
     }
 
@@ -261,6 +313,19 @@ impl FusedStream for UnixIncoming<'_> {
 impl fmt::Debug for UnixIncoming<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnixIncoming").finish_non_exhaustive()
+    }
+}
+
+/// Opens a connection. While the listener has no room, it tries again after pauses, as a connect
+/// that blocks would wait.
+async fn open_with_patience(address: &Address) -> io::Result<Socket> {
+    let (mut pause, longest) = PAUSES;
+    loop {
+        match open(address).await {
+            Err(full) if full.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
+            done => return done,
+        }
+        pause = (2 * pause).min(longest);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Unix sockets.
 
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use foster::net::{UnixListener, UnixStream};
@@ -12,10 +14,10 @@ use futures::io::{AsyncReadExt, AsyncWriteExt};
 use super::sockets;
 
 /// A path for a socket, which is removed in the end.
-struct Place(PathBuf);
+pub(crate) struct Place(pub(crate) PathBuf);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("foster-net-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Place(std::env::temp_dir().join(name))
@@ -66,6 +68,54 @@ sockets! {
         let taken = UnixListener::bind(&place.0).unwrap_err();
         assert_eq!(taken.kind(), ErrorKind::AddrInUse);
         assert!(taken.to_string().starts_with(&format!("cannot listen at {path}: ")), "{taken}");
+    }
+
+    // It was an error, and another one on each runtime.
+    #[cfg(target_os = "linux")]
+    async fn who_connects_to_a_listener_without_room_waits() {
+        use socket2::{Domain, SockAddr, Socket, Type};
+
+        let place = Place::new();
+        let at = SockAddr::unix(&place.0).unwrap();
+        let std = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        std.bind(&at).unwrap();
+        std.listen(1).unwrap();
+        let listener = UnixListener::from_std(OwnedFd::from(std).into()).unwrap();
+        let mut waiting = Vec::new();
+        let full = loop {
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            match client.connect(&at) {
+                Ok(()) => waiting.push(client),
+                Err(full) => break full,
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        let mut connect = pin!(UnixStream::connect(&place.0));
+        assert!(poll_once(&mut connect).await.is_pending());
+        listener.accept().await.unwrap();
+        assert_eq!(connect.await.unwrap().peer_addr().unwrap().as_pathname(), Some(&*place.0));
+    }
+
+    // They were lost: what had one said that it had no name.
+    #[cfg(target_os = "linux")]
+    async fn abstract_names_are_names() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::SocketAddr;
+
+        let place = Place::new();
+        let name = place.0.file_name().unwrap().to_str().unwrap();
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let refused = UnixStream::connect_addr(&address).await.unwrap_err();
+        assert!(refused.to_string().starts_with(&format!("cannot connect to @{name}: ")), "{refused}");
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        let taken = UnixListener::bind_addr(&address).unwrap_err();
+        assert!(taken.to_string().starts_with(&format!("cannot listen at @{name}: ")), "{taken}");
+        let client = UnixStream::connect_addr(&address).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        for address in [listener.local_addr(), server.local_addr(), client.peer_addr()] {
+            assert_eq!(address.unwrap().as_abstract_name(), Some(name.as_bytes()));
+        }
     }
 
     async fn sockets_of_std_come_and_go() {

@@ -41,8 +41,8 @@ impl Network for Reactor {
             }
             #[cfg(unix)]
             Address::Unix(address) => {
-                let path = system::unix_path(address);
-                Box::pin(async move { Async::<UnixStream>::connect(path?).await.map(Socket::async_unix) })
+                let address = address.clone();
+                Box::pin(async move { Async::new(system::connect_unix(&address)?).map(Socket::async_unix) })
             }
         }
     }

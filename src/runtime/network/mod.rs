@@ -49,7 +49,9 @@ pub type NetworkFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 pub trait Network: Send + Sync {
     /// Connects to `address`.
     ///
-    /// The future begins when it is first polled, and gives up when it is dropped.
+    /// The future begins when it is first polled, and gives up when it is dropped. If it fails with
+    /// `WouldBlock`, as where a Unix listener has no room and the system tells nobody of it, another
+    /// attempt is made after a pause.
     fn connect(&self, address: &Address) -> NetworkFuture<Socket>;
 
     /// Listens at `address`. Port 0 takes a free one.
@@ -136,10 +138,16 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp(address) => address.fmt(f),
             #[cfg(unix)]
-            Address::Unix(address) => match address.as_pathname() {
-                Some(path) => path.display().fmt(f),
-                None => f.write_str("a Unix socket without a path"),
-            },
+            Address::Unix(address) => {
+                if let Some(path) = address.as_pathname() {
+                    return path.display().fmt(f);
+                }
+                #[cfg(target_os = "linux")]
+                if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+                    return write!(f, "@{}", name.escape_ascii());
+                }
+                f.write_str("a Unix socket without a name")
+            }
         }
     }
 }

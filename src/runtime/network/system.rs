@@ -29,6 +29,16 @@ pub(super) fn listen(address: &Address, options: &ListenOptions) -> io::Result<S
     })
 }
 
+/// Connects to a Unix socket. This waits for nothing, so it fails with `WouldBlock` where the
+/// listener has no room for another connection.
+#[cfg(unix)]
+pub(super) fn connect_unix(address: &UnixAddr) -> io::Result<UnixStream> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(unix_path(address)?)?)?;
+    Ok(UnixStream::from(OwnedFd::from(socket)))
+}
+
 fn socket_address(address: &Address) -> io::Result<SockAddr> {
     match address {
         Address::Tcp(address) => Ok(SockAddr::from(*address)),
@@ -39,7 +49,7 @@ fn socket_address(address: &Address) -> io::Result<SockAddr> {
 
 /// Returns the path of a Unix address. An abstract name is a path that begins with a zero byte.
 #[cfg(unix)]
-pub(super) fn unix_path(address: &UnixAddr) -> io::Result<std::path::PathBuf> {
+fn unix_path(address: &UnixAddr) -> io::Result<std::path::PathBuf> {
     if let Some(path) = address.as_pathname() {
         return Ok(path.to_path_buf());
     }
@@ -56,11 +66,20 @@ pub(super) fn unix_path(address: &UnixAddr) -> io::Result<std::path::PathBuf> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "a Unix socket without a name cannot be reached"))
 }
 
+#[cfg(unix)]
+fn unix_address(address: &SockAddr) -> io::Result<UnixAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = address.as_abstract_namespace() {
+        return <UnixAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name);
+    }
+    // A socket without a name has the empty path.
+    address.as_unix().map_or_else(|| UnixAddr::from_pathname(""), Ok)
+}
+
 fn address(address: SockAddr) -> io::Result<Address> {
     #[cfg(unix)]
     if address.is_unix() {
-        // A socket without a name has the empty one.
-        return address.as_unix().map_or_else(|| UnixAddr::from_pathname(""), Ok).map(Address::Unix);
+        return unix_address(&address).map(Address::Unix);
     }
     address.as_socket().map(Address::Tcp).ok_or_else(|| unsupported("the address is of an unknown family"))
 }

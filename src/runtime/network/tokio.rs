@@ -64,8 +64,10 @@ impl Network for TokioAdapter {
             }
             #[cfg(unix)]
             Address::Unix(address) => {
-                let path = system::unix_path(address);
-                connect(self.handle(), async move { UnixStream::connect(path?).await.map(Socket::tokio_unix) })
+                let address = address.clone();
+                connect(self.handle(), async move {
+                    UnixStream::from_std(system::connect_unix(&address)?).map(Socket::tokio_unix)
+                })
             }
         }
     }
