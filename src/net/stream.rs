@@ -8,6 +8,9 @@ use super::{error, gives_way, on_network, waits};
 use crate::runtime::network::{Address, Socket, SystemStream};
 use crate::trace::tree;
 
+/// What comes of an empty buffer. Some sockets would wait until they are readable.
+const NOTHING: Poll<io::Result<usize>> = Poll::Ready(Ok(0));
+
 /// A connected socket, and its peer, which errors name. A socket that was reset does not know it
 /// any more.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ impl PeerSocket {
 
     #[inline]
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buffer.is_empty() {
+            return NOTHING;
+        }
         if gives_way(cx) {
             return Poll::Pending;
         }
@@ -38,6 +44,9 @@ impl PeerSocket {
 
     #[inline]
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return NOTHING;
+        }
         if gives_way(cx) {
             return Poll::Pending;
         }
@@ -46,6 +55,9 @@ impl PeerSocket {
 
     #[inline]
     pub(super) fn poll_write_vectored(&self, cx: &mut Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if buffers.iter().all(|buffer| buffer.is_empty()) {
+            return NOTHING;
+        }
         if gives_way(cx) {
             return Poll::Pending;
         }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::net::{self, TcpListener, TcpOptions, TcpStream};
@@ -130,6 +131,19 @@ sockets! {
         assert_eq!(written, 3, "one call took all buffers");
         client.close().await.unwrap();
         assert_eq!(all_of(&server).await, b"abc");
+    }
+
+    // Sockets of the system waited for bytes, or for room.
+    async fn an_empty_buffer_needs_no_wait() {
+        let (client, _server) = pair().await;
+        assert!(matches!(poll_once(&mut (&client).read(&mut [])).await, Poll::Ready(Ok(0))));
+        let block = vec![0; 1 << 16];
+        while poll_once(&mut (&client).write(&block)).await.is_ready() {}
+        assert!(matches!(poll_once(&mut (&client).write(b"")).await, Poll::Ready(Ok(0))));
+        let empty = [IoSlice::new(b""), IoSlice::new(b"")];
+        for buffers in [&empty[..], &[]] {
+            assert!(matches!(poll_once(&mut (&client).write_vectored(buffers)).await, Poll::Ready(Ok(0))));
+        }
     }
 
     async fn halves_go_their_own_ways_and_meet_again() {
