@@ -52,6 +52,8 @@ fn in_turn(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
 
 /// An attempt to connect to one address.
 struct Attempt {
+    /// How many began before.
+    number: usize,
     address: SocketAddr,
     future: NetworkFuture<Socket>,
     limit: Option<Pin<Box<Sleep>>>,
@@ -76,7 +78,8 @@ struct Attempts {
     running: Vec<Attempt>,
     /// How long the newest attempt is alone. `None` if the next one begins now.
     head_start: Option<Pin<Box<Sleep>>>,
-    errors: Vec<io::Error>,
+    /// Why attempts have failed, and their numbers.
+    errors: Vec<(usize, io::Error)>,
 }
 
 impl Attempts {
@@ -107,7 +110,7 @@ impl Attempts {
             match attempt.poll(cx) {
                 Poll::Ready(Ok(socket)) => return Poll::Ready((socket, attempt.address)),
                 Poll::Ready(Err(failed)) => {
-                    self.errors.push(error::at(failed, "connect to", attempt.address));
+                    self.errors.push((attempt.number, error::at(failed, "connect to", attempt.address)));
                     self.running.remove(at);
                     self.head_start = None;
                 }
@@ -120,17 +123,15 @@ impl Attempts {
     fn begin_next(&mut self) {
         let Some(address) = self.next.pop_front() else { return };
         let limit = self.limit.map(|limit| Box::pin(sleep(limit)));
-        self.running.push(Attempt { address, future: open(&address.into()), limit });
+        let number = self.running.len() + self.errors.len();
+        self.running.push(Attempt { number, address, future: open(&address.into()), limit });
         self.head_start = (!self.next.is_empty()).then(|| Box::pin(sleep(HEAD_START)));
     }
 
-    /// Returns the only error, or one that names all. Its kind is that of the first.
+    /// Returns the errors of all attempts as one, in the order in which the attempts began.
     fn failure(&mut self) -> io::Error {
         let mut errors = std::mem::take(&mut self.errors);
-        match errors.len() {
-            0 => io::Error::new(io::ErrorKind::InvalidInput, "there is no address to connect to"),
-            1 => errors.remove(0),
-            _ => error::all(errors),
-        }
+        errors.sort_by_key(|(number, _)| *number);
+        error::all(errors.into_iter().map(|(_, error)| error).collect())
     }
 }

@@ -9,8 +9,11 @@ pub(super) fn at(error: io::Error, tried: &'static str, address: impl Display) -
     io::Error::new(error.kind(), At { tried, address: address.to_string(), source: error })
 }
 
-/// Returns one error for several, of the kind of the first, which is its source.
+/// Returns the only error, or one for several, of the kind of the first, which is its source.
 pub(super) fn all(mut errors: Vec<io::Error>) -> io::Error {
+    if errors.len() == 1 {
+        return errors.remove(0);
+    }
     let texts: Vec<_> = errors.iter().map(io::Error::to_string).collect();
     let first = errors.swap_remove(0);
     io::Error::new(first.kind(), All { message: texts.join("; "), first })

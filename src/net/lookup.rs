@@ -62,14 +62,14 @@ pub(super) async fn first_to<T>(
     mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
     begin().await;
-    let mut failure = None;
+    let mut failures = Vec::new();
     for address in lookup(endpoint).await? {
         match attempt(address) {
             Ok(done) => return Ok(done),
-            Err(failed) => failure = Some(error::at(failed, tried, address)),
+            Err(failed) => failures.push(error::at(failed, tried, address)),
         }
     }
-    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    Err(error::all(failures))
 }
 
 async fn named(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

@@ -106,8 +106,9 @@
 //! The errors are those of the operating system, of the same kind, with what was tried and the
 //! address in the message: `cannot connect to 127.0.0.1:80: Connection refused (os error 111)`. The
 //! original error is their source. So [`io::Error::raw_os_error`] is `None`, and
-//! [`raw_os_error`] returns the number. If none of several addresses can be connected to, the
-//! message has the error of each, and the kind, the number and the source are those of the first.
+//! [`raw_os_error`] returns the number. If none of several addresses can be connected to or
+//! bound, the message has the error of each, and the kind, the number and the source are those of
+//! the first.
 
 use std::io;
 use std::task::Context;

@@ -110,9 +110,11 @@ impl TcpOptions {
     pub async fn connect(self, to: impl Into<Endpoint>) -> io::Result<TcpStream> {
         let to = to.into();
         begin().await;
-        let (socket, peer) = first_of(lookup(to).await?, self.attempt_timeout).await?;
-        self.apply(&socket).map_err(|failed| error::at(failed, "set up the connection to", peer))?;
-        Ok(TcpStream { stream: PeerSocket::new(socket, peer.into()) })
+        let (socket, to) = first_of(lookup(to).await?, self.attempt_timeout).await?;
+        // Whoever connects to 0.0.0.0 reaches another address.
+        let peer = socket.peer_address().unwrap_or(to.into());
+        self.apply(&socket).map_err(|failed| error::at(failed, "set up the connection to", &peer))?;
+        Ok(TcpStream { stream: PeerSocket::new(socket, peer) })
     }
 
     /// Listens with these settings, as [`TcpListener::bind`] does.
