@@ -134,7 +134,8 @@ impl TcpListener {
     /// # Cancellation
     ///
     /// Dropping the future loses no connection. In a [cancelled region](crate::cancel#regions) it
-    /// takes one that is there, and begins no wait.
+    /// takes one that is there, and begins no wait. On tokio it does not take one of which the
+    /// reactor has not heard yet.
     ///
     /// # Errors
     ///
