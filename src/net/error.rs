@@ -47,8 +47,8 @@ pub fn raw_os_error(error: &io::Error) -> Option<i32> {
 }
 
 /// Returns the text of an address for a message.
-pub(super) fn place(address: io::Result<impl Display>) -> String {
-    address.map_or_else(|_| String::from("an unknown address"), |address| address.to_string())
+pub(super) fn place(address: Option<impl Display>) -> String {
+    address.map_or_else(|| String::from("an unknown address"), |address| address.to_string())
 }
 
 /// An error, with what was tried and with which address.

@@ -25,18 +25,27 @@ use crate::trace::tree;
 #[derive(Debug)]
 pub(super) struct SharedListener {
     pub(super) listener: Listener,
+    /// Where it listens. A listener of a simulated host that has crashed does not know it any more.
+    at: Option<Address>,
     /// A listener wakes whoever polled it last, so only one polls it at a time.
     turn: Mutex<()>,
 }
 
 impl SharedListener {
     pub(super) fn new(listener: Listener) -> Self {
-        SharedListener { listener, turn: Mutex::new(()) }
+        SharedListener { at: listener.local_address().ok(), listener, turn: Mutex::new(()) }
     }
 
     /// Makes the network in force watch a socket of the operating system.
     pub(super) fn register(socket: SystemListener) -> io::Result<Self> {
-        on_network(|network| network.register_listener(socket)).map(SharedListener::new)
+        let at = match &socket {
+            SystemListener::Tcp(socket) => socket.local_addr().ok().map(Address::Tcp),
+            #[cfg(unix)]
+            SystemListener::Unix(socket) => socket.local_addr().ok().map(Address::Unix),
+        };
+        let registered = on_network(|network| network.register_listener(socket));
+        let failed = |failed| error::at(failed, "take over the listener at", error::place(at));
+        registered.map(SharedListener::new).map_err(failed)
     }
 
     pub(super) async fn accept(&self) -> io::Result<(Socket, Address)> {
@@ -61,7 +70,7 @@ impl SharedListener {
     }
 
     fn here(&self) -> String {
-        error::place(self.listener.local_address())
+        error::place(self.at.as_ref())
     }
 }
 

@@ -16,19 +16,31 @@ const NOTHING: Poll<io::Result<usize>> = Poll::Ready(Ok(0));
 #[derive(Debug)]
 pub(super) struct PeerSocket {
     pub(super) socket: Socket,
-    pub(super) peer: Address,
+    /// `None` if the connection was broken before it came here.
+    peer: Option<Address>,
 }
 
 impl PeerSocket {
     pub(super) fn new(socket: Socket, peer: Address) -> Self {
-        PeerSocket { socket, peer }
+        PeerSocket { socket, peer: Some(peer) }
     }
 
     /// Makes the network in force watch a socket of the operating system.
     pub(super) fn register(socket: SystemStream) -> io::Result<Self> {
-        let socket = on_network(|network| network.register(socket))?;
-        let peer = socket.peer_address()?;
-        Ok(PeerSocket { socket, peer })
+        let peer = match &socket {
+            SystemStream::Tcp(socket) => socket.peer_addr().ok().map(Address::Tcp),
+            #[cfg(unix)]
+            SystemStream::Unix(socket) => socket.peer_addr().ok().map(Address::Unix),
+        };
+        let registered = on_network(|network| network.register(socket));
+        let failed = |failed| error::at(failed, "take over the connection to", error::place(peer.as_ref()));
+        Ok(PeerSocket { socket: registered.map_err(failed)?, peer })
+    }
+
+    pub(super) fn peer(&self) -> io::Result<&Address> {
+        let unknown =
+            || io::Error::new(io::ErrorKind::NotConnected, "the connection was broken before it was taken over");
+        self.peer.as_ref().ok_or_else(unknown)
     }
 
     #[inline]
@@ -74,7 +86,21 @@ impl PeerSocket {
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.shutdown(how).map_err(|failed| error::at(failed, "shut down the connection to", &self.peer))
+        self.socket.shutdown(how).map_err(|failed| error::at(failed, "shut down the connection to", self.other_end()))
+    }
+
+    /// Names the peer. One that a Unix listener has accepted has no name, and is called after it.
+    #[cold]
+    fn other_end(&self) -> String {
+        let of_listener = match &self.peer {
+            #[cfg(unix)]
+            Some(Address::Unix(peer)) if peer.is_unnamed() => match self.socket.local_address() {
+                Ok(Address::Unix(here)) if !here.is_unnamed() => Some(Address::Unix(here)),
+                _ => None,
+            },
+            _ => None,
+        };
+        of_listener.map_or_else(|| error::place(self.peer.as_ref()), |listener| format!("a client of {listener}"))
     }
 
     /// Notes what is waited for, and names the peer in an error.
@@ -82,9 +108,9 @@ impl PeerSocket {
     fn ended<T>(&self, polled: Poll<io::Result<T>>, tried: &'static str) -> Poll<io::Result<T>> {
         match polled {
             Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
-            Poll::Ready(Err(failed)) => Poll::Ready(Err(error::at(failed, tried, &self.peer))),
+            Poll::Ready(Err(failed)) => Poll::Ready(Err(error::at(failed, tried, self.other_end()))),
             Poll::Pending => {
-                tree::waiting(|| format!("socket, to {tried} {}", self.peer));
+                tree::waiting(|| format!("socket, to {tried} {}", self.other_end()));
                 Poll::Pending
             }
         }

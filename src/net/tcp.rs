@@ -122,9 +122,10 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Returns an error if the network made this of something else than TCP.
+    /// Returns an error if the other end had gone before the stream was made by
+    /// [`from_std`](Self::from_std), or if the network made this of something else than TCP.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        tcp(&self.stream.peer)
+        tcp(self.stream.peer()?)
     }
 
     /// Ends one direction or both, at once. Whoever waits in it is woken.

@@ -91,6 +91,8 @@ use crate::trace::tree;
 #[derive(Debug)]
 pub struct UdpSocket {
     pub(super) socket: DatagramSocket,
+    /// Where it was bound. A socket of a simulated host that has crashed does not know it any more.
+    at: Option<SocketAddr>,
     /// A socket wakes whoever polled it last, so only one task waits for datagrams at a time, and
     /// one for room.
     receiving: Mutex<()>,
@@ -119,7 +121,7 @@ impl UdpSocket {
     }
 
     fn new(socket: DatagramSocket) -> Self {
-        UdpSocket { socket, receiving: Mutex::new(()), sending: Mutex::new(()) }
+        UdpSocket { at: socket.local_address().ok(), socket, receiving: Mutex::new(()), sending: Mutex::new(()) }
     }
 
     /// Sets the peer: whom [`send`](Self::send) sends to, and the only one that is received from.
@@ -346,9 +348,9 @@ impl UdpSocket {
             }
             let polled = room.as_mut().poll(cx);
             if polled.is_pending() {
-                tree::waiting(|| format!("room for a datagram, at {}", error::place(self.local_addr())));
+                tree::waiting(|| format!("room for a datagram, at {}", self.here()));
             }
-            polled.map_err(|failed| error::at(failed, "wait for room at", error::place(self.local_addr())))
+            polled.map_err(|failed| error::at(failed, "wait for room at", self.here()))
         })
         .await
     }
@@ -395,6 +397,10 @@ impl UdpSocket {
         sent.map_err(|failed| self.cannot_send(to, failed))
     }
 
+    fn here(&self) -> String {
+        error::place(self.local_addr().ok().or(self.at))
+    }
+
     fn receiver(&self, to: Option<SocketAddr>) -> String {
         match to.or_else(|| self.peer_addr().ok()) {
             Some(to) => to.to_string(),
@@ -417,7 +423,7 @@ impl UdpSocket {
         }
         let polled = receive(waits(cx));
         if polled.is_pending() {
-            tree::waiting(|| format!("datagram at {}", error::place(self.local_addr())));
+            tree::waiting(|| format!("datagram at {}", self.here()));
         }
         polled.map_err(|failed| self.cannot_receive(failed))
     }
@@ -426,7 +432,7 @@ impl UdpSocket {
     fn cannot_receive(&self, failed: io::Error) -> io::Error {
         match self.peer_addr() {
             Ok(peer) => error::at(failed, "receive from", peer),
-            Err(_) => error::at(failed, "receive at", error::place(self.local_addr())),
+            Err(_) => error::at(failed, "receive at", self.here()),
         }
     }
 
@@ -438,7 +444,9 @@ impl UdpSocket {
     ///
     /// Returns an error if there is no network here, or if it is none of the operating system.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
-        on_network(|network| network.register_datagrams(socket)).map(UdpSocket::new)
+        let at = socket.local_addr().ok();
+        let registered = on_network(|network| network.register_datagrams(socket));
+        registered.map(UdpSocket::new).map_err(|failed| error::at(failed, "take over the socket at", error::place(at)))
     }
 
     /// Returns the socket, which stays non-blocking.

@@ -156,9 +156,11 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Returns an error if the network made this of something else than a Unix socket.
+    /// Returns an error if the other end had gone before the stream was made by
+    /// [`from_std`](Self::from_std), or if the network made this of something else than a Unix
+    /// socket.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        unix(self.stream.peer.clone())
+        unix(self.stream.peer()?.clone())
     }
 
     /// Ends one direction or both, at once. Whoever waits in it is woken.

@@ -17,6 +17,7 @@ mod by_hand;
 mod cancelled;
 mod duplex;
 mod hyper;
+mod names;
 mod own;
 mod serve;
 mod tcp;
