@@ -36,8 +36,9 @@ pin_project! {
     enum TimerKind {
         Never,
         Thread { #[pin] delay: futures_timer::Delay },
-        // The runtime is the one that fires it.
-        Tokio { #[pin] sleep: TokioSleep, runtime: TokioId },
+        // It fires so many nanoseconds after the sleep has ended, which is 0 if it was not put off.
+        // The runtime is the one that ends the sleep.
+        Tokio { #[pin] sleep: TokioSleep, put_off: u64, runtime: TokioId },
         Smol { #[pin] timer: SmolTimer },
         // The mutex is never locked. It makes this `Sync` although the future need not be.
         Boxed { future: Mutex<BoxedTimer> },
@@ -93,7 +94,7 @@ impl Timer {
     /// Creates a timer of `runtime`, which the caller has entered.
     #[cfg(feature = "tokio")]
     pub(crate) fn tokio(at: Instant, runtime: &tokio::runtime::Handle) -> Self {
-        Timer::new(TimerKind::Tokio { sleep: tokio::time::sleep_until(at.into()), runtime: runtime.id() })
+        Timer::new(TimerKind::Tokio { sleep: tokio::time::sleep_until(at.into()), put_off: 0, runtime: runtime.id() })
     }
 
     #[cfg(feature = "smol")]
@@ -119,11 +120,18 @@ impl Timer {
 
     /// Moves a timer of `here`, a tokio runtime. Returns false if this timer is another one. That
     /// of another runtime would fire only as long as somebody drives that one.
+    ///
+    /// A later instant is only noted, and the sleep is moved once it has ended. A timer that is put
+    /// off again and again, such as that of an idle connection, seldom gets that far.
     #[cfg(feature = "tokio")]
     pub(crate) fn reset_tokio(self: Pin<&mut Self>, at: Instant, here: &tokio::runtime::Handle) -> bool {
         match self.project().kind.project() {
-            TimerKindProjection::Tokio { sleep, runtime } if *runtime == here.id() => {
-                sleep.reset(at.into());
+            TimerKindProjection::Tokio { sleep, put_off, runtime } if *runtime == here.id() => {
+                let later = at.saturating_duration_since(sleep.deadline().into_std());
+                *put_off = u64::try_from(later.as_nanos()).unwrap_or_default();
+                if *put_off == 0 {
+                    sleep.reset(at.into());
+                }
                 true
             }
             _ => false,
@@ -144,12 +152,19 @@ impl Timer {
 /// Polls tokio's sleep outside tokio's cooperative budget. A future that has used up the task's
 /// budget would otherwise make every timer of the task look pending, a timeout's included.
 #[cfg(feature = "tokio")]
-fn poll_tokio(sleep: Pin<&mut TokioSleep>, cx: &mut Context<'_>) -> Poll<()> {
-    Pin::new(&mut tokio::task::coop::unconstrained(sleep)).poll(cx)
+fn poll_tokio(mut sleep: Pin<&mut TokioSleep>, put_off: &mut u64, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        let polled = Pin::new(&mut tokio::task::coop::unconstrained(sleep.as_mut())).poll(cx);
+        if polled.is_pending() || *put_off == 0 {
+            return polled;
+        }
+        let at = sleep.deadline() + Duration::from_nanos(std::mem::take(put_off));
+        sleep.as_mut().reset(at);
+    }
 }
 
 #[cfg(not(feature = "tokio"))]
-fn poll_tokio(sleep: Pin<&mut TokioSleep>, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_tokio(sleep: Pin<&mut TokioSleep>, _: &mut u64, cx: &mut Context<'_>) -> Poll<()> {
     sleep.poll(cx)
 }
 
@@ -160,7 +175,7 @@ impl Future for Timer {
         match self.project().kind.project() {
             TimerKindProjection::Never => Poll::Pending,
             TimerKindProjection::Thread { delay } => delay.poll(cx),
-            TimerKindProjection::Tokio { sleep, .. } => poll_tokio(sleep, cx),
+            TimerKindProjection::Tokio { sleep, put_off, .. } => poll_tokio(sleep, put_off, cx),
             TimerKindProjection::Smol { timer } => timer.poll(cx).map(drop),
             TimerKindProjection::Boxed { future } => {
                 future.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)

@@ -217,6 +217,26 @@ fn a_sleep_that_began_elsewhere_is_moved_to_the_clock_that_is_found() {
     });
 }
 
+// tokio's timer stays where it is until it fires.
+#[test]
+fn a_sleep_that_is_put_off_ends_at_the_instant_that_it_was_moved_to_last() {
+    watched(|| {
+        Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+            let (start, day) = (now(), secs(24 * 3600));
+            let mut sleep = pin!(sleep(day));
+            for (put_off_to, ends_at) in [(4, 2), (5, 3)] {
+                assert!(poll_immediate(sleep.as_mut()).await.is_none());
+                sleep.as_mut().reset(start + put_off_to * day);
+                assert!(poll_immediate(sleep.as_mut()).await.is_none());
+                sleep.as_mut().reset(start + ends_at * day);
+                sleep.as_mut().await;
+                assert_eq!((now() - start).as_secs(), (ends_at * day).as_secs());
+                sleep.as_mut().reset(start + (ends_at + 1) * day);
+            }
+        });
+    });
+}
+
 #[test]
 fn a_runtime_without_time_leaves_timers_to_the_thread() {
     watched(|| {
