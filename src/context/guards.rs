@@ -139,7 +139,7 @@ impl<'a> Entered<'a> {
     /// Whether the enclosing region is being wound down.
     #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
-        self.ambient.trips(self.token.as_ref())
+        self.token.as_ref().is_some_and(Token::is_tripped) || self.ambient.ends_with_what_encloses_it()
     }
 
     /// Enters a region that has a token, until it has been [polled](Entered::poll).

@@ -243,21 +243,17 @@ impl Ambient {
     /// it. The tokens in between may not tell before the poll ends.
     #[inline]
     pub(crate) fn is_tripped(&self) -> bool {
-        Self::peek(&self.token, |token| self.trips(token))
+        Self::peek(&self.token, |token| token.is_some_and(Token::is_tripped)) || self.ends_with_what_encloses_it()
     }
 
-    /// Whether a region with `token` is cancelled.
+    /// Whether it ends with the nearest scope, and that is cancelled, or with what encloses that
+    /// and was cancelled in the present poll.
     #[inline]
-    fn trips(&self, token: Option<&Token>) -> bool {
-        token.is_some_and(Token::is_tripped)
-            || self.ends_with.get() != EndsWith::NOTHING && self.ends_with_what_encloses_it()
-    }
-
-    /// Whether the nearest scope is cancelled, or what encloses it was, in the present poll.
     fn ends_with_what_encloses_it(&self) -> bool {
+        let ends_with = self.ends_with.get();
         let is_cancelled = || Self::peek(&self.scope, |scope| scope.is_some_and(|scope| scope.is_cancelled()));
-        self.ends_with.get().contains(EndsWith::SCOPE) && is_cancelled()
-            || !self.is_calm() && self.is_doomed_further_out()
+        ends_with.contains(EndsWith::SCOPE) && is_cancelled()
+            || ends_with != EndsWith::NOTHING && !self.is_calm() && self.is_doomed_further_out()
     }
 
     /// Whether this thread has asked for no cancellation since nothing was cancelled here.
