@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 
-use super::{Ambient, Place};
+use super::deadlines::NO_DEADLINE;
+use super::{Ambient, Inheritance, Place};
 use crate::cancel::token::Token;
 use crate::scope::control::Control;
 use crate::task::mark::Marked;
@@ -67,12 +68,45 @@ impl Elsewhere<'_> {
     #[inline]
     fn swap(&mut self) {
         self.child = self.ambient.child.replace(self.child.take());
-        self.ambient.scope.swap(Cell::from_mut(&mut *self.scope));
+        *self.scope = self.ambient.scope.replace(self.scope.take());
         mem::swap(&mut *self.ambient.runtime.borrow_mut(), &mut *self.place);
     }
 }
 
 impl Drop for Elsewhere<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.swap();
+    }
+}
+
+/// Guard that puts deadlines and values in force, if there are some, until it is dropped.
+pub(super) struct Inherited<'a> {
+    ambient: &'a Ambient,
+    inheritance: Option<&'a mut Inheritance>,
+    due_after: u64,
+}
+
+impl<'a> Inherited<'a> {
+    #[inline]
+    pub(super) fn new(ambient: &'a Ambient, inheritance: Option<&'a mut Inheritance>) -> Self {
+        let mut inherited = Inherited { ambient, inheritance, due_after: NO_DEADLINE };
+        inherited.swap();
+        inherited
+    }
+
+    #[inline]
+    fn swap(&mut self) {
+        if let Some(Inheritance { deadlines, values }) = &mut self.inheritance {
+            *values = self.ambient.values.replace(values.take());
+            deadlines.due = self.ambient.due.replace(deadlines.due);
+            deadlines.movable = self.ambient.movable.replace(deadlines.movable.take());
+            self.due_after = self.ambient.due_after.replace(self.due_after);
+        }
+    }
+}
+
+impl Drop for Inherited<'_> {
     #[inline]
     fn drop(&mut self) {
         self.swap();

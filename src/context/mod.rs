@@ -30,6 +30,7 @@ pub(crate) use guards::{Entered, Replaced, Swap};
 use self::deadlines::{Deadlines, MovableDeadlines, NO_DEADLINE};
 use self::ending::Why;
 use self::ends::EndsWith;
+use self::guards::Inherited;
 use self::list::{List, ListNode};
 use crate::cancel::reason::{Cause, Causes, Reason, asked_here};
 use crate::cancel::token::{Token, Tokens, add_causes};
@@ -121,8 +122,9 @@ pub(crate) struct Ambient {
 /// Where a future is polled.
 pub(crate) enum Place {
     Nowhere,
-    /// In [`Handle::run`] or [`Handle::enter`].
-    Root(Handle),
+    /// In [`Handle::run`] or [`Handle::enter`]. It is boxed because a place is swapped twice a
+    /// poll.
+    Root(Box<Handle>),
     /// In a child on a runtime, which the child does not keep alive.
     Child(Arc<WeakHandle>),
 }
@@ -506,14 +508,15 @@ impl Ambient {
     /// Runs `f` with the deadlines and values of `inheritance` in force, instead of those that are.
     #[inline]
     pub(crate) fn inheriting<R>(&self, inheritance: Option<&mut Inheritance>, f: impl FnOnce() -> R) -> R {
-        let mut nothing = Inheritance { deadlines: Deadlines::none(), values: None };
+        let mut nothing = None;
         let inheritance = match inheritance {
-            Some(inheritance) => inheritance,
-            None if !self.has_deadline() && Self::peek(&self.values, |values| values.is_none()) => return f(),
-            None => &mut nothing,
+            None if self.has_deadline() || Self::peek(&self.values, |values| values.is_some()) => {
+                Some(nothing.insert(Inheritance { deadlines: Deadlines::none(), values: None }))
+            }
+            inheritance => inheritance,
         };
-        let _values = Swap::new(&self.values, &mut inheritance.values);
-        self.with_deadlines(&mut inheritance.deadlines, f)
+        let _inherited = Inherited::new(self, inheritance);
+        f()
     }
 
     /// Lowers the fixed deadline to `at` until the guard is dropped.
@@ -529,18 +532,13 @@ impl Ambient {
         Replaced::new(&self.due_after, nanos.min(self.due_after.get()))
     }
 
-    /// Runs `f` with `deadlines` in force, instead of the enclosing ones.
-    #[inline]
-    pub(crate) fn with_deadlines<R>(&self, deadlines: &mut Deadlines, f: impl FnOnce() -> R) -> R {
-        let _fixed = (Swap::new(&self.due, &mut deadlines.due), Replaced::new(&self.due_after, NO_DEADLINE));
-        let _movable = Swap::new(&self.movable, &mut deadlines.movable);
-        f()
-    }
-
     /// Runs `f` without a deadline.
     #[inline]
     pub(crate) fn without_deadline<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.with_deadlines(&mut Deadlines::none(), f)
+        let mut movable = None;
+        let _fixed = (Replaced::new(&self.due, None), Replaced::new(&self.due_after, NO_DEADLINE));
+        let _movable = Swap::new(&self.movable, &mut movable);
+        f()
     }
 
     /// Runs `f` in a context of its own. For a thread that blocks on a root in the middle of a poll

@@ -118,7 +118,7 @@ impl Handle {
     pub fn enter<F: Future>(&self, future: F) -> Enter<F> {
         let core = Core::<Infallible, AnyThread>::new(Parts::new());
         let root = ScopeFuture::new(future, core, Name::from("the root")).linger(self.grace());
-        Enter { root, place: Place::Root(self.clone()) }
+        Enter { root, place: Place::Root(Box::new(self.clone())) }
     }
 }
 
