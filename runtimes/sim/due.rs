@@ -15,12 +15,15 @@ pub(super) enum Due {
     Packet(Packet),
     #[cfg(feature = "net")]
     Datagram(Box<Datagram>),
-    /// The link between two hosts is repaired.
+    /// A packet that was lost is sent again.
     #[cfg(feature = "net")]
-    Repair(usize, usize),
-    /// A host restarts.
+    Resend(Packet),
+    /// The link from one host to another is repaired, if it has changed so often.
     #[cfg(feature = "net")]
-    Restart(usize),
+    Repair(usize, usize, u64),
+    /// A host restarts, if it has changed so often.
+    #[cfg(feature = "net")]
+    Restart(usize, u64),
 }
 
 /// What is to be done between two steps.
@@ -32,5 +35,5 @@ pub(super) enum Chore {
     #[cfg(feature = "net")]
     Crash(usize, Duration),
     #[cfg(feature = "net")]
-    Restart(usize),
+    Restart(usize, u64),
 }

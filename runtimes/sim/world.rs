@@ -326,7 +326,7 @@ impl World {
             #[cfg(feature = "net")]
             Chore::Crash(host, down_for) => self.crash_for(host, down_for),
             #[cfg(feature = "net")]
-            Chore::Restart(host) => self.restart(host),
+            Chore::Restart(host, changes) => self.end_crash(host, changes),
         }
     }
 
@@ -491,9 +491,11 @@ impl State {
                 #[cfg(feature = "net")]
                 Due::Datagram(datagram) => self.land(*datagram, &mut due),
                 #[cfg(feature = "net")]
-                Due::Repair(one, other) => self.repair_both(one, other, &mut due),
+                Due::Resend(packet) => self.send_again(packet, &mut due),
                 #[cfg(feature = "net")]
-                Due::Restart(host) => self.chores.push_back(Chore::Restart(host)),
+                Due::Repair(from, to, changes) => self.end_cut(from, to, changes, &mut due),
+                #[cfg(feature = "net")]
+                Due::Restart(host, changes) => self.chores.push_back(Chore::Restart(host, changes)),
             }
         }
         due
@@ -505,11 +507,13 @@ impl State {
         self.due_made
     }
 
-    /// Lets something happen at `at`.
+    /// Lets something happen at `at`, or never if that is beyond the range of the clock.
     #[cfg(feature = "net")]
     pub(super) fn schedule_due(&mut self, at: Duration, due: Due) {
         let number = self.next_due();
-        self.timers.insert((at, number), due);
+        if at <= LAST {
+            self.timers.insert((at, number), due);
+        }
     }
 
     /// Returns whether there have been too many steps.
@@ -520,6 +524,10 @@ impl State {
         (self.steps > limits.steps).then_some(Excess::Steps)
     }
 }
+
+/// How long a run may last at most. The clock of each system counts twice as far.
+#[cfg(feature = "net")]
+const LAST: Duration = Duration::from_secs(i64::MAX as u64 / 2);
 
 /// The limit that a run has exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,7 +47,7 @@ async fn program(version: Version) {
     scope(async |s| {
         for client in 0..6 {
             s.spawn(async move {
-                sleep(client * 4 * MILLI).await;
+                sleep(client * 2 * MILLI).await;
                 _ = request().await;
             });
         }

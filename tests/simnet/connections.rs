@@ -9,7 +9,7 @@ use foster::net::{TcpListener, TcpStream, lookup};
 use foster::runtimes::Sim;
 use foster::runtimes::sim::Link;
 use foster::testing::{explore_all, settle};
-use foster::{gather, scope, sleep, yield_now};
+use foster::{Token, gather, scope, shield, sleep, timeout, yield_now};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{all_of, echo, for_seeds};
@@ -414,4 +414,63 @@ fn where_all_schedules_are_explored_the_network_makes_no_choice() {
         }
     });
     assert_eq!(explored.schedules(), 1);
+}
+
+#[test]
+fn a_listener_for_all_addresses_of_ipv4_takes_none_of_ipv6() {
+    for_seeds(|sim| {
+        sim.run(async {
+            let four = TcpListener::bind("0.0.0.0:80").await.unwrap();
+            let refused = TcpStream::connect("[::1]:80").await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+            let taken = TcpListener::bind("[::]:80").await.unwrap_err();
+            assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+            let six = TcpListener::bind("[::1]:80").await.unwrap();
+            drop((four, six));
+            // The other way round it does.
+            let _all = TcpListener::bind("[::]:80").await.unwrap();
+            TcpStream::connect("127.0.0.1:80").await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn what_is_under_way_for_ever_never_arrives() {
+    for latency in [Duration::MAX, Duration::MAX / 2] {
+        let sim = Sim::new(0);
+        let _server = sim.host("server");
+        sim.network().set_all(Link::new().latency(latency));
+        let connected = sim.run(timeout(3600 * 1_000 * MILLI, TcpStream::connect("server:80")));
+        connected.unwrap_err();
+        sim.try_run(TcpStream::connect("server:80")).unwrap_err();
+    }
+}
+
+// A read there tries once, as it may not wait.
+#[test]
+fn a_read_in_a_cancelled_region_leaves_its_place_to_who_waits() {
+    for_seeds(|sim| {
+        sim.run(async {
+            let listener = TcpListener::bind("localhost:80").await.unwrap();
+            let mut client = TcpStream::connect("localhost:80").await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            let read = async || (&server).read_exact(&mut [0; 4]).await.unwrap();
+            let token = Token::new();
+            scope(async |s| {
+                s.spawn(read());
+                settle().await;
+                let region = token.run_until_cancelled(async {
+                    shield(async {
+                        token.cancel("the region is cancelled");
+                        yield_now().await;
+                    })
+                    .await;
+                    read().await;
+                });
+                region.await.unwrap_err();
+                client.write_all(b"ping").await.unwrap();
+            })
+            .await;
+        });
+    });
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -516,5 +516,50 @@ fn a_fault_of_connections_strikes_no_datagram_and_the_other_way_round() {
         let (mut server, _) = listener.accept().await.unwrap();
         client.write_all(b"hello").await.unwrap();
         assert_eq!(server.read_exact(&mut [0; 5]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn what_waits_at_a_clogged_link_is_lost_when_that_is_cut() {
+    for_seeds(|sim| {
+        let server = sim.host("server");
+        sim.run(scope(async |s| {
+            let received = s.spawn_on(
+                async {
+                    let socket = UdpSocket::bind("server:53").await.unwrap();
+                    timeout(60 * SECOND, socket.recv(&mut [0])).await.is_ok()
+                },
+                &server,
+            );
+            settle().await;
+            let socket = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+            socket.connect("server:53").await.unwrap();
+            sim.network().clog("localhost", "server");
+            socket.send(b"x").await.unwrap();
+            sim.network().partition("localhost", "server");
+            sim.network().repair_all();
+            assert!(!received.await);
+        }));
+        assert!(sim.trace().to_string().contains("localhost → server: 1 byte, lost"), "{}", sim.trace());
+    });
+}
+
+#[test]
+fn a_socket_of_one_family_reaches_none_of_the_other() {
+    for_seeds(|sim| {
+        sim.run(async {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            socket.connect("[::1]:9").await.unwrap_err();
+            let socket = UdpSocket::bind("[::1]:0").await.unwrap();
+            socket.send_to(b"x", (Ipv4Addr::LOCALHOST, 9)).await.unwrap_err();
+            // One for all addresses of IPv6 is for those of IPv4, too.
+            let all = UdpSocket::bind("[::]:53").await.unwrap();
+            socket.send_to(b"six", (Ipv6Addr::LOCALHOST, 53)).await.unwrap();
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            socket.send_to(b"four", (Ipv4Addr::LOCALHOST, 53)).await.unwrap();
+            for length in [3, 4] {
+                assert_eq!(all.recv(&mut [0; 9]).await.unwrap(), length);
+            }
+        });
     });
 }

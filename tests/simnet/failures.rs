@@ -411,6 +411,7 @@ fn a_deadlock_says_who_waits_for_bytes_of_whom() {
     let (client, _server) = client_and_server(&sim);
     let error = client.try_run(async {
         let stream = connect().await;
+        ask(&stream).await.unwrap();
         sim.network().partition("client", "server");
         ask(&stream).await.unwrap();
     });
@@ -472,4 +473,26 @@ fn a_frame_cut_by_a_cancellation_is_found_at_every_await() {
         || assert!([0, 8].contains(&frames.borrow().len()), "half a frame"),
     );
     assert!(failure.unwrap_err().to_string().contains("half a frame"));
+}
+
+#[test]
+fn a_connection_is_reset_once() {
+    for_seeds(|sim| {
+        let server = sim.host("server");
+        sim.network().set_all(Link::new().whole().latency(SECOND).jitter(Duration::ZERO));
+        sim.run(scope(async |s| {
+            let accepting = async {
+                let _accepted = TcpListener::bind("server:80").await.unwrap().accept().await.unwrap();
+                sleep(60 * SECOND).await;
+            };
+            s.spawn_on(accepting, &server);
+            let mut stream = connect().await;
+            sim.network().reset("localhost", "server");
+            // Its answer is another reset.
+            stream.write_all(b"ping").await.unwrap();
+            assert_eq!(stream.read(&mut [0; 4]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+            sleep(10 * SECOND).await;
+            assert_eq!(stream.read(&mut [0; 4]).await.unwrap(), 0);
+        }));
+    });
 }

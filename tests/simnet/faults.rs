@@ -170,6 +170,8 @@ fn a_planned_cut_is_one_in_both_directions() {
     sim.run(async {
         settle().await;
         let mut stream = TcpStream::connect("server:80").await.unwrap();
+        // Until the server has accepted it.
+        sleep(SECOND / 2).await;
         stream.write_all(b"x").await.unwrap();
         stream.read_exact(&mut [0; 5]).await.unwrap();
     });
@@ -237,4 +239,23 @@ fn when_a_fault_happens_follows_from_the_seed() {
     for seed in 0..20 {
         assert_eq!(run(seed), run(seed));
     }
+}
+
+#[test]
+fn a_cut_by_chance_ends_no_partition_by_hand() {
+    Explore::new().seeds(0..50).faults(Faults::none().cut_links(1.0, SECOND)).check(|| async {
+        served();
+        settle().await;
+        let mut stream = TcpStream::connect("server:80").await.unwrap();
+        let links = Sim::current().network();
+        links.partition("localhost", "server");
+        stream.write_all(b"ping").await.unwrap();
+        timeout(3600 * SECOND, stream.read_exact(&mut [0; 4])).await.unwrap_err();
+
+        // One that began before it neither.
+        links.repair_all();
+        stream.write_all(b"ping").await.unwrap();
+        links.partition("localhost", "server");
+        timeout(3600 * SECOND, stream.read_exact(&mut [0; 8])).await.unwrap_err();
+    });
 }

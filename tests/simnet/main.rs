@@ -7,8 +7,10 @@ mod crashes;
 mod datagrams;
 mod failures;
 mod faults;
+mod handshake;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod order;
 mod retransmission;
 mod speed;
 

@@ -13,7 +13,7 @@ use super::super::world::{State, World};
 use super::link::Flow;
 use super::packet::{Content, Fate};
 use super::socket::{add_troubles, has_crashed, is_over, poll, wait};
-use super::state::{HostId, Network, overlap};
+use super::state::{HostId, Network, covers, overlap};
 use crate::runtime::network::Datagrams;
 use crate::trace::tree;
 
@@ -56,7 +56,7 @@ pub(in super::super) struct Datagram {
 }
 
 impl Datagram {
-    fn content(&self) -> Content {
+    pub(super) fn content(&self) -> Content {
         self.bytes.as_ref().map_or(Content::Refused, |bytes| Content::Bytes(bytes.len()))
     }
 }
@@ -101,6 +101,10 @@ impl Network {
         let to = to.or(bound.peer).ok_or(ErrorKind::NotConnected)?;
         if length > LONGEST {
             return Err(io::Error::from_raw_os_error(TOO_LONG));
+        }
+        if !covers(bound.address.ip(), to.ip()) && bound.address.is_ipv4() != to.is_ipv4() {
+            let text = format!("from {} there is no way to {to}, of another family", bound.address);
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
         let host = self.host_at(to.ip(), bound.host).ok_or(ErrorKind::HostUnreachable)?;
         let from = self.seen_from(bound, to);

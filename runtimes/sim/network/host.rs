@@ -15,9 +15,9 @@ use futures_util::task::SpawnExt;
 use super::super::due::{Chore, Due};
 use super::super::task::SimTask;
 use super::super::world::{State, World};
+use super::packet::{EndId, Packet};
 use super::socket::Interface;
 use super::state::{HostId, Network, Presence};
-use super::traffic::RESEND;
 use crate::panic::catch;
 use crate::runtime::{Blocking, Clock, Handle, Instant, Job, RunError, Runtime, Timer, network};
 use crate::trace::tree;
@@ -124,9 +124,10 @@ impl Host {
     ///
     /// Nobody is told. A peer that waits for bytes goes on waiting, as after a power failure. What
     /// is sent to the host meanwhile is lost, and except for datagrams sent again after the
-    /// [restart](Host::restart). A root future that [runs](Handle::run) on the host stays, but
-    /// without its sockets. A task that is running when it crashes its own host is dropped after
-    /// that poll.
+    /// [restart](Host::restart). What the host has sent and a link has lost is not sent again.
+    ///
+    /// A root future that [runs](Handle::run) on the host stays, but without its sockets. A task
+    /// that is running when it crashes its own host is dropped after that poll.
     ///
     /// The tasks are thrown away, so a child among them is cancelled by
     /// [`Shutdown`](crate::Reason::Shutdown). What such a child had adopted, or had to clean up,
@@ -139,7 +140,10 @@ impl Host {
 
     /// Starts the host again, and its [program](Host::program). A host that is up crashes first.
     ///
-    /// Connections from before are unknown to it, and peers that still use them are reset.
+    /// Connections from before are unknown to it, and peers that still write are reset, those that
+    /// wait for room included. A peer that only reads hears nothing, as the network of a simulation
+    /// ignores [`keep_alive`](crate::net::TcpOptions::keep_alive). A connect that the host has not
+    /// answered is asked again.
     pub fn restart(&self) {
         self.crash();
         self.1.restart(self.2);
@@ -183,9 +187,11 @@ impl State {
     /// Takes the sockets of a host away, without a word to anybody.
     fn take_sockets_of(&mut self, host: HostId, wakers: &mut Vec<Waker>) {
         let network = &mut self.network;
+        let mut unanswered = Vec::new();
         network.listeners.retain(|_, listening| {
             if listening.host == host {
                 wakers.extend(listening.waker.take());
+                unanswered.extend(listening.queue.iter().skip(listening.backlog));
             }
             listening.host != host
         });
@@ -201,6 +207,9 @@ impl State {
         }
         let over: Vec<u64> = network.connections.keys().copied().collect();
         over.into_iter().for_each(|connection| network.forget_if_over(connection));
+        // Their clients have heard nothing, and so ask again.
+        let connects: Vec<Packet> = unanswered.into_iter().filter_map(|asked| network.ask_again(asked)).collect();
+        network.hosts[host].parked.extend(connects);
     }
 
     /// Takes the tasks of a host out.
@@ -233,14 +242,23 @@ impl World {
         if self.lock().network.hosts[host].is_up {
             self.crash(host);
             let mut state = self.lock();
-            let at = state.elapsed.saturating_add(down_for);
-            state.schedule_due(at, Due::Restart(host));
+            let (at, changes) = (state.elapsed.saturating_add(down_for), state.network.hosts[host].changes);
+            state.schedule_due(at, Due::Restart(host, changes));
+        }
+    }
+
+    /// Starts a host that has been down for a while, unless it restarted since.
+    pub(in super::super) fn end_crash(&self, host: HostId, changes: u64) {
+        if self.lock().network.hosts[host].changes == changes {
+            self.restart(host);
         }
     }
 
     fn power_off(&self, host: HostId) {
         let tasks = self.change(|state, wakers| {
-            state.network.hosts[host].is_up = false;
+            let here = &mut state.network.hosts[host];
+            here.is_up = false;
+            here.changes += 1;
             state.take_sockets_of(host, wakers);
             state.take_tasks_of(host)
         });
@@ -250,19 +268,24 @@ impl World {
     }
 
     /// Starts a host that is down.
-    pub(in super::super) fn restart(&self, host: HostId) {
+    pub(super) fn restart(&self, host: HostId) {
         if self.lock().network.hosts[host].is_up {
             return;
         }
         let (handle, program) = self.change(|state, wakers| {
             let here = &mut state.network.hosts[host];
             here.is_up = true;
+            here.changes += 1;
             let (handle, program) = (here.handle.clone(), here.program.clone());
             let parked = std::mem::take(&mut here.parked);
             let name = here.name.clone();
             state.trace.network(name, "restarts");
             for packet in parked {
-                state.send_again(packet, RESEND, wakers);
+                state.send_later(packet);
+            }
+            let connections: Vec<u64> = state.network.connections.keys().copied().collect();
+            for connection in connections {
+                [0, 1].into_iter().for_each(|end| state.probe(EndId { connection, end }, wakers));
             }
             (handle, program)
         });

@@ -74,7 +74,8 @@ impl Link {
     }
 
     /// Sets how many bytes one direction of a connection holds, under way and unread, before its
-    /// writer waits. A datagram that would make a socket hold more bytes that nobody has received
+    /// writer waits. It hears of the room that a read makes at once, also through a link that is
+    /// slow or broken. A datagram that would make a socket hold more bytes that nobody has received
     /// is lost.
     ///
     /// # Panics
@@ -127,7 +128,9 @@ pub(super) struct Wire {
     /// `None` if the link is as all are by default.
     pub(super) link: Option<Link>,
     pub(super) flow: Flow,
-    /// What waits for the repair, in the order in which it was sent.
+    /// How often it was stopped or repaired.
+    pub(super) changes: u64,
+    /// What waits for the repair.
     pub(super) parked: Vec<Packet>,
     /// The datagrams that wait at a clogged link.
     pub(super) held: Vec<Datagram>,
@@ -137,7 +140,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new() -> Self {
-        Wire { link: None, flow: Flow::Open, parked: Vec::new(), held: Vec::new(), free_at: Duration::ZERO }
+        Wire { link: None, flow: Flow::Open, changes: 0, parked: Vec::new(), held: Vec::new(), free_at: Duration::ZERO }
     }
 
     /// Returns when a packet of so many bytes arrives that is sent at `now`.

@@ -90,7 +90,10 @@ impl Links {
     #[track_caller]
     pub fn repair(&self, one: &str, other: &str) {
         let (one, other) = self.hosts(one, other);
-        self.0.change(|state, wakers| state.repair_both(one, other, wakers));
+        self.0.change(|state, wakers| {
+            state.repair(one, other, wakers);
+            state.repair(other, one, wakers);
+        });
     }
 
     /// Repairs all links.

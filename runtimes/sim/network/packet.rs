@@ -22,6 +22,8 @@ impl EndId {
 pub(in super::super) struct Packet {
     pub(super) to: EndId,
     pub(super) content: Content,
+    /// How many packets to this end were sent before it.
+    pub(super) number: u64,
 }
 
 /// What a packet says.

@@ -55,7 +55,8 @@ pub(super) fn poll<R>(
     let Some(world) = world.upgrade() else { return Poll::Ready(Err(is_over())) };
     let mut waker = None;
     let first = attempt(&world, &mut waker);
-    if first.is_ready() {
+    // Who cannot be woken tries once, and leaves the place to whoever waits there.
+    if first.is_ready() || cx.waker().will_wake(Waker::noop()) {
         return first;
     }
     waker = Some(cx.waker().clone());
@@ -139,12 +140,9 @@ impl Connecting {
         let connection = network.connect((from, here), (host, to));
         let (client, server) = (EndId { connection, end: 0 }, EndId { connection, end: 1 });
         if refused {
-            if let Some(end) = network.end(server) {
-                end.presence = Presence::Closed;
-            }
-            state.send(client, Content::Refused, Duration::ZERO, &mut wakers);
+            state.send(client, Content::Refused, &mut wakers);
         } else {
-            state.send(server, Content::Connect, Duration::ZERO, &mut wakers);
+            state.send(server, Content::Connect, &mut wakers);
         }
         drop(state);
         wake_all(wakers);
@@ -397,7 +395,9 @@ impl State {
             return Poll::Ready(Ok(0));
         }
         if part == 0 {
-            return wait(&mut end.writer, waker);
+            let polled = wait(&mut end.writer, waker);
+            self.probe(id, woken);
+            return polled;
         }
         if let Some(peer) = self.network.end(id.peer()) {
             peer.stream.extend(&bytes[..part]);
@@ -422,7 +422,7 @@ impl State {
             return Ok(());
         }
         if ends_now && !end.is_reset && end.presence == Presence::Here {
-            self.send(id.peer(), Content::End, Duration::ZERO, wakers);
+            self.send(id.peer(), Content::End, wakers);
         }
         Ok(())
     }
@@ -433,27 +433,23 @@ impl State {
         waker: &mut Option<Waker>,
         woken: &mut Vec<Waker>,
     ) -> Poll<io::Result<(EndId, SocketAddr)>> {
-        let Some(listening) = self.network.listeners.get_mut(&listener) else { return Poll::Ready(Err(has_crashed())) };
-        let host = listening.host;
-        if listening.queue.is_empty() {
+        let Network { listeners, connections, .. } = &mut self.network;
+        let Some(listening) = listeners.get_mut(&listener) else { return Poll::Ready(Err(has_crashed())) };
+        let is_connected = |asked| connections.get(asked).is_some_and(|[_, server]| server.is_connected);
+        let Some(place) = listening.queue.iter().position(is_connected) else {
             return wait(&mut listening.waker, waker);
-        }
+        };
+        let (connection, host) = (listening.queue[place], listening.host);
         self.network.admit_socket(host)?;
-        let Some(listening) = self.network.listeners.get_mut(&listener) else { return Poll::Ready(Err(has_crashed())) };
-        let Some(connection) = listening.queue.pop_front() else { return Poll::Pending };
-        let moved_up = listening.backlog.checked_sub(1).and_then(|last| listening.queue.get(last)).copied();
-        if let Some(moved_up) = moved_up {
-            self.answer(moved_up, woken);
+        let network = &mut self.network;
+        let next = network.listeners.get_mut(&listener).and_then(|listening| listening.take_out(place));
+        let Some([client, server]) = network.connections.get_mut(&connection) else { return Poll::Pending };
+        server.is_held = true;
+        let peer = client.address;
+        if let Some(next) = next {
+            self.send(next, Content::Connected, woken);
         }
-        let id = EndId { connection, end: 1 };
-        let peer = self.network.end(id.peer()).map(|end| end.address);
-        match (self.network.end(id), peer) {
-            (Some(end), Some(peer)) => {
-                end.is_held = true;
-                Poll::Ready(Ok((id, peer)))
-            }
-            _ => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-        }
+        Poll::Ready(Ok((EndId { connection, end: 1 }, peer)))
     }
 }
 

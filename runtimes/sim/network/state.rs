@@ -11,7 +11,7 @@ use super::super::schedule::Random;
 use super::super::trace::TaskLabel;
 use super::datagram::Bound;
 use super::link::{Flow, Link, Wire};
-use super::packet::{EndId, Packet};
+use super::packet::{Content, EndId, Packet};
 use super::socket::has_crashed;
 use crate::runtime::Handle;
 
@@ -28,6 +28,8 @@ pub(super) struct HostState {
     /// `None` for the first host. A handle to that would keep the simulation alive.
     pub(super) handle: Option<Handle>,
     pub(super) is_up: bool,
+    /// How often it has crashed or restarted.
+    pub(super) changes: u64,
     pub(super) program: Option<Program>,
     /// What arrived while the host was down. It is sent again after the restart.
     pub(super) parked: Vec<Packet>,
@@ -41,16 +43,29 @@ pub(super) struct Listening {
     pub(super) host: HostId,
     pub(super) address: SocketAddr,
     pub(super) backlog: usize,
-    /// The connections that nobody has accepted. Those beyond the backlog have not been answered.
+    /// The connections that nobody has accepted. Those beyond the backlog have not been answered,
+    /// and those whose client has not heard of the answer cannot be accepted.
     pub(super) queue: VecDeque<u64>,
     pub(super) waker: Option<Waker>,
+}
+
+impl Listening {
+    /// Takes the connection at this place out of the queue. Returns the client that must be
+    /// answered then.
+    pub(super) fn take_out(&mut self, place: usize) -> Option<EndId> {
+        self.queue.remove(place);
+        let last = self.backlog - 1;
+        let connection = *self.queue.get(last).filter(|_| place <= last)?;
+        Some(EndId { connection, end: 0 })
+    }
 }
 
 /// Who holds an end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Here,
-    /// Nobody, since it was dropped. What arrives is answered by a reset.
+    /// Nobody, since it was dropped, or since nobody has asked for it yet. What arrives is answered
+    /// by a reset.
     Closed,
     /// Nobody, since its host has crashed. After the restart, what arrives is answered by a reset.
     Crashed,
@@ -61,7 +76,7 @@ pub(super) struct ConnectionEnd {
     pub(super) host: HostId,
     pub(super) address: SocketAddr,
     pub(super) presence: Presence,
-    /// Whether the other end has answered.
+    /// Whether the other end has answered, which is so for the client's end first.
     pub(super) is_connected: bool,
     /// Whether somebody has it, which is so from the connect or the accept on.
     pub(super) is_held: bool,
@@ -80,16 +95,24 @@ pub(super) struct ConnectionEnd {
     pub(super) resets_on_drop: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
-    /// When the last packet arrives that is under way to this end. None overtakes it.
+    /// When the last packet arrives that is under way to this end. None overtakes it, as long as
+    /// its link is open.
     pub(super) last_arrival: Duration,
+    /// How many packets have been sent to this end.
+    pub(super) sent: u64,
+    /// The number of the packet that this end takes in next.
+    expected: u64,
+    /// What has arrived before a packet that was sent earlier.
+    early: BTreeMap<u64, Packet>,
 }
 
 impl ConnectionEnd {
+    /// Creates an end that nobody has.
     fn new(host: HostId, address: SocketAddr) -> Self {
         ConnectionEnd {
             host,
             address,
-            presence: Presence::Here,
+            presence: Presence::Closed,
             is_connected: false,
             is_held: false,
             stream: VecDeque::new(),
@@ -103,7 +126,27 @@ impl ConnectionEnd {
             reader: None,
             writer: None,
             last_arrival: Duration::ZERO,
+            sent: 0,
+            expected: 0,
+            early: BTreeMap::new(),
         }
+    }
+
+    /// Returns the packet if it is its turn. Otherwise it is kept until then.
+    pub(super) fn in_turn(&mut self, packet: Packet) -> Option<Packet> {
+        if packet.number != self.expected {
+            self.early.insert(packet.number, packet);
+            return None;
+        }
+        self.expected += 1;
+        Some(packet)
+    }
+
+    /// Takes the packet out that arrived early and whose turn it is.
+    pub(super) fn next_early(&mut self) -> Option<Packet> {
+        let packet = self.early.remove(&self.expected)?;
+        self.expected += 1;
+        Some(packet)
     }
 
     /// Whether a write would send something.
@@ -166,6 +209,7 @@ impl Network {
             ip: Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + number).into(),
             handle,
             is_up: true,
+            changes: 0,
             program: None,
             parked: Vec::new(),
             next_port: FIRST_PORT,
@@ -236,9 +280,18 @@ impl Network {
     /// Adds a connection that nobody has answered.
     pub(super) fn connect(&mut self, from: (HostId, SocketAddr), to: (HostId, SocketAddr)) -> u64 {
         let number = self.number();
-        let client = ConnectionEnd { is_held: true, ..ConnectionEnd::new(from.0, from.1) };
+        let client = ConnectionEnd { presence: Presence::Here, is_held: true, ..ConnectionEnd::new(from.0, from.1) };
         self.connections.insert(number, [client, ConnectionEnd::new(to.0, to.1)]);
         number
+    }
+
+    /// Returns the packet by which a client asks again whose server has crashed since. The client
+    /// has heard of no answer, and so nothing is under way that must be told apart from it.
+    pub(super) fn ask_again(&mut self, connection: u64) -> Option<Packet> {
+        let [client, server] = self.connections.get_mut(&connection)?;
+        client.sent = client.expected;
+        *server = ConnectionEnd { sent: 1, ..ConnectionEnd::new(server.host, server.address) };
+        Some(Packet { to: EndId { connection, end: 1 }, content: Content::Connect, number: 0 })
     }
 
     /// Adds a listener.
@@ -281,8 +334,8 @@ impl Network {
         if to.ip().is_loopback() { to.ip() } else { self.hosts[host].ip }
     }
 
-    /// Returns the listener for connections to `address` of `host`.
-    pub(super) fn listener_at(&mut self, host: HostId, address: SocketAddr) -> Option<&mut Listening> {
+    /// Returns the listener for connections to an address of a host.
+    pub(super) fn listener_at(&mut self, (host, address): (HostId, SocketAddr)) -> Option<&mut Listening> {
         let mut listeners = self.listeners.values_mut();
         listeners.find(|other| other.host == host && overlap(other.address, address.ip(), address.port()))
     }
@@ -342,5 +395,11 @@ const FIRST_PORT: u16 = 49_152;
 /// Whether a socket that is bound to an address takes what comes to `ip` and `port`, or cannot
 /// exist beside one there.
 pub(super) fn overlap(bound: SocketAddr, ip: IpAddr, port: u16) -> bool {
-    bound.port() == port && (bound.ip() == ip || bound.ip().is_unspecified() || ip.is_unspecified())
+    bound.port() == port && (bound.ip() == ip || covers(bound.ip(), ip) || covers(ip, bound.ip()))
+}
+
+/// Whether `any` stands for all addresses of a family, and for this one among them. Those of IPv6
+/// include those of IPv4, as on most systems.
+pub(super) fn covers(any: IpAddr, one: IpAddr) -> bool {
+    any.is_unspecified() && (any.is_ipv6() || one.is_ipv4())
 }

@@ -15,18 +15,31 @@ use super::state::{ConnectionEnd, HostId, Presence};
 pub(super) const RESEND: Duration = Duration::from_millis(200);
 
 impl State {
-    /// Sends a packet to `to`, `late` after now.
+    /// Sends a packet to `to`.
     ///
     /// The wakers of those who must hear of it go to `wakers`, to be woken without the lock.
-    pub(super) fn send(&mut self, to: EndId, content: Content, late: Duration, wakers: &mut Vec<Waker>) {
-        let packet = Packet { to, content };
-        let Some((from_host, to_host)) = self.way_of(packet) else { return };
+    pub(super) fn send(&mut self, to: EndId, content: Content, wakers: &mut Vec<Waker>) {
+        if let Some(packet) = self.next_packet(to, content) {
+            self.send_packet(packet, Duration::ZERO, wakers);
+        }
+    }
+
+    /// Returns the next packet to an end, unless its connection is forgotten.
+    fn next_packet(&mut self, to: EndId, content: Content) -> Option<Packet> {
+        let end = self.network.end(to)?;
+        end.sent += 1;
+        Some(Packet { to, content, number: end.sent - 1 })
+    }
+
+    /// Sends a packet, `late` after now.
+    fn send_packet(&mut self, packet: Packet, late: Duration, wakers: &mut Vec<Waker>) {
+        let Some((from_host, to_host)) = self.way_to(packet.to) else { return };
         if self.park(packet, from_host, to_host) {
             return;
         }
         let (now, network) = (self.elapsed, &mut self.network);
-        let arrival = network.arrival(from_host, to_host, content.bytes(), now).saturating_add(late);
-        let Some(end) = network.end(to) else { return };
+        let arrival = network.arrival(from_host, to_host, packet.content.bytes(), now).saturating_add(late);
+        let Some(end) = network.end(packet.to) else { return };
         let arrival = arrival.max(end.last_arrival);
         end.last_arrival = arrival;
         if arrival <= now {
@@ -36,10 +49,10 @@ impl State {
         }
     }
 
-    /// Returns from where to where a packet goes, unless its connection is forgotten.
-    fn way_of(&mut self, packet: Packet) -> Option<(HostId, HostId)> {
-        let ends = self.network.connections.get(&packet.to.connection)?;
-        Some((ends[1 - packet.to.end].host, ends[packet.to.end].host))
+    /// Returns from where to where a packet to an end goes, unless its connection is forgotten.
+    fn way_to(&self, to: EndId) -> Option<(HostId, HostId)> {
+        let ends = self.network.connections.get(&to.connection)?;
+        Some((ends[1 - to.end].host, ends[to.end].host))
     }
 
     /// Keeps a packet back if its link does not transport it, or if its host is down.
@@ -59,9 +72,9 @@ impl State {
         self.trace.packet(Seen { from: name(from), to: name(to), content, fate });
     }
 
-    /// Lets a packet arrive that was under way.
+    /// Lets a packet arrive that was under way. What was sent before it has its turn first.
     pub(in super::super) fn arrive(&mut self, packet: Packet, wakers: &mut Vec<Waker>) {
-        let Some((from, to)) = self.way_of(packet) else { return };
+        let Some((from, to)) = self.way_to(packet.to) else { return };
         if self.park(packet, from, to) {
             return;
         }
@@ -73,54 +86,91 @@ impl State {
         if from != to || matters {
             self.note_packet(from, to, packet.content, Fate::Arrived);
         }
+        if packet.content == Content::Reset && self.has_crashed(packet.to.peer()) {
+            // A host that has restarted knows of no order, and what went before may be lost.
+            return self.take_in(packet, wakers);
+        }
+        let mut next = self.network.end(packet.to).and_then(|end| end.in_turn(packet));
+        while let Some(packet) = next {
+            self.take_in(packet, wakers);
+            next = self.network.end(packet.to).and_then(ConnectionEnd::next_early);
+        }
+    }
+
+    fn has_crashed(&mut self, at: EndId) -> bool {
+        self.network.end(at).is_some_and(|end| end.presence == Presence::Crashed)
+    }
+
+    /// Does what a packet says.
+    fn take_in(&mut self, packet: Packet, wakers: &mut Vec<Waker>) {
         match packet.content {
             Content::Connect => self.ask(packet.to, wakers),
             Content::Connected => self.connected(packet.to, wakers),
             Content::Refused => self.fail(packet.to, ErrorKind::ConnectionRefused, wakers),
             Content::Reset => self.fail(packet.to, ErrorKind::ConnectionReset, wakers),
-            Content::Bytes(_) | Content::End => self.take_in(packet, wakers),
+            Content::Bytes(_) | Content::End => self.extend(packet, wakers),
         }
     }
 
     /// Puts a connection before a listener, or refuses it.
     fn ask(&mut self, at: EndId, wakers: &mut Vec<Waker>) {
-        let Some(end) = self.network.end(at) else { return };
-        let (host, address) = (end.host, end.address);
-        let Some(listening) = self.network.listener_at(host, address) else {
-            if let Some(end) = self.network.end(at) {
-                end.presence = Presence::Closed;
+        let network = &mut self.network;
+        let Some(address) = network.end(at).map(|end| (end.host, end.address)) else { return };
+        let (presence, answer) = match network.listener_at(address) {
+            None => (Presence::Closed, Some(Content::Refused)),
+            Some(listening) => {
+                listening.queue.push_back(at.connection);
+                let is_answered = listening.queue.len() <= listening.backlog;
+                (Presence::Here, is_answered.then_some(Content::Connected))
             }
-            self.send(at.peer(), Content::Refused, Duration::ZERO, wakers);
-            return self.network.forget_if_over(at.connection);
         };
-        listening.queue.push_back(at.connection);
-        let answered = listening.queue.len() <= listening.backlog;
-        wakers.extend(listening.waker.take());
-        if answered {
-            self.answer(at.connection, wakers);
+        if let Some(end) = network.end(at) {
+            end.presence = presence;
+        }
+        if let Some(answer) = answer {
+            self.send(at.peer(), answer, wakers);
         }
     }
 
-    /// Tells who asked for a connection that there is one.
-    pub(super) fn answer(&mut self, connection: u64, wakers: &mut Vec<Waker>) {
-        let client = EndId { connection, end: 0 };
-        if let Some(end) = self.network.end(client.peer()) {
-            end.is_connected = true;
-        }
-        self.send(client, Content::Connected, Duration::ZERO, wakers);
-    }
-
+    /// Connects an end. The client says so to the server's end, which can be accepted from then on.
     fn connected(&mut self, at: EndId, wakers: &mut Vec<Waker>) {
-        let Some(end) = self.network.end(at) else { return };
+        let network = &mut self.network;
+        let Some(end) = network.end(at) else { return };
         if end.presence != Presence::Here {
-            return self.send(at.peer(), Content::Reset, Duration::ZERO, wakers);
+            return self.send(at.peer(), Content::Reset, wakers);
         }
         end.is_connected = true;
         end.take_wakers(wakers);
+        let address = (end.host, end.address);
+        if at.end == 0 {
+            self.send(at.peer(), Content::Connected, wakers);
+        } else if let Some(listening) = network.listener_at(address) {
+            wakers.extend(listening.waker.take());
+        }
+    }
+
+    /// Takes a connection out of the queue that its client has given up.
+    fn give_up(&mut self, at: EndId, wakers: &mut Vec<Waker>) {
+        let network = &mut self.network;
+        let Some(end) = network.end(at) else { return };
+        end.presence = Presence::Closed;
+        let address = (end.host, end.address);
+        let next = network.listener_at(address).and_then(|listening| {
+            let place = listening.queue.iter().position(|&connection| connection == at.connection)?;
+            listening.take_out(place)
+        });
+        if let Some(next) = next {
+            self.send(next, Content::Connected, wakers);
+        }
+        self.network.forget_if_over(at.connection);
     }
 
     /// Breaks one end of a connection. What it has not read yet may be lost.
     fn fail(&mut self, at: EndId, error: ErrorKind, wakers: &mut Vec<Waker>) {
+        let Some(end) = self.network.end(at).filter(|end| !end.is_reset) else { return };
+        if at.end == 1 && end.presence == Presence::Here && !end.is_connected {
+            return self.give_up(at, wakers);
+        }
         let forgets = self.network.random.as_mut().is_none_or(|random| random.below(2) == 0);
         let Some(end) = self.network.end(at) else { return };
         if forgets {
@@ -134,12 +184,12 @@ impl State {
     }
 
     /// Takes in bytes, or the end of the stream.
-    fn take_in(&mut self, packet: Packet, wakers: &mut Vec<Waker>) {
+    fn extend(&mut self, packet: Packet, wakers: &mut Vec<Waker>) {
         let Some(end) = self.network.end(packet.to) else { return };
         if end.is_reset || end.presence != Presence::Here {
             // Whoever ends a stream expects no answer.
             if packet.content != Content::End {
-                self.send(packet.to.peer(), Content::Reset, Duration::ZERO, wakers);
+                self.send(packet.to.peer(), Content::Reset, wakers);
             }
             return;
         }
@@ -170,7 +220,7 @@ impl State {
                 () => (!end.writes_no_more).then_some(Content::End),
             };
             if let Some(content) = content {
-                self.send(at.peer(), content, Duration::ZERO, wakers);
+                self.send(at.peer(), content, wakers);
             }
         }
         self.network.forget_if_over(at.connection);
@@ -189,10 +239,26 @@ impl State {
         }
     }
 
-    /// Makes a link transport nothing.
+    /// Asks for room, as who waits for it does now and then. A host that has restarted does not
+    /// know the connection, and resets it.
+    pub(super) fn probe(&mut self, from: EndId, wakers: &mut Vec<Waker>) {
+        let Some((_, there)) = self.way_to(from.peer()) else { return };
+        let waits = self.network.end(from).is_some_and(|end| end.is_connected && end.writer.is_some());
+        if waits && self.has_crashed(from.peer()) && self.network.hosts[there].is_up {
+            self.send(from, Content::Reset, wakers);
+        }
+    }
+
+    /// Makes a link transport nothing. A cut loses the datagrams that wait at it.
     pub(super) fn stop_link(&mut self, from: HostId, to: HostId, flow: Flow) {
-        self.network.wire(from, to).flow = flow;
+        let wire = self.network.wire(from, to);
+        wire.flow = flow;
+        wire.changes += 1;
+        let lost = if flow == Flow::Cut { std::mem::take(&mut wire.held) } else { Vec::new() };
         self.note_link(from, to, if flow == Flow::Cut { "is cut" } else { "is clogged" });
+        for datagram in lost {
+            self.note_packet(from, to, datagram.content(), Fate::Lost);
+        }
     }
 
     fn note_link(&mut self, from: HostId, to: HostId, what: &'static str) {
@@ -201,59 +267,87 @@ impl State {
         self.trace.network(link, what);
     }
 
-    /// Lets what waits at the link between two hosts go on, in both directions.
-    pub(in super::super) fn repair_both(&mut self, one: HostId, other: HostId, wakers: &mut Vec<Waker>) {
-        self.repair(one, other, wakers);
-        self.repair(other, one, wakers);
+    /// Repairs a link that has been cut for a while, unless it was stopped or repaired since.
+    pub(in super::super) fn end_cut(&mut self, from: HostId, to: HostId, changes: u64, wakers: &mut Vec<Waker>) {
+        if self.network.wire(from, to).changes == changes {
+            self.repair(from, to, wakers);
+        }
     }
 
     /// Lets what waits at a link go on.
     pub(super) fn repair(&mut self, from: HostId, to: HostId, wakers: &mut Vec<Waker>) {
         let wire = self.network.wire(from, to);
-        let late = if wire.flow == Flow::Cut { RESEND } else { Duration::ZERO };
+        wire.changes += 1;
         let before = std::mem::replace(&mut wire.flow, Flow::Open);
         let (parked, held) = (std::mem::take(&mut wire.parked), std::mem::take(&mut wire.held));
         if before != Flow::Open {
             self.note_link(from, to, "is repaired");
         }
         for packet in parked {
-            self.send_again(packet, late, wakers);
+            match before {
+                Flow::Cut => self.send_later(packet),
+                _ => self.send_packet(packet, Duration::ZERO, wakers),
+            }
         }
         for datagram in held {
             self.let_go(datagram, Duration::ZERO, wakers);
         }
     }
 
-    /// Sends a packet again that was kept back.
-    pub(super) fn send_again(&mut self, packet: Packet, late: Duration, wakers: &mut Vec<Waker>) {
-        self.send(packet.to, packet.content, late, wakers);
+    /// Sends a packet that is lost again, after a while.
+    pub(super) fn send_later(&mut self, packet: Packet) {
+        let at = self.elapsed.saturating_add(RESEND);
+        self.schedule_due(at, Due::Resend(packet));
+    }
+
+    /// Sends a packet again, unless its sender has crashed since.
+    pub(in super::super) fn send_again(&mut self, packet: Packet, wakers: &mut Vec<Waker>) {
+        let Some((from, _)) = self.way_to(packet.to) else { return };
+        let packet = match packet.content {
+            _ if !self.has_crashed(packet.to.peer()) => Some(packet),
+            // What a host does not know since its restart, it resets again.
+            Content::Reset if self.network.hosts[from].is_up => Some(packet),
+            // A client that has heard of no answer asks again.
+            Content::Connected if packet.to.end == 0 => self.network.ask_again(packet.to.connection),
+            _ => None,
+        };
+        if let Some(packet) = packet {
+            self.send_packet(packet, Duration::ZERO, wakers);
+        }
     }
 
     /// Sends bytes that lie in the buffer of the connection already, with what goes wrong.
     pub(super) fn send_bytes(&mut self, to: EndId, bytes: usize, fault: Option<Fault>, wakers: &mut Vec<Waker>) {
         let content = Content::Bytes(bytes);
-        let Some((from_host, to_host)) = self.way_of(Packet { to, content }) else { return };
+        let Some((from_host, to_host)) = self.way_to(to) else { return };
+        if let Some(Fault::Reset) = fault {
+            return self.send_part(to, bytes, wakers);
+        }
+        let Some(packet) = self.next_packet(to, content) else { return };
         let mut late = Duration::ZERO;
         match fault {
             Some(Fault::Delay(by)) => late = by,
             Some(Fault::Lose) => {
                 self.note_packet(from_host, to_host, content, Fate::Lost);
-                late = RESEND;
+                return self.send_later(packet);
             }
             Some(Fault::Cut(time)) => self.cut_for(from_host, to_host, time),
             Some(Fault::Crash(time)) => self.chores.push_back(Chore::Crash(to_host, time)),
-            Some(Fault::Reset) => return self.send_part(to, bytes, wakers),
             _ => {}
         }
-        self.send(to, content, late, wakers);
+        self.send_packet(packet, late, wakers);
     }
 
-    /// Cuts the link between two hosts, and repairs it after this time.
+    /// Cuts the link between two hosts, as far as it is open, and repairs it after this time.
     pub(super) fn cut_for(&mut self, one: HostId, other: HostId, time: Duration) {
-        self.stop_link(one, other, Flow::Cut);
-        self.stop_link(other, one, Flow::Cut);
         let at = self.elapsed.saturating_add(time);
-        self.schedule_due(at, Due::Repair(one, other));
+        for (from, to) in [(one, other), (other, one)] {
+            if self.network.flow(from, to) == Flow::Open {
+                self.stop_link(from, to, Flow::Cut);
+                let changes = self.network.wire(from, to).changes;
+                self.schedule_due(at, Due::Repair(from, to, changes));
+            }
+        }
     }
 
     /// Sends the first of so many bytes, and resets the connection.
@@ -264,10 +358,10 @@ impl State {
             end.stream.truncate(kept);
         }
         if part > 0 {
-            self.send(to, Content::Bytes(part), Duration::ZERO, wakers);
+            self.send(to, Content::Bytes(part), wakers);
         }
-        self.send(to, Content::Reset, Duration::ZERO, wakers);
-        self.send(to.peer(), Content::Reset, Duration::ZERO, wakers);
+        self.send(to, Content::Reset, wakers);
+        self.send(to.peer(), Content::Reset, wakers);
     }
 
     /// Resets all connections between two hosts.
@@ -277,7 +371,7 @@ impl State {
         let all: Vec<u64> = all.map(|(&connection, _)| connection).collect();
         for connection in all {
             for end in [0, 1] {
-                self.send(EndId { connection, end }, Content::Reset, Duration::ZERO, wakers);
+                self.send(EndId { connection, end }, Content::Reset, wakers);
             }
         }
     }

@@ -12,7 +12,9 @@ use super::{Address, SocketOption, SystemStream, unsupported};
 /// A byte stream to a peer, of a network that foster does not know.
 ///
 /// One task reads at a time, and one writes. Each `poll_` method that returns `Pending` wakes the
-/// task that polled it last. They take `&self`, so that both directions can be used at once.
+/// task that polled it last. A poll with the waker of [`Waker::noop`] is a try of a task that may
+/// not wait, and leaves the place to the one that waits there. They take `&self`, so that both
+/// directions can be used at once.
 pub trait Connection: Send + Sync {
     /// Reads some bytes into `buffer`. Returns 0 at the end of the stream.
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
