@@ -249,8 +249,8 @@ impl<K, V> fmt::Debug for Singleflight<K, V> {
     }
 }
 
-/// What the scope's child does. If it is refused, it drops the work before the landing, in the order
-/// of these parameters.
+/// What the scope's child does. Where it is refused, the work is dropped before the landing, in the
+/// order of these parameters.
 async fn fly<K, V, F>(work: F, landing: FlightLanding<K, V>)
 where
     K: Hash + Eq,
