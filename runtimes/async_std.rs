@@ -19,8 +19,9 @@ use crate::runtime::{Blocking, Clock, Guest, Handle, Instant, Job, RunError, Run
 /// # Running a future
 ///
 /// Only a thread that does not run async-std's tasks may block. One that does would wait for what
-/// only it can run. On such a thread `try_run` returns an error, and `run` panics with it. Code
-/// that is already async uses [`enter`](Handle::enter).
+/// only it can run. In a task that foster has spawned, `try_run` returns an error, and `run` panics
+/// with it. In one of async-std's own `spawn`, of which foster does not know, it may wait for ever.
+/// Code that is already async uses [`enter`](Handle::enter).
 ///
 /// # When the runtime ends
 ///

@@ -16,7 +16,8 @@ use crate::runtime::{Blocking, Clock, Guest, Handle, Instant, Job, RunError, Run
 /// # Running a future
 ///
 /// Only a thread that does not run smol's tasks may block. One that does would wait for what only
-/// it can run. On such a thread `try_run` returns an error, and `run` panics with it. Code that is
+/// it can run. In a task that foster has spawned, `try_run` returns an error, and `run` panics with
+/// it. In one of `smol::spawn`, of which foster does not know, it may wait for ever. Code that is
 /// already async uses [`enter`](Handle::enter).
 ///
 /// # When the runtime ends

@@ -237,7 +237,7 @@ async fn can_be_ignored() {}
 
 #[test]
 fn ignoring_holds_for_each_test() {
-    assert_eq!(listed(&["--ignored"]), ["can_be_ignored::sim"]);
+    assert_eq!(listed(&["--ignored"]), ["can_be_ignored::sim", "is_ignored_in_a_macro::sim"]);
 }
 
 #[foster::test]
@@ -281,6 +281,17 @@ macro_rules! by_example {
 
 by_example!(pub(crate) made_by_a_macro Result<(), String>, { Ok(()) });
 by_example!(r#match(), {});
+
+macro_rules! with_fragments {
+    ($(#[$meta:meta])* $seeds:literal $timeout:literal $foster:path, $name:ident $body:block) => {
+        #[foster::test(runtimes(sim), seeds = $seeds, timeout = $timeout, crate = $foster)]
+        $(#[$meta])*
+        async fn $name() $body
+    };
+}
+
+with_fragments!(#[should_panic(expected = "as it should")] 7 "5s" ::foster, fails_in_a_macro { panic!("as it should") });
+with_fragments!(#[ignore = "it would fail"] 1 "5s" ::foster, is_ignored_in_a_macro { panic!("it is ignored") });
 
 #[foster::test]
 async fn tokio() {}

@@ -117,9 +117,19 @@ impl Argument {
     }
 }
 
+/// Returns the tokens without the invisible groups in which a macro by example passes a fragment,
+/// such as `$n:literal`.
+pub(crate) fn flat(tokens: TokenStream) -> Vec<TokenTree> {
+    let one = |token| match token {
+        TokenTree::Group(group) if group.delimiter() == Delimiter::None => flat(group.stream()),
+        token => vec![token],
+    };
+    tokens.into_iter().flat_map(one).collect()
+}
+
 /// Returns the tokens between the commas.
 fn split(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let tokens = flat(tokens);
     let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
     let mut parts: Vec<_> = tokens.split(is_comma).map(<[_]>::to_vec).collect();
     // The last part is empty after a trailing comma, and where there are no tokens.

@@ -2,6 +2,7 @@
 
 use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
+use crate::arguments::flat;
 use crate::error::{Error, Result};
 
 /// An `async fn` without arguments, in parts that keep their spans.
@@ -74,7 +75,7 @@ impl Reader<'_> {
             if hash.as_char() != '#' {
                 break;
             }
-            let name = group.stream().into_iter().next().map(|name| name.to_string()).unwrap_or_default();
+            let name = flat(group.stream()).first().map(TokenTree::to_string).unwrap_or_default();
             attributes.push(Attribute { name, tokens: self.take(2).iter().cloned().collect() });
         }
         attributes

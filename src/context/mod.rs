@@ -460,6 +460,11 @@ impl Ambient {
         })
     }
 
+    /// Whether the effective deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= self.now())
+    }
+
     /// Returns the earliest of the fixed deadlines.
     fn fixed_deadline(&self) -> Option<Instant> {
         let after = match self.due_after.get() {

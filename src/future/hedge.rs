@@ -10,7 +10,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::race::Race;
-use crate::context;
+use crate::context::{self, Ambient};
 use crate::engine::Many;
 use crate::retry::budget::RetryBudget;
 use crate::time::{Sleep, sleep};
@@ -124,6 +124,12 @@ where
                 match this.sleep.as_mut().as_pin_mut() {
                     Some(sleep) if !winds_down => ready!(sleep.poll(cx)),
                     _ => return Poll::Pending,
+                }
+                if context::with(Ambient::is_late) {
+                    // The wait has ended late. Whoever set the deadline has its turn first.
+                    this.sleep.set(Some(sleep(Duration::ZERO)));
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 if this.budget.as_ref().is_some_and(|budget| !budget.allows_retry()) {
                     this.sleep.set(None);

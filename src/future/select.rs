@@ -25,8 +25,8 @@ use crate::engine::{Few, Inline};
 /// An expression runs when the other futures are gone. So it may use what they borrowed, even
 /// mutably, and it may contain `.await`, `?`, `return`, `break` and `continue`.
 ///
-/// An arm whose `if` condition is false takes no part, and its future is not made. If no arm takes
-/// part, `else` runs.
+/// An arm whose `if` condition is false takes no part, and its future is not made. All conditions are
+/// evaluated before the first future is made. If no arm takes part, `else` runs.
 ///
 /// If several futures are ready in one poll, one of them wins. Each `select!` begins its polls at
 /// another arm, so in a loop no arm always wins.
@@ -181,9 +181,13 @@ macro_rules! __select {
     // the futures borrowed.
     (@run $any:ident
         [$(($arm:ident [$name:pat] [$future:expr] [$($condition:expr)?] [$body:expr]))+] $otherwise:expr) => {{
+        // All conditions come before the futures, which may borrow what they look at.
+        let mut conditions = ::core::iter::IntoIterator::into_iter([
+            $($crate::__select! { @condition [$($condition)?] }),+
+        ]);
         let first = match $crate::__private::select([
             $($crate::__select! {
-                @member [$($condition)?]
+                @member conditions [$($condition)?]
                 $crate::__private::member($crate::__private::$any::$arm {
                     it: ::core::future::IntoFuture::into_future($future)
                 })
@@ -194,17 +198,29 @@ macro_rules! __select {
         };
         match first {
             $(::core::option::Option::Some($crate::__private::$any::$arm { it: first }) => {
-                let $name = first;
+                #[allow(unused_parens)]
+                let ($name) = first;
                 $body
             })+
             ::core::option::Option::None => $otherwise,
         }
     }};
-    (@member [] $member:expr) => {
-        ::core::option::Option::Some($member)
+    (@condition []) => {
+        true
     };
-    (@member [$condition:expr] $member:expr) => {
-        if $condition { ::core::option::Option::Some($member) } else { ::core::option::Option::None }
+    (@condition [$condition:expr]) => {
+        $condition
+    };
+    (@member $conditions:ident [] $member:expr) => {{
+        let _ = ::core::iter::Iterator::next(&mut $conditions);
+        ::core::option::Option::Some($member)
+    }};
+    (@member $conditions:ident [$condition:expr] $member:expr) => {
+        if ::core::iter::Iterator::next(&mut $conditions) == ::core::option::Option::Some(true) {
+            ::core::option::Option::Some($member)
+        } else {
+            ::core::option::Option::None
+        }
     };
 }
 

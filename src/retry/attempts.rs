@@ -12,7 +12,7 @@ use super::budget::RetryBudget;
 use super::error::{RetryEnd, RetryError};
 use super::hooks::{Hooks, RetriesAfter, RetriesNotified, RetriesWhen};
 use super::jitter;
-use crate::context;
+use crate::context::{self, Ambient};
 use crate::runtime::Instant;
 use crate::time::{Elapsed, Sleep, Timeout, now, sleep, timeout};
 
@@ -254,7 +254,8 @@ where
 
     /// Begins no attempt when `elapsed` has passed since the first one began.
     ///
-    /// It starts no wait that would end later, and cuts no attempt short. To limit the attempts as
+    /// It starts no wait that would end later, and cuts no attempt short. After a wait that ends
+    /// late, because the task was not polled in time, there is an attempt. To limit the attempts as
     /// well, await the retry in a [`timeout`](crate::timeout). The counterpart of tenacity's
     /// `stop_before_delay`.
     pub fn max_elapsed(mut self, elapsed: Duration) -> Self {
@@ -311,6 +312,11 @@ where
         loop {
             let mut this = self.as_mut().project();
             let result = match this.step.as_mut().project() {
+                // The wait has ended late. Whoever set the deadline has its turn first.
+                StepProjection::Due if *this.made > 0 && context::with(Ambient::is_late) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 StepProjection::Due => {
                     self.as_mut().begin();
                     continue;

@@ -4,6 +4,8 @@ use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foster::future::hedge;
+use foster::runtimes::Sim;
+use foster::testing::poll_once;
 use foster::{FutureExt as _, sleep};
 use futures::FutureExt as _;
 
@@ -52,4 +54,21 @@ sim! {
         });
         assert_eq!((slow.timeout(T).await, made.load(Ordering::SeqCst)), (Ok(0), 1));
     }
+}
+
+/// The task was not polled in time.
+#[test]
+fn no_attempt_begins_after_a_wait_that_has_ended_later_than_the_deadline() {
+    Sim::default().run(async {
+        let made = AtomicUsize::new(0);
+        let hedged = hedge(T, 5, |_| {
+            made.fetch_add(1, Ordering::SeqCst);
+            pending::<()>()
+        });
+        let mut call = Box::pin(hedged.timeout(3 * T));
+        assert!(poll_once(call.as_mut()).await.is_pending());
+        sleep(10 * T).await;
+        assert!(call.await.is_err());
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+    });
 }

@@ -173,3 +173,25 @@ async fn it_is_send_where_its_futures_are() {
     });
     assert_eq!(spawned.await.unwrap(), 7);
 }
+
+#[test]
+fn a_pattern_may_have_alternatives() {
+    futures::executor::block_on(async {
+        let both = select! { Ok(n) | Err(n) = async { Err::<u32, u32>(7) } => n };
+        assert_eq!(both, 7);
+    });
+}
+
+#[test]
+fn conditions_are_evaluated_before_a_future_borrows_what_they_look_at() {
+    futures::executor::block_on(async {
+        let mut numbers = vec![1];
+        let take = async |numbers: &mut Vec<i32>| numbers.pop();
+        let taken = select! {
+            _ = pending::<()>(), if numbers.len() > 7 => None,
+            number = take(&mut numbers) => number,
+            () = async {}, if numbers.len() > 5 => None,
+        };
+        assert_eq!(taken, Some(1));
+    });
+}

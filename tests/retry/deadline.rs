@@ -1,8 +1,12 @@
 //! Retries under a deadline.
 
+use std::cell::RefCell;
 use std::iter;
+use std::pin::pin;
 use std::time::Duration;
 
+use foster::runtimes::Sim;
+use foster::testing::poll_once;
 use foster::{Deadline, now, retry, shield, sleep, timeout};
 
 use crate::Flaky;
@@ -93,4 +97,24 @@ sim! {
         assert!(foster::timeout_at(now() + 90 * T, foster::race((async { _ = both.await }, sleep(T)))).await.is_ok());
         assert_eq!(broken.made(), 1);
     }
+}
+
+/// The task was not polled in time.
+#[test]
+fn no_attempt_begins_after_a_wait_that_has_ended_later_than_the_deadline() {
+    Sim::default().run(async {
+        let (start, made) = (now(), RefCell::new(Vec::new()));
+        let attempt = async || {
+            made.borrow_mut().push(now() - start);
+            sleep(T / 2).await;
+            Err::<(), _>("no")
+        };
+        let mut call = pin!(timeout(3 * T, retry([T; 5], attempt)));
+        for pause in [T / 2, 10 * T] {
+            assert!(poll_once(call.as_mut()).await.is_pending());
+            sleep(pause).await;
+        }
+        assert!(call.await.is_err());
+        assert_eq!(*made.borrow(), [Duration::ZERO]);
+    });
 }
