@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
+use crate::context;
+
 /// A stream of the items of an iterator, which is always ready.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
@@ -39,13 +41,12 @@ pub(super) const BATCH: usize = 64;
 pin_project! {
     /// A source of items, with the function that makes futures of them.
     pub(super) struct Feed<S, F> {
+        // `None` when it has ended or was closed. So a queue hears at once that nobody takes items.
         #[pin]
-        source: S,
+        source: Option<S>,
         f: F,
         // The greatest number of futures at a time.
         limit: usize,
-        // Whether the source has ended or was closed. It is not polled again.
-        exhausted: bool,
     }
 }
 
@@ -53,7 +54,7 @@ impl<S: Stream, F> Feed<S, F> {
     #[track_caller]
     pub(super) fn new(source: S, f: F, limit: usize) -> Self {
         assert!(limit > 0, "a concurrency limit of 0 would never start anything; use 1 or more");
-        Feed { source, f, limit, exhausted: false }
+        Feed { source: Some(source), f, limit }
     }
 
     /// Returns the greatest number of futures at a time.
@@ -63,16 +64,16 @@ impl<S: Stream, F> Feed<S, F> {
 
     /// Returns whether no more futures will be started.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.exhausted
+        self.source.is_none()
     }
 
-    /// Takes no more items from the source.
+    /// Takes no more items from the source, which is dropped.
     pub(super) fn close(self: Pin<&mut Self>) {
-        *self.project().exhausted = true;
+        self.project().source.set(None);
     }
 
     /// Starts futures and gives them to `start`, until as many as the limit run. `running` of them
-    /// run already.
+    /// run already. In a cancelled region none is started, and no item is taken.
     ///
     /// If this returns before the limit or the end is reached, the waker will be woken when it
     /// should be called again. After a batch this call wakes it itself, so that the futures that
@@ -84,13 +85,14 @@ impl<S: Stream, F> Feed<S, F> {
     {
         let mut this = self.project();
         let room = this.limit.saturating_sub(running);
+        if room == 0 || this.source.is_none() || context::with(|ambient| ambient.is_tripped()) {
+            return;
+        }
         for _ in 0..room.min(BATCH) {
-            if *this.exhausted {
-                return;
-            }
-            match this.source.as_mut().poll_next(cx) {
+            let Some(source) = this.source.as_mut().as_pin_mut() else { return };
+            match source.poll_next(cx) {
                 Poll::Ready(Some(item)) => start((this.f)(item)),
-                Poll::Ready(None) => *this.exhausted = true,
+                Poll::Ready(None) => this.source.set(None),
                 Poll::Pending => return,
             }
         }
@@ -101,6 +103,6 @@ impl<S: Stream, F> Feed<S, F> {
 
     /// Returns how many more items the source has, at least and at most.
     pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
-        if self.exhausted { (0, Some(0)) } else { self.source.size_hint() }
+        self.source.as_ref().map_or((0, Some(0)), Stream::size_hint)
     }
 }

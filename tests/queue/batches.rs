@@ -1,10 +1,11 @@
 //! Batches that have a time to fill, and pools of workers.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use foster::sync::Event;
 use foster::testing::{Drops, cancel_at_every_await};
-use foster::{gather, local, now, queue, scope, sleep, timeout, yield_now};
+use foster::{gather, local, now, queue, scope, shield, sleep, timeout, yield_now};
 
 use crate::by_hand::ByHand;
 use crate::cancelled::in_a_cancelled_region;
@@ -221,6 +222,26 @@ matrix! {
         })
         .await;
         assert_eq!((failed, drops.alive(), jobs.unfinished()), (Err(5), 0, 0));
+    }
+
+    // Senders waited for room until the last worker was wound down. Here that waits for them.
+    async fn a_worker_that_fails_ends_the_queue_before_the_others_are_wound_down() {
+        let (jobs, work) = queue::bounded(1);
+        let (begun, refused, is_second) = (&Event::new(), &Event::new(), &AtomicBool::new(false));
+        let producer = async {
+            while jobs.send(()).await.is_ok() {}
+            refused.set();
+        };
+        let workers = work.try_for_each(2, async |_| {
+            if is_second.swap(true, Ordering::Relaxed) {
+                begun.wait().await;
+                return Err("failed");
+            }
+            begun.set();
+            shield(refused.wait()).await;
+            Ok(())
+        });
+        assert_eq!(gather((producer, workers)).await, ((), Err("failed")));
     }
 }
 

@@ -5,8 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-use foster::testing::CountingWaker;
-use foster::{ConcurrentIterator, ConcurrentStream, gather, scope, shield, sleep, timeout, try_gather, yield_now};
+use foster::sync::Event;
+use foster::testing::{CountingWaker, Drops, poll_once};
+use foster::{
+    ConcurrentIterator, ConcurrentStream, Token, gather, scope, shield, sleep, timeout, try_gather, yield_now,
+};
 use futures::channel::mpsc;
 use futures::future::poll_immediate;
 use futures::stream::{self, FusedStream, StreamExt};
@@ -75,6 +78,26 @@ matrix! {
         assert!(got.into_iter().eq(0..10));
         let got: Vec<usize> = stream::iter(0..10).map_concurrent(10, slow_first).in_order().collect().await;
         assert!(got.into_iter().eq(0..10));
+    }
+
+    // The places of those that had ended were taken by new ones.
+    async fn in_a_cancelled_region_nothing_is_taken_from_the_source() {
+        let (token, end, taken) = (&Token::new(), &Event::new(), &Count::new());
+        let each = (0..8).inspect(|_| _ = taken.up()).each_concurrent(2, |_| shield(end.wait()));
+        let mut region = pin!(token.run_until_cancelled(each));
+        assert!(poll_once(&mut region).await.is_pending());
+        token.cancel("enough");
+        end.set();
+        assert!(region.await.is_err());
+        assert_eq!(taken.get(), 2);
+    }
+
+    async fn a_source_that_has_ended_is_dropped() {
+        let drops = Drops::new();
+        let guard = drops.guard();
+        let mut each = (0..1).inspect(move |_| _ = &guard).each_concurrent(2, |_| pending::<()>());
+        assert!(poll_once(&mut each).await.is_pending());
+        assert_eq!(drops.alive(), 0);
     }
 
     async fn nothing_is_taken_from_the_source_before_there_is_room() {
