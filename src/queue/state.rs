@@ -205,13 +205,14 @@ impl<T> State<T> {
         self.is_closed && self.store.is_empty()
     }
 
-    /// Whether a newcomer may put an item.
+    /// Whether a newcomer may put an item. In a rendezvous, a receiver makes room when it joins its
+    /// line, and those who wait for that get it a moment later.
     #[inline]
     pub(super) fn check_room(&self) -> Result<(), Refused> {
         if self.is_closed {
             return Err(Refused::Closed);
         }
-        if self.room() == 0 { Err(Refused::Full) } else { Ok(()) }
+        if self.room() == 0 || !self.putters.is_empty() { Err(Refused::Full) } else { Ok(()) }
     }
 
     /// Keeps a place for a newcomer, if there is room. Returns `None` if it must wait.
@@ -353,5 +354,24 @@ impl<T> State<T> {
             let item = item.take().expect("who waits has its item");
             self.offers.answer_first(Err(SendError::new(item)), wakes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn the_room_that_a_receiver_makes_is_for_those_who_wait() {
+        let mut state = State::<()>::new(ItemStore::fifo(), Capacity::Rendezvous);
+        state.putters.push((), Waker::noop().clone());
+        state.takers.push((), Waker::noop().clone());
+        assert_eq!(state.check_room(), Err(Refused::Full));
+        state.settle(&mut Wakes::new());
+        assert_eq!((state.slots, state.check_room()), (1, Err(Refused::Full)));
+        state.takers.push((), Waker::noop().clone());
+        assert_eq!(state.check_room(), Ok(()));
     }
 }
