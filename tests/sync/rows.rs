@@ -186,6 +186,15 @@ matrix! {
         assert_eq!(semaphore.available(), 1);
     }
 
+    // Its guard gave it back once more, so that there were more free than there are.
+    async fn a_permit_that_has_its_guard_is_not_released() {
+        let semaphore = Semaphore::new(2);
+        let guard = taken(&semaphore, 1);
+        assert!(catch_unwind(AssertUnwindSafe(|| semaphore.release(1))).is_err());
+        drop(guard);
+        assert_eq!((semaphore.available(), semaphore.statistics().in_use()), (2, 0));
+    }
+
     // C282: a bounded semaphore refuses to have more permits than it may, too.
     async fn a_bounded_semaphore_refuses_what_was_never_taken() {
         let semaphore = Semaphore::bounded(2);

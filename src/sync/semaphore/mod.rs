@@ -243,11 +243,11 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// Panics if fewer are in use. Then nothing has changed.
+    /// Panics if fewer are detached. Then nothing has changed.
     #[track_caller]
     pub fn release(&self, count: usize) {
         let released = self.change(|state, free, wakes| state.release(count, free, wakes));
-        assert!(released, "fewer than {count} permits are in use; release those that were detached, once");
+        assert!(released, "fewer than {count} permits are detached; release those that were detached, once");
     }
 
     /// Takes up to `count` of the free permits away for good, and returns how many that were.
@@ -481,8 +481,7 @@ pub type OwnedPermit = Permits<Arc<Semaphore>>;
 /// Permits of a semaphore, which it has by reference or in an [`Arc`].
 ///
 /// This is a [`Permit`] or an [`OwnedPermit`]. Where it is leaked by [`std::mem::forget`], its
-/// permits stay in use, as those that are [detached](Permits::detach). Those who need them wait
-/// for ever.
+/// permits stay in use. Those who need them wait for ever.
 #[must_use = "permits are given back when they are dropped"]
 pub struct Permits<S: Deref<Target = Semaphore>> {
     semaphore: S,
@@ -516,7 +515,9 @@ impl<S: Deref<Target = Semaphore>> Permits<S> {
     /// assert_eq!(slots.available(), 3);
     /// ```
     pub fn detach(mut self) -> usize {
-        std::mem::take(&mut self.count)
+        let count = std::mem::take(&mut self.count);
+        self.semaphore.list.with(|state| state.detach(count));
+        count
     }
 
     /// Takes these permits away for good: the semaphore has so many fewer.

@@ -18,6 +18,8 @@ pub(crate) struct State {
     /// How many of those in use are too many, and cease to exist when they are given back. Above
     /// zero only while none is free.
     excess: usize,
+    /// How many of those in use have no guard, and are to be released by their number.
+    detached: usize,
     /// How many there may be at most.
     bound: Option<usize>,
     is_closed: bool,
@@ -28,7 +30,8 @@ pub(crate) struct State {
 
 impl State {
     pub(super) const fn new(total: usize, bound: Option<usize>) -> Self {
-        State { total, excess: 0, bound, is_closed: false, waiters: Waiters::new(), holders: Holders::new() }
+        let waiters = Waiters::new();
+        State { total, excess: 0, detached: 0, bound, is_closed: false, waiters, holders: Holders::new() }
     }
 
     /// Whether the free permits stay shut when the lock is released.
@@ -82,13 +85,17 @@ impl State {
         self.give(count, free, wakes);
     }
 
-    /// Takes back permits, if so many are in use.
+    /// Notes that permits have lost their guard.
+    pub(super) fn detach(&mut self, count: usize) {
+        self.detached += count;
+    }
+
+    /// Takes back permits, if so many have no guard. Others come back with theirs.
     pub(super) fn release(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) -> bool {
-        let is_in_use = count <= self.in_use(*free);
-        if is_in_use {
-            self.end_hold(count, free, wakes);
-        }
-        is_in_use
+        let Some(detached) = self.detached.checked_sub(count) else { return false };
+        self.detached = detached;
+        self.end_hold(count, free, wakes);
+        true
     }
 
     pub(super) fn add(&mut self, count: usize, free: &mut usize, wakes: &mut Wakes) -> Result<(), AddError> {
