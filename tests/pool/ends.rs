@@ -7,8 +7,9 @@ use foster::resource::{Pool, PoolOptions};
 use foster::runtimes::Sim;
 use foster::sync::Event;
 use foster::testing::CountingWaker;
-use foster::{Reason, gather, now, scope, sleep, timeout};
+use foster::{Reason, gather, now, scope, sleep, timeout, yield_now};
 
+use crate::cancelled::in_a_cancelled_region;
 use crate::harness::{T, watched};
 use crate::server::{Does, Server};
 
@@ -177,6 +178,63 @@ matrix! {
         })
         .await;
         assert_eq!((server.open(), server.closed()), (0, 3), "by the manager, although the scope was cancelled");
+    }
+
+    // It was dropped without the manager's knowledge, as in the two tests below.
+    async fn a_cancelled_scope_closes_what_comes_back_and_would_be_reset() {
+        let server = Server::new();
+        server.reset_does(Does::SucceedAfter(T)).close_does(Does::SucceedAfter(T));
+        scope(async |s| {
+            let pool = Pool::new(server.clone(), s.spawner());
+            let _held = pool.get().await.unwrap();
+            s.cancel("enough");
+            std::future::pending::<()>().await
+        })
+        .await;
+        assert_eq!((server.open(), server.closed()), (0, 1));
+    }
+
+    async fn a_cancelled_scope_closes_what_is_being_reset() {
+        let server = Server::new();
+        server.reset_does(Does::Hang).close_does(Does::SucceedAfter(T));
+        scope(async |s| {
+            let pool = Pool::new(server.clone(), s.spawner());
+            drop(pool.get().await.unwrap());
+            while server.resets() == 0 {
+                yield_now().await;
+            }
+            s.cancel("enough");
+            std::future::pending::<()>().await
+        })
+        .await;
+        assert_eq!((server.open(), server.closed()), (0, 1));
+    }
+
+    async fn a_cancelled_scope_closes_what_is_being_checked() {
+        let server = Server::new();
+        server.check_does(Does::Hang).close_does(Does::SucceedAfter(T));
+        scope(async |s| {
+            let pool = PoolOptions::new().check_after(Duration::ZERO).build(server.clone(), s.spawner());
+            drop(pool.get().await.unwrap());
+            let (waker, mut waiting) = (CountingWaker::new(), Box::pin(pool.get()));
+            assert!(waker.poll(waiting.as_mut()).is_pending());
+            while server.checks() == 0 {
+                yield_now().await;
+            }
+            s.cancel("enough");
+            std::future::pending::<()>().await
+        })
+        .await;
+        assert_eq!((server.open(), server.closed()), (0, 1));
+    }
+
+    async fn in_a_cancelled_region_the_end_of_a_pool_that_has_nothing_is_seen() {
+        scope(async |s| {
+            let pool = Pool::new(Server::new(), s.spawner());
+            assert!(in_a_cancelled_region(async { pool.fill().await.unwrap() }).await);
+            assert!(in_a_cancelled_region(async { pool.close().await }).await);
+        })
+        .await;
     }
 
     async fn a_stopped_scope_goes_on_to_use_its_pool() {

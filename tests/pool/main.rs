@@ -7,6 +7,9 @@
 #[path = "../support/harness.rs"]
 mod harness;
 
+#[path = "../sync/cancelled.rs"]
+mod cancelled;
+
 #[path = "../support/faulty_wakers.rs"]
 mod faulty_wakers;
 

@@ -33,6 +33,10 @@ use crate::time::now;
 /// also closed, if who has waited longest wants one of another key. So keys that are in use all the
 /// time take turns at the price of new connections. A larger `max_size` avoids that.
 ///
+/// An attempt goes on when those who waited for it have left, and keeps its place. For a key whose
+/// server is down that is for a pause and for the [time](PoolOptions::create_timeout) of the
+/// attempt. If the limit for all is reached, other keys wait for it.
+///
 /// # Cost
 ///
 /// As for a `Pool`, and a look-up under a short lock. While the limit for all is reached, whoever

@@ -41,6 +41,10 @@ impl<M: Manager> Line for Onlookers<'_, M> {
         state.look(sight).ok_or(sight)
     }
 
+    fn take_free(&self, sight: &Sight) -> Option<Self::Answer> {
+        self.shared.list.with(|state| state.look(*sight))
+    }
+
     fn leave(&self, state: &mut State<M>, _: Sight, seen: Option<Self::Answer>, _: &mut Wakes) {
         if let Some(Err(error)) = seen {
             state.leave_error(error);

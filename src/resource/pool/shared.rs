@@ -10,7 +10,7 @@ use super::errand::Errand;
 use super::error::GetCause;
 use super::group::{Ask, Asked, Given, Stored};
 use super::state::{Returned, State};
-use super::tasks;
+use super::tasks::{self, ErrandFuture};
 use super::{Manager, PoolOptions, Pooled, TryGetError};
 use crate::cancel::Token;
 use crate::context;
@@ -127,17 +127,14 @@ impl<M: Manager> SharedPool<M> {
     }
 
     fn start(self: &Arc<Self>, errand: Errand<M>) {
-        let is_farewell = matches!(errand, Errand::Close { .. });
         let Some(task) = tasks::task(self, errand) else { return };
-        // It inherits nothing from the caller.
-        context::with(|ambient| {
-            ambient.inheriting(None, || match self.spawner.status() {
-                Ok(()) => _ = self.spawner.spawn_obj(task.into()),
-                // A scope that is ending refuses tasks, but still finishes what it adopts.
-                Err(_) if is_farewell => self.spawner.adopt(task),
-                Err(_) => drop(task),
-            })
-        });
+        // It inherits nothing from the caller. If it is refused, it is dropped.
+        context::with(|ambient| ambient.inheriting(None, || _ = self.spawner.spawn_obj(task.into())));
+    }
+
+    /// Gives the scope a task that it finishes also while it is ending and refuses others.
+    pub(super) fn adopt(&self, task: ErrandFuture) {
+        context::with(|ambient| ambient.inheriting(None, || self.spawner.adopt(task)));
     }
 }
 

@@ -18,17 +18,24 @@ use crate::time::now;
 use crate::time::{sleep_until, timeout};
 
 /// The future of a task.
-type ErrandFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type ErrandFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Makes the task of an errand, or drops what is only to be dropped and returns `None`.
 ///
-/// If the task is dropped before it has ended, its place is free, and the resource that it had is
-/// dropped.
+/// If the task is dropped before it has ended, the resource that it had is closed by another task,
+/// which the scope adopts and which has the place until then. If that one is dropped as well, so is
+/// the resource.
 pub(super) fn task<M: Manager>(shared: &Arc<SharedPool<M>>, errand: Errand<M>) -> Option<ErrandFuture> {
     let shared = shared.clone();
     // It has its place before the task is polled.
-    let transit =
-        |group, stored, place| Transit { shared: shared.clone(), group, stored, evicted: None, place: Some(place) };
+    let transit = |group, stored, place| Transit {
+        shared: shared.clone(),
+        group,
+        stored,
+        evicted: None,
+        place: Some(place),
+        is_heir: false,
+    };
     Some(match errand {
         Errand::Create { group, manager, at, evicted } => {
             let mut transit = transit(group, None, PlaceUse::Creating);
@@ -77,7 +84,10 @@ async fn check<M: Manager>(mut transit: Transit<M>) {
             transit.close().await;
         }
         // It hangs or is in an unknown state, so it is dropped.
-        Err(_) => transit.leave(),
+        Err(_) => {
+            transit.leave();
+            discard(transit.stored.take());
+        }
     }
 }
 
@@ -96,7 +106,7 @@ async fn reset<M: Manager>(mut transit: Transit<M>) {
             discard(unfit);
             transit.close().await;
         }
-        Err(_) => {}
+        Err(_) => discard(transit.stored.take()),
     }
 }
 
@@ -138,6 +148,8 @@ struct Transit<M: Manager> {
     evicted: Option<usize>,
     /// `None` when the task has given its place up.
     place: Option<PlaceUse>,
+    /// Whether the task only closes what one that was dropped has left.
+    is_heir: bool,
 }
 
 impl<M: Manager> Transit<M> {
@@ -196,15 +208,23 @@ impl<M: Manager> Transit<M> {
 
 impl<M: Manager> Drop for Transit<M> {
     fn drop(&mut self) {
-        let (now, group) = (now(), self.group);
-        // Before its place is free.
-        discard(self.stored.take());
-        self.end_eviction();
-        let Some(place) = self.place else { return };
-        if place != PlaceUse::Leaving {
+        let (now, group, is_heir) = (now(), self.group, self.is_heir);
+        if self.place.is_some_and(|place| place != PlaceUse::Leaving) {
             // The scope or the runtime has dropped the task. It would drop the next one, too.
             self.shared.close(GetCause::ScopeEnded);
         }
-        self.shared.change(|state, wakes| state.lost(group, place, now, wakes));
+        match self.stored.take() {
+            Some(stored) if !is_heir => {
+                let (shared, evicted, place) = (self.shared.clone(), self.evicted.take(), self.place.take());
+                let heir = Transit { shared, group, stored: Some(stored), evicted, place, is_heir: true };
+                self.shared.adopt(Box::pin(close(heir)));
+            }
+            // Before its place is free.
+            stored => discard(stored),
+        }
+        self.end_eviction();
+        if let Some(place) = self.place {
+            self.shared.change(|state, wakes| state.lost(group, place, now, wakes));
+        }
     }
 }
