@@ -409,6 +409,23 @@ fn a_task_that_keeps_the_thread_to_itself_is_told_as_well() {
 }
 
 #[test]
+fn a_test_that_has_completed_is_told_from_the_runtime_that_waits_for_what_it_adopted() {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let said = complaint(|| {
+        Test::new(100, false).run(harness::sim, || async {
+            let adopted = std::pin::pin!(foster::adopt(async {
+                while !STOP.load(Ordering::Relaxed) {
+                    sleep(Duration::from_nanos(1)).await;
+                }
+            }));
+            assert!(futures::poll!(adopted).is_pending());
+        });
+    });
+    STOP.store(true, Ordering::Relaxed);
+    assert!(said.contains("the test has completed; its runtime waits"), "{said}");
+}
+
+#[test]
 fn a_test_that_hangs_is_ended_if_it_can_be() {
     static DROPS: AtomicUsize = AtomicUsize::new(0);
     struct Guard;

@@ -4,16 +4,20 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::env;
+use std::future::{Future, pending, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::runtimes::Sim;
 use foster::testing::harness::Test;
-use foster::testing::{EveryAwait, Explore, Faults, Trace, advance, explore, explore_all, settle};
+use foster::testing::{EveryAwait, Explore, Faults, Gate, Trace, advance, explore, explore_all, settle};
 use foster::{adopt, local, now, scope, sleep, timeout, yield_now};
+use futures::FutureExt;
 use futures::task::SpawnExt;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -507,6 +511,159 @@ fn settling_and_advancing_let_others_come_to_rest() {
             })
             .await;
         });
+    });
+}
+
+#[test]
+fn who_settles_when_a_run_ends_settles_in_the_next_one() {
+    watched(|| {
+        let sim = Sim::new(1);
+        let done = Gate::new();
+        let told = done.clone();
+        let task = async move {
+            settle().await;
+            told.open();
+        };
+        sim.spawn(task).unwrap();
+        sim.run(async {
+            for _ in 0..50 {
+                yield_now().await;
+            }
+        });
+        sim.run(async {
+            sleep(SECOND).await;
+            settle().await;
+            sleep(SECOND).await;
+        });
+        assert!(done.is_open());
+    });
+}
+
+#[test]
+fn settling_waits_for_late_jobs_but_not_for_those_that_a_timer_holds_back() {
+    watched(|| {
+        Explore::new().seeds(0..50).faults(Faults::none().late_blocking()).check(|| async {
+            let done = Gate::new();
+            let told = done.clone();
+            scope(async |s| {
+                s.spawn_blocking(move || told.open());
+                settle().await;
+                assert!(done.is_open());
+            })
+            .await;
+        });
+    });
+}
+
+#[test]
+fn the_limits_are_those_of_one_run() {
+    watched(|| {
+        async fn yields(n: usize) {
+            for _ in 0..n {
+                yield_now().await;
+            }
+        }
+        for sim in [Sim::builder().limit(1_000).build(), Sim::builder().standstill(1_000).build()] {
+            for _ in 0..3 {
+                sim.run(yields(600));
+            }
+            assert!(sim.try_run(yields(1_200)).is_err());
+            sim.run(yields(600));
+        }
+    });
+}
+
+#[test]
+fn an_exploration_may_allow_more_steps_than_a_simulation_does() {
+    watched(|| {
+        let long = || async {
+            for _ in 0..1_200_000 {
+                yield_now().await;
+            }
+        };
+        let failure = Explore::new().seeds(0..1).run(long).unwrap_err();
+        assert!(failure.message().contains("after 1000000 steps"), "{}", failure.message());
+        assert!(failure.message().contains("`Explore::steps`"), "{}", failure.message());
+        assert!(Explore::new().seeds(0..1).steps(3_000_000).run(long).is_ok());
+    });
+}
+
+#[test]
+fn the_run_that_measures_a_program_may_fail_as_well() {
+    watched(|| {
+        let runs = Cell::new(0);
+        let explore = Explore::new().seeds(3..7).priority(2);
+        let failure = explore.run(|| async {
+            runs.set(runs.get() + 1);
+            assert_ne!(runs.get(), 1, "the first run");
+        });
+        let failure = failure.unwrap_err();
+        assert!(failure.message().contains("the first run"), "{failure}");
+        // The environment replays it: a run of seed 0 alone begins with the same measurement.
+        assert_eq!((failure.schedules(), failure.replay()), (1, "FOSTER_SEED=0".to_string()));
+    });
+}
+
+#[test]
+fn a_simulation_inside_another_one_takes_none_of_its_steps() {
+    watched(|| {
+        let outer = Sim::new(1);
+        outer.run(scope(async |s| {
+            s.named("outer").spawn(async {
+                let inner = Sim::new(2);
+                inner.run(scope(async |s| s.named("inner").spawn(yield_now()).await));
+                let inner = inner.trace().to_string();
+                assert!(inner.contains("`inner`") && !inner.contains("`outer`"), "{inner}");
+            });
+        }));
+        let outer = outer.trace().to_string();
+        assert!(outer.contains("`outer`") && !outer.contains("`inner`"), "{outer}");
+    });
+}
+
+/// Is pending once without a wake-up, and then ready.
+async fn lost() {
+    let mut polled = false;
+    poll_fn(|_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+fn deadlock(program: impl Future<Output = ()>) -> String {
+    Sim::new(1).try_run(program).unwrap_err().to_string()
+}
+
+#[test]
+fn a_child_that_loses_its_wake_up_is_named_beside_one_that_is_stuck() {
+    watched(|| {
+        let message = deadlock(scope(async |s| {
+            s.named("loses").spawn(lost());
+            s.named("stuck").spawn(pending::<()>());
+        }));
+        let (stuck, over) = message.split_once("a wake-up was lost").unwrap_or((&message, ""));
+        assert!(stuck.contains("`stuck`") && over.contains("`loses`") && !over.contains("`stuck`"), "{message}");
+        let message = deadlock(scope(async |s| {
+            s.named("stuck").spawn(pending::<()>());
+            lost().await;
+        }));
+        let (_, over) = message.split_once("a wake-up was lost").unwrap_or((&message, ""));
+        assert!(over.contains("\n  the body of a scope"), "{message}");
+        let message = deadlock(lost());
+        assert!(message.contains("a wake-up was lost:") && message.ends_with("\n  main"), "{message}");
+    });
+}
+
+#[test]
+fn a_panic_while_a_deadlock_is_drawn_leaves_the_depth_as_it_was() {
+    watched(|| {
+        let message = deadlock(async {
+            Sim::current().spawn(pending()).unwrap();
+            let panics = foster::shield(async {
+                lost().await;
+                panic!("polled for nothing");
+            });
+            assert!(AssertUnwindSafe(panics).catch_unwind().await.is_err());
+            pending().await
+        });
+        assert!(message.ends_with("\n  task 1"), "{message}");
     });
 }
 

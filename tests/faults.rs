@@ -233,6 +233,39 @@ fn timers_are_never_early() {
 }
 
 #[test]
+fn a_timer_that_is_late_for_ever_never_fires() {
+    watched(|| {
+        let planned = |moment: &Moment<'_>| match moment {
+            Moment::Timer { .. } => Some(Fault::Delay(Duration::MAX)),
+            _ => None,
+        };
+        for faults in [Faults::none().plan(planned), Faults::none().coalesce_timers(Duration::MAX)] {
+            let sim = Sim::builder().faults(faults).build();
+            let stuck = sim.try_run(sleep(MILLI)).unwrap_err().to_string();
+            assert!(stuck.starts_with("deadlock "), "{stuck}");
+            assert_eq!(sim.elapsed(), Duration::ZERO);
+        }
+    });
+}
+
+#[test]
+fn a_task_that_is_thrown_away_for_the_report_of_a_deadlock_is_no_lost_wake_up() {
+    watched(|| {
+        let mut deadlocks = 0;
+        for seed in 0..200 {
+            let sim = Sim::builder().seed(seed).faults(Faults::none().drop_tasks(0.2)).build();
+            let program = scope(async |s| {
+                s.spawn_parallel(std::future::pending::<()>());
+            });
+            let Err(stuck) = sim.try_run(program) else { continue };
+            deadlocks += 1;
+            assert!(!stuck.to_string().contains("a wake-up was lost"), "{stuck}");
+        }
+        assert!(deadlocks > 100, "{deadlocks}");
+    });
+}
+
+#[test]
 #[should_panic(expected = "a chance is between 0 and 1, and not 1.5")]
 fn a_chance_above_one_is_an_error() {
     watched(|| {

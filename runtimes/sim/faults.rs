@@ -50,7 +50,8 @@ pub enum Fault {
     Refuse,
     /// Throws a task away, when it is spawned or instead of its next poll.
     Drop,
-    /// Makes a timer fire later by this much, or bytes arrive later, in a datagram, too.
+    /// Makes a timer fire later by this much, or bytes arrive later, in a datagram, too. What would
+    /// happen after the last instant of the clock never does.
     Delay(Duration),
     /// Polls a task once more than it was woken.
     Wake,

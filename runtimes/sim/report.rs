@@ -20,27 +20,34 @@ pub(super) fn deadlock(world: &World, mut root: Pin<&mut dyn Future<Output = ()>
         world.seed,
         world.lock().elapsed,
     );
-    let before = world.lock().tasks.len();
-    let mut over = false;
-    let stuck = tree::draw(|| {
+    let drawn = tree::draw(|| {
         let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         // A poll that nobody asked for may go on, and may panic. The failure to report is that
         // there was no wake-up before it.
-        over = tree::named("main".to_string(), || catch(poll).unwrap_or(true));
+        if tree::named("main".to_string(), || catch(poll).unwrap_or(true)) {
+            tree::ended("main".to_string());
+        }
         draw_tasks(world);
     });
-    list(&mut message, &stuck);
-    if over || world.lock().tasks.len() < before {
-        message.push_str("\npolled once more for this list, some of them came to their end: a wake-up was lost");
+    list(&mut message, &drawn.lines);
+    if !drawn.ended.is_empty() {
+        message.push_str("\npolled once more for this list, these came to their end, so a wake-up was lost:");
+        list(&mut message, &drawn.ended);
     }
     RunError::new(message)
 }
 
-/// Polls every task once, and draws what it waits for.
+/// Polls every task once, without faults, and draws what it waits for.
 fn draw_tasks(world: &World) {
     let tasks: Vec<Arc<SimTask>> = world.lock().tasks.values().cloned().collect();
     for task in tasks {
-        tree::named(task.label.to_string(), || world.step(&task));
+        draw_task(world, &task, task.label.to_string());
+    }
+}
+
+fn draw_task(world: &World, task: &Arc<SimTask>, name: String) {
+    if tree::named(name, || world.poll_again(task)) {
+        tree::ended(task.label.to_string());
     }
 }
 
@@ -64,7 +71,7 @@ pub(super) fn busy(world: &World, excess: Excess, root: Option<Pin<&mut dyn Futu
         let steps = busy.iter().find(|(busy, _)| busy == label)?.1;
         Some(format!("{label}, with {steps} of the last {of} steps"))
     };
-    let lines = tree::draw(|| {
+    let drawn = tree::draw(|| {
         if let (Some(mut root), Some(share)) = (root, share(&TaskLabel::Main)) {
             let poll = || root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
             tree::named(share, || drop(catch(poll)));
@@ -72,21 +79,23 @@ pub(super) fn busy(world: &World, excess: Excess, root: Option<Pin<&mut dyn Futu
         let tasks: Vec<Arc<SimTask>> = world.lock().tasks.values().cloned().collect();
         for task in tasks {
             if let Some(share) = share(&task.label) {
-                tree::named(share, || world.step(&task));
+                draw_task(world, &task, share);
             }
         }
     });
-    list(&mut message, &lines);
-    if excess == Excess::Standstill {
-        message
-            .push_str("\nlet time pass (`Builder::step_time`, `Sim::advance`), or allow more (`Builder::standstill`)");
-    }
+    list(&mut message, &drawn.lines);
+    message.push_str(match excess {
+        Excess::Steps => "\nallow more, if that is no endless loop (`Explore::steps`, `Builder::limit`)",
+        Excess::Standstill => {
+            "\nlet time pass (`Builder::step_time`, `Sim::advance`), or allow more (`Builder::standstill`)"
+        }
+    });
     RunError::new(message)
 }
 
 /// Returns an error if the run has left something behind.
 pub(super) fn leaks(world: &World, watching: Watching) -> Result<(), RunError> {
-    let mut lines = tree::draw(|| draw_tasks(world));
+    let mut lines = tree::draw(|| draw_tasks(world)).lines;
     let mut living = watching.into_living();
     lines.extend(
         living.take_lost().into_iter().map(|name| format!("adopted `{name}`, dropped when the grace was over")),

@@ -7,7 +7,7 @@ use std::mem;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_task::{FutureObj, SpawnError};
@@ -25,7 +25,7 @@ use crate::panic::Contained;
 use crate::runtime::{Instant, RunError, Timer};
 use crate::task::polled::polling;
 use crate::trace::shuffle::Choose;
-use crate::trace::tree;
+use crate::trace::tree::{self, PolledChild};
 
 thread_local! {
     /// The simulation that runs on this thread.
@@ -62,7 +62,9 @@ pub(super) struct State {
     pub(super) trace: Trace,
     /// How much virtual time has passed.
     pub(super) elapsed: Duration,
-    /// The number of steps when the clock last moved.
+    /// The number of steps when the present run began.
+    began_at: u64,
+    /// The number of steps when the clock last moved, or when the present run began.
     moved_at: u64,
     /// How long the steps take.
     pace: Pace,
@@ -114,6 +116,7 @@ impl World {
             schedule,
             trace: Trace::new(),
             elapsed: Duration::ZERO,
+            began_at: 0,
             moved_at: 0,
             pace: Pace { most: step_time, random: Random(seed.rotate_left(32)) },
             running: false,
@@ -306,13 +309,6 @@ impl World {
                 task.unqueue();
                 return excess.map_or(Ok(Some(task)), Err);
             }
-            if !state.settling.is_empty() {
-                let settling = mem::take(&mut state.settling);
-                state.settled += 1;
-                drop(state);
-                settling.into_iter().for_each(Waker::wake);
-                continue;
-            }
             drop(state);
             if !self.go_on(idle) {
                 return Ok(None);
@@ -330,11 +326,13 @@ impl World {
         }
     }
 
-    /// Lets something happen when nothing is ready: a late job, or a timer if the clock may move.
-    /// Returns false if there is neither.
+    /// Lets something happen when nothing is ready: a late job, then whoever waits for that, then a
+    /// timer if the clock may move. Returns false if there is none of them.
     fn go_on(&self, idle: WhenIdle) -> bool {
         let mut state = self.lock();
-        let timer = state.timers.first_key_value().map(|(&(due, _), _)| due).filter(|_| idle == WhenIdle::Go);
+        // What is due after the last instant never happens.
+        let happens = |due: &Duration| idle == WhenIdle::Go && self.start.checked_add(*due).is_some();
+        let timer = state.timers.first_key_value().map(|(&(due, _), _)| due).filter(happens);
         if !state.late.is_empty() {
             let late = state.late.len();
             let job = self.inject(|injector| {
@@ -347,6 +345,13 @@ impl World {
                 return true;
             }
         }
+        if !state.settling.is_empty() {
+            let settling = mem::take(&mut state.settling);
+            state.settled += 1;
+            drop(state);
+            settling.into_iter().for_each(Waker::wake);
+            return true;
+        }
         let Some(due) = timer else { return false };
         let due = state.advance_to(due);
         drop(state);
@@ -355,31 +360,42 @@ impl World {
     }
 
     /// Polls one of the tasks, or throws it away.
-    pub(super) fn step(&self, task: &Arc<SimTask>) {
-        let Some(mut future) = task.take() else {
+    fn step(&self, task: &Arc<SimTask>) {
+        let Some(future) = task.take() else {
             return;
         };
-        let polled = match self.fate(task) {
+        match self.fate(task) {
             Some(Fault::Drop) => {
                 drop(future);
                 self.lock().trace.fault("drop", Some(task.label.clone()));
-                return self.retire(task);
+                self.retire(task);
             }
             fault => {
-                let waker = Waker::from(task.clone());
-                let poll = || Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
-                let polled = polling(&task.label.name(), poll);
+                self.poll(task, future);
                 if fault == Some(Fault::Wake) {
-                    waker.wake();
+                    Waker::from(task.clone()).wake();
                 }
-                polled
             }
-        };
-        match polled {
-            Poll::Pending => task.put_back(future),
-            Poll::Ready(()) => self.retire(task),
         }
         self.note_children();
+    }
+
+    /// Polls one of the tasks once more, without a fault. Returns whether it has come to its end.
+    pub(super) fn poll_again(&self, task: &Arc<SimTask>) -> bool {
+        task.take().is_some_and(|future| self.poll(task, future))
+    }
+
+    /// Polls the future of a task. Returns whether it has come to its end.
+    fn poll(&self, task: &Arc<SimTask>, mut future: Contained) -> bool {
+        let waker = Waker::from(task.clone());
+        let poll = || Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+        let ready = polling(&task.label.name(), poll).is_ready();
+        if ready {
+            self.retire(task);
+        } else {
+            task.put_back(future);
+        }
+        ready
     }
 
     /// Removes a task that has ended.
@@ -518,10 +534,10 @@ impl State {
 
     /// Returns whether there have been too many steps.
     fn excess(&self, limits: Limits) -> Option<Excess> {
-        if self.steps - self.moved_at > limits.standstill {
-            return Some(Excess::Standstill);
+        if self.steps - self.began_at > limits.steps {
+            return Some(Excess::Steps);
         }
-        (self.steps > limits.steps).then_some(Excess::Steps)
+        (self.steps - self.moved_at > limits.standstill).then_some(Excess::Standstill)
     }
 }
 
@@ -567,6 +583,8 @@ struct RunGuard<'a> {
     world: &'a World,
     main: Arc<SimTask>,
     before: Option<Arc<World>>,
+    /// The children that were polled in the enclosing run, which has yet to note them.
+    polled: Vec<PolledChild>,
 }
 
 impl<'a> RunGuard<'a> {
@@ -580,8 +598,10 @@ impl<'a> RunGuard<'a> {
             ));
         }
         state.ready.push(main.clone());
+        (state.began_at, state.moved_at) = (state.steps, state.steps);
         drop(state);
-        Ok(RunGuard { world, main, before: CURRENT.replace(Some(world.clone())) })
+        let before = CURRENT.replace(Some(world.clone()));
+        Ok(RunGuard { world, main, before, polled: tree::replace_polled(Vec::new()) })
     }
 }
 
@@ -590,12 +610,10 @@ impl Drop for RunGuard<'_> {
         drop(CURRENT.replace(self.before.take()));
         // The children that were polled before a panic.
         self.world.note_children();
+        tree::replace_polled(mem::take(&mut self.polled));
         self.main.retire();
         let mut state = self.world.lock();
         state.running = false;
         state.ready.retain(|task| !Arc::ptr_eq(task, &self.main));
-        let settling = mem::take(&mut state.settling);
-        drop(state);
-        drop(settling);
     }
 }

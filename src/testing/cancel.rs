@@ -288,12 +288,12 @@ impl<F: Future> Future for Cut<'_, F> {
         // The poll that suspends it also draws it. Another poll would be allowed, but might take
         // the future further.
         let mut polled = Poll::Pending;
-        let lines = tree::draw(|| polled = this.future.as_mut().poll(cx).map(drop));
+        let drawn = tree::draw(|| polled = this.future.as_mut().poll(cx).map(drop));
         if polled.is_ready() {
             return polled;
         }
         this.run.reached = true;
-        this.run.waiting_for = named(&lines);
+        this.run.waiting_for = named(&drawn.lines);
         match this.by {
             By::Token(token) => {
                 token.cancel("cancelled by a test");

@@ -3,9 +3,11 @@
 use std::env;
 use std::future::Future;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use super::failure::{Failure, SEED, TAPE, read_tape};
+use super::watch::GivenUp;
 use crate::panic::{self, Payload, catch, discard};
 use crate::runtimes::sim::{ChoicePolicy, Faults, Ran, Sim};
 
@@ -172,7 +174,8 @@ impl Explore {
     /// Schedules by priorities, for bugs of this depth.
     ///
     /// [`priority`](crate::runtimes::sim::Builder::priority) says what the depth is, and how likely
-    /// such a bug is found. A first run with seed 0 measures the length of the program.
+    /// such a bug is found. A first run, with seed 0 and uniform choices, measures the length of the
+    /// program. It counts as a failure if it fails, and otherwise is not counted.
     ///
     /// # Panics
     ///
@@ -279,7 +282,7 @@ impl Explore {
         let mut explored = Explored::default();
         let policy = match depth {
             None => ChoicePolicy::Uniform,
-            Some(depth) => ChoicePolicy::Priority { depth, length: self.measure(test) },
+            Some(depth) => ChoicePolicy::Priority { depth, length: self.measure(test)? },
         };
         for seed in seeds {
             self.attempt(seed, policy.clone(), test, &mut explored)?;
@@ -288,16 +291,16 @@ impl Explore {
     }
 
     /// Returns about how many steps the program has. It is measured with the same seed each time.
-    /// Otherwise a seed that is run alone would not give the same run.
-    fn measure<F, Fut>(&self, test: &F) -> usize
+    /// Otherwise a seed that is run alone would not give the same run. A failure of this run names
+    /// that seed, which replays it because the measurement comes first.
+    fn measure<F, Fut>(&self, test: &F) -> Result<usize, Failure>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = ()>,
     {
         let mut measured = Explored::default();
-        // If this fails, the run with that seed fails, too.
-        drop(self.attempt(0, ChoicePolicy::Uniform, test, &mut measured));
-        measured.longest
+        self.attempt(0, ChoicePolicy::Uniform, test, &mut measured)?;
+        Ok(measured.longest)
     }
 
     /// Walks the tree of all choices, depth first.
@@ -339,7 +342,7 @@ impl Explore {
     {
         let by_seed = (!matches!(policy, ChoicePolicy::Tape(_))).then_some(seed);
         let builder = Sim::builder().seed(seed).policy(policy).faults(self.faults.clone());
-        let sim = builder.strict().limit(self.limit).step_time(self.step_time).build();
+        let sim = builder.strict().limit(self.limit).standstill(self.limit).step_time(self.step_time).build();
         let outcome = catch(|| sim.try_run(async { test().await }));
         let ran = sim.take_ran();
         sim.clear();
@@ -348,6 +351,8 @@ impl Explore {
         let message = match outcome {
             Ok(Ok(())) => return Ok(ran),
             Ok(Err(error)) => error.to_string(),
+            // It is the watcher that has failed the test, and no schedule.
+            Err(payload) if payload.is::<GivenUp>() => resume_unwind(payload),
             Err(payload) => message(payload),
         };
         Err(Failure::new(message, ran, by_seed, explored.schedules))
@@ -377,7 +382,16 @@ fn message(payload: Payload) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{next_path, repeats};
+    use std::panic::resume_unwind;
+
+    use super::{Explore, GivenUp, next_path, repeats};
+    use crate::panic::catch;
+
+    #[test]
+    fn a_run_that_the_watcher_has_given_up_is_no_failing_schedule() {
+        let given_up = catch(|| Explore::new().run(|| async { resume_unwind(Box::new(GivenUp)) }));
+        assert!(given_up.is_err_and(|payload| payload.is::<GivenUp>()));
+    }
 
     #[test]
     fn a_run_repeats_the_choices_up_to_the_one_that_differs() {

@@ -42,10 +42,15 @@ struct State {
     polls: u64,
     /// Whether a poll is under way.
     polling: bool,
+    /// Whether the present root future has completed.
+    completed: bool,
     /// Whether the watcher has asked for a drawing.
     asked: bool,
     drawing: Option<Vec<String>>,
 }
+
+/// The payload of the panic that ends a test after the watcher has reported it.
+pub(super) struct GivenUp;
 
 impl TestWatch {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -102,6 +107,7 @@ impl TestWatch {
         let mut state = self.lock();
         state.runs += 1;
         state.polls = 0;
+        state.completed = false;
         drop(state);
         Watched { test, watch: Arc::clone(self) }
     }
@@ -113,7 +119,7 @@ impl TestWatch {
         state.polling = true;
         if state.given_up {
             drop(state);
-            resume_unwind(Box::new("given up"));
+            resume_unwind(Box::new(GivenUp));
         }
         let asked = state.asked && state.drawing.is_none();
         let known = state.waker.as_ref().is_some_and(|known| known.will_wake(waker));
@@ -126,10 +132,11 @@ impl TestWatch {
         asked
     }
 
-    /// Notes that a poll has ended.
-    fn end(&self, drawing: Option<Vec<String>>) {
+    /// Notes that a poll has ended, and whether that has completed the future.
+    fn end(&self, completed: bool, drawing: Option<Vec<String>>) {
         let mut state = self.lock();
         state.polling = false;
+        state.completed = completed;
         if drawing.is_some() {
             state.drawing = drawing;
             self.changed.notify_all();
@@ -148,6 +155,8 @@ impl State {
             format!("in {place}, these wait:\n  {}", drawing.join("\n  "))
         } else if self.ended {
             "it ended just after that".to_string()
+        } else if self.completed {
+            "the test has completed; its runtime waits for what it adopted, or for a blocking job".to_string()
         } else if let Some(round) = self.round {
             format!("it is in round {round}, of which nothing can be drawn, as it starts its runtime itself")
         } else if self.runs == 0 {
@@ -178,12 +187,12 @@ impl<F: Future> Future for Watched<F> {
         let this = self.project();
         if !this.watch.begin(cx.waker()) {
             let poll = this.test.poll(cx);
-            this.watch.end(None);
+            this.watch.end(poll.is_ready(), None);
             return poll;
         }
         let mut poll = Poll::Pending;
-        let drawing = tree::draw(|| tree::named("main".to_string(), || poll = this.test.poll(cx)));
-        this.watch.end(Some(drawing));
+        let drawing = tree::draw(|| tree::named("main".to_string(), || poll = this.test.poll(cx))).lines;
+        this.watch.end(poll.is_ready(), Some(drawing));
         poll
     }
 }

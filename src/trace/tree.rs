@@ -35,6 +35,8 @@ struct Drawing {
     lines: Vec<DrawnLine>,
     /// The addresses of the futures that are being polled, the innermost last.
     polled: Vec<usize>,
+    /// The names of those that have come to their end meanwhile.
+    ended: Vec<String>,
 }
 
 #[cfg_attr(not(feature = "sim"), allow(dead_code))]
@@ -55,46 +57,83 @@ impl Drawing {
     }
 }
 
-/// Draws what `poll` polls: a line for each name, indented by depth.
+/// What has been drawn.
 #[cfg(feature = "sim")]
-pub(crate) fn draw(poll: impl FnOnce()) -> Vec<String> {
-    DRAWING.set(Some(Drawing::default()));
+pub(crate) struct Drawn {
+    /// A line for each name, indented by depth.
+    pub(crate) lines: Vec<String>,
+    /// The names of those that have come to their end, because they were polled once more.
+    pub(crate) ended: Vec<String>,
+}
+
+/// Draws what `poll` polls.
+#[cfg(feature = "sim")]
+pub(crate) fn draw(poll: impl FnOnce()) -> Drawn {
+    let enclosing = DRAWING.replace(Some(Drawing::default()));
     // The drawing is in the order of spawning, whatever order the simulation uses.
     let _in_order = shuffled(None);
     context::with(|ambient| {
         let _watch = context::Replaced::new(&ambient.watch, Watch::Draw);
         poll();
     });
-    DRAWING.take().unwrap_or_default().lines.into_iter().map(|line| line.text).collect()
+    let Drawing { lines, ended, .. } = DRAWING.replace(enclosing).unwrap_or_default();
+    Drawn { lines: lines.into_iter().map(|line| line.text).collect(), ended }
+}
+
+/// Guard of one level of the drawing. It returns to the enclosing level, also if a poll panics.
+struct Level {
+    depth: usize,
+    polled: usize,
+}
+
+impl Level {
+    /// Begins the level that `enter` adds, if a drawing is being made.
+    fn new(enter: impl FnOnce(&mut Drawing)) -> Option<Self> {
+        note(|drawing| {
+            let level = Level { depth: drawing.depth, polled: drawing.polled.len() };
+            enter(drawing);
+            level
+        })
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        note(|drawing| {
+            drawing.depth = self.depth;
+            drawing.polled.truncate(self.polled);
+        });
+    }
 }
 
 /// Notes `name` in the drawing, and what `poll` finds below it.
 pub(crate) fn named<R>(name: String, poll: impl FnOnce() -> R) -> R {
-    note(|drawing| {
+    let _level = Level::new(|drawing| {
         drawing.push(&name);
         drawing.depth += 1;
     });
-    let result = poll();
-    note(|drawing| drawing.depth = drawing.depth.saturating_sub(1));
-    result
+    poll()
+}
+
+/// Notes that `name` has come to its end, if a drawing is being made.
+pub(crate) fn ended(name: String) {
+    note(|drawing| drawing.ended.push(name));
 }
 
 /// Polls a future that may be polled several times in one drawing.
 ///
 /// The last poll counts, so the lines of earlier ones are dropped. A future that is ready is left
-/// out.
-pub(crate) fn afresh<R>(address: usize, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
-    note(|drawing| {
+/// out, and `name` is noted among those that have come to their end.
+pub(crate) fn afresh<R>(address: usize, name: String, poll: impl FnOnce() -> Poll<R>) -> Poll<R> {
+    let _level = Level::new(|drawing| {
         drawing.forget(address);
         drawing.polled.push(address);
     });
     let result = poll();
-    note(|drawing| {
-        drawing.polled.pop();
-        if result.is_ready() {
-            drawing.forget(address);
-        }
-    });
+    if result.is_ready() {
+        note(|drawing| drawing.forget(address));
+        ended(name);
+    }
     result
 }
 
@@ -125,6 +164,13 @@ pub(crate) fn take_polled(take: impl FnOnce(&mut Vec<PolledChild>)) {
     });
 }
 
+/// Puts `polled` in the place of the children that were polled since `take_polled` was last called,
+/// and returns these.
+#[cfg(feature = "sim")]
+pub(crate) fn replace_polled(polled: Vec<PolledChild>) -> Vec<PolledChild> {
+    POLLED.replace(polled)
+}
+
 /// Calls `spawn`, which spawns a child on a runtime, and lets that runtime know the child's name.
 #[inline]
 pub(crate) fn spawning(name: Option<Name>, spawn: impl FnOnce()) {
@@ -142,8 +188,8 @@ pub(crate) fn take_spawning() -> Option<Name> {
     SPAWNING.take()
 }
 
-fn note(change: impl FnOnce(&mut Drawing)) {
-    DRAWING.with_borrow_mut(|drawing| drawing.as_mut().map(change));
+fn note<R>(change: impl FnOnce(&mut Drawing) -> R) -> Option<R> {
+    DRAWING.with_borrow_mut(|drawing| drawing.as_mut().map(change))
 }
 
 /// Formats a name for a drawing.

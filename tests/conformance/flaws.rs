@@ -16,6 +16,14 @@ fn without_a_flaw_it_keeps_the_contract() {
     conformance(Flaw::None).run();
 }
 
+// What waits for a drop had five seconds, and so the check hung that had less.
+#[test]
+fn a_check_with_less_patience_still_says_what_it_has_seen() {
+    let check = checks().find(|check| check.name() == "leftovers_are_dropped_at_the_end").unwrap();
+    let failure = check.run(&conformance(Flaw::LeaksLeftovers).patience(Duration::from_secs(4))).unwrap_err();
+    assert!(failure.what().contains("left over"), "{failure}");
+}
+
 /// A test for each flaw: the check of that name fails, its clause is the one that is broken, and
 /// what was seen is told.
 macro_rules! flaws {

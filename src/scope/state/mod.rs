@@ -324,7 +324,7 @@ impl<'env, T, E, K: Kind> Machine<'env, T, E, K> {
         }
         let name = tree::quoted("scope ", &self.policy.name);
         let mut flow = ControlFlow::Continue(());
-        let _ = tree::afresh(Arc::as_ptr(self.core.hub()).addr(), || {
+        let _ = tree::afresh(Arc::as_ptr(self.core.hub()).addr(), name.clone(), || {
             flow = tree::named(name, || self.turn(body, ambient, cx));
             if flow.is_break() { Poll::Ready(()) } else { Poll::Pending }
         });

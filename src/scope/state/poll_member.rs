@@ -46,7 +46,9 @@ where
     pub(super) fn poll(&mut self, member: &mut Member<'env, K>, cx: &mut Context<'_>) -> Poll<()> {
         let polled = if self.ambient.is_drawing() {
             // What is drawn is the state that the member is left in.
-            tree::afresh((&raw const *member).addr(), || self.poll_inside(member, cx))
+            let name = |runner: &ChildRunner<'_, K>| tree::quoted("", runner.name());
+            let name = member.runner.as_ref().map_or_else(|| String::from("the body of a scope"), name);
+            tree::afresh((&raw const *member).addr(), name, || self.poll_inside(member, cx))
         } else {
             self.poll_inside(member, cx)
         };

@@ -1,5 +1,6 @@
 //! What checks are run with.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -17,10 +18,16 @@ use crate::testing::cancel::message;
 /// fast.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
+thread_local! {
+    /// How long the check on this thread may take.
+    static PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
 /// Runs `check` on a thread of its own, for at most `patience`.
 pub(super) fn run(patience: Duration, check: impl FnOnce() + Send + 'static) -> Result<(), String> {
     let (done, result) = mpsc::channel();
     let guarded = move || {
+        PATIENCE.set(patience);
         let result = catch_unwind(AssertUnwindSafe(check)).map_err(|payload| message(&*payload).to_string());
         // If this was too slow, nobody listens any more.
         drop(done.send(result));
@@ -64,9 +71,10 @@ pub(in crate::testing) fn park_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until all that `drops` counts has been dropped, by whichever thread.
+/// Waits until all that `drops` counts has been dropped, by whichever thread. A quarter of the time
+/// of the check is for that, so that `what` is reported before the check counts as one that hangs.
 pub(super) fn await_drops(drops: &Drops, what: &str) {
-    let patience = Duration::from_secs(5);
+    let patience = PATIENCE.get() / 4;
     assert!(drops.await_all(patience), "still not so after {patience:?}: {what}");
 }
 
