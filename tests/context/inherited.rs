@@ -95,10 +95,14 @@ fn a_child_that_is_taken_back_finds_what_it_inherited_and_not_what_the_canceller
                 let noting = Noting(notes.clone());
                 s.spawn_parallel(async move { drop(noting) })
             };
-            let (bare, furnished) = (spawn(), NAME.provide("its own", timeout(T, async { spawn() })).await.unwrap());
-            NAME.provide("the canceller's", timeout(2 * T, async { bare.cancel() })).await.unwrap();
+            let bare = [spawn(), spawn(), spawn()];
+            let furnished = NAME.provide("its own", timeout(T, async { spawn() })).await.unwrap();
+            NAME.provide("the canceller's", timeout(2 * T, async { bare[0].cancel() })).await.unwrap();
+            NAME.provide("the canceller's", async { bare[1].cancel() }).await;
+            timeout(2 * T, async { bare[2].cancel() }).await.unwrap();
             furnished.cancel();
-            assert_eq!(*notes.0.lock().unwrap(), [(None, false), (Some("its own"), false)]);
+            let nothing = (None, false);
+            assert_eq!(*notes.0.lock().unwrap(), [nothing, nothing, nothing, (Some("its own"), false)]);
         }));
     });
 }

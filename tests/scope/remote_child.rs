@@ -1,22 +1,24 @@
 //! Children that another task runs: refused, taken back, told, counted, and what is left of them.
 
-use std::future::{Future, pending, ready};
+use std::future::{Future, pending, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
 use std::time::Instant;
 
 use foster::runtime::{Blocking, Clock, Job, RunError, Runtime, Timer};
 use foster::runtimes::{Basic, Sim, Tokio};
-use foster::{Handle, Reason, Scope, Task, adopt, gather, scope, shield, sleep, timeout};
+use foster::testing::CountingWaker;
+use foster::{Handle, Reason, Scope, Task, Token, adopt, gather, scope, shield, sleep, timeout, yield_now};
 use futures::future::{BoxFuture, poll_immediate};
 use futures::task::{FutureObj, Spawn, SpawnError};
 use futures::{FutureExt, StreamExt};
 
-use crate::harness::{self, REAL, T};
-use crate::probes::{Gate, Log, Probe, boom, caught, poll_by_hand};
+use crate::harness::{self, REAL, T, bare};
+use crate::probes::{Gate, Log, OnDrop, Probe, boom, caught, dropping, poll_by_hand, secs, why};
 
 /// A runtime that keeps what it is given until it is told to run it: a pool whose threads are busy.
 #[derive(Clone, Default)]
@@ -26,6 +28,13 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
+    /// Takes out the only task that it has.
+    fn take(&self) -> FutureObj<'static, ()> {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        assert_eq!(tasks.len(), 1);
+        tasks.remove(0)
+    }
+
     fn run_all(&self) -> usize {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
         let jobs = std::mem::take(&mut *self.jobs.lock().unwrap());
@@ -186,6 +195,15 @@ async fn cancel_while_held(release: impl FnOnce(Held) + Send + 'static) {
         give.send(task).unwrap();
     })
     .await;
+}
+
+/// A waker that panics when it is woken.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        boom("waker");
+    }
 }
 
 /// A waker that calls a function with the number of times that it has been cloned, and notes that
@@ -565,5 +583,189 @@ fn a_child_that_comes_while_its_scope_is_dropped_is_refused() {
             assert!(futures::executor::block_on(task.outcome()).is_err());
         }
         probe.assert_all_gone();
+    });
+}
+
+// S7. The end of its runtime is why a child ends, unless it was cancelled before.
+#[test]
+fn a_child_that_its_runtime_drops_after_a_cancellation_has_the_reason_of_that() {
+    bare(|| async {
+        type Cancels = fn(&Scope<'_>, &Task<()>);
+        let cases: [(Cancels, Reason); 3] = [
+            (|_, _| {}, Reason::Shutdown),
+            (|s, _| s.cancel("enough"), "enough".into()),
+            (|_, task| task.cancel(), "its task was cancelled".into()),
+        ];
+        for (cancel, expected) in cases {
+            let (busy, kept) = (Busy::default(), Mutex::new(None));
+            let rt = Handle::new(busy.clone());
+            let ended = scope(async |s| {
+                let task = s.spawn_on(pending::<()>(), &rt);
+                let mut given = busy.take();
+                assert!(poll_by_hand(&mut given).is_pending());
+                cancel(&s, &task);
+                drop(given);
+                *kept.lock().unwrap() = Some(task);
+            });
+            _ = ended.outcome().await;
+            assert_eq!(why(&kept).await, expected);
+        }
+    });
+}
+
+// As for in-task children.
+#[test]
+fn a_parallel_child_that_is_cancelled_while_it_is_suspended_is_dropped_without_another_poll() {
+    bare(|| async {
+        for by_scope in [false, true] {
+            let (busy, probe) = (Busy::default(), Probe::new());
+            let rt = Handle::new(busy.clone());
+            let ended = scope(async |s| {
+                let task = s.spawn_on(probe.endless(), &rt);
+                let mut given = busy.take();
+                assert!(poll_by_hand(&mut given).is_pending());
+                if by_scope {
+                    s.cancel("enough");
+                } else {
+                    task.cancel();
+                }
+                assert!(poll_by_hand(&mut given).is_ready());
+                assert_eq!(probe.polls(), 1);
+                probe.assert_all_gone();
+            });
+            _ = ended.outcome().await;
+        }
+    });
+}
+
+// Nothing new starts in a cancelled child, from the first poll on that follows.
+#[test]
+fn a_parallel_child_that_holds_finds_its_token_cancelled_in_the_first_poll_after_that() {
+    bare(|| async {
+        let (busy, release, seen) = (Busy::default(), Gate::new(), Arc::new(Mutex::new(Vec::new())));
+        let rt = Handle::new(busy.clone());
+        scope(async |s| {
+            let (noting, mut held) = (Arc::clone(&seen), Box::pin(shield(release.wait())));
+            let child = poll_fn(move |cx| {
+                noting.lock().unwrap().push(Token::current().unwrap().is_cancelled());
+                held.as_mut().poll(cx)
+            });
+            let task = s.spawn_on(child, &rt);
+            let mut given = busy.take();
+            assert!(poll_by_hand(&mut given).is_pending());
+            task.cancel();
+            assert!(poll_by_hand(&mut given).is_pending(), "it holds");
+            release.open();
+            assert!(poll_by_hand(&mut given).is_ready());
+        })
+        .await;
+        assert_eq!(*seen.lock().unwrap(), [false, true, true]);
+    });
+}
+
+// What a destructor uses starts, although the region of whoever drops is ending.
+#[test]
+fn the_destructor_of_a_child_that_has_not_begun_runs_in_no_region() {
+    bare(|| async {
+        let (rt, log) = (Handle::new(Busy::default()), Log::new());
+        let noting = log.clone();
+        let cancelled = scope(async |s| {
+            let region = OnDrop(move || noting.note(if Token::current().is_some() { "some" } else { "none" }));
+            s.spawn_on(dropping(region), &rt);
+            s.cancel("enough");
+            pending::<()>().await
+        });
+        assert!(timeout(secs(3600), cancelled.outcome()).await.unwrap().is_err());
+        assert_eq!(log.entries(), ["none"]);
+    });
+}
+
+// The memory of its node, where the waker is, may be kept for as long as the runtime likes.
+#[test]
+fn a_parallel_child_that_has_ended_keeps_no_waker_of_its_runtime() {
+    bare(|| async {
+        let (busy, waker) = (Busy::default(), CountingWaker::new());
+        let rt = Handle::new(busy.clone());
+        scope(async |s| {
+            s.spawn_on(yield_now(), &rt);
+            let mut given = busy.take();
+            assert!(waker.poll(Pin::new(&mut given)).is_pending());
+            assert!(waker.held() > 0, "it is woken by nothing");
+            assert!(waker.poll(Pin::new(&mut given)).is_ready());
+            assert_eq!(waker.held(), 0);
+        })
+        .await;
+    });
+}
+
+// S12. The newest child is told first.
+#[test]
+fn a_waker_that_panics_while_children_are_told_to_end_keeps_no_other_child_from_hearing() {
+    bare(|| async {
+        let (busy, probe, heard) = (Busy::default(), Probe::new(), CountingWaker::new());
+        let (rt, given) = (Handle::new(busy.clone()), Mutex::new(Vec::new()));
+        let mut ending = Box::pin(caught(scope(async |s| {
+            for waker in [heard.waker(), Waker::from(Arc::new(Panics))] {
+                s.spawn_on(probe.endless(), &rt);
+                let mut child = busy.take();
+                assert!(Pin::new(&mut child).poll(&mut Context::from_waker(&waker)).is_pending());
+                given.lock().unwrap().push(child);
+            }
+            s.cancel("enough");
+            pending::<()>().await
+        })));
+        assert!(poll_immediate(&mut ending).await.is_none(), "it waits for its children");
+        assert_eq!(heard.count(), 1);
+        for mut child in given.lock().unwrap().drain(..) {
+            assert!(poll_by_hand(&mut child).is_ready());
+        }
+        assert_eq!(ending.await, Err("waker"));
+        probe.assert_all_gone();
+    });
+}
+
+// S12. Whoever awaits the task of a child that is refused hears of it in the middle of the
+// wind-down.
+#[test]
+fn a_waker_that_panics_while_a_child_is_refused_keeps_nobody_else_from_ending() {
+    bare(|| async {
+        for parallel in [false, true] {
+            let (probe, kept) = (Probe::new(), Mutex::new(Vec::new()));
+            let rt = Handle::new(Busy::default());
+            let ended = caught(scope(async |s| {
+                let spawn = |_| if parallel { s.spawn_on(probe.endless(), &rt) } else { s.spawn(probe.endless()) };
+                let mut tasks: Vec<Task<()>> = (0..3).map(spawn).collect();
+                let waker = Waker::from(Arc::new(Panics));
+                assert!(Pin::new(&mut tasks[1]).poll(&mut Context::from_waker(&waker)).is_pending());
+                *kept.lock().unwrap() = tasks;
+                s.cancel("enough");
+                pending::<()>().await
+            }));
+            assert_eq!(ended.await, Err("waker"), "parallel: {parallel}");
+            probe.assert_all_gone();
+            for task in std::mem::take(&mut *kept.lock().unwrap()) {
+                let ended = task.outcome().now_or_never().unwrap().unwrap_err();
+                assert_eq!(*ended.reason(), "enough".into());
+            }
+        }
+    });
+}
+
+// S3. It ended the task of the runtime that polled the child, and whatever else runs there.
+#[test]
+fn a_waker_that_panics_when_a_parallel_child_has_ended_is_not_the_runtimes_panic() {
+    bare(|| async {
+        let busy = Busy::default();
+        let rt = Handle::new(busy.clone());
+        let ended = caught(scope(async |s| {
+            let mut task = s.spawn_on(yield_now(), &rt);
+            let mut given = busy.take();
+            assert!(poll_by_hand(&mut given).is_pending());
+            let waker = Waker::from(Arc::new(Panics));
+            assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+            let polled = catch_unwind(AssertUnwindSafe(|| poll_by_hand(&mut given)));
+            assert!(polled.is_ok_and(|polled| polled.is_ready()));
+        }));
+        assert_eq!(ended.await, Err("waker"));
     });
 }

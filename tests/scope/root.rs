@@ -2,20 +2,38 @@
 
 use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::runtimes::Sim;
-use foster::{Handle, Token, adopt, blocking, deadline, now, scope, shield, sleep, timeout, timeout_detach, yield_now};
+use foster::{
+    Handle, Inherited, Reason, Task, Token, adopt, blocking, deadline, now, scope, shield, sleep, timeout,
+    timeout_detach, yield_now,
+};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::poll_immediate;
+use futures::task::{FutureObj, Spawn};
 
 use crate::harness::{self, ALL, REAL, T, each, watched};
-use crate::probes::{Gate, Log, Probe, boom, message, poll_by_hand, secs, turns, what};
+use crate::probes::{Gate, Log, OnDrop, Probe, boom, dropping, message, poll_by_hand, secs, turns, what, why};
+use crate::remote_child::Busy;
+
+static NAME: Inherited<&str> = Inherited::new();
 
 /// What a `run` on a thread that must not block says.
 fn refused(rt: &Handle) -> String {
     rt.try_run(async {}).expect_err("a `run` inside of `run`, on a thread of the runtime").to_string()
+}
+
+/// Drops a scope that has begun, and keeps the task of its child.
+async fn start_and_drop_scope(kept: &Mutex<Option<Task<()>>>) {
+    let mut dropped = Box::pin(scope(async |s| {
+        *kept.lock().unwrap() = Some(s.spawn(pending::<()>()));
+        pending::<()>().await
+    }));
+    assert!(poll_immediate(&mut dropped).await.is_none());
 }
 
 /// Starts `future` and drops it, so that whatever is around has to finish it.
@@ -59,6 +77,48 @@ roots! {
         }));
         assert!(poll_by_hand(&mut around).is_pending());
         assert_eq!(log.entries(), ["dropped", "the root is over"]);
+    }
+
+    // The runtime runs them while the thread blocks in the middle of a poll.
+    fn what_a_runtime_runs_beside_a_root_finds_nothing_of_what_encloses_the_root(rt) {
+        let beside = rt.clone();
+        let found = async move {
+            rt.run(async move {
+                let (tell, told) = oneshot::channel();
+                let foreign = async move {
+                    let is_busy = Handle::try_current().is_some_and(|rt| rt.name() == "busy");
+                    let found = [NAME.get().is_some(), deadline().is_some(), Token::current().is_some(), is_busy];
+                    tell.send(found).unwrap();
+                };
+                beside.spawn_obj(FutureObj::new(Box::new(foreign))).unwrap();
+                told.await.unwrap()
+            })
+        };
+        let busy = Handle::new(Busy::default());
+        let enclosed = busy.enter(NAME.provide("enclosing", timeout(secs(3600), found)));
+        assert_eq!(poll_by_hand(enclosed), Poll::Ready(Ok([false; 4])));
+    }
+
+    // Nor has what ends in a root the reason of what drops in the meantime.
+    fn a_scope_that_is_dropped_in_a_root_inside_a_drop_has_its_own_reason(rt) {
+        let log = Log::new();
+        let (runs, noting) = (rt.clone(), log.clone());
+        let cancelled = scope(async |s| {
+            s.spawn(dropping(OnDrop(move || {
+                let reason = runs.run(async {
+                    let kept = Mutex::new(None);
+                    start_and_drop_scope(&kept).await;
+                    why(&kept).await
+                });
+                noting.note(reason.to_string());
+            })));
+            yield_now().await;
+            s.cancel("enough");
+            pending::<()>().await
+        });
+        let mut cancelled = Box::pin(cancelled.outcome());
+        assert!((0..20).any(|_| poll_by_hand(&mut cancelled).is_ready()));
+        assert_eq!(log.entries(), [Reason::Dropped.to_string()]);
     }
 
     fn a_root_is_its_value(rt) {

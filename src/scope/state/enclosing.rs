@@ -73,3 +73,43 @@ impl Enclosing {
         self.is_cancelled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, pending};
+    use std::pin::pin;
+    use std::sync::{Arc, Mutex, Weak};
+    use std::task::{Context, Waker};
+
+    use crate::cancel::token::Token;
+    use crate::context;
+    use crate::scope::scope;
+
+    #[test]
+    fn a_scope_that_has_ended_keeps_none_of_the_tokens_that_enclosed_it() {
+        for completes in [true, false] {
+            let (kept, first) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(Weak::new())));
+            {
+                let (keeps, finds) = (Arc::clone(&kept), Arc::clone(&first));
+                let token = Token::new();
+                let inside = scope(async move |s| {
+                    *keeps.lock().unwrap() = Some(s);
+                    if !completes {
+                        pending::<()>().await;
+                    }
+                });
+                let run = pin!(token.run_until_cancelled(async move {
+                    let tokens = context::with(|ambient| ambient.tokens());
+                    *finds.lock().unwrap() = tokens.as_ref().map_or_else(Weak::new, Arc::downgrade);
+                    assert_eq!(finds.lock().unwrap().strong_count(), 2, "the region has one, and this");
+                    drop(tokens);
+                    inside.await;
+                }));
+                let polled = run.poll(&mut Context::from_waker(Waker::noop()));
+                assert_eq!(polled.is_ready(), completes);
+            }
+            assert!(kept.lock().unwrap().is_some());
+            assert!(first.lock().unwrap().upgrade().is_none(), "completes: {completes}");
+        }
+    }
+}
