@@ -203,3 +203,32 @@ impl<F: Future> Region<F> {
         self.token.as_ref().is_some_and(Token::is_held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::{pending, poll_fn};
+    use std::task::Waker;
+
+    use super::*;
+    use crate::shield;
+
+    /// It may have been moved there, or what encloses it may have been.
+    #[test]
+    fn what_holds_finds_its_token_cancelled_in_its_first_poll_in_a_cancelled_region() {
+        let (found, cx) = (RefCell::new(Vec::new()), &mut Context::from_waker(Waker::noop()));
+        let mut held = Box::pin(shield(pending::<()>()));
+        let mut region = Box::pin(Region::new(poll_fn(|cx| {
+            found.borrow_mut().push(Token::current().expect("it is a region").is_cancelled());
+            held.as_mut().poll(cx)
+        })));
+        let cancelled = Token::new();
+        cancelled.cancel("enough");
+        for enclosing in [Token::new(), cancelled] {
+            let polled = context::with(|ambient| ambient.enter(&mut Some(enclosing), || region.as_mut().poll(cx)));
+            assert!(polled.is_pending());
+        }
+        drop(region);
+        assert_eq!(found.into_inner(), [false, true]);
+    }
+}

@@ -5,11 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::{Token, adopt, deadline, gather, scope, sleep, timeout, try_scope, yield_now};
-use futures::future::{join_all, poll_immediate, select};
+use futures::future::{BoxFuture, join_all, poll_immediate, select};
 use futures::{FutureExt, poll};
 
 use crate::harness::{T, bare, ok};
@@ -352,4 +352,65 @@ fn an_adopted_future_that_panics_when_it_is_dropped_cancels_the_scope_that_finis
         assert_eq!(panicked.await, Err("in the destructor"));
         assert_eq!(log.entries(), ["finalizer"]);
     });
+}
+
+// S9
+#[test]
+fn an_adopted_future_that_does_not_start_in_a_cancelled_region_starts_elsewhere() {
+    bare(|| async {
+        let mut saved = Box::pin(adopt(async { 7 }));
+        let here = &mut saved;
+        let cancelled = scope(async |s| {
+            s.cancel("enough");
+            assert_eq!(poll_immediate(here).await, None);
+            pending::<()>().await
+        });
+        assert!(cancelled.outcome().await.is_err());
+        assert_eq!(saved.await, 7);
+    });
+}
+
+// S9. A scope that is woken by the end of the hold on it, on another thread or at once, completes
+// if it has nothing left. The future has to be there by then.
+#[test]
+fn an_adopted_future_that_is_dropped_has_passed_to_its_scope_before_the_hold_ends() {
+    struct PollsAtOnce(Mutex<BoxFuture<'static, ()>>);
+    impl Wake for PollsAtOnce {
+        fn wake(self: Arc<Self>) {
+            // A poll that wakes is followed by another one below.
+            if let Ok(mut polled) = self.0.try_lock() {
+                _ = polled.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self))));
+            }
+        }
+    }
+    let log = Log::new();
+    let kept = Arc::new(Mutex::new(None));
+    let (noting, saving, keeping) = (log.clone(), log.clone(), Arc::clone(&kept));
+    let cancelled = async move {
+        let cancelled = scope(async |s| {
+            s.spawn(async move {
+                let mut saved = Box::pin(adopt(async move {
+                    yield_now().await;
+                    saving.note("saved");
+                }));
+                assert!(poll_immediate(&mut saved).await.is_none());
+                *keeping.lock().unwrap() = Some(saved);
+                pending::<()>().await
+            });
+            turns().await;
+            s.cancel("enough");
+            pending::<()>().await
+        });
+        assert!(cancelled.outcome().await.is_err());
+        noting.note("over");
+        pending().await
+    };
+    let polls = Arc::new(PollsAtOnce(Mutex::new(cancelled.boxed())));
+    let several_times = || (0..20).for_each(|_| Arc::clone(&polls).wake());
+    several_times();
+    assert!(!log.has("over"), "the scope does not wait for the hold");
+    let saved = kept.lock().unwrap().take();
+    drop(saved);
+    several_times();
+    assert_eq!(log.entries(), ["saved", "over"]);
 }

@@ -289,3 +289,26 @@ fn a_scope_that_is_cancelled_after_what_encloses_it_in_one_poll_ends_for_the_fir
         }
     });
 }
+
+/// The race drops the scope at the moment at which a destructor that it runs cancels it. The task
+/// had the reason of the destructor, and a child that came later, too.
+#[test]
+fn a_scope_that_is_cancelled_at_the_moment_of_its_drop_has_the_reason_of_the_drop() {
+    bare(|| async {
+        let kept = &Mutex::new(None::<(Scope<'static>, Task<()>)>);
+        let inner = boxed(scope(async move |s| {
+            let task = s.spawn(pending::<()>());
+            *kept.lock().unwrap() = Some((s, task));
+            pending::<()>().await
+        }));
+        let newer = boxed(async {
+            let _cancels = OnDrop(|| kept.lock().unwrap().as_ref().unwrap().0.cancel("late"));
+            pending::<()>().await
+        });
+        race([inner, newer, boxed(turns())]).await;
+        let (gone, task) = kept.lock().unwrap().take().unwrap();
+        assert_eq!(*task.outcome().await.unwrap_err().reason(), Reason::Lost);
+        let late = gone.spawn(async {});
+        assert_eq!(*late.outcome().await.unwrap_err().reason(), Reason::Lost, "of a child that comes later");
+    });
+}

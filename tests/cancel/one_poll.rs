@@ -11,8 +11,8 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, poll_immediate};
 
-use crate::harness::T;
-use crate::probes::{Gate, Log, turns, why};
+use crate::harness::{T, bare};
+use crate::probes::{Gate, Log, boxed, turns, why};
 
 /// What is cancelled.
 #[derive(Clone, Copy, Debug)]
@@ -681,6 +681,28 @@ fn nothing_starts_in_a_scope_that_finds_what_encloses_it_cancelled_from_elsewher
                 futures::join!(cancelling, inner);
             });
         }));
+        assert!(log.entries().is_empty());
+    });
+}
+
+/// A scope whose children had been polled left the child that encloses it out of the context.
+#[test]
+fn nothing_starts_in_a_child_that_cancels_itself_after_it_has_polled_a_scope() {
+    bare(|| async {
+        let (log, kept) = (&Log::new(), &Mutex::new(None::<Task<()>>));
+        scope(async |outer| {
+            let task = outer.spawn(async {
+                let mut inner = boxed(scope(async |s| {
+                    s.spawn(pending::<()>());
+                    pending::<()>().await
+                }));
+                assert!(poll_immediate(&mut inner).await.is_none());
+                kept.lock().unwrap().as_ref().unwrap().cancel();
+                shield(async { log.note("started") }).await;
+            });
+            *kept.lock().unwrap() = Some(task);
+        })
+        .await;
         assert!(log.entries().is_empty());
     });
 }
