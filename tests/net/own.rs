@@ -205,6 +205,10 @@ impl Acceptor for Incoming {
 #[derive(Clone, Default)]
 pub(crate) struct NoRoom {
     pub(crate) sent: Arc<AtomicUsize>,
+    /// How often it was asked for a datagram. There are none.
+    pub(crate) asked: Arc<AtomicUsize>,
+    /// Whether a wait for room fails.
+    pub(crate) is_broken: Arc<AtomicBool>,
     is_open: Arc<AtomicBool>,
     sender: Arc<Mutex<Option<Waker>>>,
 }
@@ -219,6 +223,7 @@ impl NoRoom {
 
 impl Datagrams for NoRoom {
     fn poll_receive(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.asked.fetch_add(1, SeqCst);
         Poll::Pending
     }
 
@@ -236,6 +241,9 @@ impl Datagrams for NoRoom {
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_broken.load(SeqCst) {
+            return Poll::Ready(Err(ErrorKind::NetworkDown.into()));
+        }
         if !self.is_open.load(SeqCst) {
             self.sender.lock().unwrap().replace(cx.waker().clone());
             return Poll::Pending;

@@ -16,6 +16,7 @@ use foster::testing::{poll_once, settle};
 use foster::{gather, scope, yield_now};
 
 use super::cancelled::in_a_cancelled_region;
+use super::harness;
 use super::own::{NoRoom, Plan};
 use super::sockets;
 
@@ -122,6 +123,8 @@ sockets! {
         for ready in gather(waits).await {
             ready.unwrap();
         }
+        // Now every reactor knows of the room, and the wait would be over at once.
+        assert!(!in_a_cancelled_region(async { drop(socket.writable().await) }).await);
     }
 
     /// On the loopback interface there is always room. A Unix socket in the clothes of one for UDP
@@ -187,4 +190,70 @@ fn who_tries_takes_nobodys_place_on_a_network_of_ones_own() {
         .await;
     });
     assert_eq!(room.sent.load(SeqCst), 2);
+}
+
+#[test]
+fn who_tries_to_receive_takes_the_place_of_who_receives_and_not_of_who_sends() {
+    let (plan, room) = (Plan::default(), NoRoom::default());
+    plan.datagrams.lock().unwrap().replace(room.clone());
+    plan.sim().run(async {
+        let socket = &UdpSocket::bind("10.0.0.1:1").await.unwrap();
+        let to = SocketAddr::from(([10, 0, 0, 2], 2));
+        let tries = async || {
+            let before = room.asked.load(SeqCst);
+            assert_eq!(socket.try_recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            room.asked.load(SeqCst) - before
+        };
+        scope(async |s| {
+            let sender = s.spawn(socket.send_to(b"1", to));
+            settle().await;
+            assert_eq!(tries().await, 1, "beside one who sends");
+            sender.cancel();
+            let receiver = s.spawn(async { socket.recv(&mut [0; 8]).await });
+            settle().await;
+            assert_eq!(tries().await, 0, "in the turn of one who receives");
+            receiver.cancel();
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_wait_for_room_on_a_network_of_ones_own_begins_in_no_cancelled_region_and_says_how_it_failed() {
+    let (plan, room) = (Plan::default(), NoRoom::default());
+    plan.datagrams.lock().unwrap().replace(room.clone());
+    plan.sim().run(async {
+        let socket = UdpSocket::bind("10.0.0.1:1").await.unwrap();
+        room.open();
+        assert!(!in_a_cancelled_region(async { drop(socket.writable().await) }).await);
+        socket.writable().await.unwrap();
+        room.is_broken.store(true, SeqCst);
+        let failed = socket.writable().await.unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NetworkDown);
+        assert!(failed.to_string().contains("wait for room at"), "{failed}");
+    });
+}
+
+/// Linux delivers on the loopback interface before it returns. Tokio tries only what its reactor
+/// has heard of.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_tries_on_a_socket_of_the_system_takes_what_another_one_waits_for() {
+    for runtime in [harness::smol, harness::async_std, harness::basic] {
+        harness::run(runtime, || async {
+            let socket = &UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let to = socket.local_addr().unwrap();
+            scope(async |s| {
+                let receiver = s.spawn(async { socket.recv(&mut [0; 8]).await });
+                for _ in 0..10 {
+                    yield_now().await;
+                }
+                socket.try_send_to(b"tried", to).unwrap();
+                assert_eq!(socket.try_recv(&mut [0; 8]).unwrap(), 5);
+                socket.try_send_to(b"waited", to).unwrap();
+                assert_eq!(receiver.await.unwrap(), 6);
+            })
+            .await;
+        });
+    }
 }
