@@ -204,6 +204,35 @@ fn all_who_are_ready_to_add_are_in_the_batch() {
     });
 }
 
+// Only a batch that waits for a time may wait for longer than a caller has.
+#[test]
+fn a_caller_with_a_deadline_does_not_hurry_a_batch_that_waits_for_nothing() {
+    on_one_task(100, |batcher, seen| async move {
+        let late = async {
+            yield_now().await;
+            batcher.run(2).await
+        };
+        let (first, late) = gather((timeout(Duration::from_secs(3600), batcher.run(1)), late)).await;
+        assert_eq!((first.unwrap().unwrap(), late.unwrap()), (2, 4));
+        assert_eq!(seen.batches(), [[1, 2]]);
+    });
+}
+
+#[test]
+fn a_call_in_a_cancelled_region_adds_nothing() {
+    on_one_task(100, |batcher, seen| async move {
+        let cancelled = local::scope(async |s| {
+            s.cancel("enough");
+            let mut call = Box::pin(batcher.run(1));
+            assert!(poll_once(call.as_mut()).await.is_pending());
+            assert_eq!(batcher.gathered(), 0);
+            std::future::pending::<()>().await
+        });
+        assert!(cancelled.outcome().await.is_err());
+        assert!(seen.batches().is_empty());
+    });
+}
+
 #[test]
 fn a_full_batch_begins_at_once_and_the_rest_is_another_one() {
     on_one_task(10, |batcher, seen| async move {
@@ -257,7 +286,10 @@ fn equal_items_are_one_and_their_callers_get_clones_of_its_result() {
         assert_eq!(batcher.gathered(), 1);
         drop(second);
         assert_eq!(batcher.gathered(), 0);
-        let third = gather((batcher.run_shared(7), batcher.run_shared(7), batcher.run_shared(8))).await;
+        let mut third = Box::pin(batcher.run_shared(7));
+        assert!(poll_once(third.as_mut()).await.is_pending());
+        assert_eq!(batcher.gathered(), 1);
+        let third = gather((third, batcher.run_shared(7), batcher.run_shared(8))).await;
         assert_eq!((third.0.unwrap(), third.1.unwrap(), third.2.unwrap()), (14, 14, 16));
         assert_eq!(seen.batches()[2..], [[7, 8]]);
     });

@@ -6,10 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
 
 use foster::queue::{self, Item, Receiver, Sender};
 use foster::testing::Drops;
 use foster::{scope, yield_now};
+use futures::stream::FusedStream as _;
 use futures::{FutureExt as _, StreamExt as _};
 
 use crate::by_hand::ByHand;
@@ -361,4 +363,26 @@ matrix! {
         .await;
         assert_eq!(*tries.lock().unwrap(), [3; 10]);
     }
+}
+
+#[test]
+fn a_receiver_that_waited_has_ended_when_it_has_said_so_and_as_long_as_nothing_is_put_back() {
+    let cx = &mut Context::from_waker(Waker::noop());
+    let (jobs, mut work) = queue::bounded(1);
+    assert!(work.poll_next_unpin(cx).is_pending());
+    jobs.try_send(1).unwrap();
+    drop(jobs);
+    let Poll::Ready(Some(item)) = work.poll_next_unpin(cx) else { panic!("there is an item") };
+    assert!(!work.is_terminated(), "it has not said so");
+    assert!(work.poll_next_unpin(cx).map(|item| item.is_none()).is_ready());
+    assert!(work.is_terminated());
+    item.put_back();
+    assert!(!work.is_terminated());
+    assert_eq!(work.next().now_or_never().unwrap().map(|item| *item), Some(1));
+
+    let (jobs, mut work) = queue::bounded::<u32>(1);
+    assert!(work.poll_next_unpin(cx).is_pending());
+    drop(jobs);
+    assert!(work.poll_next_unpin(cx).map(|item| item.is_none()).is_ready());
+    assert!(work.is_terminated());
 }

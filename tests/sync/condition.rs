@@ -201,6 +201,19 @@ fn a_predicate_that_panics_passes_the_notification_on() {
 }
 
 #[test]
+fn a_notification_that_a_predicate_has_looked_at_is_heard_whether_or_not_it_accepts() {
+    for accepts in [true, false] {
+        let (condition, mutex) = (Condition::new(), Mutex::new(false));
+        let mut first = ByHand::waiting(condition.wait_for(mutex.try_lock().unwrap(), |value| *value));
+        let second = waiting(&condition, &mutex);
+        *mutex.try_lock().unwrap() = accepts;
+        condition.notify(1);
+        assert_eq!(first.poll().is_some(), accepts);
+        assert_eq!(second.wakes(), 0, "accepts: {accepts}");
+    }
+}
+
+#[test]
 fn a_future_that_has_completed_panics_when_it_is_polled() {
     let (condition, mutex) = (Condition::new(), Mutex::new(()));
     let mut wait = Box::pin(condition.wait_for(mutex.try_lock().unwrap(), |()| true));
