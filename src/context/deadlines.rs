@@ -1,9 +1,14 @@
 //! The deadlines in force at one place.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::list::List;
 use crate::runtime::Instant;
+
+/// How long one that would begin something after the deadline leaves the turn to whoever set that.
+/// Time has to pass, because the timer of the deadline may be late, too.
+pub(crate) const LATE: Duration = Duration::from_millis(1);
 
 /// A number of nanoseconds, about 584 years, that counts as no deadline.
 pub(crate) const NO_DEADLINE: u64 = u64::MAX;

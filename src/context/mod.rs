@@ -388,7 +388,8 @@ impl Ambient {
         if scope.is_cancelled() || scope.refuses_parallel() {
             return Some(scope.refusal());
         }
-        // What encloses the scope is up to date while the scope is the nearest one.
+        // What encloses the scope is up to date in its own poll. In a parallel child it is what
+        // enclosed the scope's last poll.
         let is_nearest = self.scope_address() == ptr::from_ref(scope).addr();
         if is_nearest && !self.is_calm() { scope.why_doomed().map(|cause| cause.reason) } else { None }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::race::Race;
+use crate::context::deadlines::LATE;
 use crate::context::{self, Ambient};
 use crate::engine::Many;
 use crate::retry::budget::RetryBudget;
@@ -127,9 +128,8 @@ where
                 }
                 if context::with(Ambient::is_late) {
                     // The wait has ended late. Whoever set the deadline has its turn first.
-                    this.sleep.set(Some(sleep(Duration::ZERO)));
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    this.sleep.set(Some(sleep(LATE)));
+                    continue;
                 }
                 if this.budget.as_ref().is_some_and(|budget| !budget.allows_retry()) {
                     this.sleep.set(None);

@@ -12,6 +12,7 @@ use super::budget::RetryBudget;
 use super::error::{RetryEnd, RetryError};
 use super::hooks::{Hooks, RetriesAfter, RetriesNotified, RetriesWhen};
 use super::jitter;
+use crate::context::deadlines::LATE;
 use crate::context::{self, Ambient};
 use crate::runtime::Instant;
 use crate::time::{Elapsed, Sleep, Timeout, now, sleep, timeout};
@@ -252,7 +253,7 @@ where
         self
     }
 
-    /// Begins no attempt when `elapsed` has passed since the first one began.
+    /// Plans no attempt for when `elapsed` has passed since the first one began.
     ///
     /// It starts no wait that would end later, and cuts no attempt short. After a wait that ends
     /// late, because the task was not polled in time, there is an attempt. To limit the attempts as
@@ -314,8 +315,8 @@ where
             let result = match this.step.as_mut().project() {
                 // The wait has ended late. Whoever set the deadline has its turn first.
                 StepProjection::Due if *this.made > 0 && context::with(Ambient::is_late) => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    this.step.set(RetryStep::Wait { sleep: sleep(LATE) });
+                    continue;
                 }
                 StepProjection::Due => {
                     self.as_mut().begin();

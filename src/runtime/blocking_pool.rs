@@ -7,16 +7,16 @@
 //!
 //! The pool has no thread before its first job. It starts one for each job that is queued or
 //! running, up to a limit, and a thread ends after five seconds without work. Jobs that find all
-//! threads busy are queued, and begin in the order in which they were submitted. Only those that a
-//! running job submits go before all others.
+//! threads busy are queued, and begin in the order in which they were submitted.
 //!
 //! # The limit
 //!
 //! The limit is [`DEFAULT_MAX_THREADS`], as in tokio, and [`set_max_threads`] sets another.
 //!
 //! Jobs may wait for the jobs that they submit themselves, however many do so at once. A running
-//! job that has submitted another one no longer counts towards the limit. Jobs that wait for
-//! something that other code submits *later* need a thread each. Raise the limit if more of them
+//! job that has submitted another one no longer counts towards the limit. The thread that this adds
+//! takes older jobs first. Jobs that wait for an older job which does so, or for something that
+//! other code submits *later*, need a thread each. Raise the limit if more of them
 //! may be running at once than it allows. Otherwise they wait for ever, as they would in the pools
 //! of tokio and smol.
 
@@ -144,13 +144,7 @@ impl BlockingPool {
             RUNNING.set(Running::Parent(self.address()));
             state.parents += 1;
         }
-        if RUNNING.get() == Running::Parent(self.address()) {
-            // The thread that its parent allows for must not take another one first, which may be
-            // waiting for the parent.
-            state.jobs.push_front(job);
-        } else {
-            state.jobs.push_back(job);
-        }
+        state.jobs.push_back(job);
         if state.jobs.len() <= state.waiting {
             self.work.notify_one();
         } else if state.threads < state.limit() && !self.start_thread(&mut state) && state.threads == 0 {
@@ -417,24 +411,5 @@ mod tests {
         pool.spawn(Box::new(move || done.send(()).unwrap())).unwrap();
         wait.recv_timeout(PATIENCE).unwrap();
         assert_eq!(pool.lock().threads, 1);
-    }
-
-    /// The thread that the parent allowed for took the older job, which waited for the parent.
-    #[test]
-    fn the_job_of_a_running_one_begins_before_older_ones_that_wait_for_that() {
-        let pool = pool(1);
-        let ((begin, begun), (end, ended)) = (mpsc::channel(), mpsc::channel());
-        let (tell, told) = mpsc::channel();
-        let parent = move || {
-            let () = begun.recv_timeout(PATIENCE).unwrap();
-            let (done, is_done) = mpsc::channel();
-            pool.spawn(Box::new(move || done.send(()).unwrap())).unwrap();
-            tell.send(is_done.recv_timeout(PATIENCE)).unwrap();
-            end.send(()).unwrap();
-        };
-        pool.spawn(Box::new(parent)).unwrap();
-        pool.spawn(Box::new(move || ended.recv_timeout(2 * PATIENCE).unwrap())).unwrap();
-        begin.send(()).unwrap();
-        assert_eq!(told.recv_timeout(2 * PATIENCE), Ok(Ok(())));
     }
 }

@@ -13,6 +13,7 @@ use super::source::Feed;
 use crate::cancel::Regions;
 use crate::cancel::reason::Siblings;
 use crate::engine::Many;
+use crate::panic::contain;
 
 pin_project! {
     /// The stream of [`try_map_concurrent`](super::ConcurrentIterator::try_map_concurrent).
@@ -108,11 +109,12 @@ where
                 },
                 Poll::Ready(Some((_, Err(error)))) => {
                     *this.error = Some(error);
-                    this.feed.as_mut().close();
                     // The values are taken before `cancel` drops futures, and are dropped after it.
                     // So values and futures are all dropped, even if a destructor panics.
                     let late = this.order.as_mut().map(Order::take);
                     Pin::new(&mut *this.running).cancel(|| Siblings::Failed);
+                    // A panic of the source's destructor keeps nobody from being wound down.
+                    contain(|| this.feed.as_mut().close());
                     drop(late);
                 }
                 Poll::Ready(None) if this.feed.is_exhausted() => return Poll::Ready(this.error.take().map(Err)),

@@ -577,3 +577,25 @@ fn an_item_whose_hash_or_eq_panics_is_not_added_and_is_dropped_without_a_lock() 
         }));
     });
 }
+
+#[test]
+fn a_batch_waits_for_one_that_came_when_another_one_left() {
+    watched(|| {
+        futures::executor::block_on(scope(async |s| {
+            let seen = Seen::default();
+            let batcher = seen.doubling(s.spawner(), 100);
+            let second = async {
+                yield_now().await;
+                batcher.run(3).await
+            };
+            let third = async {
+                yield_now().await;
+                yield_now().await;
+                batcher.run(4).await
+            };
+            let leaves = race((batcher.run(2).map(drop), yield_now()));
+            drop(gather((batcher.run(1), leaves, second, third)).await);
+            assert_eq!(seen.batches(), [[1, 3, 4]]);
+        }));
+    });
+}

@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use foster::runtimes::Sim;
+use foster::runtimes::sim::{Fault, Faults, Moment};
 use foster::testing::poll_once;
-use foster::{Deadline, now, retry, shield, sleep, timeout};
+use foster::{Deadline, gather, now, retry, shield, sleep, timeout};
 
 use crate::Flaky;
 use crate::harness::T;
@@ -116,5 +117,35 @@ fn no_attempt_begins_after_a_wait_that_has_ended_later_than_the_deadline() {
         }
         assert!(call.await.is_err());
         assert_eq!(*made.borrow(), [Duration::ZERO]);
+    });
+}
+
+#[test]
+fn a_retry_whose_wait_has_ended_late_lets_time_pass_while_it_is_wound_down() {
+    Sim::default().run(async {
+        let attempt = async || {
+            sleep(T / 2).await;
+            Err::<(), _>("no")
+        };
+        let both = gather((retry([T; 5], attempt), shield(sleep(20 * T))));
+        let (start, mut call) = (now(), pin!(timeout(3 * T, both)));
+        for pause in [T / 2, 10 * T] {
+            assert!(poll_once(call.as_mut()).await.is_pending());
+            sleep(pause).await;
+        }
+        assert!(call.await.is_err());
+        assert_eq!(now() - start, 20 * T);
+    });
+}
+
+#[test]
+fn a_retry_whose_wait_has_ended_late_lets_time_pass_where_the_deadline_is_late_too() {
+    let late = Faults::none().plan(|moment| match moment {
+        Moment::Timer { number: 1 } => Some(Fault::Delay(3 * T)),
+        Moment::Timer { number: 2 } => Some(Fault::Delay(5 * T)),
+        _ => None,
+    });
+    Sim::builder().faults(late).build().run(async {
+        assert!(timeout(3 * T, retry([T], async || Err::<(), _>("no"))).await.is_err());
     });
 }

@@ -109,3 +109,32 @@ fn a_server_that_speaks_first_is_heard_after_two_round_trips() {
     });
     assert_eq!(sim.elapsed(), 4 * MILLI);
 }
+
+#[test]
+fn a_client_that_crashes_before_it_has_heard_of_the_answer_keeps_no_place_in_the_queue() {
+    for is_lost in [false, true] {
+        for_seeds(|sim| {
+            let (dead, client, server) = (sim.host("dead"), sim.host("client"), sim.host("server"));
+            sim.network().set_all(Link::new().latency(10 * MILLI).jitter(Duration::ZERO));
+            client.run(scope(async |s| {
+                let accepted = s.spawn_on(accepted(1, Duration::ZERO), &server);
+                settle().await;
+                s.spawn_on(async { drop(TcpStream::connect("server:80").await) }, &dead);
+                sleep(15 * MILLI).await;
+                if is_lost {
+                    // The client hears of the answer, and the server hears nothing of the client.
+                    sim.network().partition_one_way("dead", "server");
+                    sleep(10 * MILLI).await;
+                    dead.crash();
+                    sim.network().repair_all();
+                    dead.restart();
+                } else {
+                    dead.crash();
+                }
+                sleep(SECOND).await;
+                timeout(30 * SECOND, TcpStream::connect("server:80")).await.unwrap().unwrap();
+                assert_eq!(accepted.await, 1);
+            }));
+        });
+    }
+}

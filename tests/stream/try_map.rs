@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use foster::testing::Drops;
-use foster::{ConcurrentIterator, ConcurrentStream, yield_now};
+use foster::{ConcurrentIterator, ConcurrentStream, shield, yield_now};
 use futures::stream::{self, FusedStream, StreamExt, TryStreamExt};
+
+use crate::probes::{Log, OnDrop, turns};
 
 matrix! {
     async fn filter_map_leaves_out_and_try_map_ends_with_the_first_error() {
@@ -86,4 +88,26 @@ fn the_order_is_to_be_chosen_before_the_first_poll() {
     let late = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(map.in_order())));
     let text = *late.unwrap_err().downcast::<&str>().unwrap();
     assert!(text.contains("before the first poll"), "{text}");
+}
+
+#[test]
+fn a_source_whose_destructor_panics_keeps_nobody_from_being_wound_down() {
+    futures::executor::block_on(async {
+        let (log, guard) = (Log::new(), OnDrop(|| panic!("a source")));
+        let items = (0..2).inspect(move |_| _ = &guard);
+        let each = items.try_each_concurrent(2, async |n| {
+            if n == 0 {
+                yield_now().await;
+                return Err("failed");
+            }
+            let cleanup = async {
+                turns().await;
+                log.note("cleaned up");
+            };
+            shield(cleanup).await;
+            Ok(())
+        });
+        assert_eq!(each.await, Err("failed"));
+        assert_eq!(log.entries(), ["cleaned up"]);
+    });
 }

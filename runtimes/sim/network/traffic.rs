@@ -80,7 +80,12 @@ impl State {
         }
         if !self.network.hosts[to].is_up {
             self.network.hosts[to].parked.push(packet);
-            return self.note_packet(from, to, packet.content, Fate::Lost);
+            self.note_packet(from, to, packet.content, Fate::Lost);
+            if packet.content == Content::Connected {
+                // Nobody says to the server any more that it may accept this one.
+                self.leave_queue(packet.to.peer(), wakers);
+            }
+            return;
         }
         let matters = matches!(packet.content, Content::Refused | Content::Reset);
         if from != to || matters {
@@ -151,18 +156,22 @@ impl State {
 
     /// Takes a connection out of the queue that its client has given up.
     fn give_up(&mut self, at: EndId, wakers: &mut Vec<Waker>) {
-        let network = &mut self.network;
-        let Some(end) = network.end(at) else { return };
+        let Some(end) = self.network.end(at) else { return };
         end.presence = Presence::Closed;
-        let address = (end.host, end.address);
-        let next = network.listener_at(address).and_then(|listening| {
+        self.leave_queue(at, wakers);
+        self.network.forget_if_over(at.connection);
+    }
+
+    /// Takes a connection out of the queue, if it is there, and answers the one that moves up.
+    fn leave_queue(&mut self, at: EndId, wakers: &mut Vec<Waker>) {
+        let Some(address) = self.network.end(at).map(|end| (end.host, end.address)) else { return };
+        let next = self.network.listener_at(address).and_then(|listening| {
             let place = listening.queue.iter().position(|&connection| connection == at.connection)?;
             listening.take_out(place)
         });
         if let Some(next) = next {
             self.send(next, Content::Connected, wakers);
         }
-        self.network.forget_if_over(at.connection);
     }
 
     /// Breaks one end of a connection. What it has not read yet may be lost.
@@ -309,6 +318,8 @@ impl State {
             Content::Reset if self.network.hosts[from].is_up => Some(packet),
             // A client that has heard of no answer asks again.
             Content::Connected if packet.to.end == 0 => self.network.ask_again(packet.to.connection),
+            // A server that has heard of no answer gives up.
+            Content::Connected => return self.fail(packet.to, ErrorKind::ConnectionReset, wakers),
             _ => None,
         };
         if let Some(packet) = packet {

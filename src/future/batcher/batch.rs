@@ -25,7 +25,7 @@ pub(super) struct Batch<K, V, E> {
 
 /// How long a batch waits for more items.
 enum Waits {
-    /// Until all have had their turn and there are no more callers than before.
+    /// Until all have had their turn and nobody has come who still waits.
     Quiet,
     Until(Instant),
     /// Until it is told to go.
@@ -107,12 +107,14 @@ impl<K, V, E> Batch<K, V, E> {
             Waits::Until(due) => _ = timeout_at(due, self.goes.wait()).await,
             Waits::Told => self.goes.wait().await,
             Waits::Quiet => {
-                let callers = || self.list.with(|state| state.callers);
-                let mut before = callers();
+                let mut before = self.list.with(|state| state.places.len());
                 while !self.goes.is_set() {
                     yield_now().await;
-                    let now = callers();
-                    if now <= before {
+                    let (now, has_come) = self.list.with(|state| {
+                        let come = &state.places[before..];
+                        (state.places.len(), come.iter().any(Option::is_some))
+                    });
+                    if !has_come {
                         return;
                     }
                     before = now;
@@ -139,6 +141,11 @@ impl<K, V, E> Batch<K, V, E> {
             shares.places = state.places.iter().map(|item| item.map(|item| indices[item])).collect();
             (taken, shares)
         })
+    }
+
+    /// Whether nobody waits for an item, and it would wait to be told for ever.
+    pub(super) fn is_deserted(&self) -> bool {
+        matches!(self.waits, Waits::Told) && self.list.with(|state| state.callers == 0)
     }
 
     pub(super) fn end(&self, outcome: Result<Vec<Option<V>>, BatchError<E>>) {
@@ -221,11 +228,6 @@ impl<K, V, E> State<K, V, E> {
         }
         self.count -= 1;
         (item.item.take(), self.callers == 0)
-    }
-
-    /// Whether nobody waits for an item.
-    pub(super) fn is_deserted(&self) -> bool {
-        self.callers == 0
     }
 }
 

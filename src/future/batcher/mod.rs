@@ -96,7 +96,7 @@ struct SharedBatcher<K, V, E> {
     delay: Option<Duration>,
     hasher: RandomState,
     /// The batch that items join. It is taken out when it is full, when its work begins, and when
-    /// all its callers have left.
+    /// all callers have left one that waits to be told to go.
     ///
     /// The lock of a batch is taken under this one, and never the other way round.
     open: ShortLock<Option<Arc<Batch<K, V, E>>>>,
@@ -313,12 +313,12 @@ impl<K, V, E> SharedBatcher<K, V, E> {
         }
     }
 
-    /// Ends `batch`, if it is open and its last caller has left.
+    /// Ends `batch`, if it is open, waits to be told to go, and its last caller has left.
     fn desert(&self, batch: &Arc<Batch<K, V, E>>) {
         let mut open = self.open.lock();
         // Under the lock, as another one may have joined it meanwhile.
         let is_open = open.as_ref().is_some_and(|open| Arc::ptr_eq(open, batch));
-        if is_open && batch.list.with(|state| state.is_deserted()) {
+        if is_open && batch.is_deserted() {
             // As in `close`.
             *open = None;
             drop(open);
