@@ -16,9 +16,9 @@
 //! Jobs may wait for the jobs that they submit themselves, however many do so at once. A running
 //! job that has submitted another one no longer counts towards the limit. The thread that this adds
 //! takes older jobs first. Jobs that wait for an older job which does so, or for something that
-//! other code submits *later*, need a thread each. Raise the limit if more of them
-//! may be running at once than it allows. Otherwise they wait for ever, as they would in the pools
-//! of tokio and smol.
+//! other code submits *later*, need a thread each. Raise the limit if more of them may be running
+//! at once than it allows. Otherwise they wait for ever, as they would in the pools of tokio and
+//! smol.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

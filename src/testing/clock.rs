@@ -10,9 +10,10 @@ use crate::time::sleep;
 
 /// Waits until nothing else is ready, without moving the clock.
 ///
-/// Everybody else then waits for a timer, or for the caller. Blocking jobs have run, except for those
-/// that [`late_blocking`](crate::runtimes::sim::Faults::late_blocking) keeps until a timer. Use it in tests under
-/// [`Sim`](crate::runtimes::Sim), instead of a sleep that may or may not be long enough.
+/// Everybody else then waits for a timer, or for the caller. Blocking jobs have run, except for
+/// those that [`late_blocking`](crate::runtimes::sim::Faults::late_blocking) keeps until a timer.
+/// Use it in tests under [`Sim`](crate::runtimes::Sim), instead of a sleep that may or may not be
+/// long enough.
 ///
 /// # Panics
 ///

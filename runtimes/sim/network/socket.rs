@@ -63,8 +63,8 @@ pub(super) fn poll<R>(
     attempt(&world, &mut waker)
 }
 
-/// Whether this is the waker of nobody. `will_wake` compares the addresses of the tables of functions,
-/// of which a compiler may make several copies.
+/// Whether this is the waker of nobody. `will_wake` compares the addresses of the tables of
+/// functions, of which a compiler may make several copies.
 fn is_nobody(waker: &Waker) -> bool {
     let nobody = Waker::noop();
     waker.data() == nobody.data() && waker.vtable() == nobody.vtable()
