@@ -251,7 +251,7 @@ impl Token {
         self.raise_for(level, &Cause { at: Moment::next(), reason: Arc::clone(reason) });
     }
 
-    /// Raises it as [`raise`](Self::raise) does, for a cause that may be older than the token's own.
+    /// Raises it as [`raise`](Self::raise) does, for a cause that may be older than its own.
     pub(crate) fn raise_for(&self, level: Level, cause: &Cause) {
         let mut wakers = Vec::new();
         let mut queue = vec![(self.clone(), level)];

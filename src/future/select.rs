@@ -25,8 +25,8 @@ use crate::engine::{Few, Inline};
 /// An expression runs when the other futures are gone. So it may use what they borrowed, even
 /// mutably, and it may contain `.await`, `?`, `return`, `break` and `continue`.
 ///
-/// An arm whose `if` condition is false takes no part, and its future is not made. All conditions are
-/// evaluated before the first future is made. If no arm takes part, `else` runs.
+/// An arm whose `if` condition is false takes no part, and its future is not made. All conditions
+/// are evaluated before the first future is made. If no arm takes part, `else` runs.
 ///
 /// If several futures are ready in one poll, one of them wins. Each `select!` begins its polls at
 /// another arm, so in a loop no arm always wins.

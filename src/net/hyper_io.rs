@@ -204,8 +204,8 @@ impl<S: theirs::Write + Unpin> neutral::AsyncWrite for FromHyper<S> {
 /// One allocation for a sleep. Over HTTP/1, hyper makes a sleep for the head of each request, and
 /// drops it with the head. The timer in it, where it is one of tokio, of smol or of the thread of
 /// `futures-timer`, is kept for the next sleep on the same thread: to move it costs less than to
-/// make one. So a thread keeps at most one timer that nobody uses. One of tokio keeps the descriptors
-/// of its runtime open, also when the runtime has ended.
+/// make one. So a thread keeps at most one timer that nobody uses. One of tokio keeps the
+/// descriptors of its runtime open, also when the runtime has ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HyperTimer;
 

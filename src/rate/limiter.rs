@@ -117,8 +117,8 @@ impl RateLimiter {
     /// # Errors
     ///
     /// Returns [`RateLimited`] at once if `count` is larger than the burst, since so many are never
-    /// there. Returns it also if it has its turn, and its tokens would not come before the effective
-    /// [deadline](crate::deadline). Then it takes none, and the next one has its turn.
+    /// there. Returns it also if it has its turn, and its tokens would not come before the
+    /// effective [deadline](crate::deadline). Then it takes none, and the next one has its turn.
     ///
     /// # Cancellation
     ///

@@ -17,8 +17,8 @@ use super::unsupported;
 ///
 /// One task receives at a time, and one sends or waits for room. Each `poll_` method that returns
 /// `Pending` wakes the task that polled it last. A poll with the waker of
-/// [`Waker::noop`](std::task::Waker::noop) is a try of a task that may not wait, and leaves the place
-/// to the one that waits there.
+/// [`Waker::noop`](std::task::Waker::noop) is a try of a task that may not wait, and leaves the
+/// place to the one that waits there.
 pub trait Datagrams: Send + Sync {
     /// Takes a datagram, and returns its length and its sender. What `buffer` has no room for is
     /// lost.

@@ -49,9 +49,9 @@ pub type NetworkFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 pub trait Network: Send + Sync {
     /// Connects to `address`.
     ///
-    /// The future begins when it is first polled, and gives up when it is dropped. For a Unix socket
-    /// it may fail with `WouldBlock`, where the listener has no room and nobody tells when there is
-    /// some. Then another attempt is made after a pause.
+    /// The future begins when it is first polled, and gives up when it is dropped. For a Unix
+    /// socket it may fail with `WouldBlock`, where the listener has no room and nobody tells when
+    /// there is some. Then another attempt is made after a pause.
     fn connect(&self, address: &Address) -> NetworkFuture<Socket>;
 
     /// Listens at `address`. Port 0 takes a free one.
