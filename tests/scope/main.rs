@@ -29,6 +29,7 @@ mod poll;
 mod races;
 mod remote_child;
 mod remote_child_races;
+mod remote_wakers;
 mod root;
 mod spawn;
 mod spawner;
