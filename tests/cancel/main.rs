@@ -14,6 +14,7 @@ mod probes;
 mod adopt;
 mod first_cause;
 mod foreign;
+mod from_elsewhere;
 mod one_poll;
 mod reason;
 mod region;
